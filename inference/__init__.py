@@ -1,0 +1,1 @@
+"""Turns a stable study into findings, and findings into DICOM evidence."""

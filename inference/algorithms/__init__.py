@@ -1,0 +1,1 @@
+"""Manifests, artifacts and the engine that runs them."""

@@ -1,0 +1,29 @@
+"""What can go wrong between a stable study and its evidence."""
+
+from storage.domain.job import Reason
+
+
+class InferenceError(Exception):
+    """The inference could not be done."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class UnusableInput(InferenceError):
+    """The images cannot be analysed as they are; trying again would not help.
+
+    ``reason`` has a stable code and one sentence for an operator, without patient data.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.reason = Reason(code, sentence)
+        super().__init__(sentence)
+
+
+class InvalidAlgorithm(InferenceError):
+    """The algorithm folder is not complete and consistent; the message says what to mend."""
+
+
+class ArtifactUnavailable(InferenceError):
+    """The algorithm's model file is missing or is not the one that was registered."""

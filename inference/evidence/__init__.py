@@ -1,0 +1,1 @@
+"""Findings into DICOM objects that viewers show."""

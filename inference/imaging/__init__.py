@@ -1,0 +1,1 @@
+"""Instances into volumes with their geometry in patient coordinates."""

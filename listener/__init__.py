@@ -1,0 +1,1 @@
+"""Our Application Entity: every door, in and out."""

@@ -1,0 +1,16 @@
+"""What can go wrong at the doors; each docstring is the sentence an operator reads."""
+
+
+class ListenerError(Exception):
+    """The listener could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class PortBusy(ListenerError):
+    """The listener's port is already in use; stop the other program or set another [listener] port."""
+
+
+class UnreadableDataSet(ListenerError):
+    """The data set cannot be read as DICOM."""

@@ -1,0 +1,1 @@
+"""The doors in: peers call us (Service Class Provider)."""

@@ -1,0 +1,1 @@
+"""The doors out: we call a destination (Service Class User)."""

@@ -1,0 +1,1 @@
+"""The demonstration: a real head, a real network of weights, a small PACS."""

@@ -1,0 +1,1 @@
+"""Remembers: the words the rooms share, the job queue, the files and the audit trail."""

@@ -1,0 +1,52 @@
+"""What was done, to whose data, by whom (PS3.15 section A.5 gives the event identifiers)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AuditAction(StrEnum):
+    """Every kind of audit row this release writes."""
+
+    APPLICATION_STARTED = "application-started"
+    APPLICATION_STOPPED = "application-stopped"
+    ASSOCIATION_ENDED = "association-ended"
+    ASSOCIATION_REJECTED = "association-rejected"
+    INSTANCE_STORED = "instance-stored"
+    INSTANCE_QUARANTINED = "instance-quarantined"
+    STUDY_STABLE = "study-stable"
+    STUDY_PARKED = "study-parked"
+    JOB_SCHEDULED = "job-scheduled"
+    JOB_CLAIMED = "job-claimed"
+    JOB_COMPLETED = "job-completed"
+    JOB_RETRIED = "job-retried"
+    JOB_FAILED = "job-failed"
+    JOB_CANCELED = "job-canceled"
+    RESULT_STORED = "result-stored"
+    DELIVERY_ACKNOWLEDGED = "delivery-acknowledged"
+    DELIVERY_REFUSED = "delivery-refused"
+    ALGORITHM_ADDED = "algorithm-added"
+    ALGORITHM_RETIRED = "algorithm-retired"
+
+
+class AuditOutcome(StrEnum):
+    """How it went (PS3.15 section A.5.2, EventOutcomeIndicator 0, 4, 8)."""
+
+    SUCCESS = "success"
+    MINOR_FAILURE = "minor-failure"
+    SERIOUS_FAILURE = "serious-failure"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of the audit trail.
+
+    ``actor`` is a process (``listener``, ``worker host:pid``), a peer's AE title or an operator's account;
+    ``details`` holds identifiers, counts, codes and digests, never a patient's name.
+    """
+
+    action: AuditAction
+    actor: str
+    outcome: AuditOutcome = AuditOutcome.SUCCESS
+    study_instance_uid: str = ""
+    job_id: int | None = None
+    details: dict[str, str | int | float | None] = field(default_factory=dict)

@@ -1,0 +1,35 @@
+"""Handing a result to a destination, instance by instance."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DeliveryState(StrEnum):
+    """Where one instance stands on its way to one destination."""
+
+    WAITING = "waiting"  # not yet acknowledged; its job says when the next try is
+    ACKNOWLEDGED = "acknowledged"  # the destination answered success or a warning for these bytes
+    REFUSED = "refused"  # the destination refused it for good; an operator decides
+    CANCELED = "canceled"  # an operator stopped it
+
+
+class Verdict(StrEnum):
+    """What an answer from a destination means for us."""
+
+    DELIVERED = "delivered"
+    TRY_AGAIN = "try-again"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What came of sending one instance.
+
+    ``status`` is the DIMSE status (PS3.7 annex C) or ``None`` when no answer came; ``note`` is one sentence
+    for an operator and never repeats text from the peer.
+    """
+
+    sop_instance_uid: str
+    verdict: Verdict
+    status: int | None
+    note: str

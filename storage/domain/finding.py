@@ -1,0 +1,29 @@
+"""What an algorithm found, before it becomes DICOM evidence."""
+
+from dataclasses import dataclass, field
+
+from storage.domain.coded_concept import CodedConcept
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number with its meaning and its UCUM unit (PS3.16 TID 300)."""
+
+    name: CodedConcept
+    value: float
+    unit: CodedConcept
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing seen: what it is, where it is, and how large.
+
+    ``tracking_uid`` and ``tracking_identifier`` are the same in the segmentation, the report and the
+    presentation state that speak of it (PS3.16 TID 1501).
+    """
+
+    kind: CodedConcept
+    site: CodedConcept | None
+    tracking_identifier: str
+    tracking_uid: str
+    measurements: tuple[Measurement, ...] = field(default=())

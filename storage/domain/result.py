@@ -1,0 +1,60 @@
+"""Results: all evidence of one job, with bytes frozen before the first send."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from storage.domain.finding import Finding
+
+
+class EvidenceRole(StrEnum):
+    """What an evidence object is; the order is the order of delivery."""
+
+    SEGMENTATION = "segmentation"
+    REPORT = "report"
+
+
+DELIVERY_ORDER: dict[EvidenceRole, int] = {EvidenceRole.SEGMENTATION: 0, EvidenceRole.REPORT: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceObject:
+    """One DICOM object that carries findings, as the complete Part 10 file that will be sent."""
+
+    role: EvidenceRole
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    part10: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """What an inference job hands to storage when it completes.
+
+    ``input_sop_instance_uids`` are exactly the instances the evidence claims as its source;
+    ``execution_provider`` is the one that really ran; ``report_text`` is the report for a terminal.
+    """
+
+    series_instance_uid: str
+    input_sop_instance_uids: tuple[str, ...]
+    artifact_sha256: str
+    execution_provider: str
+    findings: tuple[Finding, ...]
+    report_text: str
+    evidence: tuple[EvidenceObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenEvidence:
+    """One evidence object as stored: its identity, and the file whose bytes every send repeats."""
+
+    role: EvidenceRole
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    path: Path  # of the frozen Part 10 file
+    sha256: str  # of that whole file
+    size: int

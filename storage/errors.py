@@ -1,0 +1,48 @@
+"""What can go wrong in storage; each docstring is the sentence an operator reads."""
+
+
+class StorageError(Exception):
+    """Storage could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class InvalidIdentifier(StorageError):
+    """The identifier does not follow the DICOM Standard."""
+
+
+class InvalidTransition(StorageError):
+    """The job's state does not allow this event."""
+
+
+class LeaseLost(StorageError):
+    """The lease on this job has passed to another worker, so nothing was changed."""
+
+
+class UnknownRecord(StorageError):
+    """No such record is known here."""
+
+
+class DatabaseUnavailable(StorageError):
+    """The database does not answer; check that it runs and that [database] url is right."""
+
+
+class SchemaOutdated(StorageError):
+    """The database schema is not the one this release needs; run `overread db upgrade`."""
+
+
+class DataFolderBusy(StorageError):
+    """Another Overread already uses this data folder; stop it or set another data_dir."""
+
+
+class SpoolFull(StorageError):
+    """The spool has reached its cap or the disk its watermark; free space or start the database."""
+
+
+class SpoolWriteFailed(StorageError):
+    """The instance could not be made durable, so it was not acknowledged; check the disk."""
+
+
+class DamagedObject(StorageError):
+    """A stored object no longer matches the digest recorded when it arrived; restore it from a backup."""

@@ -1,0 +1,1 @@
+"""When housekeeping wakes, and one duty per file for what it then does."""

@@ -1,0 +1,1 @@
+"""Bytes: the spool, the received instances and the frozen evidence, durable on disk."""

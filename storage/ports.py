@@ -1,0 +1,178 @@
+"""What other rooms may ask of storage; `storage.postgres` and `storage.objects` answer."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.arrival import Arrival, QuarantinedObject
+from storage.domain.association import Association
+from storage.domain.audit_event import AuditEvent
+from storage.domain.delivery import SendOutcome
+from storage.domain.job import ClaimedJob, JobKind, Reason, Refusal
+from storage.domain.result import FrozenEvidence, NewResult
+from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy
+
+
+class InstanceSpool(Protocol):
+    """The durable door-step: what it keeps survives a power cut, with or without a database."""
+
+    def keep(
+        self,
+        header: InstanceHeader,
+        part10_prefix: bytes,
+        data_set: bytes,
+        association: Association,
+        received_at: datetime,
+    ) -> KeepOutcome:
+        """Make one instance durable and say what became of it; when this returns, it may be acknowledged.
+
+        ``part10_prefix`` is preamble, prefix and file meta information (PS3.10 section 7.1); ``data_set`` is
+        exactly what was received. On CONFLICT the second object is already in quarantine.
+
+        Raises:
+            SpoolFull: the cap or the watermark is reached; nothing was kept.
+            SpoolWriteFailed: a write or sync failed; nothing was kept.
+        """
+        ...
+
+    def quarantine(
+        self,
+        reason: QuarantineReason,
+        sop_instance_uid: str,
+        study_instance_uid: str,
+        data_set: bytes,
+        association: Association,
+        received_at: datetime,
+    ) -> None:
+        """Set received bytes aside, durably; raises as ``keep`` does."""
+        ...
+
+    def record_association(self, association: Association) -> None:
+        """Leave a note of an association that ended, for the importer; raises as ``keep`` does."""
+        ...
+
+
+class StudyCatalog(Protocol):
+    """What was received."""
+
+    def stable_study(self, study_instance_uid: str, revision: int) -> StableStudy:
+        """One revision of a study with the instances that count.
+
+        Raises:
+            UnknownRecord: no such revision.
+            DamagedObject: a file is missing.
+        """
+        ...
+
+
+class JobQueue(Protocol):
+    """Work that is waiting, held and settled; every change is fenced by the lease token and audited."""
+
+    def claim(self, kind: JobKind, worker: str) -> ClaimedJob | None:
+        """Take the most urgent due job of this kind, spending one attempt; ``None`` when there is none."""
+        ...
+
+    def wait_for_work(self, kind: JobKind, timeout: float) -> None:
+        """Return when a job of this kind may have become due, at the latest after ``timeout`` seconds."""
+        ...
+
+    def renew(self, job: ClaimedJob) -> None:
+        """Ask for another lease period. Raises LeaseLost."""
+        ...
+
+    def complete_analysed(self, job: ClaimedJob, result: NewResult, destinations: Sequence[str]) -> int:
+        """Freeze the evidence, store the result, schedule one delivery per destination; return the result's id.
+
+        Raises:
+            LeaseLost: another worker holds the job now; nothing was changed.
+        """
+        ...
+
+    def complete_not_analysed(self, job: ClaimedJob, reason: Reason, refusals: Sequence[Refusal]) -> None:
+        """End an inference that found nothing it may analyse. Raises LeaseLost."""
+        ...
+
+    def complete_delivery(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
+        """Every instance of the result is at the destination. Raises LeaseLost."""
+        ...
+
+    def retry(
+        self, job: ClaimedJob, reason: Reason, delay: timedelta, outcomes: Sequence[SendOutcome] = ()
+    ) -> None:
+        """Give the job back for a later attempt; outcomes already known are kept. Raises LeaseLost."""
+        ...
+
+    def fail(self, job: ClaimedJob, reason: Reason, outcomes: Sequence[SendOutcome] = ()) -> None:
+        """Give the job up for an operator to look at. Raises LeaseLost."""
+        ...
+
+
+class DeliveryLog(Protocol):
+    """Which evidence is still owed to which destination."""
+
+    def undelivered(self, job: ClaimedJob) -> tuple[FrozenEvidence, ...]:
+        """The instances of this delivery not yet acknowledged, in the order they must be sent."""
+        ...
+
+
+class AlgorithmCatalog(Protocol):
+    """Which algorithms are installed."""
+
+    def add(self, algorithm: RegisteredAlgorithm, actor: str) -> None:
+        """Record a version; the previous active version of the same name is retired in the same transaction."""
+        ...
+
+    def find(self, name: str, version: str) -> RegisteredAlgorithm:
+        """One version. Raises UnknownRecord."""
+        ...
+
+    def all(self, stage: AlgorithmStage | None = None) -> tuple[RegisteredAlgorithm, ...]:
+        """Every version, newest first, or those of one stage."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """The rows that tell what was done; changes write their own row in their own transaction."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Write an event that belongs to no other change, such as the start of a process."""
+        ...
+
+
+class ObjectPaths(Protocol):
+    """Where the bytes of received instances are on this machine."""
+
+    def instance(self, sop_instance_uid: str) -> Path:
+        """The Part 10 file of a received instance, whether or not it exists yet."""
+        ...
+
+
+class EvidenceStore(Protocol):
+    """Keeps result bytes as they were first written; names come from the digest of the content."""
+
+    def freeze(self, part10: bytes) -> str:
+        """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy."""
+        ...
+
+    def evidence(self, sha256: str) -> Path:
+        """The file that holds the bytes with this digest."""
+        ...
+
+
+class ArrivalLog(Protocol):
+    """Rows for what the spool holds."""
+
+    def record(
+        self,
+        arrivals: Sequence[Arrival],
+        quarantined: Sequence[QuarantinedObject],
+        associations: Sequence[Association],
+    ) -> None:
+        """Write everything in one transaction, with its audit rows; recording the same thing twice changes nothing.
+
+        Raises:
+            DatabaseUnavailable: nothing was written; the spool keeps everything.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Rows: PostgreSQL behind the ports."""

@@ -1,0 +1,68 @@
+"""Settings of storage; each is described by its consequence."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DatabaseSettings(BaseModel):
+    """Where rows are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(
+        default="",
+        description="A postgresql:// URL. Empty: a PostgreSQL of our own runs under data_dir and stops with us.",
+    )
+
+
+class SpoolSettings(BaseModel):
+    """How much may wait on disk while the database is away."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cap_bytes: int = Field(
+        default=50 * 2**30,
+        ge=1,
+        description="When more than this waits in the spool, senders are answered 0xA700 and keep their images.",
+    )
+    min_free_bytes: int = Field(
+        default=2 * 2**30,
+        ge=0,
+        description="When the disk has less free than this, senders are answered 0xA700 and keep their images.",
+    )
+
+
+class StudySettings(BaseModel):
+    """When a study counts as complete."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quiet_seconds: float = Field(
+        default=60,
+        gt=0,
+        description=(
+            "A study is analysed once no new instance has arrived for this long; too short a time analyses half "
+            "studies and makes a second revision when the rest arrives."
+        ),
+    )
+
+
+class JobSettings(BaseModel):
+    """How long work may take and how often it is tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lease_seconds: float = Field(
+        default=30,
+        ge=1,
+        description="A worker that stays silent for this long loses its job to another one.",
+    )
+    max_attempts: int = Field(
+        default=5,
+        ge=1,
+        description="An inference that has been started this often without an end is given up, with the reason.",
+    )
+    delivery_give_up_hours: float = Field(
+        default=24,
+        gt=0,
+        description="A delivery is tried again for this long before an operator is asked.",
+    )
