@@ -35,9 +35,7 @@ class ListenerSettings(BaseModel):
         description="The address to listen on; beyond loopback at least one [[listener.peers]] is required.",
     )
     port: int = Field(default=11112, ge=0, le=65535, description="The TCP port; 0 takes a free one.")
-    processes: int = Field(
-        default=2, ge=1, description="How many processes receive; this release always uses one."
-    )
+    processes: int = Field(default=2, ge=1, description="How many processes receive; this release always uses one.")
     peers: tuple[PeerSettings, ...] = Field(
         default=(), description="Who may associate; with no entry, only programs on this machine may."
     )
@@ -52,9 +50,7 @@ class DestinationSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=64, description="The name in status, logs and audit.")
-    kind: Literal["dimse"] = Field(
-        default="dimse", description="How results travel; this release has C-STORE."
-    )
+    kind: Literal["dimse"] = Field(default="dimse", description="How results travel; this release has C-STORE.")
     ae_title: str = Field(min_length=1, max_length=16, description="The AE title we call.")
     host: str = Field(description="The destination's address.")
     port: int = Field(ge=1, le=65535, description="The destination's port.")

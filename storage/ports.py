@@ -98,9 +98,7 @@ class JobQueue(Protocol):
         """Every instance of the result is at the destination. Raises LeaseLost."""
         ...
 
-    def retry(
-        self, job: ClaimedJob, reason: Reason, delay: timedelta, outcomes: Sequence[SendOutcome] = ()
-    ) -> None:
+    def retry(self, job: ClaimedJob, reason: Reason, delay: timedelta, outcomes: Sequence[SendOutcome] = ()) -> None:
         """Give the job back for a later attempt; outcomes already known are kept. Raises LeaseLost."""
         ...
 

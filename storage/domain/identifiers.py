@@ -18,9 +18,7 @@ def checked_uid(value: str, attribute: str) -> str:
         InvalidIdentifier: the value is empty, longer than 64 characters or not dotted decimal.
     """
     if len(value) > _UID_LIMIT or _UID.fullmatch(value) is None:
-        raise InvalidIdentifier(
-            f"{attribute} is not a valid UID (PS3.5 section 9.1); correct it at the sender."
-        )
+        raise InvalidIdentifier(f"{attribute} is not a valid UID (PS3.5 section 9.1); correct it at the sender.")
     return value
 
 

@@ -128,4 +128,4 @@ def retry_delay(attempt: int, *, base: timedelta, ceiling: timedelta, jitter: fl
     return together.
     """
     grown = base * 2 ** min(max(attempt - 1, 0), 30)
-    return min(grown, ceiling) * (1 - jitter / 2)
+    return timedelta(seconds=min(grown, ceiling).total_seconds() * (1 - jitter / 2))
