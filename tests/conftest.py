@@ -1,0 +1,75 @@
+"""One PostgreSQL for the whole run; every test that asks for a database gets its own clone of a migrated one."""
+
+import contextlib
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+import pytest
+
+from storage.postgres import schema
+from storage.postgres.embedded import EmbeddedPostgres
+
+_TEMPLATE = "template_overread"
+# The tests' own server may lose everything in a power cut; the product's may not.
+_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a running server, to be used only to make databases."""
+    folder = Path(tempfile.mkdtemp(prefix="overread-tests-"))
+    folder.chmod(0o711)
+    server = EmbeddedPostgres(folder / "postgres", _FAST)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: str) -> str:
+    """The name of a database that stands at the newest revision."""
+    _execute(postgres_server, f"CREATE DATABASE {_TEMPLATE}")
+    schema.upgrade(_with_database(postgres_server, _TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """The URL of a fresh database at the newest revision; it really commits, locks and notifies."""
+    with _database(postgres_server, f"TEMPLATE {migrated_template}") as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """The URL of a fresh database without any table."""
+    with _database(postgres_server, "") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _database(server: str, how: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    _execute(server, f"CREATE DATABASE {name} {how}")
+    try:
+        yield _with_database(server, name)
+    finally:
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def _execute(url: str, statement: str) -> None:
+    with contextlib.closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
