@@ -1,0 +1,87 @@
+"""The `overread` command: finds the sub-command, loads only what it needs, turns errors into a sentence."""
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from inference.errors import InferenceError
+from listener.errors import ListenerError
+from overread.errors import FrontDeskError
+from storage.errors import StorageError
+
+_KNOWN_ERRORS = (FrontDeskError, ListenerError, InferenceError, StorageError)
+_INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+
+# Command → where it lives. Nothing of it is imported before it is called: `overread listen` must not load a model
+# runtime, and `overread --help` must answer at once.
+COMMANDS: dict[str, str] = {
+    "demo": "overread.commands.demo:demo",
+    "up": "overread.commands.roles:up",
+    "listen": "overread.commands.roles:listen",
+    "work": "overread.commands.roles:work",
+    "deliver": "overread.commands.roles:deliver",
+    "housekeep": "overread.commands.roles:housekeep",
+    "status": "overread.commands.status:status",
+    "explain": "overread.commands.explain:explain",
+    "jobs": "overread.commands.jobs:jobs",
+    "algorithms": "overread.commands.algorithms:algorithms",
+    "config": "overread.commands.config:config",
+    "db": "overread.commands.database:db",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="overread")
+@click.option("--traceback", "show_traceback", is_flag=True, help="Show where an unexpected error came from.")
+@click.pass_context
+def overread(ctx: click.Context, show_traceback: bool) -> None:
+    """Receive studies, run algorithms, put the findings back into the PACS. Research use only."""
+    ctx.obj = show_traceback
+
+
+def main() -> None:
+    """Run the command line and exit: 0 only when the command did what it says."""
+    try:
+        overread.main(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except _KNOWN_ERRORS as error:
+        click.echo(f"overread: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - the last boundary: an operator gets a sentence, not a stack
+        if "--traceback" in sys.argv:
+            traceback.print_exc()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        click.echo(
+            f"overread: Unexpected {type(error).__name__} in {place.name} ({place.lineno}); run it again as "
+            "`overread --traceback …` and report what it prints.",
+            err=True,
+        )
+        sys.exit(_INTERNAL_ERROR)

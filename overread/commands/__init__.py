@@ -1,0 +1,1 @@
+"""One module per sub-command; each imports what it needs and nothing more."""

@@ -1,0 +1,70 @@
+"""`overread jobs`: look at work, stop it, ask for it again."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from overread.commands.status import print_jobs, with_overview
+from overread.database import reachable_database
+from overread.settings import Settings, load_settings
+from storage.errors import UnknownRecord
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.postgres.engine import open_database
+from storage.postgres.job_queue import PostgresJobQueue
+
+
+@contextmanager
+def _queue(settings: Settings, url: str) -> Iterator[PostgresJobQueue]:
+    database = open_database(url, "overread jobs")
+    try:
+        yield PostgresJobQueue(database, ObjectStore(DataFolder(settings.data_dir)), settings.jobs)
+    finally:
+        database.close()
+
+
+@click.group()
+def jobs() -> None:
+    """List, show, cancel and resubmit jobs."""
+
+
+@jobs.command("list")
+def list_jobs() -> None:
+    """Every job, newest last."""
+    with with_overview(load_settings()) as overview:
+        print_jobs(overview.status()["jobs"])
+
+
+@jobs.command()
+@click.argument("job_id", type=int)
+def show(job_id: int) -> None:
+    """One job with everything known about it."""
+    with with_overview(load_settings()) as overview:
+        for job in overview.status()["jobs"]:
+            if job["id"] == job_id:
+                for key, value in job.items():
+                    click.echo(f"{key:22} {'' if value is None else value}")
+                return
+    raise UnknownRecord(f"No job {job_id} is known; `overread jobs list` shows those there are.")
+
+
+@jobs.command()
+@click.argument("job_id", type=int)
+def cancel(job_id: int) -> None:
+    """Stop a job that is scheduled or in progress."""
+    settings = load_settings()
+    with reachable_database(settings) as url, _queue(settings, url) as queue:
+        queue.cancel(job_id, getpass.getuser())
+    click.echo(f"Job {job_id} is canceled.")
+
+
+@jobs.command()
+@click.argument("job_id", type=int)
+def resubmit(job_id: int) -> None:
+    """Do the work of a finished job again, as a new job that names it as its predecessor."""
+    settings = load_settings()
+    with reachable_database(settings) as url, _queue(settings, url) as queue:
+        new_id = queue.resubmit(job_id, getpass.getuser())
+    click.echo(f"Job {new_id} is scheduled; it does the work of job {job_id} again.")

@@ -1,0 +1,128 @@
+"""`overread status`: what was received, what waits, what failed and why."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from overread.database import reachable_database
+from overread.settings import Settings, load_settings
+from storage.objects.layout import DataFolder
+from storage.objects.spool import FileSpool
+from storage.postgres.engine import open_database
+from storage.postgres.overview import Overview
+
+_STATE_STYLES = {
+    "done": "green",
+    "completed": "green",
+    "acknowledged": "green",
+    "failed": "red",
+    "refused": "red",
+    "parked": "red",
+    "not-analysed": "yellow",
+    "canceled": "yellow",
+}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(as_json: bool) -> None:
+    """Show studies, jobs, deliveries, spool and destinations."""
+    settings = load_settings()
+    with with_overview(settings) as overview:
+        facts = overview.status()
+    entries, size = FileSpool(DataFolder(settings.data_dir), settings.spool).usage()
+    facts["spool"] = {"entries": entries, "bytes": size}
+    facts["destinations"] = [
+        {"name": place.name, "ae_title": place.ae_title, "host": place.host, "port": place.port}
+        for place in settings.destinations
+    ]
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    print_studies(facts["studies"])
+    print_jobs(facts["jobs"])
+    print_deliveries(facts["deliveries"])
+    for thing in facts["quarantined"]:
+        click.echo(f"Set aside: {thing['sop_instance_uid'] or 'an object without a valid UID'}: {thing['error']}")
+    click.echo(f"Spool: {entries} waiting, {size} bytes.")
+    if not settings.destinations:
+        click.echo("Destinations: none configured; results stay in storage.")
+
+
+@contextmanager
+def with_overview(settings: Settings) -> Iterator[Overview]:
+    """The rows, read-only, for as long as the block."""
+    with reachable_database(settings) as url:
+        database = open_database(url, "overread status")
+        try:
+            yield Overview(database)
+        finally:
+            database.close()
+
+
+def print_studies(studies: Sequence[Mapping[str, Any]]) -> None:
+    """One line per study."""
+    table = _table("Studies", "Study Instance UID", "state", "instances", "revision", "last received")
+    for study in studies:
+        table.add_row(
+            study["study_instance_uid"],
+            _state(study),
+            str(study["instances"]),
+            str(study["revision"]),
+            _time(study["last_received_at"]),
+        )
+    _print(table)
+
+
+def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """One line per job."""
+    table = _table("Jobs", "id", "kind", "what", "state", "attempt", "Study Instance UID")
+    for job in jobs:
+        what = job["destination"] or job["algorithm"]
+        table.add_row(str(job["id"]), job["kind"], what, _state(job), str(job["attempt"]), job["study_instance_uid"])
+    _print(table)
+
+
+def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """One line per instance and destination."""
+    table = _table("Deliveries", "destination", "role", "state", "attempts", "SOP Instance UID")
+    for delivery in deliveries:
+        table.add_row(
+            delivery["destination"],
+            delivery["role"],
+            _state(delivery),
+            str(delivery["attempts"]),
+            delivery["sop_instance_uid"],
+        )
+    _print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    if table.row_count == 0:
+        console.print(f"{table.title}: none")
+    else:
+        console.print(table)
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    style = _STATE_STYLES.get(row["state"], "default")
+    text = f"[{style}]{row['state']}[/]"
+    return f"{text}: {escape(row['error'])}" if row["error"] else text
+
+
+def _time(iso: str | None) -> str:
+    return iso[:19].replace("T", " ") + "Z" if iso else ""

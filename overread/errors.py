@@ -1,0 +1,20 @@
+"""What can go wrong at the front desk; each docstring is the sentence an operator reads."""
+
+
+class FrontDeskError(Exception):
+    """The command could not be carried out."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class InvalidSettings(FrontDeskError):
+    """The settings are not valid; run `overread config check` after correcting them."""
+
+
+class RoleFailed(FrontDeskError):
+    """A role ended right after its start; its own message stands above."""
+
+
+class DemoFailed(FrontDeskError):
+    """The demonstration did not reach its end."""

@@ -1,0 +1,159 @@
+"""One file, `overread.toml`, and one `OVERREAD_…` variable for every key in it; the variable wins."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from inference.settings import WorkerSettings
+from listener.settings import DestinationSettings, ListenerSettings
+from overread.errors import InvalidSettings
+from storage.settings import DatabaseSettings, JobSettings, SpoolSettings, StudySettings
+
+CONFIG_VARIABLE = "OVERREAD_CONFIG"
+_PREFIX = "OVERREAD_"
+_DEFAULT_FILE = Path("overread.toml")
+
+
+class WebSettings(BaseModel):
+    """The web door; this release has none yet, so these keys are accepted and change nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="The address of the web door.")
+    port: int = Field(default=8080, ge=0, le=65535, description="The TCP port of the web door.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each section belongs to the room that reads it."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+    )
+
+    data_dir: Path = Field(
+        default=Path("/var/lib/overread"),
+        description="Spool, received objects, results, algorithms and the embedded PostgreSQL live here.",
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    spool: SpoolSettings = SpoolSettings()
+    listener: ListenerSettings = ListenerSettings()
+    web: WebSettings = WebSettings()
+    study: StudySettings = StudySettings()
+    jobs: JobSettings = JobSettings()
+    worker: WorkerSettings = WorkerSettings()
+    destinations: tuple[DestinationSettings, ...] = Field(
+        default=(), description="Where results go; with no entry, results stay in storage and are sent nowhere."
+    )
+
+    @model_validator(mode="after")
+    def _destination_names_differ(self) -> "Settings":
+        names = [destination.name for destination in self.destinations]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two [[destinations]] are named {name}; give each its own name")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables before the file; nothing else is read."""
+        return env_settings, init_settings
+
+
+def load_settings() -> Settings:
+    """Read the file named by OVERREAD_CONFIG (or ``overread.toml`` here, if there is one) and the variables.
+
+    Raises:
+        InvalidSettings: with one sentence that names the file or variable, the key and what to change.
+    """
+    path = config_path()
+    _refuse_unknown_variables(os.environ)
+    from_file = _read(path) if path is not None else {}
+    try:
+        settings = Settings(**from_file)
+    except ValidationError as error:
+        raise InvalidSettings(_sentence(error, path, from_file)) from None
+    _refuse_open_door(settings)
+    return settings
+
+
+def config_path() -> Path | None:
+    """The settings file in force, or ``None`` when only variables and defaults are."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    return _DEFAULT_FILE if _DEFAULT_FILE.exists() else None
+
+
+def known_variables() -> dict[str, str]:
+    """Every variable this release reads, with the key it sets, such as ``listener.port``."""
+    known = {}
+    for name, field in Settings.model_fields.items():
+        known[f"{_PREFIX}{name.upper()}"] = name
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            for key in section.model_fields:
+                known[f"{_PREFIX}{name.upper()}_{key.upper()}"] = f"{name}.{key}"
+    return known
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidSettings(f"{path} does not exist; create it or correct {CONFIG_VARIABLE}.") from None
+    except OSError as error:
+        raise InvalidSettings(f"{path} cannot be read ({error.strerror}); correct its permissions.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = [*known_variables(), CONFIG_VARIABLE]
+    for name in sorted(environment):
+        if name.startswith(_PREFIX) and name not in known:
+            raise InvalidSettings(f"The variable {name} sets nothing{_did_you_mean(name, known)}; correct or unset it.")
+
+
+def _refuse_open_door(settings: Settings) -> None:
+    from listener.errors import ListenerError
+    from listener.settings import check_listener_settings
+
+    try:
+        check_listener_settings(settings.listener)
+    except ListenerError as error:
+        raise InvalidSettings(str(error)) from None
+
+
+def _sentence(error: ValidationError, path: Path | None, from_file: Mapping[str, Any]) -> str:
+    """The first problem as one sentence; what was typed is not repeated, for it may be a secret."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location) or "settings"
+    variable = next((name for name, known in known_variables().items() if known == key and name in os.environ), None)
+    where = f"The variable {variable}" if variable else f"{key} in {path}" if path and from_file else key
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is not a setting{_did_you_mean(key, list(known_variables().values()))}; correct or remove it."
+    reason = problem["msg"].removeprefix("Value error, ")
+    return f"{where} is not valid: {reason[0].lower()}{reason[1:].rstrip('.')}; correct it."
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,130 @@
+"""All roles on this machine: each a process of its own, started, watched, started again when it dies."""
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from overread.errors import RoleFailed
+
+_LOG = logging.getLogger(__name__)
+
+ROLES = ("listen", "work", "deliver", "housekeep")
+
+_WATCH_SECONDS = 0.2
+_STOP_SECONDS = 30.0  # the grace a role has to finish or give back what it holds
+_SETTLED_SECONDS = 5.0  # a role that lives this long started well
+_LONGEST_PAUSE_SECONDS = 30.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class _Role:
+    name: str
+    process: subprocess.Popen[bytes]
+    started: float
+    deaths: int = 0
+    start_again_at: float | None = field(default=None)
+
+
+class Supervisor:
+    """Runs the roles with ``environment`` until told to stop.
+
+    A role that is killed or crashes is started again, at once the first time, then with growing pauses. A role that
+    ends by itself with an error right after its first start has a wrong setting: everything is stopped.
+    """
+
+    def __init__(self, environment: Mapping[str, str], roles: Sequence[str] = ROLES) -> None:
+        self._environment = dict(environment)
+        self._names = tuple(roles)
+        self._roles: list[_Role] = []
+
+    def process_ids(self) -> dict[str, int]:
+        """The process of each role as it is now."""
+        return {role.name: role.process.pid for role in self._roles}
+
+    def run(self, stop: threading.Event, started: Callable[[], None] = lambda: None) -> None:
+        """Start the roles and watch them until ``stop`` is set, then end them.
+
+        Raises:
+            RoleFailed: a role could not start; the others have been ended.
+        """
+        try:
+            for name in self._names:
+                self._roles.append(_Role(name, self._launch(name), time.monotonic()))
+            started()
+            while not stop.wait(_WATCH_SECONDS):
+                for role in self._roles:
+                    self._look_after(role)
+        finally:
+            self._end_all()
+
+    def _launch(self, name: str) -> subprocess.Popen[bytes]:
+        # -P keeps the current directory off the import path: a folder named `storage` there must not win over ours.
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "overread", name],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches us, and we end the roles in order
+            preexec_fn=_end_with_parent(os.getpid()),
+        )
+
+    def _look_after(self, role: _Role) -> None:
+        now = time.monotonic()
+        if role.start_again_at is not None:
+            if now >= role.start_again_at:
+                role.process, role.started, role.start_again_at = self._launch(role.name), now, None
+            return
+        code = role.process.poll()
+        if code is None:
+            return
+        young = now - role.started < _SETTLED_SECONDS
+        if code > 0 and young and role.deaths == 0:
+            raise RoleFailed(f"`overread {role.name}` could not start; its own message stands above.")
+        role.deaths = role.deaths + 1 if young else 1
+        pause = 0.0 if role.deaths == 1 else min(2.0 ** (role.deaths - 1), _LONGEST_PAUSE_SECONDS)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        _LOG.warning("`overread %s` %s; it starts again in %.0f s", role.name, how, pause)
+        role.start_again_at = now + pause
+
+    def _end_all(self) -> None:
+        running = [role for role in self._roles if role.process.poll() is None]
+        for role in running:
+            role.process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for role in running:
+            try:
+                role.process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                _LOG.warning("`overread %s` did not end within %.0f s and is killed", role.name, _STOP_SECONDS)
+                role.process.kill()
+                role.process.wait()
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: threading.Event):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """Within the block, SIGTERM and SIGINT set ``stop`` instead of ending the process."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with_parent(parent: int) -> Callable[[], None]:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ask_for_signal() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask_for_signal
