@@ -44,6 +44,7 @@ class QuarantineReason(StrEnum):
     UNPARSABLE = "unparsable"
     IDENTITY_MISMATCH = "identity-mismatch"
     MALFORMED_IDENTIFIER = "malformed-identifier"
+    DAMAGED = "damaged"
 
 
 QUARANTINE_SENTENCES: dict[QuarantineReason, str] = {
@@ -60,6 +61,10 @@ QUARANTINE_SENTENCES: dict[QuarantineReason, str] = {
     ),
     QuarantineReason.MALFORMED_IDENTIFIER: (
         "A UID does not follow the Standard; the object was set aside and the sender was answered 0xA900."
+    ),
+    QuarantineReason.DAMAGED: (
+        "The bytes on disk no longer match the digest of what was acknowledged; they were set aside, so send the "
+        "instance again and check the disk."
     ),
 }
 
