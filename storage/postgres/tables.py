@@ -1,0 +1,275 @@
+"""The one picture of the schema as it is today; `migrations/versions` is how it came to be.
+
+The CHECK constraints carry the domain's words: a state that the domain does not know cannot be stored. The view
+`study_overview`, the trigger that holds the job lifecycle and the trigger that keeps the audit trail append-only
+have no Python twin; they stand in the migration.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.domain.algorithm import AlgorithmStage
+from storage.domain.audit_event import AuditOutcome
+from storage.domain.delivery import DeliveryState
+from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
+from storage.domain.result import EvidenceRole
+from storage.postgres.received_tables import (
+    AssociationRow,
+    InstanceRow,
+    QuarantinedObjectRow,
+    SeriesRow,
+    StudyRevisionRow,
+    StudyRow,
+)
+from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, Token, listed, one_of, sha256_check
+
+__all__ = [
+    "AlgorithmRow",
+    "AssociationRow",
+    "AuditEventRow",
+    "Base",
+    "DeliveryRow",
+    "EvidenceRow",
+    "InstanceRow",
+    "JobRow",
+    "JobTransitionRow",
+    "QuarantinedObjectRow",
+    "ResultInputRow",
+    "ResultRow",
+    "SeriesRow",
+    "StudyRevisionRow",
+    "StudyRow",
+]
+
+
+class AlgorithmRow(Base):
+    """One installed version; a version's digests never change, and a name has at most one active version."""
+
+    __tablename__ = "algorithm"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        one_of("stage", AlgorithmStage),
+        sha256_check("manifest_sha256"),
+        sha256_check("artifact_sha256"),
+        Index("algorithm_one_active", "name", unique=True, postgresql_where=text("stage = 'active'")),
+    )
+
+    id: Mapped[RowId]
+    name: Mapped[str]
+    version: Mapped[str]
+    stage: Mapped[str]
+    folder: Mapped[str]
+    manifest_sha256: Mapped[str]
+    artifact_sha256: Mapped[str]
+    added_at: Mapped[DatabaseTime]
+
+
+class JobTransitionRow(Base):
+    """The job lifecycle as rows, so that the trigger on `job` and an administrator can read it."""
+
+    __tablename__ = "job_transition"
+
+    from_state: Mapped[str] = mapped_column(primary_key=True)
+    event: Mapped[str] = mapped_column(primary_key=True)
+    to_state: Mapped[str]
+
+
+class JobRow(Base):
+    """One promised piece of work: an algorithm on a revision, or a result to a destination.
+
+    How often a job may be tried is a setting, not a fact of the row: a changed budget takes effect at once.
+    `started_at` is the first claim and stays. `reason_*` is the latest reason given, also between two attempts.
+    `refusals` holds what an input contract refused, as a list of series_instance_uid, code and sentence.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (
+        ForeignKeyConstraint(["study_id", "revision"], ["study_revision.study_id", "study_revision.revision"]),
+        one_of("kind", JobKind),
+        one_of("state", JobState),
+        one_of("priority", Priority),
+        one_of("outcome", Outcome),
+        CheckConstraint(
+            "(kind = 'inference' AND algorithm_id IS NOT NULL AND result_id IS NULL AND destination IS NULL) OR "
+            "(kind = 'delivery' AND algorithm_id IS NULL AND result_id IS NOT NULL AND destination IS NOT NULL)",
+            name="names_its_work",
+        ),
+        CheckConstraint(
+            "(state = 'in_progress') = (lease_token IS NOT NULL) AND "
+            "(state = 'in_progress') = (lease_expires_at IS NOT NULL)",
+            name="leased_while_in_progress",
+        ),
+        CheckConstraint(
+            f"(state IN ({listed(sorted(FINAL_STATES))})) = (finished_at IS NOT NULL)", name="finished_when_final"
+        ),
+        CheckConstraint("(attempt > 0) = (started_at IS NOT NULL) AND attempt >= 0", name="started_when_attempted"),
+        CheckConstraint(
+            "(kind = 'inference' AND state = 'completed') = (outcome IS NOT NULL)", name="outcome_when_completed"
+        ),
+        CheckConstraint("num_nonnulls(reason_code, reason_sentence) IN (0, 2)", name="reason_is_whole"),
+        CheckConstraint(
+            "(state NOT IN ('failed', 'canceled') AND outcome IS DISTINCT FROM 'not-analysed') "
+            "OR reason_code IS NOT NULL",
+            name="no_silent_end",
+        ),
+        # One chain per piece of work: the first job has no predecessor, and each is followed by at most one.
+        Index(
+            "job_one_inference",
+            "study_id",
+            "revision",
+            "algorithm_id",
+            unique=True,
+            postgresql_where=text("kind = 'inference' AND predecessor_id IS NULL"),
+        ),
+        Index(
+            "job_one_delivery",
+            "result_id",
+            "destination",
+            unique=True,
+            postgresql_where=text("kind = 'delivery' AND predecessor_id IS NULL"),
+        ),
+        # The claim walks this index in order and stops at the first row nobody holds.
+        Index(
+            "job_due",
+            "kind",
+            "priority_rank",
+            "due_at",
+            "id",
+            postgresql_where=text("state = 'scheduled'"),
+        ),
+        Index("job_leased", "lease_expires_at", postgresql_where=text("state = 'in_progress'")),
+        Index("job_of_study", "study_id", "revision"),
+    )
+
+    id: Mapped[RowId]
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default=text("'scheduled'"))
+    priority: Mapped[str] = mapped_column(server_default=text("'routine'"))
+    priority_rank: Mapped[int] = mapped_column(
+        SmallInteger,
+        Computed(
+            "CASE priority " + " ".join(f"WHEN '{word}' THEN {rank}" for word, rank in PRIORITY_RANK.items()) + " END",
+            persisted=True,
+        ),
+    )
+    study_id: Mapped[Big]
+    revision: Mapped[int]
+    algorithm_id: Mapped[Big | None] = mapped_column(ForeignKey("algorithm.id"))
+    result_id: Mapped[Big | None] = mapped_column(ForeignKey("result.id", use_alter=True))
+    destination: Mapped[str | None]
+    predecessor_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"), unique=True)
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    worker: Mapped[str | None]  # who claimed it last
+    scheduled_at: Mapped[DatabaseTime]
+    due_at: Mapped[DatabaseTime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    lease_token: Mapped[Token | None]
+    lease_expires_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    reason_code: Mapped[str | None]
+    reason_sentence: Mapped[str | None]
+    refusals: Mapped[Json] = mapped_column(server_default=text("'[]'"))
+
+
+class ResultRow(Base):
+    """What one inference job produced; the bytes are in `evidence`."""
+
+    __tablename__ = "result"
+
+    id: Mapped[RowId]
+    job_id: Mapped[Big] = mapped_column(ForeignKey("job.id"), unique=True)
+    series_instance_uid: Mapped[str]
+    artifact_sha256: Mapped[str]
+    execution_provider: Mapped[str]
+    findings: Mapped[Json]
+    report_text: Mapped[str]
+    stored_at: Mapped[DatabaseTime]
+
+
+class ResultInputRow(Base):
+    """The instances a result claims as its source, no more and no fewer."""
+
+    __tablename__ = "result_input"
+    __table_args__ = (Index("result_input_instance", "instance_id"),)  # which results does this instance stand behind?
+
+    result_id: Mapped[Big] = mapped_column(ForeignKey("result.id"), primary_key=True)
+    instance_id: Mapped[Big] = mapped_column(ForeignKey("instance.id"), primary_key=True)
+
+
+class EvidenceRow(Base):
+    """One DICOM object of a result, frozen; `sha256` names the file whose bytes every send repeats.
+
+    A resubmitted job derives the same UIDs as its predecessor. It then refers to the bytes that were frozen
+    first: one SOP Instance UID must never stand for two contents.
+    """
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        UniqueConstraint("result_id", "sop_instance_uid"),
+        one_of("role", EvidenceRole),
+        sha256_check("sha256"),
+        Index("evidence_sop_instance_uid", "sop_instance_uid"),  # is an arriving instance one of ours?
+    )
+
+    id: Mapped[RowId]
+    result_id: Mapped[Big] = mapped_column(ForeignKey("result.id"))
+    role: Mapped[str]
+    sop_class_uid: Mapped[str]
+    sop_instance_uid: Mapped[str]
+    series_instance_uid: Mapped[str]
+    transfer_syntax_uid: Mapped[str]
+    sha256: Mapped[str]
+    size: Mapped[Big]
+
+
+class DeliveryRow(Base):
+    """One evidence object on its way to one destination; its job says when the next try is."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("evidence_id", "destination"),
+        one_of("state", DeliveryState),
+        CheckConstraint("(state = 'acknowledged') = (acknowledged_at IS NOT NULL)", name="acknowledged_at_a_time"),
+        Index("delivery_of_job", "job_id"),
+    )
+
+    id: Mapped[RowId]
+    evidence_id: Mapped[Big] = mapped_column(ForeignKey("evidence.id"))
+    destination: Mapped[str]
+    job_id: Mapped[Big] = mapped_column(ForeignKey("job.id"))
+    state: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    status: Mapped[int | None]  # the latest DIMSE status (PS3.7 annex C)
+    note: Mapped[str] = mapped_column(server_default=text("''"))
+    acknowledged_at: Mapped[datetime | None]
+
+
+class AuditEventRow(Base):
+    """What was done, to whose data, by whom; rows are only ever added, and refer to nothing so that they outlive it."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        one_of("outcome", AuditOutcome),
+        Index("audit_event_of_study", "study_instance_uid", "id"),
+    )
+
+    id: Mapped[RowId]
+    recorded_at: Mapped[DatabaseTime]
+    action: Mapped[str]
+    actor: Mapped[str]
+    outcome: Mapped[str]
+    study_instance_uid: Mapped[str]
+    job_id: Mapped[Big | None]
+    details: Mapped[Json]

@@ -1,0 +1,132 @@
+"""The migrations lead to the tables, go both ways, and let one upgrade wait for another."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from storage.errors import DatabaseUnavailable, SchemaOutdated, StorageError
+from storage.postgres import schema
+from storage.postgres.engine import UPGRADE_LOCK, open_engine
+from storage.postgres.tables import Base
+
+_EVERY_CONSTRAINT_AND_INDEX = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND conrelid <> 0 AND conrelid::regclass::text <> 'alembic_version'
+UNION ALL
+SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+UNION ALL
+SELECT table_name, column_name, concat_ws(' ', data_type, is_nullable, column_default, is_identity,
+    identity_generation, generation_expression) FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name NOT IN ('alembic_version', 'study_overview')
+"""
+
+
+@contextlib.contextmanager
+def _cursor(url: str) -> Iterator[Any]:
+    with contextlib.closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+def _structure(url: str) -> set[tuple[str, ...]]:
+    with _cursor(url) as cursor:
+        cursor.execute(_EVERY_CONSTRAINT_AND_INDEX)
+        return set(cursor.fetchall())
+
+
+def test_the_migrated_schema_is_the_one_in_tables(database_url: str) -> None:
+    """From empty to head gives exactly the tables, columns and indexes of tables.py."""
+    engine = open_engine(database_url, "test", pooled=False)
+
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_the_migrated_constraints_are_those_in_tables(database_url: str, empty_database_url: str) -> None:
+    """Every constraint, index and column reads the same whether migrated or made from tables.py."""
+    Base.metadata.create_all(open_engine(empty_database_url, "test", pooled=False))
+
+    assert _structure(database_url) == _structure(empty_database_url)
+
+
+def test_the_schema_goes_up_down_and_up_again(empty_database_url: str) -> None:
+    """Going down leaves nothing behind, and going up again gives the same schema."""
+    head = schema.upgrade(empty_database_url)
+    first = _structure(empty_database_url)
+
+    command.downgrade(schema.configuration(empty_database_url), "base")
+
+    assert _structure(empty_database_url) == set()
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+        assert cursor.fetchone() == (0,)
+    assert schema.upgrade(empty_database_url) == head
+    assert _structure(empty_database_url) == first
+
+
+def test_two_upgrades_wait_for_one_another(empty_database_url: str) -> None:
+    """Upgrades that meet queue up on one lock, and all of them end at the head."""
+    program = "import sys; from storage.postgres import schema; print(schema.upgrade(sys.argv[1]))"
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (UPGRADE_LOCK,))
+        upgrades = [
+            subprocess.Popen([sys.executable, "-c", program, empty_database_url], stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        waiting = 0
+        while waiting < 2 and all(upgrade.poll() is None for upgrade in upgrades):
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            waiting = cursor.fetchone()[0]
+        cursor.execute("SELECT pg_advisory_unlock(%s)", (UPGRADE_LOCK,))
+        heads = {upgrade.communicate()[0].strip() for upgrade in upgrades}
+
+    assert waiting == 2
+    assert heads == {schema.check(empty_database_url)}
+
+
+def test_check_returns_the_revision_of_a_current_schema(database_url: str) -> None:
+    """A schema at the head passes the check."""
+    assert schema.check(database_url) == schema.upgrade(database_url)
+
+
+def test_check_names_the_remedy_for_an_empty_database(empty_database_url: str) -> None:
+    """A database without a schema is outdated, and the message says which command helps."""
+    with pytest.raises(SchemaOutdated, match="overread db upgrade"):
+        schema.check(empty_database_url)
+
+
+def test_check_names_both_revisions_when_the_schema_is_newer(database_url: str) -> None:
+    """A schema made by a later release is refused, naming what was found and what is wanted."""
+    wanted = schema.check(database_url)
+    with _cursor(database_url) as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = 'fffffffffff0'")
+
+    with pytest.raises(SchemaOutdated, match=f"fffffffffff0.*{wanted}"):
+        schema.check(database_url)
+
+
+def test_check_tells_a_missing_server_from_an_old_schema() -> None:
+    """Without a server the check raises DatabaseUnavailable."""
+    with pytest.raises(DatabaseUnavailable):
+        schema.check("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+def test_a_migration_without_a_database_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With neither URL nor environment the migration stops with the remedy."""
+    monkeypatch.delenv("OVERREAD_DATABASE_URL", raising=False)
+    config = schema.configuration("")
+
+    with pytest.raises(StorageError, match="OVERREAD_DATABASE_URL"):
+        command.upgrade(config, "head")
