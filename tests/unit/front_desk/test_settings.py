@@ -1,0 +1,181 @@
+"""One file, one variable for each key, and a sentence for every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from overread.errors import InvalidSettings
+from overread.settings import known_variables, load_settings
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A function that makes its text the settings file in force."""
+    for variable in known_variables():
+        monkeypatch.delenv(variable, raising=False)
+
+    def write(text: str) -> Path:
+        path = tmp_path / "overread.toml"
+        path.write_text(text, encoding="utf-8")
+        monkeypatch.setenv("OVERREAD_CONFIG", str(path))
+        return path
+
+    return write
+
+
+def test_an_empty_file_gives_the_defaults_of_the_contract(written) -> None:
+    """Every key may be left out."""
+    written("")
+
+    settings = load_settings()
+
+    assert (settings.listener.ae_title, settings.listener.host, settings.listener.port) == (
+        "OVERREAD",
+        "127.0.0.1",
+        11112,
+    )
+    assert settings.study.quiet_seconds == 60
+    assert settings.database.url == ""
+    assert settings.destinations == ()
+
+
+def test_the_example_of_the_contract_is_read(written) -> None:
+    """The keys that administrators were told of are all accepted."""
+    written(
+        """
+        data_dir = "/var/lib/overread"
+        [database]
+        url = ""
+        [listener]
+        ae_title = "OVERREAD"
+        host = "127.0.0.1"
+        port = 11112
+        processes = 2
+        [[listener.peers]]
+        ae_title = "CT1"
+        networks = ["10.1.0.0/16"]
+        [web]
+        host = "127.0.0.1"
+        port = 8080
+        [study]
+        quiet_seconds = 60
+        [[destinations]]
+        name = "pacs"
+        kind = "dimse"
+        ae_title = "ORTHANC"
+        host = "127.0.0.1"
+        port = 4242
+        profile = "any"
+        proof = "none"
+        """
+    )
+
+    settings = load_settings()
+
+    assert settings.listener.peers[0].ae_title == "CT1"
+    assert settings.destinations[0].name == "pacs"
+
+
+def test_a_variable_wins_over_the_file(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OVERREAD_LISTENER_PORT sets [listener] port whatever the file says; its neighbours stay."""
+    written('[listener]\nport = 104\nae_title = "SITE"')
+    monkeypatch.setenv("OVERREAD_LISTENER_PORT", "11113")
+
+    settings = load_settings()
+
+    assert (settings.listener.port, settings.listener.ae_title) == (11113, "SITE")
+
+
+@pytest.mark.parametrize("variable", [name for name in known_variables() if name.count("_") > 1])
+def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """A value that no key can take is refused in the name of the variable, so each variable is really read."""
+    written("")
+    text_keys = {"OVERREAD_DATABASE_URL", "OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR"}
+    if variable in text_keys:
+        monkeypatch.setenv(variable, "127.0.0.9")
+        section, _, key = known_variables()[variable].partition(".")
+        value = getattr(load_settings(), section)
+        assert str(getattr(value, key) if key else value) == "127.0.0.9"
+        return
+    monkeypatch.setenv(variable, "{}" if "PEERS" in variable else "no such value, and far too long for a title")
+
+    with pytest.raises(InvalidSettings, match=variable):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[listener]\nprot = 104", "listener.prot"),
+        ("[listner]\nport = 104", "listner"),
+        ('[listener]\nport = "a hundred"', "listener.port"),
+        ("[listener]\nport = 70000", "listener.port"),
+        ("[study]\nquiet_seconds = -1", "study.quiet_seconds"),
+        ('[[destinations]]\nname = "pacs"', "destinations.0.ae_title"),
+        ('[[listener.peers]]\nae_title = "CT1"\nnetworks = ["10.1.0.0/99"]', "listener.peers.0.networks.0"),
+        ("port = ", "not valid TOML"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_file_and_key(written, text: str, named: str) -> None:
+    """An administrator reads which key of which file to correct."""
+    path = written(text)
+
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings()
+
+    sentence = str(raised.value)
+    assert named in sentence
+    assert str(path) in sentence
+    assert "\n" not in sentence
+
+
+def test_a_likely_spelling_is_suggested(written) -> None:
+    """A slip of one letter is answered with the key that was meant."""
+    written("[listener]\nprot = 104")
+
+    with pytest.raises(InvalidSettings, match=r"did you mean listener\.port"):
+        load_settings()
+
+
+def test_an_unknown_variable_is_refused(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt variable does not silently change nothing."""
+    written("")
+    monkeypatch.setenv("OVERREAD_LISTENER_PROT", "104")
+
+    with pytest.raises(InvalidSettings, match="OVERREAD_LISTENER_PROT sets nothing"):
+        load_settings()
+
+
+def test_two_destinations_of_one_name_are_refused(written) -> None:
+    """A delivery names its destination, so a name means one place."""
+    place = '[[destinations]]\nname = "pacs"\nae_title = "A"\nhost = "127.0.0.1"\nport = 104\n'
+    written(place + place)
+
+    with pytest.raises(InvalidSettings, match="two \\[\\[destinations\\]\\] are named pacs"):
+        load_settings()
+
+
+def test_an_open_door_without_peers_is_refused(written) -> None:
+    """Beyond loopback, somebody must have said who may associate."""
+    written('[listener]\nhost = "0.0.0.0"')
+
+    with pytest.raises(InvalidSettings, match=r"listener\.peers"):
+        load_settings()
+
+
+def test_a_secret_is_not_repeated_in_the_sentence(written) -> None:
+    """What was typed for a key may be a password in the wrong place."""
+    written('[listener]\nport = "hunter2"')
+
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings()
+
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_settings_file_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OVERREAD_CONFIG that points nowhere is an error, not an empty file."""
+    monkeypatch.setenv("OVERREAD_CONFIG", str(tmp_path / "absent.toml"))
+
+    with pytest.raises(InvalidSettings, match=r"absent\.toml does not exist"):
+        load_settings()
