@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from overread.errors import RoleFailed
 
@@ -34,6 +35,11 @@ class _Role:
     start_again_at: float | None = field(default=None)
 
 
+def role_command(name: str) -> list[str]:
+    """The command of one role; -P keeps a folder named `storage` in the current one from winning over ours."""
+    return [sys.executable, "-P", "-m", "overread", name]
+
+
 class Supervisor:
     """Runs the roles with ``environment`` until told to stop.
 
@@ -41,9 +47,16 @@ class Supervisor:
     ends by itself with an error right after its first start has a wrong setting: everything is stopped.
     """
 
-    def __init__(self, environment: Mapping[str, str], roles: Sequence[str] = ROLES) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        commands: Mapping[str, Sequence[str]] | None = None,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        """Prepare to run ``commands`` (by default the roles of Overread); their output goes to ``output``."""
         self._environment = dict(environment)
-        self._names = tuple(roles)
+        self._commands = commands if commands is not None else {name: role_command(name) for name in ROLES}
+        self._output = output
         self._roles: list[_Role] = []
 
     def process_ids(self) -> dict[str, int]:
@@ -57,7 +70,7 @@ class Supervisor:
             RoleFailed: a role could not start; the others have been ended.
         """
         try:
-            for name in self._names:
+            for name in self._commands:
                 self._roles.append(_Role(name, self._launch(name), time.monotonic()))
             started()
             while not stop.wait(_WATCH_SECONDS):
@@ -67,11 +80,12 @@ class Supervisor:
             self._end_all()
 
     def _launch(self, name: str) -> subprocess.Popen[bytes]:
-        # -P keeps the current directory off the import path: a folder named `storage` there must not win over ours.
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "overread", name],
+            self._commands[name],
             env=self._environment,
             stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
             start_new_session=True,  # Ctrl-C reaches us, and we end the roles in order
             preexec_fn=_end_with_parent(os.getpid()),
         )
@@ -109,7 +123,7 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def stop_on_signals(stop: threading.Event):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """Within the block, SIGTERM and SIGINT set ``stop`` instead of ending the process."""
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
