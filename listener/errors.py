@@ -1,5 +1,7 @@
 """What can go wrong at the doors; each docstring is the sentence an operator reads."""
 
+from storage.domain.study import QuarantineReason
+
 
 class ListenerError(Exception):
     """The listener could not do what was asked."""
@@ -14,3 +16,12 @@ class PortBusy(ListenerError):
 
 class UnreadableDataSet(ListenerError):
     """The data set cannot be read as DICOM."""
+
+
+class UnacceptableIdentity(ListenerError):
+    """The UIDs of the data set are missing, malformed or not those of the C-STORE command."""
+
+    def __init__(self, reason: QuarantineReason, study_instance_uid: str = "") -> None:
+        self.reason = reason
+        self.study_instance_uid = study_instance_uid
+        super().__init__()

@@ -1,9 +1,11 @@
 """Settings of the doors; each is described by its consequence."""
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from listener.errors import ListenerError
 
 
 class PeerSettings(BaseModel):
@@ -58,3 +60,26 @@ class DestinationSettings(BaseModel):
     proof: Literal["none"] = Field(
         default="none", description="How arrival is proved; this release relies on the acknowledgement."
     )
+
+
+def check_listener_settings(listener: ListenerSettings) -> None:
+    """Refuse to be open to a network without a list of who may come.
+
+    Raises:
+        ListenerError: names the lines to add.
+    """
+    if listener.peers or _is_loopback(listener.host):
+        return
+    raise ListenerError(
+        f'[listener] host = "{listener.host}" is reachable from other machines but no peer is listed; add '
+        '[[listener.peers]] with ae_title = "…" and networks = ["…"], or set host = "127.0.0.1".'
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # another name: where it leads may change, so it does not count
+        return False

@@ -1,0 +1,73 @@
+"""Who may associate, and the reason given to who may not (PS3.8 section 9.3.4)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from listener.settings import ListenerSettings, PeerSettings
+from storage.domain.identifiers import same_ae_title
+
+_ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The fields of an A-ASSOCIATE-RJ PDU (PS3.8 table 9-21), and one sentence for our own records."""
+
+    result: int
+    source: int
+    reason: int
+    sentence: str
+
+
+CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(
+    1, 1, 3, "The calling AE title and address match no [[listener.peers]] entry."
+)
+CALLED_AE_TITLE_NOT_RECOGNIZED = Rejection(1, 1, 7, "The peer called an AE title that is not ours.")
+LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2, "[listener] max_associations were open already.")
+
+REJECTIONS = (CALLING_AE_TITLE_NOT_RECOGNIZED, CALLED_AE_TITLE_NOT_RECOGNIZED, LOCAL_LIMIT_EXCEEDED)
+
+
+class AssociationPolicy:
+    """Decides on association requests; AE titles are believed only together with the address they come from."""
+
+    def __init__(self, listener: ListenerSettings) -> None:
+        self._listener = listener
+
+    def rejection(
+        self, calling_ae_title: str, called_ae_title: str, remote_address: str, open_associations: int
+    ) -> Rejection | None:
+        """Why this request is rejected, or ``None`` when it is accepted.
+
+        ``open_associations`` counts those already accepted. A stranger learns nothing about our AE title.
+        """
+        if not self._is_peer(calling_ae_title, remote_address):
+            return CALLING_AE_TITLE_NOT_RECOGNIZED
+        if not same_ae_title(called_ae_title, self._listener.ae_title):
+            return CALLED_AE_TITLE_NOT_RECOGNIZED
+        if open_associations >= self._listener.max_associations:
+            return LOCAL_LIMIT_EXCEEDED
+        return None
+
+    def _is_peer(self, calling_ae_title: str, remote_address: str) -> bool:
+        address = _address(remote_address)
+        if address is None:
+            return False
+        if not self._listener.peers:
+            return address.is_loopback
+        return any(_matches(peer, calling_ae_title, address) for peer in self._listener.peers)
+
+
+def _matches(peer: PeerSettings, calling_ae_title: str, address: IPv4Address | IPv6Address) -> bool:
+    known = peer.ae_title == _ANY or same_ae_title(peer.ae_title, calling_ae_title)
+    return known and any(address in network for network in peer.networks)
+
+
+def _address(remote_address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(remote_address)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped  # a dual-stack socket shows IPv4 peers so
+    return address

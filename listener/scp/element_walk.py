@@ -1,0 +1,143 @@
+"""Walks the first elements of an encoded data set (PS3.5 section 7) without decoding what it steps over.
+
+pydicom's reader recurses into sequences, warns with the values it meets and fails in many ways on hostile bytes. A
+door needs the opposite: no recursion, a bound on the work, one kind of failure. So this is the one place where we
+read the encoding ourselves; everything behind the door uses pydicom.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from listener.errors import UnreadableDataSet
+
+_ELEMENT_LIMIT = 50_000  # elements and items stepped over before a header counts as unreadable
+_DEPTH_LIMIT = 64  # levels of sequences with undefined length; deep structured reports have about 20
+_VALUE_LIMIT = 16 * 1024  # bytes; nothing we want from a header is longer
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM = 0xFFFEE000
+_ITEM_DELIMITER = 0xFFFEE00D
+_SEQUENCE_DELIMITER = 0xFFFEE0DD
+
+# PS3.5 table 7.1-1 and 7.1-2: which value representations have 32-bit and 16-bit lengths.
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_SHORT_VRS = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS"}
+    | {b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How elements are written: with or without VR, and in which byte order."""
+
+    implicit_vr: bool
+    big_endian: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    tag: int
+    vr: bytes  # empty where the encoding has none
+    length: int
+    start: int  # of the value
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+def wanted_values(data: bytes, encoding: Encoding, wanted: frozenset[int]) -> dict[int, bytes]:
+    """The raw values of the wanted top-level elements, by tag; stops behind the highest wanted tag.
+
+    Raises:
+        UnreadableDataSet: the bytes are not elements, end in the middle of one, or ask for too much work.
+    """
+    return _Walk(data, _sniffed(data, encoding)).values(wanted)
+
+
+def _sniffed(data: bytes, encoding: Encoding) -> Encoding:
+    """Some senders write explicit VR where implicit was agreed, or the reverse; the first element tells."""
+    has_vr = data[4:6] in _LONG_VRS | _SHORT_VRS
+    return Encoding(implicit_vr=not has_vr, big_endian=encoding.big_endian)
+
+
+class _Walk:
+    def __init__(self, data: bytes, encoding: Encoding) -> None:
+        self._data = data
+        self._encoding = encoding
+        self._steps = 0
+
+    def values(self, wanted: frozenset[int]) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        last, offset = max(wanted), 0
+        while offset < len(self._data):
+            element = self._element(offset, self._encoding)
+            if element.tag > last and found:
+                break
+            if element.length == _UNDEFINED:
+                offset = self._skip_sequence(element)
+                continue
+            offset = self._end(element)
+            if element.tag in wanted:
+                if element.length > _VALUE_LIMIT:
+                    raise UnreadableDataSet()
+                found[element.tag] = self._data[element.start : offset]
+        if not found:
+            raise UnreadableDataSet()
+        return found
+
+    def _element(self, offset: int, encoding: Encoding) -> _Element:
+        self._steps += 1
+        if self._steps > _ELEMENT_LIMIT:
+            raise UnreadableDataSet()
+        order = ">" if encoding.big_endian else "<"
+        try:
+            group, number = struct.unpack_from(order + "HH", self._data, offset)
+            tag, vr = group << 16 | number, b""
+            if encoding.implicit_vr or group == 0xFFFE:
+                (length,) = struct.unpack_from(order + "L", self._data, offset + 4)
+                return _Element(tag, vr, length, offset + 8)
+            vr = self._data[offset + 4 : offset + 6]
+            if vr in _LONG_VRS:
+                (length,) = struct.unpack_from(order + "L", self._data, offset + 8)
+                return _Element(tag, vr, length, offset + 12)
+            if vr in _SHORT_VRS:
+                (length,) = struct.unpack_from(order + "H", self._data, offset + 6)
+                return _Element(tag, vr, length, offset + 8)
+        except struct.error:
+            raise UnreadableDataSet() from None
+        raise UnreadableDataSet()
+
+    def _end(self, element: _Element) -> int:
+        if element.end > len(self._data):
+            raise UnreadableDataSet()
+        return element.end
+
+    def _skip_sequence(self, element: _Element) -> int:
+        """The offset behind a sequence of undefined length, found level by level without recursion."""
+        levels = [_inside(element, self._encoding)]  # the encoding of each open sequence or item
+        offset = element.start
+        expects_item = [True]  # for each level: between the items of a sequence, or inside an item
+        while levels:
+            if len(levels) > _DEPTH_LIMIT:
+                raise UnreadableDataSet()
+            part = self._element(offset, levels[-1])
+            offset = part.start
+            delimiter = _SEQUENCE_DELIMITER if expects_item[-1] else _ITEM_DELIMITER
+            if part.tag == delimiter:
+                levels.pop()
+                expects_item.pop()
+            elif expects_item[-1] and part.tag != _ITEM:
+                raise UnreadableDataSet()
+            elif part.length == _UNDEFINED:
+                levels.append(_inside(part, levels[-1]))
+                expects_item.append(not expects_item[-1])
+            else:
+                offset = self._end(part)
+        return offset
+
+
+def _inside(element: _Element, encoding: Encoding) -> Encoding:
+    """UN of undefined length holds a sequence in implicit VR little endian (PS3.5 section 6.2.2 note 4)."""
+    return Encoding(implicit_vr=True) if element.vr == b"UN" else encoding

@@ -1,0 +1,86 @@
+"""Every status a C-STORE or C-ECHO may be answered with; ``docs/conformance-statement.md`` holds the same table.
+
+Codes are those of PS3.7 annex C and PS3.4 table B.2-1. The comment is what the sender reads as Error Comment
+(0000,0902): a fixed text of at most 64 characters, never anything that came from the peer.
+"""
+
+from dataclasses import dataclass
+
+from storage.domain.study import KeepOutcome, QuarantineReason
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One answer: its code, what it tells the sender, where the Standard has it, and what the sender should do."""
+
+    name: str
+    code: int
+    comment: str
+    section: str
+    sender_action: str
+
+
+SUCCESS = Status(
+    "Success",
+    0x0000,
+    "",
+    "PS3.4 B.2.3",
+    "Nothing: the instance is on stable storage, now or since an earlier transfer of the same bytes.",
+)
+DUPLICATE_SOP_INSTANCE = Status(
+    "Duplicate SOP Instance",
+    0x0111,
+    "Other bytes are already held under this SOP Instance UID",
+    "PS3.7 annex C",
+    "Not send it again: the first copy stays and an operator compares it with this one, which is in quarantine.",
+)
+SOP_CLASS_NOT_SUPPORTED = Status(
+    "Refused: SOP Class Not Supported",
+    0x0122,
+    "The SOP Class is not that of the presentation context",
+    "PS3.7 annex C",
+    "Propose a presentation context for the SOP Class of the instance and send it there.",
+)
+OUT_OF_RESOURCES = Status(
+    "Refused: Out of Resources",
+    0xA700,
+    "The instance could not be stored durably; send it again later",
+    "PS3.4 B.2.3",
+    "Keep the instance and send it again later: nothing is promised for it.",
+)
+DATA_SET_DOES_NOT_MATCH = Status(
+    "Error: Data Set Does Not Match SOP Class",
+    0xA900,
+    "A required UID is missing, malformed or not that of the command",
+    "PS3.4 B.2.3",
+    "Correct the instance's UIDs; what was sent is in quarantine.",
+)
+CANNOT_UNDERSTAND = Status(
+    "Error: Cannot Understand",
+    0xC000,
+    "The data set cannot be read as DICOM",
+    "PS3.4 B.2.3",
+    "Repair the instance; what was sent is in quarantine.",
+)
+
+STATUSES = (
+    SUCCESS,
+    DUPLICATE_SOP_INSTANCE,
+    SOP_CLASS_NOT_SUPPORTED,
+    OUT_OF_RESOURCES,
+    DATA_SET_DOES_NOT_MATCH,
+    CANNOT_UNDERSTAND,
+)
+
+STATUS_OF_OUTCOME: dict[KeepOutcome, Status] = {
+    KeepOutcome.STORED: SUCCESS,
+    KeepOutcome.ALREADY_HELD: SUCCESS,
+    KeepOutcome.CONFLICT: DUPLICATE_SOP_INSTANCE,
+}
+
+# A conflict is found by the spool and damage on disk by the importer; both come after the header was accepted.
+STATUS_OF_REFUSAL: dict[QuarantineReason, Status] = {
+    QuarantineReason.UNPARSABLE: CANNOT_UNDERSTAND,
+    QuarantineReason.IDENTITY_MISMATCH: DATA_SET_DOES_NOT_MATCH,
+    QuarantineReason.MALFORMED_IDENTIFIER: DATA_SET_DOES_NOT_MATCH,
+}

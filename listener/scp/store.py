@@ -1,0 +1,121 @@
+"""C-STORE without the network: from a received data set to a status, with the bytes durable before the answer."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from listener.errors import UnacceptableIdentity, UnreadableDataSet
+from listener.scp.file_meta import part10_prefix
+from listener.scp.instance_header import read_header
+from listener.scp.status import (
+    OUT_OF_RESOURCES,
+    SOP_CLASS_NOT_SUPPORTED,
+    STATUS_OF_OUTCOME,
+    STATUS_OF_REFUSAL,
+    Status,
+)
+from storage.domain.association import Association
+from storage.domain.identifiers import checked_uid
+from storage.domain.study import InstanceHeader, QuarantineReason
+from storage.errors import InvalidIdentifier, SpoolFull, SpoolWriteFailed
+from storage.ports import InstanceSpool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """One C-STORE request (PS3.7 section 9.1.1.1).
+
+    ``abstract_syntax_uid`` and ``transfer_syntax_uid`` are those of the presentation context it came in;
+    ``data_set`` is exactly what was received.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    abstract_syntax_uid: str
+    transfer_syntax_uid: str
+    data_set: bytes
+    association: Association
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class StoreHandler:
+    """Answers C-STORE requests; ``wake`` is called when the importer has something to do."""
+
+    def __init__(
+        self,
+        spool: InstanceSpool,
+        wake: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._spool = spool
+        self._wake = wake
+        self._clock = clock
+
+    def handle(self, request: StoreRequest) -> Status:
+        """Store or refuse; when this returns a success, the instance survives a power cut."""
+        try:
+            status = self._store(request)
+        except (SpoolFull, SpoolWriteFailed) as error:
+            log.error("An instance was refused with 0x%04X: %s", OUT_OF_RESOURCES.code, error)
+            return OUT_OF_RESOURCES
+        self._wake()
+        return status
+
+    def record_association(self, association: Association) -> None:
+        """Leave a note of an association that ended; a full disk costs the note, not the listener."""
+        try:
+            self._spool.record_association(association)
+        except (SpoolFull, SpoolWriteFailed) as error:
+            log.error("Association %s could not be recorded: %s", association.association_id, error)
+        else:
+            self._wake()
+
+    def _store(self, request: StoreRequest) -> Status:
+        if request.sop_class_uid != request.abstract_syntax_uid:
+            return SOP_CLASS_NOT_SUPPORTED
+        try:
+            header = _checked_header(request)
+        except UnreadableDataSet:
+            return self._refuse(request, QuarantineReason.UNPARSABLE)
+        except UnacceptableIdentity as error:
+            return self._refuse(request, error.reason, error.study_instance_uid)
+        outcome = self._spool.keep(
+            header,
+            part10_prefix(header, request.association.calling_ae_title),
+            request.data_set,
+            request.association,
+            self._clock(),
+        )
+        return STATUS_OF_OUTCOME[outcome]
+
+    def _refuse(self, request: StoreRequest, reason: QuarantineReason, study_instance_uid: str = "") -> Status:
+        self._spool.quarantine(
+            reason,
+            request.sop_instance_uid,
+            study_instance_uid,
+            request.data_set,
+            request.association,
+            self._clock(),
+        )
+        status = STATUS_OF_REFUSAL[reason]
+        log.warning(
+            "An instance on association %s was refused with 0x%04X (%s) and set aside.",
+            request.association.association_id,
+            status.code,
+            reason,
+        )
+        return status
+
+
+def _checked_header(request: StoreRequest) -> InstanceHeader:
+    try:
+        checked_uid(request.sop_instance_uid, "AffectedSOPInstanceUID")
+    except InvalidIdentifier as error:
+        raise UnacceptableIdentity(QuarantineReason.MALFORMED_IDENTIFIER) from error
+    return read_header(request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, request.data_set)

@@ -1,0 +1,70 @@
+"""Making bytes and names survive a power cut.
+
+A file is durable when its data was synced *and* the folder that names it was synced afterwards. After a failed sync
+the kernel may have thrown the unwritten pages away and call a second sync a success, so nothing here ever tries one
+descriptor twice: the file is dropped and the error goes to the caller.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+
+
+def write_new(path: Path, *chunks: bytes) -> None:
+    """Write a new file and sync its data; its name is durable once the folder is synced too.
+
+    Raises:
+        OSError: the file exists, or a write or the sync failed; then no file is left under this name.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        try:
+            for chunk in chunks:
+                _write_all(descriptor, chunk)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        remove(path)
+        raise
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make the names in several folders durable, each folder once. Raises OSError."""
+    for folder in sorted(set(folders)):
+        sync_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that only we can read, with its missing parents, durably; an existing one is left as it is."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=_FOLDER_MODE)
+    sync_folder(folder.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a name if it is there; a leftover that cannot be removed is swept at the next start."""
+    with contextlib.suppress(OSError):
+        path.unlink()

@@ -1,0 +1,69 @@
+"""Where files are: names come from digests and from our own random identifiers, never from the wire."""
+
+import hashlib
+import secrets
+import time
+from pathlib import Path
+
+from storage.objects.durable import make_folder
+
+
+def new_entry_id() -> str:
+    """A name for something that arrived now: sorts by time of arrival, unique across processes."""
+    return f"{time.time_ns():020d}-{secrets.token_hex(8)}"
+
+
+class DataFolder:
+    """The data folder of one installation; making the object makes the folders, durably and for us alone.
+
+    Everything lies in one file system, because instances move from the spool to the objects by a hard link.
+
+    Raises:
+        OSError: a folder cannot be made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.entries = root / "spool" / "entries"  # <entry id>.dcm and <entry id>.json of instances
+        self.claims = root / "spool" / "claims"  # <sha256(SOP Instance UID)>.json: which entry holds a UID
+        self.association_notes = root / "spool" / "associations"  # <entry id>.json
+        self.quarantine_notes = root / "spool" / "quarantined"  # <quarantine id>.json
+        self.objects = root / "objects"
+        self.quarantined_objects = root / "quarantine"
+        self.evidence = root / "evidence"
+        for folder in (
+            self.entries,
+            self.claims,
+            self.association_notes,
+            self.quarantine_notes,
+            self.objects,
+            self.quarantined_objects,
+            self.evidence,
+        ):
+            make_folder(folder)
+
+    @property
+    def spool(self) -> Path:
+        """The folder of everything that waits for its rows."""
+        return self.root / "spool"
+
+    def claim(self, sop_instance_uid: str) -> Path:
+        """The name that an instance holds in the spool; whoever links it first has the UID."""
+        return self.claims / f"{_name_of(sop_instance_uid)}.json"
+
+    def instance(self, sop_instance_uid: str) -> Path:
+        """The Part 10 file of an instance that left the spool."""
+        name = _name_of(sop_instance_uid)
+        return self.objects / name[:2] / f"{name}.dcm"
+
+    def evidence_file(self, sha256: str) -> Path:
+        """The Part 10 file of frozen evidence with this digest."""
+        return self.evidence / sha256[:2] / f"{sha256}.dcm"
+
+    def quarantined(self, quarantine_id: str) -> Path:
+        """The bytes that were set aside under this identifier: a data set, or a Part 10 file after a conflict."""
+        return self.quarantined_objects / f"{quarantine_id}.bin"
+
+
+def _name_of(sop_instance_uid: str) -> str:
+    return hashlib.sha256(sop_instance_uid.encode()).hexdigest()

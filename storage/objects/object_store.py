@@ -1,0 +1,100 @@
+"""The received instances that have rows, and the frozen evidence."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from storage.errors import DamagedObject, StorageError
+from storage.objects.durable import make_folder, remove, sync_folder, write_new
+from storage.objects.layout import DataFolder, new_entry_id
+from storage.objects.part10 import data_set_digest
+
+
+class ObjectStore:
+    """Files that stay: implements the ports ObjectPaths and EvidenceStore."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+
+    def instance(self, sop_instance_uid: str) -> Path:
+        """The Part 10 file of a received instance, whether or not it exists yet."""
+        return self._folder.instance(sop_instance_uid)
+
+    def adopt(self, source: Path, sop_instance_uid: str) -> Path:
+        """Give a spooled file its lasting name; durable once ``sync_folder`` was called on the returned folder.
+
+        Adopting the same bytes twice changes nothing.
+
+        Raises:
+            FileExistsError: other bytes are already held under this UID.
+            OSError: the link cannot be made.
+        """
+        target = self._folder.instance(sop_instance_uid)
+        make_folder(target.parent)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            if not target.samefile(source) and data_set_digest(target) != data_set_digest(source):
+                raise
+        return target.parent
+
+    def held_digest(self, sop_instance_uid: str) -> str | None:
+        """The SHA-256 of the data set held under this UID, or ``None`` when there is none.
+
+        Raises:
+            DamagedObject: the file is not a Part 10 file any more.
+        """
+        try:
+            return data_set_digest(self._folder.instance(sop_instance_uid))[0]
+        except FileNotFoundError:
+            return None
+
+    def verify(self, sop_instance_uid: str, sha256: str) -> Path:
+        """The file of an instance, after reading it whole and comparing it with the digest of its arrival.
+
+        Raises:
+            DamagedObject: the file is missing or its data set has another digest.
+        """
+        path = self._folder.instance(sop_instance_uid)
+        try:
+            digest, _ = data_set_digest(path)
+        except OSError as error:
+            raise DamagedObject(
+                f"The file of instance {sop_instance_uid} cannot be read; restore it from a backup."
+            ) from error
+        if digest != sha256:
+            raise DamagedObject(
+                f"The file of instance {sop_instance_uid} does not match its digest; restore it from a backup."
+            )
+        return path
+
+    def freeze(self, part10: bytes) -> str:
+        """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy.
+
+        Raises:
+            StorageError: the disk did not take them.
+        """
+        sha256 = hashlib.sha256(part10).hexdigest()
+        target = self._folder.evidence_file(sha256)
+        draft = target.with_name(f"{new_entry_id()}.part")
+        try:
+            make_folder(target.parent)
+            if not _holds(target, sha256):
+                write_new(draft, part10)
+                draft.rename(target)  # whoever raced us wrote the same bytes
+            sync_folder(target.parent)
+        except OSError as error:
+            remove(draft)
+            raise StorageError("The evidence could not be made durable; check the disk of the data folder.") from error
+        return sha256
+
+    def evidence(self, sha256: str) -> Path:
+        """The file that holds the bytes with this digest."""
+        return self._folder.evidence_file(sha256)
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,47 @@
+"""The DICOM File Format as far as storage must know it (PS3.10 section 7.1): where the data set begins."""
+
+import hashlib
+import struct
+from pathlib import Path
+
+from storage.errors import DamagedObject
+
+_PREAMBLE = 128
+_GROUP_LENGTH_HEADER = b"\x02\x00\x00\x00UL\x04\x00"  # (0002,0000), explicit VR little endian, 4 bytes
+_GROUP_LENGTH_END = _PREAMBLE + 4 + len(_GROUP_LENGTH_HEADER) + 4
+_META_LIMIT = 64 * 1024  # ours is a few hundred bytes; more is not something we wrote
+_CHUNK = 1024 * 1024
+
+
+def data_set_offset(head: bytes) -> int:
+    """Where the data set begins in a file that starts with ``head`` (at least 144 bytes).
+
+    Raises:
+        DamagedObject: these are not the first bytes of a Part 10 file.
+    """
+    if (
+        len(head) < _GROUP_LENGTH_END
+        or head[_PREAMBLE : _PREAMBLE + 4] != b"DICM"
+        or head[_PREAMBLE + 4 : _GROUP_LENGTH_END - 4] != _GROUP_LENGTH_HEADER
+    ):
+        raise DamagedObject("A stored object is not a DICOM file any more; restore it from a backup.")
+    (length,) = struct.unpack("<L", head[_GROUP_LENGTH_END - 4 : _GROUP_LENGTH_END])
+    if length > _META_LIMIT:
+        raise DamagedObject("A stored object's file meta information is damaged; restore it from a backup.")
+    return _GROUP_LENGTH_END + int(length)
+
+
+def data_set_digest(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of the data set in a Part 10 file, without preamble and file meta information.
+
+    Raises:
+        DamagedObject: the file is not a Part 10 file.
+        OSError: it cannot be read.
+    """
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        file.seek(data_set_offset(file.read(_GROUP_LENGTH_END)))
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
