@@ -1,0 +1,103 @@
+"""The attributes every evidence object carries and highdicom leaves out; nothing else writes them.
+
+Patient and study are the sources' own, times are those of the job, equipment and algorithm are named, and the
+object says that it is a research result where it is one (PS3.3 sections C.7.1 to C.7.5 and C.12.1).
+"""
+
+from io import BytesIO
+
+from highdicom import ContributingEquipment
+from highdicom.base import SOPClass
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID
+from pydicom.valuerep import DT
+
+from inference.evidence.context import EvidenceContext, service_version
+from storage.domain.result import EvidenceObject, EvidenceRole
+
+MANUFACTURER = "Overread"
+MODEL_NAME = "Overread"
+IMPLEMENTATION_CLASS_UID = UID("2.25.138914520719438570184264171358247313881")
+
+SERIES_NUMBERS = {EvidenceRole.SEGMENTATION: 9001, EvidenceRole.REPORT: 9002}
+
+_LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
+_COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
+
+
+def series_description(context: EvidenceContext, what: str) -> str:
+    """The label viewers show: algorithm, what it is, and the mark; cut to what LO can hold."""
+    mark = " (RESEARCH, not verified)" if context.algorithm.use == "research" else " (AI, not verified)"
+    room = _LONG_STRING - len(mark) - len(what) - 1
+    return f"{context.algorithm.name[:room].rstrip()} {what}{mark}"
+
+
+def algorithm_equipment(context: EvidenceContext) -> ContributingEquipment:
+    """The algorithm as the equipment that made the findings; another model is another Device UID (IHE AIR)."""
+    algorithm = context.algorithm
+    item = ContributingEquipment(
+        manufacturer=algorithm.manufacturer[:_LONG_STRING],
+        purpose_of_reference=codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=algorithm.name[:_LONG_STRING],
+        software_versions=algorithm.version[:_LONG_STRING],
+        contribution_datetime=context.local_started_at,
+        contribution_description=f"Analysis by algorithm, artifact sha256:{algorithm.artifact_sha256}",
+    )
+    item.DeviceUID = context.identity.device_uid()
+    return item
+
+
+def complete(sop: SOPClass, context: EvidenceContext, role: EvidenceRole, description: str) -> EvidenceObject:
+    """Give a freshly built object everything that is missing and freeze it as a Part 10 file."""
+    _copy_from_source(sop, context.sources[0], role)
+    _describe_equipment(sop, context)
+    _freeze_times(sop, context)
+    sop.SeriesNumber = SERIES_NUMBERS[role]
+    sop.SeriesDescription = description
+    sop.ContentQualification = context.algorithm.use.upper()
+    return EvidenceObject(
+        role=role,
+        sop_class_uid=str(sop.SOPClassUID),
+        sop_instance_uid=str(sop.SOPInstanceUID),
+        series_instance_uid=str(sop.SeriesInstanceUID),
+        transfer_syntax_uid=str(sop.file_meta.TransferSyntaxUID),
+        part10=_part10(sop),
+    )
+
+
+def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:
+    sop.copy_patient_and_study_information(source)
+    # The series of a report has no body part (PS3.3 section C.17.1).
+    body_part = ("BodyPartExamined",) if role is EvidenceRole.SEGMENTATION else ()
+    for keyword in (*_COPIED_FOR_ALL, *body_part):
+        if keyword in source:
+            sop[keyword] = source[keyword]
+
+
+def _describe_equipment(sop: SOPClass, context: EvidenceContext) -> None:
+    sop.Manufacturer = MANUFACTURER
+    sop.ManufacturerModelName = MODEL_NAME
+    sop.SoftwareVersions = service_version()
+    sop.DeviceSerialNumber = context.identity.service_serial_number()
+
+
+def _freeze_times(sop: SOPClass, context: EvidenceContext) -> None:
+    # highdicom stamps the present into these, which would give a second attempt other bytes under the same UID.
+    moment = context.local_started_at
+    day, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
+    for kind in ("InstanceCreation", "Content", "Series"):
+        setattr(sop, f"{kind}Date", day)
+        setattr(sop, f"{kind}Time", time)
+    for item in sop.ContributingEquipmentSequence:
+        if item.PurposeOfReferenceCodeSequence[0].CodeValue == codes.DCM.ProcessingEquipment.value:
+            item.ContributionDateTime = DT(moment)
+
+
+def _part10(sop: SOPClass) -> bytes:
+    sop.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    sop.file_meta.ImplementationVersionName = f"OVERREAD {service_version()}"[:16]
+    buffer = BytesIO()
+    dcmwrite(buffer, sop, enforce_file_format=True)
+    return buffer.getvalue()

@@ -1,0 +1,51 @@
+"""What all evidence of one job is built from."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
+
+from pydicom.dataset import Dataset
+
+from inference.algorithms.identity import AlgorithmIdentity
+from inference.evidence.result_uids import ResultIdentity
+
+RESEARCH_MARK = "Research use only. Not verified by a physician."
+PRODUCT_MARK = "AI result. Not verified by a physician."
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceContext:
+    """The job around the findings.
+
+    ``sources`` are the analysed single-frame images of one series, in the order of the label array's slices, with
+    or without Pixel Data; they are never changed. ``started_at`` is aware and the same for every attempt of the
+    job, because it becomes every time stamp of the evidence.
+    """
+
+    sources: tuple[Dataset, ...]
+    algorithm: AlgorithmIdentity
+    started_at: datetime
+    identity: ResultIdentity
+
+    @property
+    def mark(self) -> str:
+        """The sentence that every result shows to whoever reads it."""
+        return RESEARCH_MARK if self.algorithm.use == "research" else PRODUCT_MARK
+
+    @property
+    def local_started_at(self) -> datetime:
+        """``started_at`` in the time zone in which the evidence's dates and times are to be read.
+
+        That is the sources' Timezone Offset From UTC (0008,0201) where they state one, because the evidence
+        repeats their study time beside its own; else the zone of this machine.
+        """
+        offset = str(self.sources[0].get("TimezoneOffsetFromUTC", "") or "").strip()
+        if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
+            minutes = int(offset[1:3]) * 60 + int(offset[3:])
+            return self.started_at.astimezone(timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes)))
+        return self.started_at.astimezone()
+
+
+def service_version() -> str:
+    """The version of this installation of Overread."""
+    return version("overread")

@@ -1,0 +1,54 @@
+"""The report in plain words, for a terminal; it tells no one who the patient is."""
+
+from collections.abc import Sequence
+
+from inference.evidence.context import EvidenceContext
+from storage.domain.finding import Finding, Measurement
+from storage.domain.result import EvidenceObject
+
+_SIGNIFICANT = 4
+
+
+def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence: Sequence[EvidenceObject]) -> str:
+    """What was examined, by which algorithm, what it measured, and which objects say so in the archive."""
+    source, algorithm = context.sources[0], context.algorithm
+    study_date = str(source.get("StudyDate") or "")
+    lines = [
+        "AI MEASUREMENT REPORT",
+        context.mark,
+        "",
+        f"Study date  {_dashed(study_date) or 'not given'}",
+        f"Study       {source.StudyInstanceUID}",
+        f"Series      {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {len(context.sources)} images",
+        f"            {source.SeriesInstanceUID}",
+        f"Algorithm   {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
+        f"            artifact sha256:{algorithm.artifact_sha256}",
+        f"Analysed    {context.local_started_at:%Y-%m-%d %H:%M:%S %z}",
+        "",
+    ]
+    for finding in findings:
+        lines.append(_heading(finding))
+        lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
+    lines.append("")
+    lines.extend(f"{one.role.value.capitalize():<12}{one.sop_instance_uid}" for one in evidence)
+    return "\n".join(lines) + "\n"
+
+
+def _heading(finding: Finding) -> str:
+    return f"{finding.kind.meaning}, {finding.site.meaning}" if finding.site is not None else finding.kind.meaning
+
+
+def _measurement_line(measurement: Measurement) -> str:
+    unit = "" if measurement.unit.value == "1" else f" {measurement.unit.value}"
+    return f"  {measurement.name.meaning:<28}{_rounded(measurement.value)}{unit}"
+
+
+def _rounded(value: float) -> str:
+    """Four significant digits, never in powers of ten: a reader compares volumes, not exponents."""
+    digits = len(str(abs(int(value)))) if abs(value) >= 1 else 0
+    text = f"{value:.{max(_SIGNIFICANT - digits, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _dashed(date: str) -> str:
+    return f"{date[:4]}-{date[4:6]}-{date[6:8]}" if len(date) == 8 else ""

@@ -1,0 +1,60 @@
+"""UIDs of results, derived instead of drawn: the same job run twice names its objects alike."""
+
+import hashlib
+import hmac
+import uuid
+from dataclasses import dataclass, field
+
+UID_NAMESPACE = b"overread result 1"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultIdentity:
+    """What makes a result this result and no other.
+
+    ``site_secret`` keeps two hospitals that analyse the same images apart, and keeps UIDs from being guessed;
+    ``input_sha256s`` are the digests of the analysed data sets, ``artifact_sha256`` and ``manifest_sha256`` those
+    of the algorithm. Changing any of them changes every UID of the result.
+    """
+
+    site_secret: bytes = field(repr=False)
+    study_instance_uid: str
+    revision: int
+    input_sha256s: tuple[str, ...]
+    artifact_sha256: str
+    manifest_sha256: str
+
+    def uid(self, role: str) -> str:
+        """The UID of one part of the result, such as ``segmentation``, ``report-series`` or ``tracking liver``.
+
+        The form is ``2.25.`` and a UUID as an integer (PS3.5 section B.2).
+        """
+        return _derived_uid(
+            self.site_secret,
+            "result",
+            role,
+            self.study_instance_uid,
+            str(self.revision),
+            self.artifact_sha256,
+            self.manifest_sha256,
+            *sorted(self.input_sha256s),
+        )
+
+    def device_uid(self) -> str:
+        """The Device UID (0018,1002) of the algorithm: the same in every study, another one for other model bytes."""
+        return _derived_uid(self.site_secret, "algorithm", self.artifact_sha256, self.manifest_sha256)
+
+    def service_serial_number(self) -> str:
+        """A Device Serial Number (0018,1000) for this installation; it tells nothing of the secret."""
+        return _digest(self.site_secret, "service").hex()[:16]
+
+
+def _derived_uid(secret: bytes, *parts: str) -> str:
+    return f"2.25.{uuid.UUID(bytes=_digest(secret, *parts)[:16], version=5).int}"
+
+
+def _digest(secret: bytes, *parts: str) -> bytes:
+    # Each part carries its length, so that ("ab", "c") and ("a", "bc") differ.
+    encoded = [part.encode() for part in parts]
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (UID_NAMESPACE, *encoded))
+    return hmac.new(secret, message, hashlib.sha256).digest()

@@ -1,0 +1,92 @@
+"""The images a result speaks of: one patient, one study, one series, one frame of reference."""
+
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+
+from inference.errors import UnusableInput
+
+# Whoever disagrees on one of these is not the same examination of the same person.
+_SHARED = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+)
+
+# What highdicom reads of a source image beyond its identity: the geometry and the acquisition equipment.
+_READ = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "Modality",
+    "Rows",
+    "Columns",
+    "ImageType",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
+    "DeviceSerialNumber",
+    "InstitutionName",
+    "InstitutionalDepartmentName",
+    "InstitutionAddress",
+    "StationName",
+    "AcquisitionDateTime",
+)
+
+_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+
+
+def require_one_patient(sources: Sequence[Dataset]) -> None:
+    """Refuse images of which one result cannot speak.
+
+    Raises:
+        UnusableInput: ``patient-mix``, when the images differ in patient, study, series or frame of reference.
+    """
+    for keyword in _SHARED:
+        values = {str(source.get(keyword) or "") for source in sources}
+        if len(values) > 1:
+            raise UnusableInput(
+                "patient-mix",
+                f"The images of one series differ in {keyword}, so no result can be filed for them; "
+                "correct the series at the sender and send it again.",
+            )
+
+
+def stand_in(source: Dataset) -> Dataset:
+    """The part of a source image that highdicom needs, with the patient and study attributes left empty.
+
+    highdicom refuses a Patient's Sex outside its list, fails when a type 2 attribute is missing, and writes a
+    name that it finds odd into its log. A result must be possible for such images too and no name may reach a
+    log, so ``attributes.complete`` copies the patient and the study after highdicom is done.
+    """
+    copy = Dataset()
+    for keyword in _READ:
+        if keyword in source:
+            copy[keyword] = source[keyword]
+    for keyword in _EMPTY:
+        setattr(copy, keyword, "")
+    return copy
