@@ -1,0 +1,158 @@
+"""Claim a delivery, send what is still owed, settle it; nothing here knows the bytes on the wire."""
+
+import hashlib
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from listener.scu.heartbeat import Heartbeat
+from listener.settings import DestinationSettings
+from storage.domain.delivery import SendOutcome, Verdict
+from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
+from storage.domain.result import FrozenEvidence
+from storage.errors import DamagedObject, LeaseLost
+from storage.ports import DeliveryLog, JobQueue
+from storage.settings import JobSettings
+
+_LOG = logging.getLogger(__name__)
+
+RETRY_BASE = timedelta(seconds=2)
+RETRY_CEILING = timedelta(minutes=5)
+
+
+class Sender(Protocol):
+    """Whoever can put evidence before a destination; ``StoreScu`` is one."""
+
+    def send(
+        self, destination: DestinationSettings, evidence: Sequence[FrozenEvidence], stopped: Callable[[], bool]
+    ) -> tuple[SendOutcome, ...]:
+        """Send all instances and say what came of each; end early once ``stopped`` says so."""
+        ...
+
+
+class DeliveryWorker:
+    """One lane of delivery.
+
+    Once ``in_a_hurry`` says that the process has to end, the association is cut and the job given back.
+    ``now`` is replaced by tests.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        log: DeliveryLog,
+        destinations: Mapping[str, DestinationSettings],
+        sender: Sender,
+        jobs: JobSettings,
+        worker: str,
+        in_a_hurry: Callable[[], bool] = lambda: False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._queue = queue
+        self._log = log
+        self._destinations = destinations
+        self._sender = sender
+        self._jobs = jobs
+        self._worker = worker
+        self._in_a_hurry = in_a_hurry
+        self._now = now
+
+    def deliver_one(self) -> bool:
+        """Work on one due delivery; ``False`` when there was none.
+
+        Raises:
+            DatabaseUnavailable: what was sent may be sent again, byte for byte, once the database is back.
+        """
+        job = self._queue.claim(JobKind.DELIVERY, self._worker)
+        if job is None:
+            return False
+        try:
+            self._deliver(job)
+        except LeaseLost:
+            _LOG.warning("delivery %d passed to another worker, so nothing was changed here", job.job_id)
+        return True
+
+    def _deliver(self, job: ClaimedJob) -> None:
+        destination = self._destinations.get(job.destination)
+        if destination is None:
+            self._queue.fail(job, _not_configured(job))
+            return
+        try:
+            evidence = self._log.undelivered(job)
+            for item in evidence:
+                _check_frozen(item)
+        except DamagedObject as damage:
+            _LOG.error("delivery %d to %s is given up: %s", job.job_id, job.destination, damage)
+            self._queue.fail(job, Reason("evidence-damaged", str(damage)))
+            return
+        self._settle(job, self._send(job, destination, evidence))
+
+    def _send(
+        self, job: ClaimedJob, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]
+    ) -> tuple[SendOutcome, ...]:
+        """Send while the lease is kept. Raises LeaseLost."""
+        if not evidence:
+            return ()
+        with Heartbeat(self._queue, job, self._jobs.lease_seconds / 3) as heartbeat:
+            outcomes = self._sender.send(destination, evidence, lambda: heartbeat.lease_lost or self._in_a_hurry())
+        if heartbeat.lease_lost:
+            raise LeaseLost
+        return outcomes
+
+    def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
+        waiting = [outcome for outcome in outcomes if outcome.verdict is Verdict.TRY_AGAIN]
+        refused = [outcome for outcome in outcomes if outcome.verdict is Verdict.REFUSED]
+        if waiting and not self._is_time_up(job):
+            self._try_again(job, waiting[0], outcomes)
+        elif waiting:
+            hours = f"{self._jobs.delivery_give_up_hours:g}"
+            sentence = f"The delivery was tried for {hours} hours and is given up; the last attempt: {waiting[0].note}"
+            self._give_up(job, Reason("delivery-given-up", sentence), outcomes)
+        elif refused:
+            self._give_up(job, Reason("delivery-refused", refused[0].note), outcomes)
+        else:
+            self._queue.complete_delivery(job, outcomes)
+            _LOG.info("delivery %d to %s is complete", job.job_id, job.destination)
+
+    def _try_again(self, job: ClaimedJob, first: SendOutcome, outcomes: Sequence[SendOutcome]) -> None:
+        delay = retry_delay(
+            job.attempt,
+            base=RETRY_BASE,
+            ceiling=RETRY_CEILING,
+            jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+        )
+        if self._in_a_hurry():
+            delay = timedelta(0)  # the next process takes over at once
+        self._queue.retry(job, Reason("delivery-waiting", first.note), delay, outcomes)
+        _LOG.info("delivery %d to %s waits %.0f s: %s", job.job_id, job.destination, delay.total_seconds(), first.note)
+
+    def _give_up(self, job: ClaimedJob, reason: Reason, outcomes: Sequence[SendOutcome]) -> None:
+        self._queue.fail(job, reason, outcomes)
+        _LOG.error("delivery %d to %s is given up: %s", job.job_id, job.destination, reason.sentence)
+
+    def _is_time_up(self, job: ClaimedJob) -> bool:
+        return self._now() - job.started_at >= timedelta(hours=self._jobs.delivery_give_up_hours)
+
+
+def _not_configured(job: ClaimedJob) -> Reason:
+    return Reason(
+        "destination-not-configured",
+        f"No [[destinations]] entry has the name {job.destination!r}; add it again or cancel the delivery.",
+    )
+
+
+def _check_frozen(item: FrozenEvidence) -> None:
+    """Read the whole file. Raises DamagedObject when it is missing or not what was frozen."""
+    try:
+        with item.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DamagedObject(
+            f"The frozen file of instance {item.sop_instance_uid} cannot be read; restore it from a backup."
+        ) from error
+    if digest != item.sha256:
+        raise DamagedObject(
+            f"The frozen file of instance {item.sop_instance_uid} does not match its digest; restore it from a backup."
+        )

@@ -1,0 +1,210 @@
+"""What an answer to C-STORE means for us: delivered, try again, or refused for good.
+
+The statuses are those of PS3.4 section B.2.3 and PS3.7 annex C; what we do with them is one literal table. Text that
+the peer sends along (Error Comment) is never repeated, because it may name a patient.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from storage.domain.delivery import SendOutcome, Verdict
+
+
+class StatusRule(NamedTuple):
+    """What every status from ``first`` to ``last`` means; ``note`` is one sentence for an operator."""
+
+    first: int
+    last: int
+    verdict: Verdict
+    note: str
+
+
+# The first row that holds the status decides.
+STATUS_RULES: tuple[StatusRule, ...] = (
+    StatusRule(0x0000, 0x0000, Verdict.DELIVERED, "The destination stored the instance."),
+    StatusRule(
+        0x0110,
+        0x0110,
+        Verdict.TRY_AGAIN,
+        "The destination failed while processing the instance (0x0110); it is sent again.",
+    ),
+    StatusRule(
+        0x0111,
+        0x0111,
+        Verdict.DELIVERED,
+        # Our bytes are frozen before the first send, so what it holds under our UID is an earlier send of these bytes.
+        "The destination already holds an instance with this UID (0x0111), from an earlier send.",
+    ),
+    StatusRule(
+        0x0117,
+        0x0117,
+        Verdict.REFUSED,
+        "The destination does not accept the SOP Instance UID (0x0117); ask its vendor why.",
+    ),
+    StatusRule(
+        0x0122,
+        0x0122,
+        Verdict.REFUSED,
+        "The destination does not support this SOP Class (0x0122); enable it there.",
+    ),
+    StatusRule(
+        0x0124,
+        0x0124,
+        Verdict.TRY_AGAIN,
+        "The destination does not authorise us to store (0x0124); allow our AE title there.",
+    ),
+    StatusRule(
+        0x0210,
+        0x0210,
+        Verdict.TRY_AGAIN,
+        "The destination took the request for a duplicate message (0x0210); it is sent again.",
+    ),
+    StatusRule(
+        0x0211,
+        0x0211,
+        Verdict.REFUSED,
+        "The destination does not recognise C-STORE (0x0211); check that its address is that of an archive.",
+    ),
+    StatusRule(
+        0x0212,
+        0x0212,
+        Verdict.REFUSED,
+        "The destination found the C-STORE request malformed (0x0212); ask its vendor why.",
+    ),
+    StatusRule(
+        0xA700,
+        0xA7FF,
+        Verdict.TRY_AGAIN,
+        "The destination is out of resources (0xA7xx); free space there.",
+    ),
+    StatusRule(
+        0xA900,
+        0xA9FF,
+        Verdict.REFUSED,
+        "The destination says that the data set does not match its SOP Class (0xA9xx); ask its vendor why.",
+    ),
+    StatusRule(
+        0xB000,
+        0xB000,
+        Verdict.DELIVERED,
+        "The destination stored the instance but changed some data elements (warning 0xB000).",
+    ),
+    StatusRule(
+        0xB006,
+        0xB006,
+        Verdict.DELIVERED,
+        "The destination stored the instance but dropped some data elements (warning 0xB006).",
+    ),
+    StatusRule(
+        0xB007,
+        0xB007,
+        Verdict.DELIVERED,
+        "The destination stored the instance but says that it does not match its SOP Class (warning 0xB007).",
+    ),
+    StatusRule(
+        0xB000,
+        0xBFFF,
+        Verdict.DELIVERED,
+        # PS3.7 section C.1: Bxxx is the warning class, and a warning means that the operation was done.
+        "The destination stored the instance with a warning of its own (0xBxxx).",
+    ),
+    StatusRule(
+        0xC000,
+        0xCFFF,
+        Verdict.REFUSED,
+        "The destination cannot understand the instance (0xCxxx); ask its vendor why.",
+    ),
+    StatusRule(
+        0x0000,
+        0xFFFF,
+        Verdict.TRY_AGAIN,
+        "The destination gave a status that the Standard does not define for C-STORE; it is sent again.",
+    ),
+)
+
+
+class NoAnswer(StrEnum):
+    """Why an instance has no status from the destination."""
+
+    UNREACHABLE = "unreachable"
+    NOT_ACCEPTED = "not-accepted"  # no presentation context for this SOP Class and transfer syntax
+    REJECTED_FOR_NOW = "rejected-for-now"
+    REJECTED = "rejected"
+    CALLING_AE_TITLE_UNKNOWN = "calling-ae-title-unknown"
+    CALLED_AE_TITLE_UNKNOWN = "called-ae-title-unknown"
+    NO_ASSOCIATION = "no-association"
+    BROKEN = "broken"
+    INTERRUPTED = "interrupted"
+
+
+_NO_ANSWER_RULES: dict[NoAnswer, tuple[Verdict, str]] = {
+    NoAnswer.UNREACHABLE: (
+        Verdict.TRY_AGAIN,
+        "The destination could not be reached; check that it runs and that its host and port are right.",
+    ),
+    NoAnswer.NOT_ACCEPTED: (
+        Verdict.REFUSED,
+        "The destination accepts no presentation context for this SOP Class and transfer syntax; enable it there.",
+    ),
+    NoAnswer.REJECTED_FOR_NOW: (
+        Verdict.TRY_AGAIN,
+        "The destination rejected the association for now (transient); it may be busy.",
+    ),
+    NoAnswer.REJECTED: (
+        Verdict.TRY_AGAIN,
+        "The destination rejected the association for good; check there whether Overread may associate.",
+    ),
+    NoAnswer.CALLING_AE_TITLE_UNKNOWN: (
+        Verdict.TRY_AGAIN,
+        "The destination does not recognise our AE title; add Overread to the peers it knows.",
+    ),
+    NoAnswer.CALLED_AE_TITLE_UNKNOWN: (
+        Verdict.TRY_AGAIN,
+        "The destination is not known by the AE title we call; correct ae_title in its [[destinations]] entry.",
+    ),
+    NoAnswer.NO_ASSOCIATION: (
+        Verdict.TRY_AGAIN,
+        "The destination did not answer the association request in time or aborted it; check that it speaks DICOM.",
+    ),
+    NoAnswer.BROKEN: (
+        Verdict.TRY_AGAIN,
+        "The association ended before the destination answered; the instance is sent again.",
+    ),
+    NoAnswer.INTERRUPTED: (
+        Verdict.TRY_AGAIN,
+        "Sending was stopped before the destination answered; the instance is sent again.",
+    ),
+}
+
+_PERMANENT = 0x01  # PS3.8 table 9-21, Result
+_SERVICE_USER = 0x01  # Source
+_REJECT_DIAGNOSTICS: dict[int, NoAnswer] = {
+    0x03: NoAnswer.CALLING_AE_TITLE_UNKNOWN,
+    0x07: NoAnswer.CALLED_AE_TITLE_UNKNOWN,
+}
+
+
+def status_rule(status: int) -> StatusRule:
+    """The row that decides what ``status`` (0 to 0xFFFF) means; every status has one."""
+    return next(rule for rule in STATUS_RULES if rule.first <= status <= rule.last)
+
+
+def outcome_of_status(sop_instance_uid: str, status: int) -> SendOutcome:
+    """What came of an instance that was answered with ``status``."""
+    rule = status_rule(status)
+    return SendOutcome(sop_instance_uid, rule.verdict, status, rule.note)
+
+
+def outcome_without_answer(sop_instance_uid: str, why: NoAnswer) -> SendOutcome:
+    """What came of an instance that was not answered at all; never *delivered*."""
+    verdict, note = _NO_ANSWER_RULES[why]
+    return SendOutcome(sop_instance_uid, verdict, None, note)
+
+
+def reject_reason(result: int, source: int, diagnostic: int) -> NoAnswer:
+    """What an A-ASSOCIATE-RJ means (PS3.8 section 9.3.4)."""
+    if result != _PERMANENT:
+        return NoAnswer.REJECTED_FOR_NOW
+    if source != _SERVICE_USER:
+        return NoAnswer.REJECTED
+    return _REJECT_DIAGNOSTICS.get(diagnostic, NoAnswer.REJECTED)

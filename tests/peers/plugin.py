@@ -1,0 +1,8 @@
+"""Every fixture of the peers, for `pytest_plugins`."""
+
+from tests.peers.dcmtk import storescu
+from tests.peers.evidence_files import freeze_evidence
+from tests.peers.orthanc import orthanc, start_orthanc
+from tests.peers.recording_pacs import recording_pacs
+
+__all__ = ["freeze_evidence", "orthanc", "recording_pacs", "start_orthanc", "storescu"]

@@ -1,0 +1,3 @@
+"""The peers of these tests."""
+
+from tests.peers.plugin import *  # noqa: F403
