@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -46,6 +47,7 @@ class SpoolImporter:
         self._pending = PendingEntries(spool.folder)
         self._objects = objects
         self._arrivals = arrivals
+        self._refused: set[str] = set()
 
     def import_pending(self) -> int:
         """Import what waits now and return how many instances and notes got their rows.
@@ -62,13 +64,31 @@ class SpoolImporter:
             # Notes are listed first: the instances of an association that has ended are then surely in the list.
             associations, quarantine_notes = self._pending.association_notes(), self._pending.quarantine_notes()
             count = 0
-            for entry_ids in _batched(self._pending.instances()):
-                count += self._record(self._collect_instances(entry_ids))
-            for notes in _batched(quarantine_notes):
-                count += self._record(self._collect_quarantined(notes))
-            for notes in _batched(associations):
-                count += self._record(self._collect_associations(notes))
+            count += self._import(self._pending.instances(), self._collect_instances)
+            count += self._import(quarantine_notes, self._collect_quarantined)
+            count += self._import(associations, self._collect_associations)
             return count
+
+    def _import(self, items: list[_Item], collect: Callable[[list[_Item]], _Batch]) -> int:
+        """Import in batches; when the rows of one item are refused, the others of its batch still get theirs."""
+        count = 0
+        for start in range(0, len(items), _BATCH):
+            part = items[start : start + _BATCH]
+            try:
+                count += self._record(collect(part))
+            except DatabaseUnavailable:
+                raise
+            except StorageError as error:
+                if len(items) > 1:
+                    count += sum(self._import([item], collect) for item in part)
+                else:
+                    self._explain_once(str(part[0]), error)
+        return count
+
+    def _explain_once(self, item: str, error: StorageError) -> None:
+        if item not in self._refused:
+            self._refused.add(item)
+            log.error("%s stays in the spool because its rows were refused: %s", Path(item).name, error)
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
         """Import until ``stop`` is set, whenever ``wake`` is set, and now and then; survives a lost database."""
@@ -154,7 +174,3 @@ class SpoolImporter:
         for note in batch.notes:
             remove(note)
         return len(batch.entries) + len(batch.notes)
-
-
-def _batched(items: list[_Item]) -> list[list[_Item]]:
-    return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]

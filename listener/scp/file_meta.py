@@ -5,7 +5,7 @@ import struct
 from storage.domain.study import InstanceHeader
 
 # Ours for good: a UUID-derived UID (PS3.5 section B.2), so that nobody had to register a root.
-IMPLEMENTATION_CLASS_UID = "2.25.190146791043182537562806132995640626204"
+IMPLEMENTATION_CLASS_UID = "2.25.51454811366013196462079510399331078989"
 IMPLEMENTATION_VERSION_NAME = "OVERREAD_0_1"
 
 _PREAMBLE = bytes(128)  # zeros: a preamble can make a file pass for another kind of file (PS3.10 section 7.5)

@@ -1,0 +1,57 @@
+"""What we let a peer send: every storage SOP Class of the Standard in every transfer syntax (PS3.4 B.5, PS3.5 10).
+
+We keep the bytes as they come, so nothing has to be decoded to be accepted. Whether an algorithm can read an
+instance is decided later, where the reason can be told.
+"""
+
+from collections.abc import Iterable
+
+from pydicom.uid import AllTransferSyntaxes, ImplicitVRLittleEndian
+
+# Retired storage SOP Classes (PS3.4 section B.6): archives still hold and send them.
+RETIRED_STORAGE_CLASSES: dict[str, str] = {
+    "1.2.840.10008.5.1.1.27": "StoredPrintStorage",
+    "1.2.840.10008.5.1.1.29": "HardcopyGrayscaleImageStorage",
+    "1.2.840.10008.5.1.1.30": "HardcopyColorImageStorage",
+    "1.2.840.10008.5.1.4.1.1.3": "UltrasoundMultiFrameImageStorageRetired",
+    "1.2.840.10008.5.1.4.1.1.5": "NuclearMedicineImageStorageRetired",
+    "1.2.840.10008.5.1.4.1.1.6": "UltrasoundImageStorageRetired",
+    "1.2.840.10008.5.1.4.1.1.8": "StandaloneOverlayStorage",
+    "1.2.840.10008.5.1.4.1.1.9": "StandaloneCurveStorage",
+    "1.2.840.10008.5.1.4.1.1.9.1": "WaveformStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.10": "StandaloneModalityLUTStorage",
+    "1.2.840.10008.5.1.4.1.1.11": "StandaloneVOILUTStorage",
+    "1.2.840.10008.5.1.4.1.1.12.3": "XRayAngiographicBiPlaneImageStorage",
+    "1.2.840.10008.5.1.4.1.1.77.1": "VLImageStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.77.2": "VLMultiFrameImageStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.88.1": "TextSRStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.88.2": "AudioSRStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.88.3": "DetailSRStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.88.4": "ComprehensiveSRStorageTrial",
+    "1.2.840.10008.5.1.4.1.1.129": "StandalonePETCurveStorage",
+    "1.2.840.10008.5.1.4.34.1": "RTBeamsDeliveryInstructionStorageTrial",
+}
+
+# In the Standard, but not among the transfer syntaxes that pydicom offers.
+_FURTHER_TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2.1.98",  # Encapsulated Uncompressed Explicit VR Little Endian
+    "1.2.840.10008.1.2.8.1",  # Deflated Image Frame Compression
+    "1.2.840.10008.1.2.4.94",  # JPIP Referenced
+    "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+    "1.2.840.10008.1.2.4.110",  # JPEG XL Lossless
+    "1.2.840.10008.1.2.4.111",  # JPEG XL JPEG Recompression
+    "1.2.840.10008.1.2.4.112",  # JPEG XL
+    *(f"1.2.840.10008.1.2.4.{number}" for number in (52, 53, 54, 55, 56, 58, 59, *range(60, 67))),  # retired JPEG
+)
+
+TRANSFER_SYNTAXES: tuple[str, ...] = tuple(dict.fromkeys([*AllTransferSyntaxes, *_FURTHER_TRANSFER_SYNTAXES]))
+
+
+def in_order_of_preference(proposed: Iterable[str]) -> list[str]:
+    """The transfer syntaxes we accept of those proposed, in the peer's order, the default one last.
+
+    The peer's order spares it a conversion. Implicit VR Little Endian is what every peer must offer (PS3.5 section
+    10.1), and it forgets the value representations of private elements, so anything else is better.
+    """
+    known = [uid for uid in dict.fromkeys(proposed) if uid in TRANSFER_SYNTAXES]
+    return sorted(known, key=lambda uid: uid == ImplicitVRLittleEndian)
