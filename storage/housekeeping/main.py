@@ -1,0 +1,104 @@
+"""The housekeeper: wakes the duties every second, on one machine at a time, whatever the database does."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from storage.errors import DatabaseUnavailable
+from storage.housekeeping.leadership import Leadership
+from storage.housekeeping.rescue_leases import rescue_leases
+from storage.housekeeping.settle_studies import settle_studies
+from storage.postgres import schema
+from storage.postgres.engine import Database, open_database
+from storage.settings import JobSettings, StudySettings
+
+_LOG = logging.getLogger(__name__)
+_EVERY_SECONDS = 1
+
+
+class _House:
+    """Runs a duty if this process holds the lock, and tells once when the database goes and once when it is back."""
+
+    def __init__(self, database: Database) -> None:
+        self._leadership = Leadership(database)
+        self._one_at_a_time = threading.Lock()
+        self._away = False
+
+    def tend(self, duty: Callable[[], int]) -> None:
+        """Do the duty now; without a database, leave it for the next time."""
+        with self._one_at_a_time:
+            try:
+                if self._leadership.held():
+                    duty()
+            except DatabaseUnavailable as error:
+                if not self._away:
+                    _LOG.warning("housekeeping waits: %s", error)
+                self._away = True
+            else:
+                if self._away:
+                    _LOG.info("the database answers again; housekeeping goes on")
+                self._away = False
+
+    def leave(self) -> None:
+        """Let another housekeeper act."""
+        with self._one_at_a_time:
+            self._leadership.release()
+
+
+def keep_house(*, data_dir: Path, database_url: str, study: StudySettings, jobs: JobSettings) -> int:
+    """Settle studies and rescue leases until SIGTERM or SIGINT; return the exit status.
+
+    Must be called from the main thread, which receives the signals. ``data_dir`` only names the installation in
+    the log: what is to be done is always a row.
+
+    Raises:
+        SchemaOutdated: the database needs another release or `overread db upgrade`.
+    """
+    try:
+        schema.check(database_url)
+    except DatabaseUnavailable:
+        _LOG.warning("the database does not answer yet; housekeeping starts when it does")
+    stop = threading.Event()
+    database = open_database(database_url, "overread housekeeper")
+    house = _House(database)
+    scheduler = _scheduler(house, database, study, jobs)
+    before = {number: signal.signal(number, _setting(stop)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        scheduler.start()
+        _LOG.info("keeping house for %s", data_dir)
+        stop.wait()
+    finally:
+        if scheduler.running:
+            scheduler.shutdown(wait=True)
+        house.leave()
+        database.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _scheduler(house: _House, database: Database, study: StudySettings, jobs: JobSettings) -> BackgroundScheduler:
+    # Its own chatter is a line per duty and second; what a duty raises is still logged, at the level of an error.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(2)},
+        job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+        timezone="UTC",
+    )
+    for duty in (partial(settle_studies, database, study.quiet_seconds), partial(rescue_leases, database, jobs)):
+        scheduler.add_job(house.tend, "interval", [duty], seconds=_EVERY_SECONDS)
+    return scheduler
+
+
+def _setting(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    return handler

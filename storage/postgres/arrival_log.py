@@ -1,0 +1,193 @@
+"""Rows for what the spool holds."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, update
+from sqlalchemy.orm import Session
+
+from storage.domain.arrival import Arrival, QuarantinedObject
+from storage.domain.association import Association, AssociationEnd
+from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
+from storage.domain.job import Reason
+from storage.postgres import arrival_rows as rows
+from storage.postgres.audit_trail import append
+from storage.postgres.engine import Database
+from storage.postgres.statement import statement
+from storage.postgres.tables import StudyRow
+
+_ACTOR = "listener"
+
+PATIENT_MIX = Reason(
+    "patient-mix",
+    "Instances of this study name different patients, so no further analysis is made; correct the sender's data, "
+    "then send the study again under another Study Instance UID.",
+)
+
+
+class PostgresArrivalLog:
+    """Implements the port ArrivalLog."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self,
+        arrivals: Sequence[Arrival],
+        quarantined: Sequence[QuarantinedObject],
+        associations: Sequence[Association],
+    ) -> None:
+        """Write everything in one transaction, with its audit rows; recording the same thing twice changes nothing.
+
+        Raises:
+            DatabaseUnavailable: nothing was written; the spool keeps everything.
+        """
+        met = [*(arrival.association for arrival in arrivals), *(thing.association for thing in quarantined)]
+        with self._database.transaction() as session:
+            _record_associations(session, [*met, *associations])
+            _record_arrivals(session, arrivals)
+            _record_quarantined(session, quarantined)
+
+
+def _record_associations(session: Session, associations: Sequence[Association]) -> None:
+    known: dict[str, Association] = {}
+    for association in associations:
+        before = known.get(association.association_id)
+        if before is None or before.end is AssociationEnd.OPEN:
+            known[association.association_id] = association
+    if not known:
+        return
+    written = session.execute(
+        statement("record_associations"), {"rows": rows.as_rows(map(rows.association_row, known.values()))}
+    ).scalars()
+    ended = [known[key] for key in written if known[key].end is not AssociationEnd.OPEN]
+    append(session, *map(_end_event, ended))
+
+
+def _end_event(association: Association) -> AuditEvent:
+    rejected = association.end is AssociationEnd.REJECTED
+    released = association.end is AssociationEnd.RELEASED
+    return AuditEvent(
+        AuditAction.ASSOCIATION_REJECTED if rejected else AuditAction.ASSOCIATION_ENDED,
+        _ACTOR,
+        AuditOutcome.SUCCESS if released else AuditOutcome.MINOR_FAILURE,
+        details={
+            "association_id": association.association_id,
+            "calling_ae_title": association.calling_ae_title,
+            "called_ae_title": association.called_ae_title,
+            "remote_address": association.remote_address,
+            "end": str(association.end),
+            "stored_count": association.stored_count,
+            "refused_count": association.refused_count,
+            "reason": association.reason,
+        },
+    )
+
+
+def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> None:
+    if not arrivals:
+        return
+    studies = _studies_held(session, arrivals)
+    located = [(studies[arrival.header.study_instance_uid].id, arrival) for arrival in arrivals]
+    series = {(study_id, arrival.header.series_instance_uid): (study_id, arrival) for study_id, arrival in located}
+    session.execute(
+        statement("record_series"), {"rows": rows.as_rows(rows.series_row(*series[key]) for key in sorted(series))}
+    )
+    new = session.execute(
+        statement("record_instances"), {"rows": rows.as_rows(rows.instance_row(*item) for item in located)}
+    ).all()
+    _audit_stored(session, new, {study.id: uid for uid, study in studies.items()})
+    counting = {row.sop_instance_uid for row in new if row.excluded_rule is None}
+    _note_activity(session, {row.study_id for row in new if row.excluded_rule is None})
+    _park_mixes(session, [arrival for arrival in arrivals if arrival.header.sop_instance_uid in counting], studies)
+
+
+def _studies_held(session: Session, arrivals: Sequence[Arrival]) -> dict[str, Row[Any]]:
+    first = {arrival.header.study_instance_uid: arrival for arrival in reversed(arrivals)}
+    session.execute(statement("record_studies"), {"rows": rows.as_rows(map(rows.study_row, first.values()))})
+    held = session.execute(statement("lock_studies"), {"study_instance_uids": list(first)})
+    return {row.study_instance_uid: row for row in held}
+
+
+def _note_activity(session: Session, study_ids: set[int]) -> None:
+    if study_ids:
+        session.execute(
+            update(StudyRow)
+            .where(StudyRow.id.in_(study_ids))
+            .values(last_received_at=func.greatest(StudyRow.last_received_at, func.now()))
+        )
+
+
+def _audit_stored(session: Session, new: Sequence[Row[Any]], study_uids: dict[int, str]) -> None:
+    """One event per association and study: a thousand slices make one line, not a thousand."""
+    stored = Counter((row.association_id, row.study_id) for row in new)
+    excluded = Counter((row.association_id, row.study_id) for row in new if row.excluded_rule is not None)
+    append(
+        session,
+        *(
+            AuditEvent(
+                AuditAction.INSTANCE_STORED,
+                _ACTOR,
+                study_instance_uid=study_uids[study_id],
+                details={
+                    "association_id": association_id,
+                    "instances": count,
+                    "excluded": excluded[association_id, study_id],
+                },
+            )
+            for (association_id, study_id), count in stored.items()
+        ),
+    )
+
+
+def _park_mixes(session: Session, arrivals: Sequence[Arrival], studies: dict[str, Row[Any]]) -> None:
+    mixed: set[str] = set()
+    for arrival in arrivals:
+        row = rows.study_row(arrival)
+        study = studies[arrival.header.study_instance_uid]
+        if (row["patient_id"], row["issuer_of_patient_id"]) != (study.patient_id, study.issuer_of_patient_id):
+            mixed.add(arrival.header.study_instance_uid)
+    for uid in sorted(uid for uid in mixed if not studies[uid].parked):
+        session.execute(
+            update(StudyRow)
+            .where(StudyRow.id == studies[uid].id)
+            .values(parked_at=func.now(), parked_code=PATIENT_MIX.code, parked_sentence=PATIENT_MIX.sentence)
+        )
+        append(
+            session,
+            AuditEvent(
+                AuditAction.STUDY_PARKED,
+                _ACTOR,
+                AuditOutcome.MINOR_FAILURE,
+                study_instance_uid=uid,
+                details={"code": PATIENT_MIX.code},
+            ),
+        )
+
+
+def _record_quarantined(session: Session, quarantined: Sequence[QuarantinedObject]) -> None:
+    things = {thing.quarantine_id: thing for thing in quarantined}
+    if not things:
+        return
+    new = session.execute(
+        statement("record_quarantined"), {"rows": rows.as_rows(map(rows.quarantined_row, things.values()))}
+    ).scalars()
+    append(session, *(_quarantine_event(things[quarantine_id]) for quarantine_id in new))
+
+
+def _quarantine_event(thing: QuarantinedObject) -> AuditEvent:
+    return AuditEvent(
+        AuditAction.INSTANCE_QUARANTINED,
+        _ACTOR,
+        AuditOutcome.MINOR_FAILURE,
+        study_instance_uid=thing.study_instance_uid,
+        details={
+            "association_id": thing.association.association_id,
+            "quarantine_id": thing.quarantine_id,
+            "reason": str(thing.reason),
+            "sop_instance_uid": thing.sop_instance_uid,
+            "sha256": thing.sha256,
+            "size": thing.size,
+        },
+    )

@@ -1,0 +1,163 @@
+"""A job that this transaction has locked, and the moves it can make; each writes its audit row beside it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, update
+from sqlalchemy.orm import Session
+
+from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
+from storage.domain.job import (
+    FINAL_STATES,
+    ClaimedJob,
+    JobEvent,
+    JobKind,
+    JobState,
+    Outcome,
+    Priority,
+    Reason,
+    next_state,
+)
+from storage.errors import LeaseLost
+from storage.postgres.audit_trail import append
+from storage.postgres.statement import statement
+from storage.postgres.stored_text import stored_text
+from storage.postgres.tables import JobRow
+from storage.postgres.work_signal import announce_work
+from storage.settings import JobSettings
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """The facts of a locked job; ``age_hours`` is since it was scheduled, by the database's clock."""
+
+    job_id: int
+    kind: JobKind
+    state: JobState
+    priority: Priority
+    study_id: int
+    study_instance_uid: str
+    revision: int
+    attempt: int
+    destination: str
+    worker: str
+    age_hours: float
+
+    @classmethod
+    def from_row(cls, row: Row[Any]) -> "HeldJob":
+        """The job in a row of hold_job.sql or rescue_leases.sql."""
+        facts = dict(row._mapping)
+        return cls(
+            **facts
+            | {
+                "kind": JobKind(facts["kind"]),
+                "state": JobState(facts["state"]),
+                "priority": Priority(facts["priority"]),
+            }
+        )
+
+
+def hold(session: Session, job: ClaimedJob) -> HeldJob:
+    """Lock the job until the transaction ends, if its lease is still the worker's.
+
+    Raises:
+        LeaseLost: it was rescued, canceled or settled; nothing may be changed in its name.
+    """
+    row = session.execute(statement("hold_job"), {"job_id": job.job_id, "lease_token": job.lease_token}).one_or_none()
+    if row is None:
+        raise LeaseLost
+    return HeldJob.from_row(row)
+
+
+def move(
+    session: Session,
+    job: HeldJob,
+    event: JobEvent,
+    action: AuditAction,
+    actor: str,
+    *,
+    reason: Reason | None = None,
+    result: Outcome | None = None,
+    outcome: AuditOutcome = AuditOutcome.SUCCESS,
+    **columns: Any,  # noqa: ANN401 - values or SQL expressions of the job's columns
+) -> None:
+    """Change the job's state as ``event`` says, end its lease and write the audit row.
+
+    Raises:
+        InvalidTransition: the table of transitions has no such row.
+    """
+    state = next_state(job.state, event)
+    if state in FINAL_STATES:
+        columns["finished_at"] = func.now()
+    if result is not None:
+        columns["outcome"] = str(result)
+    if reason is not None:
+        columns |= {"reason_code": reason.code, "reason_sentence": stored_text(reason.sentence)}
+    session.execute(
+        update(JobRow)
+        .where(JobRow.id == job.job_id)
+        .values(state=str(state), lease_token=None, lease_expires_at=None, **columns)
+    )
+    details: dict[str, str | int | float | None] = {"kind": str(job.kind), "attempt": job.attempt}
+    if result is not None:
+        details["outcome"] = str(result)
+    if reason is not None:
+        details |= {"code": reason.code, "sentence": reason.sentence}
+    append(session, AuditEvent(action, actor, outcome, job.study_instance_uid, job.job_id, details))
+
+
+def give_up(session: Session, job: HeldJob, reason: Reason, actor: str) -> None:
+    """Fail the job; an operator has to look at it."""
+    move(
+        session,
+        job,
+        JobEvent.FAIL,
+        AuditAction.JOB_FAILED,
+        actor,
+        reason=reason,
+        outcome=AuditOutcome.SERIOUS_FAILURE,
+    )
+
+
+def give_back(
+    session: Session, job: HeldJob, reason: Reason, delay: timedelta, actor: str, limits: JobSettings
+) -> JobState:
+    """Return the job to the queue, due after ``delay``, or fail it when its budget is spent; say which it was.
+
+    An inference has a budget of attempts, because an input may kill every worker that takes it. A delivery has
+    a budget of hours, because a PACS that is down for the night has nothing to do with how often it was asked.
+    """
+    spent = _spent(job, reason, limits)
+    if spent is not None:
+        give_up(session, job, spent, actor)
+        return JobState.FAILED
+    move(
+        session,
+        job,
+        JobEvent.RETRY,
+        AuditAction.JOB_RETRIED,
+        actor,
+        reason=reason,
+        outcome=AuditOutcome.MINOR_FAILURE,
+        due_at=func.now() + delay,
+    )
+    announce_work(session, job.kind)
+    return JobState.SCHEDULED
+
+
+def _spent(job: HeldJob, reason: Reason, limits: JobSettings) -> Reason | None:
+    if job.kind is JobKind.INFERENCE and job.attempt >= limits.max_attempts:
+        return Reason(
+            "attempts-spent",
+            f"The analysis was started {job.attempt} times without coming to an end, so it was given up; "
+            f"the last attempt said: {reason.sentence}",
+        )
+    if job.kind is JobKind.DELIVERY and job.age_hours >= limits.delivery_give_up_hours:
+        return Reason(
+            "delivery-expired",
+            f"Destination {job.destination} did not take the result within {limits.delivery_give_up_hours:g} hours, "
+            f"so the delivery was given up; resubmit it when the destination works. "
+            f"The last attempt said: {reason.sentence}",
+        )
+    return None

@@ -1,0 +1,112 @@
+"""What an operator may do to a job: stop it, or have its work done again."""
+
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
+from storage.domain.delivery import DeliveryState
+from storage.domain.job import FINAL_STATES, JobEvent, JobKind, JobState, Priority, Reason
+from storage.errors import InvalidTransition, UnknownRecord
+from storage.postgres.audit_trail import append
+from storage.postgres.held_job import HeldJob, move
+from storage.postgres.tables import DeliveryRow, JobRow, StudyRow
+from storage.postgres.work_signal import announce_work
+
+_CANCELED = Reason("canceled", "An operator canceled the job; resubmit it to have the work done after all.")
+
+
+def cancel(session: Session, job_id: int, actor: str) -> None:
+    """Stop a job; its worker, if any, finds its lease gone.
+
+    Raises:
+        UnknownRecord: no such job.
+        InvalidTransition: it has already ended.
+    """
+    row = _locked(session, job_id)
+    job = HeldJob(
+        job_id=job_id,
+        kind=JobKind(row.kind),
+        state=JobState(row.state),
+        priority=Priority(row.priority),
+        study_id=row.study_id,
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        attempt=row.attempt,
+        destination=row.destination or "",
+        worker=row.worker or "",
+        age_hours=0.0,
+    )
+    move(session, job, JobEvent.CANCEL, AuditAction.JOB_CANCELED, actor, reason=_CANCELED)
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.job_id == job_id, DeliveryRow.state == str(DeliveryState.WAITING))
+        .values(state=str(DeliveryState.CANCELED))
+    )
+
+
+def resubmit(session: Session, job_id: int, actor: str) -> int:
+    """Schedule a new job for the work of one that has ended, naming it as predecessor; return the new job's id.
+
+    A delivery that failed or was canceled sends what is still owed; one that was completed sends everything
+    again, byte for byte.
+
+    Raises:
+        UnknownRecord: no such job.
+        InvalidTransition: it has not ended, was resubmitted before, or its study is parked.
+    """
+    old = _locked(session, job_id)
+    _check_resubmittable(session, old)
+    new_id = session.execute(
+        insert(JobRow)
+        .values(
+            predecessor_id=old.id,
+            kind=old.kind,
+            priority=old.priority,
+            study_id=old.study_id,
+            revision=old.revision,
+            algorithm_id=old.algorithm_id,
+            result_id=old.result_id,
+            destination=old.destination,
+        )
+        .returning(JobRow.id)
+    ).scalar_one()
+    _take_over_deliveries(session, old, new_id)
+    details: dict[str, str | int | float | None] = {"kind": old.kind, "predecessor_id": old.id}
+    append(
+        session,
+        AuditEvent(AuditAction.JOB_SCHEDULED, actor, AuditOutcome.SUCCESS, old.study_instance_uid, new_id, details),
+    )
+    announce_work(session, JobKind(old.kind))
+    return new_id
+
+
+def _locked(session: Session, job_id: int) -> Any:  # noqa: ANN401 - a row of the columns below
+    row: Any = session.execute(
+        select(*JobRow.__table__.columns, StudyRow.study_instance_uid, StudyRow.parked_at.is_not(None).label("parked"))
+        .join(StudyRow, StudyRow.id == JobRow.study_id)
+        .where(JobRow.id == job_id)
+        .with_for_update(of=JobRow)
+    ).one_or_none()
+    if row is None:
+        raise UnknownRecord(f"No job {job_id} is known; `overread jobs list` shows those there are.")
+    return row
+
+
+def _check_resubmittable(session: Session, old: Any) -> None:  # noqa: ANN401
+    if JobState(old.state) not in FINAL_STATES:
+        raise InvalidTransition(f"Job {old.id} is {old.state}; only one that has ended can be resubmitted.")
+    if old.parked:
+        raise InvalidTransition(f"The study of job {old.id} is parked, so no further work on it is scheduled.")
+    successor = session.scalar(select(JobRow.id).where(JobRow.predecessor_id == old.id))
+    if successor is not None:
+        raise InvalidTransition(f"Job {old.id} was already resubmitted as job {successor}; look at that one.")
+
+
+def _take_over_deliveries(session: Session, old: Any, new_id: int) -> None:  # noqa: ANN401
+    session.execute(update(DeliveryRow).where(DeliveryRow.job_id == old.id).values(job_id=new_id))
+    again = update(DeliveryRow).where(DeliveryRow.job_id == new_id)
+    if JobState(old.state) is not JobState.COMPLETED:
+        again = again.where(DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))
+    session.execute(again.values(state=str(DeliveryState.WAITING), acknowledged_at=None))

@@ -1,0 +1,179 @@
+"""The job queue: every change is fenced by the lease token, and its audit row stands in the same transaction."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.delivery import SendOutcome
+from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
+from storage.domain.result import NewResult
+from storage.errors import InvalidTransition, LeaseLost
+from storage.ports import EvidenceStore
+from storage.postgres import job_operation
+from storage.postgres.audit_trail import append
+from storage.postgres.delivery_log import owed, record_outcomes
+from storage.postgres.engine import Database
+from storage.postgres.held_job import give_back, give_up, hold, move
+from storage.postgres.result_rows import schedule_deliveries, store_result
+from storage.postgres.statement import statement
+from storage.postgres.stored_text import stored_text
+from storage.postgres.work_signal import WorkSignal
+from storage.settings import JobSettings
+
+# A delivery is limited by time, not by count.
+_UNLIMITED_ATTEMPTS = 2**31 - 1
+
+
+class PostgresJobQueue:
+    """Implements the port JobQueue; every method may raise DatabaseUnavailable, and then nothing was changed."""
+
+    def __init__(self, database: Database, evidence_store: EvidenceStore, jobs: JobSettings) -> None:
+        self._database = database
+        self._evidence_store = evidence_store
+        self._jobs = jobs
+        self._signal = WorkSignal(database)
+
+    def claim(self, kind: JobKind, worker: str) -> ClaimedJob | None:
+        """Take the most urgent due job of this kind, spending one attempt; ``None`` when there is none."""
+        with self._database.transaction() as session:
+            row = session.execute(
+                statement("claim_job"),
+                {"kind": str(kind), "worker": stored_text(worker), "lease_seconds": self._jobs.lease_seconds},
+            ).one_or_none()
+            if row is None:
+                return None
+            limit = self._jobs.max_attempts if kind is JobKind.INFERENCE else _UNLIMITED_ATTEMPTS
+            job = ClaimedJob(**dict(row._mapping) | {"kind": kind, "max_attempts": limit})
+            append(
+                session,
+                AuditEvent(
+                    AuditAction.JOB_CLAIMED,
+                    worker,
+                    study_instance_uid=job.study_instance_uid,
+                    job_id=job.job_id,
+                    details={"kind": str(kind), "attempt": job.attempt},
+                ),
+            )
+            return job
+
+    def wait_for_work(self, kind: JobKind, timeout: float) -> None:
+        """Return when a job of this kind may have become due, at the latest after ``timeout`` seconds; never raises."""
+        self._signal.wait(kind, timeout)
+
+    def renew(self, job: ClaimedJob) -> None:
+        """Ask for another lease period. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            renewed = session.execute(
+                statement("renew_lease"),
+                {
+                    "job_id": job.job_id,
+                    "lease_token": job.lease_token,
+                    "lease_seconds": self._jobs.lease_seconds,
+                },
+            ).one_or_none()
+            if renewed is None:
+                raise LeaseLost
+
+    def complete_analysed(self, job: ClaimedJob, result: NewResult, destinations: Sequence[str]) -> int:
+        """Freeze the evidence, store the result, schedule one delivery per destination; return the result's id.
+
+        Raises:
+            LeaseLost: another worker holds the job now; nothing was changed.
+            UnknownRecord: the result claims inputs that its revision does not hold; nothing was changed.
+        """
+        # Bytes first: a row is a promise that the file is there. Files without a row are harmless.
+        digests = [self._evidence_store.freeze(thing.part10) for thing in result.evidence]
+        with self._database.transaction() as session:
+            held = hold(session, job)
+            result_id = store_result(session, held, result, digests)
+            schedule_deliveries(session, held, result_id, destinations)
+            move(
+                session,
+                held,
+                JobEvent.COMPLETE,
+                AuditAction.JOB_COMPLETED,
+                held.worker,
+                result=Outcome.ANALYSED,
+            )
+            return result_id
+
+    def complete_not_analysed(self, job: ClaimedJob, reason: Reason, refusals: Sequence[Refusal]) -> None:
+        """End an inference that found nothing it may analyse. Raises LeaseLost."""
+        refused = [
+            {
+                "series_instance_uid": refusal.series_instance_uid,
+                "code": refusal.reason.code,
+                "sentence": stored_text(refusal.reason.sentence),
+            }
+            for refusal in refusals
+        ]
+        with self._database.transaction() as session:
+            held = hold(session, job)
+            move(
+                session,
+                held,
+                JobEvent.COMPLETE,
+                AuditAction.JOB_COMPLETED,
+                held.worker,
+                reason=reason,
+                result=Outcome.NOT_ANALYSED,
+                refusals=refused,
+            )
+
+    def complete_delivery(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
+        """Every instance of the result is at the destination.
+
+        Raises:
+            LeaseLost: another worker holds the job now; nothing was changed.
+            InvalidTransition: an instance is not acknowledged; nothing was changed.
+        """
+        with self._database.transaction() as session:
+            held = hold(session, job)
+            record_outcomes(session, held, outcomes)
+            missing = owed(session, held)
+            if missing:
+                raise InvalidTransition(
+                    f"Delivery job {job.job_id} still owes {missing} instances, so it cannot be completed."
+                )
+            move(session, held, JobEvent.COMPLETE, AuditAction.JOB_COMPLETED, held.worker)
+
+    def retry(self, job: ClaimedJob, reason: Reason, delay: timedelta, outcomes: Sequence[SendOutcome] = ()) -> None:
+        """Give the job back for a later attempt, or fail it when its budget is spent; known outcomes are kept.
+
+        Raises LeaseLost.
+        """
+        with self._database.transaction() as session:
+            held = hold(session, job)
+            record_outcomes(session, held, outcomes)
+            give_back(session, held, reason, delay, held.worker, self._jobs)
+
+    def fail(self, job: ClaimedJob, reason: Reason, outcomes: Sequence[SendOutcome] = ()) -> None:
+        """Give the job up for an operator to look at. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            held = hold(session, job)
+            record_outcomes(session, held, outcomes)
+            give_up(session, held, reason, held.worker)
+
+    def cancel(self, job_id: int, actor: str) -> None:
+        """Stop a job that has not ended; its worker finds its lease gone.
+
+        Raises:
+            UnknownRecord: no such job.
+            InvalidTransition: it has already ended.
+        """
+        with self._database.transaction() as session:
+            job_operation.cancel(session, job_id, actor)
+
+    def resubmit(self, job_id: int, actor: str) -> int:
+        """Schedule the work of a job that has ended again and return the new job's id.
+
+        Raises:
+            UnknownRecord: no such job.
+            InvalidTransition: it has not ended, was resubmitted before, or its study is parked.
+        """
+        with self._database.transaction() as session:
+            return job_operation.resubmit(session, job_id, actor)
+
+    def close(self) -> None:
+        """Close the connections that listen for work."""
+        self._signal.close()

@@ -1,0 +1,171 @@
+"""What administrators and auditors ask of the rows; nothing here changes any."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from storage.domain.study import QUARANTINE_SENTENCES, QuarantineReason
+from storage.errors import UnknownRecord
+from storage.postgres.engine import Database
+from storage.postgres.statement import statement
+from storage.postgres.tables import InstanceRow, QuarantinedObjectRow, SeriesRow, StudyRevisionRow, StudyRow
+
+Facts = dict[str, Any]
+
+
+class Overview:
+    """Facts about studies, jobs and deliveries as plain dictionaries that JSON can carry; times are ISO 8601 in UTC.
+
+    Every method raises DatabaseUnavailable while the server does not answer. No fact holds a patient's name or ID.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def status(self) -> Facts:
+        """Every study, job, delivery and quarantined object, each with its state and the sentence of its error."""
+        with self._database.transaction() as session:
+            return {
+                "studies": _ask(session, "overview_studies", study_instance_uid=None),
+                "jobs": _ask(session, "overview_jobs", study_instance_uid=None),
+                "deliveries": _ask(session, "overview_deliveries", study_instance_uid=None),
+                "quarantined": _quarantined(session, None),
+            }
+
+    def explain(self, uid: str) -> Facts:
+        """Everything that is known about the study that a Study, Series or SOP Instance UID belongs to.
+
+        ``level`` says what the UID named: study, series, instance, evidence or quarantined.
+
+        Raises:
+            UnknownRecord: no row has this UID.
+        """
+        with self._database.transaction() as session:
+            found = session.execute(statement("studies_of_uid"), {"uid": uid}).first()
+            aside = _quarantined(session, uid)
+            if found is None and not aside:
+                raise UnknownRecord(
+                    f"No study, series or instance {uid} is known here; if it was sent a moment ago, it may still "
+                    "stand in the spool."
+                )
+            if found is None:
+                return {
+                    "uid": uid,
+                    "level": "quarantined",
+                    **_study_facts(session, aside[0]["study_instance_uid"], uid),
+                }
+            return {"uid": uid, "level": found.level, **_study_facts(session, found.study_instance_uid, uid)}
+
+    def report(self, study_instance_uid: str) -> list[Facts]:
+        """The results of a study with their report text and evidence, oldest first.
+
+        Raises:
+            UnknownRecord: no such study.
+        """
+        with self._database.transaction() as session:
+            known = session.scalar(select(StudyRow.id).where(StudyRow.study_instance_uid == study_instance_uid))
+            if known is None:
+                raise UnknownRecord(f"No study {study_instance_uid} is known here.")
+            return _ask(session, "explain_results", study_instance_uid=study_instance_uid)
+
+    def no_silent_state(self) -> list[Facts]:
+        """Every acknowledged instance that nothing accounts for; anything but an empty list is a fault of ours."""
+        with self._database.transaction() as session:
+            return _ask(session, "no_silent_state")
+
+
+def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
+    only = {"study_instance_uid": study_instance_uid}
+    studies = _ask(session, "overview_studies", **only) if study_instance_uid else []
+    return {
+        "study_instance_uid": study_instance_uid,
+        "study": studies[0] if studies else None,
+        "associations": _ask(session, "explain_associations", **only),
+        "series": _ask(session, "explain_series", **only),
+        "instance": _instance(session, uid),
+        "excluded": _excluded(session, study_instance_uid),
+        "quarantined": _quarantined(session, study_instance_uid or uid),
+        "revisions": _revisions(session, study_instance_uid),
+        "jobs": _ask(session, "overview_jobs", **only),
+        "results": _ask(session, "explain_results", **only),
+        "deliveries": _ask(session, "overview_deliveries", **only),
+    }
+
+
+def _instance(session: Session, uid: str) -> Facts | None:
+    row = session.execute(
+        select(
+            InstanceRow.sop_instance_uid,
+            InstanceRow.sop_class_uid,
+            SeriesRow.series_instance_uid,
+            InstanceRow.transfer_syntax_uid,
+            InstanceRow.sha256,
+            InstanceRow.size,
+            InstanceRow.association_id,
+            InstanceRow.received_at,
+            InstanceRow.revision,
+            InstanceRow.excluded_rule,
+        )
+        .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+        .where(InstanceRow.sop_instance_uid == uid)
+    ).one_or_none()
+    return None if row is None else _json(row._mapping)
+
+
+def _excluded(session: Session, study_instance_uid: str) -> list[Facts]:
+    rows = session.execute(
+        select(InstanceRow.sop_instance_uid, InstanceRow.excluded_rule, InstanceRow.received_at)
+        .join(StudyRow, StudyRow.id == InstanceRow.study_id)
+        .where(StudyRow.study_instance_uid == study_instance_uid, InstanceRow.excluded_rule.is_not(None))
+        .order_by(InstanceRow.id)
+    )
+    return [_json(row._mapping) for row in rows]
+
+
+def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:
+    rows = session.execute(
+        select(
+            StudyRevisionRow.revision,
+            StudyRevisionRow.stable_at,
+            StudyRevisionRow.reason_code,
+            StudyRevisionRow.reason_sentence.label("reason"),
+        )
+        .join(StudyRow, StudyRow.id == StudyRevisionRow.study_id)
+        .where(StudyRow.study_instance_uid == study_instance_uid)
+        .order_by(StudyRevisionRow.revision)
+    )
+    return [_json(row._mapping) for row in rows]
+
+
+def _quarantined(session: Session, uid: str | None) -> list[Facts]:
+    wanted = select(QuarantinedObjectRow).order_by(QuarantinedObjectRow.recorded_at, QuarantinedObjectRow.quarantine_id)
+    if uid is not None:
+        wanted = wanted.where(
+            or_(QuarantinedObjectRow.sop_instance_uid == uid, QuarantinedObjectRow.study_instance_uid == uid)
+        )
+    return [
+        {
+            "quarantine_id": row.quarantine_id,
+            "study_instance_uid": row.study_instance_uid,
+            "sop_instance_uid": row.sop_instance_uid,
+            "state": "quarantined",
+            "reason_code": row.reason,
+            "error": QUARANTINE_SENTENCES[QuarantineReason(row.reason)],
+            "sha256": row.sha256,
+            "size": row.size,
+            "association_id": row.association_id,
+            "received_at": row.received_at.isoformat(),
+        }
+        for row in session.scalars(wanted)
+    ]
+
+
+def _ask(session: Session, name: str, **parameters: str | None) -> list[Facts]:
+    return [_json(row._mapping) for row in session.execute(statement(name), parameters)]
+
+
+def _json(row: Mapping[Any, Any]) -> Facts:
+    return {str(key): value.isoformat() if isinstance(value, date | datetime) else value for key, value in row.items()}

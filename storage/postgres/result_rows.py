@@ -1,0 +1,133 @@
+"""A result, its inputs, its evidence and the deliveries it owes, written in the job's own transaction."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.job import JobKind
+from storage.domain.result import NewResult
+from storage.errors import UnknownRecord
+from storage.postgres.audit_trail import append
+from storage.postgres.held_job import HeldJob
+from storage.postgres.stored_text import stored_text
+from storage.postgres.tables import DeliveryRow, EvidenceRow, InstanceRow, JobRow, ResultInputRow, ResultRow
+from storage.postgres.work_signal import announce_work
+
+
+def store_result(session: Session, job: HeldJob, result: NewResult, digests: Sequence[str]) -> int:
+    """Write the result with its evidence, whose frozen bytes have these digests, and return its id.
+
+    Raises:
+        UnknownRecord: the result claims an input that the job's revision of the study does not hold.
+    """
+    result_id = session.execute(
+        insert(ResultRow)
+        .values(
+            job_id=job.job_id,
+            series_instance_uid=result.series_instance_uid,
+            artifact_sha256=result.artifact_sha256,
+            execution_provider=result.execution_provider,
+            findings=[asdict(finding) for finding in result.findings],
+            report_text=stored_text(result.report_text),
+        )
+        .returning(ResultRow.id)
+    ).scalar_one()
+    _store_inputs(session, job, result_id, set(result.input_sop_instance_uids))
+    _store_evidence(session, result_id, result, digests)
+    append(
+        session,
+        AuditEvent(
+            AuditAction.RESULT_STORED,
+            job.worker,
+            study_instance_uid=job.study_instance_uid,
+            job_id=job.job_id,
+            details={
+                "result_id": result_id,
+                "artifact_sha256": result.artifact_sha256,
+                "execution_provider": result.execution_provider,
+                "inputs": len(set(result.input_sop_instance_uids)),
+                "evidence": len(result.evidence),
+            },
+        ),
+    )
+    return result_id
+
+
+def _store_inputs(session: Session, job: HeldJob, result_id: int, claimed: set[str]) -> None:
+    held = session.execute(
+        select(InstanceRow.id).where(
+            InstanceRow.sop_instance_uid.in_(claimed),
+            InstanceRow.study_id == job.study_id,
+            InstanceRow.revision <= job.revision,
+        )
+    ).scalars()
+    rows = [{"result_id": result_id, "instance_id": instance_id} for instance_id in held]
+    if len(rows) != len(claimed):
+        raise UnknownRecord(
+            f"The result of job {job.job_id} claims {len(claimed)} inputs of which revision {job.revision} of the "
+            f"study holds {len(rows)}; nothing was stored."
+        )
+    if rows:
+        session.execute(insert(ResultInputRow), rows)
+
+
+def _store_evidence(session: Session, result_id: int, result: NewResult, digests: Sequence[str]) -> None:
+    first = {
+        row.sop_instance_uid: (row.sha256, row.size)
+        for row in session.execute(
+            select(EvidenceRow.sop_instance_uid, EvidenceRow.sha256, EvidenceRow.size)
+            .where(EvidenceRow.sop_instance_uid.in_([thing.sop_instance_uid for thing in result.evidence]))
+            .order_by(EvidenceRow.id.desc())
+        )
+    }
+    for thing, digest in zip(result.evidence, digests, strict=True):
+        sha256, size = first.get(thing.sop_instance_uid, (digest, len(thing.part10)))
+        session.execute(
+            insert(EvidenceRow).values(
+                result_id=result_id,
+                role=str(thing.role),
+                sop_class_uid=thing.sop_class_uid,
+                sop_instance_uid=thing.sop_instance_uid,
+                series_instance_uid=thing.series_instance_uid,
+                transfer_syntax_uid=thing.transfer_syntax_uid,
+                sha256=sha256,
+                size=size,
+            )
+        )
+
+
+def schedule_deliveries(session: Session, job: HeldJob, result_id: int, destinations: Sequence[str]) -> None:
+    """One delivery job per destination, and one delivery per evidence object and destination."""
+    evidence = session.scalars(select(EvidenceRow.id).where(EvidenceRow.result_id == result_id)).all()
+    for destination in dict.fromkeys(destinations):
+        delivery_job = session.execute(
+            insert(JobRow)
+            .values(
+                kind=str(JobKind.DELIVERY),
+                priority=str(job.priority),
+                study_id=job.study_id,
+                revision=job.revision,
+                result_id=result_id,
+                destination=destination,
+            )
+            .returning(JobRow.id)
+        ).scalar_one()
+        for evidence_id in evidence:
+            session.execute(
+                insert(DeliveryRow).values(evidence_id=evidence_id, destination=destination, job_id=delivery_job)
+            )
+        append(
+            session,
+            AuditEvent(
+                AuditAction.JOB_SCHEDULED,
+                job.worker,
+                study_instance_uid=job.study_instance_uid,
+                job_id=delivery_job,
+                details={"kind": str(JobKind.DELIVERY), "destination": destination, "result_id": result_id},
+            ),
+        )
+    if destinations:
+        announce_work(session, JobKind.DELIVERY)

@@ -1,0 +1,24 @@
+-- Every evidence object on its way to a destination; the job says when the next try is and why it is not there yet.
+SELECT
+    study.study_instance_uid,
+    delivery.destination,
+    evidence.sop_instance_uid,
+    evidence.role,
+    delivery.state,
+    CASE
+        WHEN delivery.state = 'refused' THEN nullif(delivery.note, '')
+        WHEN delivery.state = 'waiting' THEN coalesce(job.reason_sentence, nullif(delivery.note, ''))
+    END AS error,
+    delivery.attempts,
+    delivery.status,
+    delivery.note,
+    delivery.acknowledged_at,
+    delivery.job_id,
+    job.state AS job_state,
+    job.due_at
+FROM delivery
+JOIN evidence ON evidence.id = delivery.evidence_id
+JOIN job ON job.id = delivery.job_id
+JOIN study ON study.id = job.study_id
+WHERE CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid
+ORDER BY delivery.id;

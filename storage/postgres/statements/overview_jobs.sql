@@ -1,0 +1,29 @@
+-- Every job with what it is for; the reason is the latest one given.
+SELECT
+    job.id,
+    job.kind,
+    study.study_instance_uid,
+    job.revision,
+    job.state,
+    CASE WHEN job.state IN ('failed', 'scheduled', 'in_progress') THEN job.reason_sentence END AS error,
+    job.reason_code,
+    job.reason_sentence AS reason,
+    coalesce(algorithm.name || ' ' || algorithm.version, '') AS algorithm,
+    coalesce(job.destination, '') AS destination,
+    job.priority,
+    job.attempt,
+    job.worker,
+    job.scheduled_at,
+    job.due_at,
+    job.started_at,
+    job.finished_at,
+    job.lease_expires_at,
+    job.outcome,
+    job.refusals,
+    job.result_id,
+    job.predecessor_id
+FROM job
+JOIN study ON study.id = job.study_id
+LEFT JOIN algorithm ON algorithm.id = job.algorithm_id
+WHERE CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid
+ORDER BY job.id;

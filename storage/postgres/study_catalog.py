@@ -1,0 +1,78 @@
+"""What was received, as a worker reads it."""
+
+from sqlalchemy import select
+
+from storage.domain.study import InstanceHeader, StableStudy, StoredInstance
+from storage.errors import DamagedObject, UnknownRecord
+from storage.ports import ObjectPaths
+from storage.postgres.engine import Database
+from storage.postgres.tables import InstanceRow, SeriesRow, StudyRevisionRow, StudyRow
+
+
+class PostgresStudyCatalog:
+    """Implements the port StudyCatalog."""
+
+    def __init__(self, database: Database, object_paths: ObjectPaths) -> None:
+        self._database = database
+        self._object_paths = object_paths
+
+    def stable_study(self, study_instance_uid: str, revision: int) -> StableStudy:
+        """One revision of a study with the instances that count, in the order of their numbers.
+
+        Raises:
+            UnknownRecord: no such revision.
+            DamagedObject: a file is missing.
+            DatabaseUnavailable: try again later.
+        """
+        with self._database.transaction() as session:
+            found = session.execute(
+                select(StudyRow, StudyRevisionRow.stable_at)
+                .join(StudyRevisionRow, StudyRevisionRow.study_id == StudyRow.id)
+                .where(StudyRow.study_instance_uid == study_instance_uid, StudyRevisionRow.revision == revision)
+            ).one_or_none()
+            if found is None:
+                raise UnknownRecord(f"Study {study_instance_uid} has no revision {revision}.")
+            study, stable_at = found
+            rows = session.execute(
+                select(InstanceRow, SeriesRow)
+                .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+                .where(InstanceRow.study_id == study.id, InstanceRow.revision <= revision)
+                .order_by(
+                    SeriesRow.series_number,
+                    SeriesRow.series_instance_uid,
+                    InstanceRow.instance_number,
+                    InstanceRow.sop_instance_uid,
+                )
+            ).all()
+        return StableStudy(
+            study_instance_uid=study.study_instance_uid,
+            revision=revision,
+            patient_id=study.patient_id,
+            issuer_of_patient_id=study.issuer_of_patient_id,
+            stable_at=stable_at,
+            instances=tuple(self._stored(study, instance, series) for instance, series in rows),
+        )
+
+    def _stored(self, study: StudyRow, instance: InstanceRow, series: SeriesRow) -> StoredInstance:
+        path = self._object_paths.instance(instance.sop_instance_uid)
+        if not path.is_file():
+            raise DamagedObject(
+                f"The file of instance {instance.sop_instance_uid} is missing; restore it from a backup."
+            )
+        header = InstanceHeader(
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            study_instance_uid=study.study_instance_uid,
+            series_instance_uid=series.series_instance_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            patient_id=study.patient_id,
+            issuer_of_patient_id=study.issuer_of_patient_id,
+            accession_number=study.accession_number,
+            study_date=study.study_date,
+            modality=series.modality,
+            body_part_examined=series.body_part_examined,
+            series_description=series.series_description,
+            series_number=series.series_number,
+            instance_number=instance.instance_number,
+        )
+        return StoredInstance(header=header, path=path, sha256=instance.sha256, size=instance.size)

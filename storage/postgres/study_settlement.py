@@ -1,0 +1,96 @@
+"""Making a quiet study stable: a revision that holds exactly its instances, and one job per active algorithm."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
+
+from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.job import JobKind, Reason
+from storage.postgres.audit_trail import append
+from storage.postgres.engine import Database
+from storage.postgres.statement import statement
+from storage.postgres.tables import InstanceRow, StudyRevisionRow, StudyRow
+from storage.postgres.work_signal import announce_work
+
+_ACTOR = "housekeeper"
+
+NO_ALGORITHM = Reason(
+    "no-algorithm",
+    "No algorithm was active when the study became stable; install one with `overread algorithms add` and send the "
+    "study's late images, if any, or see it analysed with its next revision.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledStudy:
+    """A study that has just become stable, and how many jobs that made."""
+
+    study_instance_uid: str
+    revision: int
+    jobs: int
+
+
+def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy | None:
+    """Make one study stable that has been quiet this long by the database's clock; ``None`` when there is none.
+
+    Raises:
+        DatabaseUnavailable: nothing was changed.
+    """
+    with database.transaction() as session:
+        study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
+        if study is None:
+            return None
+        revision = study.revision + 1
+        count = _open_revision(session, study.study_id, revision)
+        jobs = session.execute(
+            statement("schedule_inference"), {"study_id": study.study_id, "revision": revision}
+        ).all()
+        append(
+            session,
+            AuditEvent(
+                AuditAction.STUDY_STABLE,
+                _ACTOR,
+                study_instance_uid=study.study_instance_uid,
+                details={"revision": revision, "instances": count, "jobs": len(jobs)},
+            ),
+            *(
+                AuditEvent(
+                    AuditAction.JOB_SCHEDULED,
+                    _ACTOR,
+                    study_instance_uid=study.study_instance_uid,
+                    job_id=job.id,
+                    details={"kind": str(JobKind.INFERENCE), "revision": revision, "algorithm_id": job.algorithm_id},
+                )
+                for job in jobs
+            ),
+        )
+        if jobs:
+            announce_work(session, JobKind.INFERENCE)
+        else:
+            _say_why_not(session, study.study_id, revision)
+        return SettledStudy(study.study_instance_uid, revision, len(jobs))
+
+
+def _open_revision(session: Session, study_id: int, revision: int) -> int:
+    session.execute(insert(StudyRevisionRow).values(study_id=study_id, revision=revision))
+    session.execute(update(StudyRow).where(StudyRow.id == study_id).values(revision=revision))
+    taken = session.execute(
+        update(InstanceRow)
+        .where(
+            InstanceRow.study_id == study_id,
+            InstanceRow.revision.is_(None),
+            InstanceRow.excluded_rule.is_(None),
+        )
+        .values(revision=revision)
+        .returning(InstanceRow.id)
+    )
+    return len(taken.all())
+
+
+def _say_why_not(session: Session, study_id: int, revision: int) -> None:
+    session.execute(
+        update(StudyRevisionRow)
+        .where(StudyRevisionRow.study_id == study_id, StudyRevisionRow.revision == revision)
+        .values(reason_code=NO_ALGORITHM.code, reason_sentence=NO_ALGORITHM.sentence)
+    )

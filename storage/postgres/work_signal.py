@@ -1,0 +1,92 @@
+"""Waking workers: NOTIFY when work is scheduled, LISTEN while there is none."""
+
+import contextlib
+import select
+import threading
+from typing import Any
+
+import psycopg2
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from storage.domain.job import JobKind
+from storage.errors import DatabaseUnavailable
+from storage.postgres.engine import Database
+
+_SAFETY_NET_S = 30.0  # should a notification ever be lost, work is found after this long
+_RECONNECT_S = 1.0
+
+_SECONDS_UNTIL_DUE = """
+SELECT extract(epoch FROM min(due_at) - now())::float8 FROM job WHERE state = 'scheduled' AND kind = %s
+"""
+
+
+def _channel(kind: JobKind) -> str:
+    return f"overread_{kind}"
+
+
+def announce_work(session: Session, kind: JobKind) -> None:
+    """Tell waiting workers, once the caller's transaction commits, that jobs of this kind have changed."""
+    session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": _channel(kind)})
+
+
+class WorkSignal:
+    """One listening connection per kind of work; it comes back by itself when the server does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._listening: dict[JobKind, Any] = {}
+
+    def wait(self, kind: JobKind, timeout: float) -> None:
+        """Return when a job of this kind may be due, at the latest after ``timeout`` seconds; never raises.
+
+        While the server is away this waits about a second and returns, so that the caller's own next call
+        finds out.
+        """
+        with self._lock:
+            try:
+                self._wait(kind, timeout)
+            except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError):
+                self._forget(kind)
+                threading.Event().wait(min(timeout, _RECONNECT_S))
+
+    def close(self) -> None:
+        """Close the listening connections."""
+        with self._lock:
+            for kind in list(self._listening):
+                self._forget(kind)
+
+    def _wait(self, kind: JobKind, timeout: float) -> None:
+        connection = self._connection(kind)
+        connection.poll()
+        if connection.notifies:
+            connection.notifies.clear()
+            return
+        # Asked after LISTEN began: what was scheduled before is seen here, what comes later is notified.
+        pause = min(timeout, _SAFETY_NET_S, _seconds_until_due(connection, kind))
+        if pause > 0 and not connection.notifies:
+            select.select([connection], [], [], pause)
+            connection.poll()
+        connection.notifies.clear()
+
+    def _connection(self, kind: JobKind) -> Any:  # noqa: ANN401 - psycopg2 ships no types
+        if kind not in self._listening:
+            connection = self._database.dedicated_connection()
+            self._listening[kind] = connection
+            with connection.cursor() as cursor:
+                cursor.execute(f"LISTEN {_channel(kind)}")
+        return self._listening[kind]
+
+    def _forget(self, kind: JobKind) -> None:
+        connection = self._listening.pop(kind, None)
+        if connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                connection.close()
+
+
+def _seconds_until_due(connection: Any, kind: JobKind) -> float:  # noqa: ANN401 - psycopg2 ships no types
+    with connection.cursor() as cursor:
+        cursor.execute(_SECONDS_UNTIL_DUE, (str(kind),))
+        (seconds,) = cursor.fetchone()
+    return _SAFETY_NET_S if seconds is None else float(seconds)

@@ -1,0 +1,142 @@
+"""Claiming: the most urgent first, each job once, the attempt spent at the claim."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from storage.domain.job import JobKind
+from storage.errors import LeaseLost
+from storage.postgres.statement import statement
+
+
+def test_a_claim_spends_an_attempt_and_starts_a_lease(hospital: Any) -> None:
+    """The first claim is attempt one, holds a token, and its times are the database's."""
+    hospital.install()
+    hospital.stable_study()
+
+    job = hospital.claimed()
+
+    assert (job.attempt, job.max_attempts, job.kind) == (1, 3, JobKind.INFERENCE)
+    assert (job.algorithm_name, job.algorithm_version) == ("lungs", "1")
+    assert (job.study_instance_uid, job.revision, job.result_id, job.destination) == ("1.2.3", 1, None, "")
+    assert hospital.rows("SELECT state, worker, lease_expires_at > now() FROM job") == [
+        ("in_progress", "worker one", True)
+    ]
+    assert hospital.queue.claim(JobKind.INFERENCE, "worker two") is None
+
+
+def test_stat_is_claimed_before_routine_and_the_older_before_the_newer(hospital: Any) -> None:
+    """Priority decides first, then the time at which a job became due."""
+    hospital.install()
+    for study in ("1.1", "1.2", "1.3", "1.4"):
+        hospital.stable_study(study)
+    hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
+    hospital.rows("UPDATE job SET priority = 'low' WHERE study_id = 1")
+    hospital.rows("UPDATE job SET priority = 'stat' WHERE study_id = 4")
+    hospital.rows("UPDATE job SET due_at = due_at - interval '1 hour' WHERE study_id = 3")
+
+    order = [hospital.claimed().study_instance_uid for _ in range(4)]
+
+    assert order == ["1.4", "1.3", "1.2", "1.1"]
+
+
+def test_a_job_that_is_not_due_is_not_claimed(hospital: Any) -> None:
+    """Work scheduled for later stays where it is."""
+    hospital.install()
+    hospital.stable_study()
+    hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
+    hospital.rows("UPDATE job SET due_at = now() + interval '1 hour'")
+
+    assert hospital.queue.claim(JobKind.INFERENCE, "worker") is None
+
+
+def test_racing_claimants_get_each_job_once(open_hospital: Callable[..., Any]) -> None:
+    """Six workers that start together share thirty jobs without taking one twice or leaving one."""
+    hospitals = [open_hospital() for _ in range(6)]
+    hospitals[0].install()
+    for number in range(30):
+        hospitals[0].stable_study(f"1.2.{number}", instances=1)
+    barrier = threading.Barrier(len(hospitals))
+    taken: list[int] = []
+
+    def work(hospital: Any) -> None:
+        barrier.wait()
+        while (job := hospital.queue.claim(JobKind.INFERENCE, "worker")) is not None:
+            taken.append(job.job_id)
+
+    threads = [threading.Thread(target=work, args=[hospital]) for hospital in hospitals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(taken) == 30
+    assert len(set(taken)) == 30
+    assert hospitals[0].audited("job-claimed") == 30
+
+
+def test_a_claimant_does_not_wait_for_a_job_another_one_holds(open_hospital: Callable[..., Any]) -> None:
+    """While one transaction holds the first job, the next claimant takes the second at once."""
+    hospital = open_hospital()
+    hospital.install()
+    hospital.stable_study("1.1")
+    hospital.stable_study("1.2")
+
+    with hospital.database.transaction() as session:
+        session.connection().exec_driver_sql("SELECT id FROM job ORDER BY id LIMIT 1 FOR UPDATE")
+        assert hospital.claimed().study_instance_uid == "1.2"
+        assert hospital.queue.claim(JobKind.INFERENCE, "worker") is None
+
+    assert hospital.claimed().study_instance_uid == "1.1"
+
+
+def test_renewing_moves_the_lease_on(hospital: Any) -> None:
+    """The holder of the token gets another lease period."""
+    hospital.install()
+    hospital.stable_study()
+    job = hospital.claimed()
+    hospital.expire_leases()
+
+    hospital.queue.renew(job)
+
+    assert hospital.rows("SELECT lease_expires_at > now() FROM job") == [(True,)]
+
+
+def test_renewing_a_lost_lease_is_refused(hospital: Any) -> None:
+    """Whoever does not hold the token gets LeaseLost."""
+    hospital.install()
+    hospital.stable_study()
+    job = hospital.claimed()
+    hospital.queue.cancel(job.job_id, "operator")
+
+    with pytest.raises(LeaseLost):
+        hospital.queue.renew(job)
+
+
+def test_the_claim_uses_its_index(hospital: Any) -> None:
+    """With tens of thousands of jobs the claim walks the index of due jobs instead of sorting them."""
+    hospital.install()
+    hospital.stable_study()
+    hospital.rows(
+        "INSERT INTO algorithm (name, version, stage, folder, manifest_sha256, artifact_sha256) "
+        "SELECT 'other', n::text, 'retired', '', repeat('a', 64), repeat('b', 64) "
+        "FROM generate_series(1, 30000) AS n"
+    )
+    hospital.rows(
+        "INSERT INTO job (kind, study_id, revision, algorithm_id, due_at) "
+        "SELECT 'inference', 1, 1, id, now() - id * interval '1 second' "
+        "FROM algorithm WHERE stage = 'retired'"
+    )
+    hospital.rows("ANALYZE job")
+    with hospital.database.transaction() as session:
+        explained = session.execute(
+            text(f"EXPLAIN {statement('claim_job').text}"),
+            {"kind": "inference", "worker": "worker", "lease_seconds": 30},
+        ).scalars()
+        plan = "\n".join(explained)
+
+    assert "job_due" in plan
+    assert "Sort" not in plan
