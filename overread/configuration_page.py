@@ -36,10 +36,10 @@ def _lines() -> Iterator[str]:
         section = _section_of(field)
         if section is None:
             continue
-        if field.annotation is section:
-            yield from _section(name, section)
-        else:
+        if get_args(field.annotation):
             yield from _list_section(name, section, field.description or "", f"`OVERREAD_{name.upper()}` as JSON")
+        else:
+            yield from _section(name, section)
 
 
 def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
@@ -74,7 +74,8 @@ def _section_of(field: FieldInfo) -> type[BaseModel] | None:
     """The settings class behind a section or a list of sections, or ``None`` for a plain key."""
     for candidate in (field.annotation, *get_args(field.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
+            section: type[BaseModel] = candidate
+            return section
     return None
 
 

@@ -15,6 +15,8 @@ import pytest
 from storage.postgres import schema
 from storage.postgres.embedded import EmbeddedPostgres
 
+pytest_plugins = ["tests.peers.plugin"]
+
 _TEMPLATE = "template_overread"
 # The tests' own server may lose everything in a power cut; the product's may not.
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")

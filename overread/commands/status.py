@@ -12,8 +12,8 @@ from rich.table import Table
 
 from overread.database import reachable_database
 from overread.settings import Settings, load_settings
+from storage.objects.capacity import spool_usage
 from storage.objects.layout import DataFolder
-from storage.objects.spool import FileSpool
 from storage.postgres.engine import open_database
 from storage.postgres.overview import Overview
 
@@ -36,8 +36,8 @@ def status(as_json: bool) -> None:
     settings = load_settings()
     with with_overview(settings) as overview:
         facts = overview.status()
-    entries, size = FileSpool(DataFolder(settings.data_dir), settings.spool).usage()
-    facts["spool"] = {"entries": entries, "bytes": size}
+    waiting = spool_usage(DataFolder(settings.data_dir))
+    facts["spool"] = {"entries": waiting.entries, "bytes": waiting.bytes}
     facts["destinations"] = [
         {"name": place.name, "ae_title": place.ae_title, "host": place.host, "port": place.port}
         for place in settings.destinations
@@ -50,7 +50,7 @@ def status(as_json: bool) -> None:
     print_deliveries(facts["deliveries"])
     for thing in facts["quarantined"]:
         click.echo(f"Set aside: {thing['sop_instance_uid'] or 'an object without a valid UID'}: {thing['error']}")
-    click.echo(f"Spool: {entries} waiting, {size} bytes.")
+    click.echo(f"Spool: {waiting.entries} waiting, {waiting.bytes} bytes.")
     if not settings.destinations:
         click.echo("Destinations: none configured; results stay in storage.")
 
