@@ -27,3 +27,15 @@ class InvalidAlgorithm(InferenceError):
 
 class ArtifactUnavailable(InferenceError):
     """The algorithm's model file is missing or is not the one that was registered."""
+
+
+class DeviceUnavailable(InferenceError):
+    """The device asked for is not offered by the installed ONNX Runtime; set [worker] device = "auto" or install it."""
+
+
+class PredictionFailed(InferenceError):
+    """The runtime could not run the algorithm on this machine; look at its memory and drivers."""
+
+
+class InvalidOutput(InferenceError):
+    """The algorithm produced numbers that are no result, such as NaN; nothing was concluded from them."""

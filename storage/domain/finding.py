@@ -7,11 +7,15 @@ from storage.domain.coded_concept import CodedConcept
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One number with its meaning and its UCUM unit (PS3.16 TID 300)."""
+    """One number with its meaning and its UCUM unit (PS3.16 TID 300).
+
+    ``derivation`` says how it was condensed from many values, such as (373098007, SCT, "Mean").
+    """
 
     name: CodedConcept
     value: float
     unit: CodedConcept
+    derivation: CodedConcept | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""ONNX Runtime behind one call: a float32 tensor in, a float32 tensor out."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.algorithms.folder import VerifiedAlgorithm
+from inference.errors import DeviceUnavailable, InvalidAlgorithm, InvalidOutput, PredictionFailed
+from inference.settings import WorkerSettings
+
+Tensor = NDArray[np.float32]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+
+class Predictor(Protocol):
+    """What the pipeline asks of a network."""
+
+    def predict(self, batch: Tensor) -> Tensor:
+        """Run the network on (batch, channel, three axes).
+
+        Raises:
+            PredictionFailed: the runtime could not do it.
+            InvalidOutput: the output is not finite or not of the input's size.
+        """
+        ...
+
+
+def wanted_providers(device: str, offered: list[str]) -> list[str]:
+    """The execution providers to ask for, best first.
+
+    Raises:
+        DeviceUnavailable: ``cuda`` is asked for and the installed runtime does not offer it.
+    """
+    if device == "cpu":
+        return [CPU]
+    if CUDA in offered:
+        return [CUDA, CPU]
+    if device == "cuda":
+        raise DeviceUnavailable
+    return [CPU]
+
+
+class Engine:
+    """One resident session, built from bytes that were checked before."""
+
+    def __init__(self, algorithm: VerifiedAlgorithm, settings: WorkerSettings) -> None:
+        """Build the session.
+
+        Raises:
+            InvalidAlgorithm: the runtime does not accept the network.
+            DeviceUnavailable: the device asked for is not there.
+        """
+        # Imported here: only the worker may load it, and it takes a second.
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = settings.threads
+        options.use_deterministic_compute = True
+        options.log_severity_level = 4  # its own lines say nothing that our errors do not
+        providers = wanted_providers(settings.device, onnxruntime.get_available_providers())
+        self._failures = _runtime_errors()
+        try:
+            self._session = onnxruntime.InferenceSession(algorithm.model_bytes, options, providers=providers)
+        except self._failures as error:
+            raise InvalidAlgorithm(
+                f"ONNX Runtime does not accept the network of {algorithm.manifest.title} ({type(error).__name__}); "
+                "export it again."
+            ) from None
+        self.provider: str = self._session.get_providers()[0]
+        if settings.device == "cuda" and self.provider != CUDA:
+            raise DeviceUnavailable
+        self._input = algorithm.manifest.inference.input
+        self._output = algorithm.manifest.inference.output
+
+    def predict(self, batch: Tensor) -> Tensor:
+        """See ``Predictor.predict``."""
+        try:
+            (output,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch, np.float32)})
+        except self._failures as error:
+            raise PredictionFailed(
+                f"ONNX Runtime failed while predicting ({type(error).__name__}); look at the machine's memory."
+            ) from None
+        return checked_output(batch, output)
+
+
+def checked_output(batch: Tensor, output: NDArray[Any]) -> Tensor:
+    """Return the output if something may be concluded from it.
+
+    Raises:
+        InvalidOutput: it holds NaN or infinity, or does not cover the input voxel by voxel.
+    """
+    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != batch.shape[2:]:
+        raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
+    if not np.isfinite(output).all():
+        raise InvalidOutput
+    return output.astype(np.float32, copy=False)
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    named = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*named, RuntimeError, ValueError, MemoryError)

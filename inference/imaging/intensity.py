@@ -1,0 +1,41 @@
+"""Scaling of intensities to what a network was trained on."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.algorithms.manifest import Intensity
+from inference.errors import UnusableInput
+
+
+def scale_intensity(values: NDArray[np.float32], intensity: Intensity) -> NDArray[np.float32]:
+    """Scale all values of a volume as the manifest says.
+
+    ``max`` divides by the largest value; ``minmax`` maps the range to 0 to 1; ``zscore`` gives mean 0 and standard
+    deviation 1 over the whole volume; ``window`` clips to centre and width (PS3.3 section C.11.2.1.3, linear exact)
+    and maps to 0 to 1.
+
+    Raises:
+        UnusableInput: ``empty-image`` when all values are the same, or none is above zero for ``max``.
+    """
+    if intensity.method == "none":
+        return values
+    if intensity.method == "window":
+        width, center = intensity.width or 1.0, intensity.center or 0.0
+        scaled: NDArray[np.float32] = np.clip((values - np.float32(center - width / 2)) / np.float32(width), 0, 1)
+        return scaled
+    shift, scale = {"max": _by_max, "minmax": _by_range, "zscore": _by_deviation}[intensity.method](values)
+    if not scale > 0:
+        raise UnusableInput("empty-image", "The series shows nothing: its pixel values do not differ.")
+    return (values - np.float32(shift)) / np.float32(scale)
+
+
+def _by_max(values: NDArray[np.float32]) -> tuple[float, float]:
+    return 0.0, float(values.max())
+
+
+def _by_range(values: NDArray[np.float32]) -> tuple[float, float]:
+    return float(values.min()), float(values.max()) - float(values.min())
+
+
+def _by_deviation(values: NDArray[np.float32]) -> tuple[float, float]:
+    return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))

@@ -1,0 +1,113 @@
+"""To the grid of a network and back to the source grid, voxel centre on voxel centre."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from inference.algorithms.manifest import Preprocessing
+from inference.imaging.geometry import Geometry
+from inference.imaging.volume import Volume
+
+_TOWARDS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+
+
+@dataclass(frozen=True)
+class GridMap:
+    """How a network's grid lies on the source grid.
+
+    ``axes`` names the source axis that becomes each axis, ``flips`` whether it runs backwards, ``source_shape`` and
+    ``target_shape`` are (slice, row, column) and the network's axes; ``factors`` are voxel sizes of the network's
+    grid in voxels of the source, axis by axis of the network. Both grids begin at the same outer edge.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    source_shape: tuple[int, int, int]
+    target_shape: tuple[int, int, int]
+    factors: tuple[float, float, float]
+
+    def forward(self, values: NDArray[np.float32], *, anti_aliasing: bool) -> NDArray[np.float32]:
+        """Values on the source grid, taken to the network's grid."""
+        turned = np.transpose(values, self.axes)[self._flip()]
+        return resample(turned, self.factors, self.target_shape, anti_aliasing=anti_aliasing)
+
+    def back(self, values: NDArray[np.float32], *, anti_aliasing: bool) -> NDArray[np.float32]:
+        """Values on the network's grid, taken to (slice, row, column) of the source grid."""
+        turned_shape = tuple(self.source_shape[axis] for axis in self.axes)
+        inverse = tuple(1 / factor for factor in self.factors)
+        turned = resample(values, inverse, turned_shape, anti_aliasing=anti_aliasing)
+        return np.ascontiguousarray(np.transpose(turned[self._flip()], np.argsort(self.axes)))
+
+    def _flip(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
+
+
+def grid_map(geometry: Geometry, preprocessing: Preprocessing) -> GridMap:
+    """The map that the manifest asks for on this source grid."""
+    axes, flips = _reorientation(geometry, preprocessing.orientation)
+    shape = tuple(geometry.shape[axis] for axis in axes)
+    factors: tuple[float, ...]
+    if preprocessing.target_size is not None:
+        target = preprocessing.target_size
+        factors = tuple(size / wanted for size, wanted in zip(shape, target, strict=True))
+    elif preprocessing.target_spacing_mm is not None:
+        spacing = [geometry.spacing_mm[axis] for axis in axes]
+        factors = tuple(w / s for w, s in zip(preprocessing.target_spacing_mm, spacing, strict=True))
+        # Rounded up, so that the last source voxel is never cut off.
+        target = _three(
+            [max(1, int(np.ceil(size / factor - 1e-6))) for size, factor in zip(shape, factors, strict=True)]
+        )
+    else:
+        factors, target = (1.0, 1.0, 1.0), _three(list(shape))
+    return GridMap(axes, flips, geometry.shape, target, (factors[0], factors[1], factors[2]))
+
+
+def to_network_grid(volume: Volume, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], GridMap]:
+    """Reorient and resample a volume as the manifest says; intensities are left as they are."""
+    mapping = grid_map(volume.geometry, preprocessing)
+    return mapping.forward(volume.values, anti_aliasing=preprocessing.anti_aliasing), mapping
+
+
+def resample(
+    values: NDArray[np.float32], factors: tuple[float, ...], shape: tuple[int, ...], *, anti_aliasing: bool
+) -> NDArray[np.float32]:
+    """Linear interpolation to voxels ``factors`` times as large, outer edges aligned.
+
+    The centre of voxel *i* lies at ``(i + 1/2) * factor - 1/2`` of the input. With anti-aliasing, a Gaussian of
+    standard deviation ``(factor - 1) / 2`` voxels comes first where voxels grow, as in scikit-image's ``resize``.
+    """
+    scale = np.asarray(factors)
+    if anti_aliasing and (scale > 1).any():
+        values = ndimage.gaussian_filter(values, np.maximum(0, (scale - 1) / 2), mode="nearest")
+    if np.all(scale == 1) and values.shape == shape:
+        return np.ascontiguousarray(values)
+    resampled: NDArray[np.float32] = ndimage.affine_transform(
+        values, scale, offset=(scale - 1) / 2, output_shape=shape, output=np.float32, order=1, mode="nearest"
+    )
+    return resampled
+
+
+def _reorientation(geometry: Geometry, orientation: str | None) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Which source axis lies nearest to each letter, and whether it runs the other way."""
+    if orientation is None:
+        return (0, 1, 2), (False, False, False)
+    directions = geometry.affine[:3, :3] / np.asarray(geometry.spacing_mm)
+    # Each patient axis takes the source axis that follows it best, the clearest pair first.
+    closeness = np.abs(directions)
+    source_of: dict[int, int] = {}
+    for _ in range(3):
+        patient_axis, source_axis = np.unravel_index(int(np.argmax(closeness)), closeness.shape)
+        source_of[int(patient_axis)] = int(source_axis)
+        closeness[patient_axis, :] = -1
+        closeness[:, source_axis] = -1
+    wanted = [_TOWARDS[letter] for letter in orientation]
+    axes = [source_of[patient_axis] for patient_axis, _ in wanted]
+    flips = [bool(directions[patient_axis, source_of[patient_axis]] * sign < 0) for patient_axis, sign in wanted]
+    return _three(axes), (flips[0], flips[1], flips[2])
+
+
+def _three(numbers: list[int]) -> tuple[int, int, int]:
+    first, second, third = numbers
+    return first, second, third

@@ -1,0 +1,191 @@
+"""Which series of a study an algorithm accepts, with a sentence for each that it does not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from pydicom import Dataset
+
+from inference.algorithms.manifest import InputContract, Manifest
+from inference.errors import UnusableInput
+from inference.imaging.geometry import Geometry, order_slices
+from inference.imaging.series_reader import pixel_bytes, read_headers
+from storage.domain.job import Reason, Refusal
+from storage.domain.study import StoredInstance
+
+_DERIVED = frozenset({"SEG", "SR", "PR", "KO", "DOC", "REG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SC", "OT", "ANN"})
+# Sound images that are no single volume, such as diffusion series, cine loops and unlabelled localizers.
+_OTHER_KINDS = frozenset({"multi-frame", "not-monochrome", "duplicate-positions", "mixed-orientation"})
+_YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+
+
+@dataclass(frozen=True)
+class AcceptedSeries:
+    """A series that meets the input contract, with its headers in slice order."""
+
+    series_instance_uid: str
+    series_number: int | None
+    headers: list[Dataset]
+    instances: dict[str, StoredInstance]  # by SOP Instance UID
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The series to analyse, or ``None``; and a refusal for every other series that the contract does not accept."""
+
+    accepted: AcceptedSeries | None
+    refusals: tuple[Refusal, ...]
+
+
+def select_series(instances: Sequence[StoredInstance], manifest: Manifest) -> Selection:
+    """Choose the series with the most slices among those accepted, then the lowest Series Number.
+
+    Raises:
+        UnusableInput: the study has a series for this algorithm, but none that can be used; the first fault found
+            in the largest of them is the reason.
+    """
+    refusals: list[Refusal] = []
+    faults: list[tuple[int, UnusableInput]] = []
+    accepted: list[AcceptedSeries] = []
+    for uid, members in _by_series(instances).items():
+        try:
+            accepted.append(_accept(uid, members, manifest))
+        except _Refused as refused:
+            refusals.append(Refusal(uid, refused.reason))
+        except UnusableInput as fault:
+            refusals.append(Refusal(uid, fault.reason))
+            if fault.reason.code not in _OTHER_KINDS:
+                faults.append((len(members), fault))
+    if not accepted and faults:
+        raise max(faults, key=lambda entry: entry[0])[1]
+    return Selection(min(accepted, key=_rank, default=None), tuple(refusals))
+
+
+def _by_series(instances: Sequence[StoredInstance]) -> dict[str, list[StoredInstance]]:
+    series: dict[str, list[StoredInstance]] = {}
+    for instance in instances:
+        series.setdefault(instance.header.series_instance_uid, []).append(instance)
+    return series
+
+
+def _rank(series: AcceptedSeries) -> tuple[int, bool, int, str]:
+    number = series.series_number
+    return -len(series.headers), number is None, number or 0, series.series_instance_uid
+
+
+class _Refused(Exception):
+    """The contract does not accept the series."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.reason = Reason(code, sentence)
+        super().__init__(sentence)
+
+
+def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> AcceptedSeries:
+    """Check from the cheapest to the dearest: rows of storage, then headers, then geometry."""
+    _check_summary(members, manifest)
+    headers = read_headers(members)
+    for header in headers:
+        pixel_bytes(header)
+    _check_header(headers, manifest)
+    ordered, geometry = order_slices(headers)
+    _check_geometry(geometry, manifest)
+    by_uid = {member.header.sop_instance_uid: member for member in members}
+    return AcceptedSeries(uid, members[0].header.series_number, ordered, by_uid)
+
+
+def _check_summary(members: list[StoredInstance], manifest: Manifest) -> None:
+    contract, title, first = manifest.input, manifest.title, members[0].header
+    modality = first.modality
+    if modality in _DERIVED:
+        raise _Refused("derived-result", "The series holds derived objects, no acquired images.")
+    if modality not in contract.modalities:
+        raise _Refused(
+            "modality-not-accepted", f"The series is {_shown(modality)}; {title} takes {_listed(contract.modalities)}."
+        )
+    if contract.body_parts:
+        part = first.body_part_examined.upper()
+        if part not in {wanted.upper() for wanted in contract.body_parts}:
+            raise _Refused(
+                "body-part-not-accepted",
+                f"Body Part Examined is {_shown(part)}; {title} takes {_listed(contract.body_parts)}.",
+            )
+    _check_description(first.series_description, contract, title)
+    if len(members) < contract.min_slices:
+        raise _Refused(
+            "too-few-slices", f"The series has {len(members)} slices; {title} needs at least {contract.min_slices}."
+        )
+    if len(members) > contract.max_slices:
+        raise _Refused(
+            "too-many-slices", f"The series has {len(members)} slices; {title} takes at most {contract.max_slices}."
+        )
+
+
+def _check_description(description: str, contract: InputContract, title: str) -> None:
+    for pattern in contract.excluded_series_descriptions:
+        if fnmatchcase(description.casefold()[:64], pattern.casefold()):
+            raise _Refused(
+                "series-description-excluded", f"The series description matches {pattern!r}, which {title} leaves out."
+            )
+
+
+def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
+    contract, title = manifest.input, manifest.title
+    for header in headers:
+        image_type = {str(value).upper() for value in _several(header.get("ImageType"))}
+        if "LOCALIZER" in image_type:
+            raise _Refused("localizer", "The series is a localizer, which is only for planning.")
+    if contract.min_age_years is not None or contract.max_age_years is not None:
+        age = _age_years(headers[0])
+        if age is None:
+            raise _Refused("patient-age-unknown", f"Patient's Age is missing; {title} has limits on it.")
+        low, high = contract.min_age_years or 0.0, contract.max_age_years
+        if age < low or (high is not None and age > high):
+            raise _Refused("patient-age-not-accepted", f"The patient's age is outside the limits of {title}.")
+    smallest = min(min(header.Rows, header.Columns) for header in headers)
+    if smallest < contract.min_matrix:
+        raise _Refused(
+            "matrix-too-small", f"The images are {smallest} pixels wide or high; {title} needs {contract.min_matrix}."
+        )
+
+
+def _check_geometry(geometry: Geometry, manifest: Manifest) -> None:
+    contract, title = manifest.input, manifest.title
+    if contract.plane not in ("any", geometry.plane):
+        raise _Refused("plane-not-accepted", f"The series is {geometry.plane}; {title} takes {contract.plane} series.")
+    between, rows, columns = geometry.spacing_mm
+    if between > contract.max_slice_spacing_mm:
+        raise _Refused(
+            "slice-spacing-too-large",
+            f"The slices are {between:.1f} mm apart; {title} takes up to {contract.max_slice_spacing_mm:g} mm.",
+        )
+    if max(rows, columns) > contract.max_pixel_spacing_mm:
+        raise _Refused(
+            "pixel-spacing-too-large",
+            f"The pixels are {max(rows, columns):.1f} mm apart; "
+            f"{title} takes up to {contract.max_pixel_spacing_mm:g} mm.",
+        )
+
+
+def _several(value: object) -> list[object]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _age_years(header: Dataset) -> float | None:
+    """Patient's Age in years (PS3.5 section 6.2, AS: three digits and D, W, M or Y)."""
+    text = str(header.get("PatientAge") or "")
+    if len(text) != 4 or not (text[:3].isascii() and text[:3].isdigit()) or text[3] not in _YEARS_PER_UNIT:
+        return None
+    return int(text[:3]) * _YEARS_PER_UNIT[text[3]]
+
+
+def _shown(text: str) -> str:
+    """A code string from a peer, repeated only when it is one (PS3.5 section 6.2, CS)."""
+    plain = text.replace(" ", "").replace("_", "")
+    if not text:
+        return "not given"
+    return text if len(text) <= 16 and plain.isascii() and plain.isalnum() else "not a known value"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -1,0 +1,85 @@
+"""The worker process: wire the adapters and work until told to stop."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from inference.algorithms.engine import wanted_providers
+from inference.pipeline import NotAnalysed, analyse
+from inference.resident_algorithms import ResidentAlgorithms
+from inference.settings import WorkerSettings
+from inference.worker import Worker
+from storage.domain.job import ClaimedJob
+from storage.domain.result import NewResult
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.objects.site_secret import site_secret
+from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
+from storage.postgres.engine import open_database
+from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.study_catalog import PostgresStudyCatalog
+from storage.settings import JobSettings
+
+_LOG = logging.getLogger(__name__)
+
+
+def work(
+    worker: WorkerSettings, *, data_dir: Path, database_url: str, jobs: JobSettings, destinations: Sequence[str]
+) -> int:
+    """Run inference jobs until SIGTERM or SIGINT; return the exit status.
+
+    Raises:
+        DeviceUnavailable: the device asked for is not there.
+    """
+    _require_device(worker)
+    name = f"worker {socket.gethostname()}:{os.getpid()}"
+    folder = DataFolder(data_dir)
+    secret = site_secret(folder)
+    objects = ObjectStore(folder)
+    database = open_database(database_url, "overread work")
+    queue = PostgresJobQueue(database, objects, jobs)
+    studies = PostgresStudyCatalog(database, objects)
+    algorithms = PostgresAlgorithmCatalog(database)
+    resident = ResidentAlgorithms(worker)
+
+    def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
+        ready = resident.ready(algorithms.find(job.algorithm_name, job.algorithm_version))
+        study = studies.stable_study(job.study_instance_uid, job.revision)
+        return analyse(study, ready, job.started_at, secret)
+
+    with _stop_on_signals() as stop:
+        _LOG.info("%s: ready", name)
+        try:
+            Worker(queue, name, analyse_job, destinations, jobs.lease_seconds).run(stop)
+        finally:
+            queue.close()
+            database.close()
+    _LOG.info("%s: stopped", name)
+    return 0
+
+
+def _require_device(worker: WorkerSettings) -> None:
+    # Imported here, as in the engine: importing this module must stay cheap for the command line.
+    import onnxruntime
+
+    wanted_providers(worker.device, onnxruntime.get_available_providers())
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; outside the main thread nobody sets it but the caller."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,46 @@
+"""The algorithms a worker has loaded, kept by digest so that each is verified and built once."""
+
+from collections import OrderedDict
+
+from inference.algorithms.engine import Engine
+from inference.algorithms.folder import verify
+from inference.errors import ArtifactUnavailable, InvalidAlgorithm
+from inference.pipeline import ReadyAlgorithm
+from inference.settings import WorkerSettings
+from storage.domain.algorithm import RegisteredAlgorithm
+
+_RESIDENT = 4  # sessions kept; more would only fill the memory of the device
+
+
+class ResidentAlgorithms:
+    """Loads algorithms on demand; what is loaded keeps the bytes that were checked, whatever happens to the file."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._ready: OrderedDict[tuple[str, str], ReadyAlgorithm] = OrderedDict()
+
+    def ready(self, registered: RegisteredAlgorithm) -> ReadyAlgorithm:
+        """The algorithm with exactly the digests that were registered.
+
+        Raises:
+            ArtifactUnavailable: its folder is missing, damaged or no longer what was registered.
+            DeviceUnavailable: the device asked for is not there.
+        """
+        key = registered.manifest_sha256, registered.artifact_sha256
+        if key in self._ready:
+            self._ready.move_to_end(key)
+            return self._ready[key]
+        try:
+            verified = verify(registered.folder)
+            if (verified.manifest_sha256, verified.artifact_sha256) != key:
+                raise ArtifactUnavailable(
+                    f"The folder of {registered.name} {registered.version} is not the one that was added; "
+                    "restore it or add it as a new version."
+                )
+            engine = Engine(verified, self._settings)
+        except InvalidAlgorithm as error:
+            raise ArtifactUnavailable(str(error)) from None
+        while len(self._ready) >= _RESIDENT:
+            self._ready.popitem(last=False)
+        self._ready[key] = ReadyAlgorithm(verified, engine, engine.provider)
+        return self._ready[key]

@@ -1,0 +1,212 @@
+"""The worker's loop: claim a job, keep its lease while it is analysed, settle it."""
+
+import logging
+import random
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import timedelta
+
+from inference.conclusion import Conclusion, GiveUp, TryLater
+from inference.errors import (
+    ArtifactUnavailable,
+    DeviceUnavailable,
+    InferenceError,
+    InvalidOutput,
+    PredictionFailed,
+    UnusableInput,
+)
+from inference.pipeline import NotAnalysed
+from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
+from storage.domain.result import NewResult
+from storage.errors import DamagedObject, DatabaseUnavailable, LeaseLost, StorageError, UnknownRecord
+from storage.ports import JobQueue
+
+_LOG = logging.getLogger(__name__)
+
+_TICK_S = 0.5  # how soon a finished analysis or a request to stop is noticed
+_IDLE_S = 1.0  # how soon an idle worker notices a request to stop; work itself wakes it at once
+_GRACE_S = 20.0  # what a stopping worker gives its job; `overread up` waits 30 s before it kills
+_SOON = (timedelta(seconds=10), timedelta(minutes=10))
+# A person has to act first, so the few attempts are spread over more than an hour.
+_AFTER_REPAIR = (timedelta(minutes=5), timedelta(hours=1))
+
+# By exception: the code an operator sees, and how long to wait; InvalidOutput and UnusableInput are not in here,
+# because the same bytes would fail the same way again.
+_TRANSIENT: dict[type[Exception], tuple[str, tuple[timedelta, timedelta]]] = {
+    ArtifactUnavailable: ("artifact-unavailable", _AFTER_REPAIR),
+    DeviceUnavailable: ("device-unavailable", _AFTER_REPAIR),
+    PredictionFailed: ("prediction-failed", _SOON),
+    DatabaseUnavailable: ("database-unavailable", _SOON),
+}
+
+
+class Worker:
+    """One process's share of the inference jobs; it needs no memory of earlier ones."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        name: str,
+        analyse: Callable[[ClaimedJob], NewResult | NotAnalysed],
+        destinations: Sequence[str],
+        lease_seconds: float,
+    ) -> None:
+        self._queue = queue
+        self._name = name
+        self._analyse = analyse
+        self._destinations = destinations
+        self._renew_every = lease_seconds / 3
+        self._database_away = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; the job then in hand is finished or given back."""
+        while not stop.is_set():
+            try:
+                job = self._queue.claim(JobKind.INFERENCE, self._name)
+            except DatabaseUnavailable:
+                self._database_is_away()
+                stop.wait(_IDLE_S)
+                continue
+            self._database_is_back()
+            if job is None:
+                self._queue.wait_for_work(JobKind.INFERENCE, _IDLE_S)
+            else:
+                self._attempt(job, stop)
+
+    def _attempt(self, job: ClaimedJob, stop: threading.Event) -> None:
+        _LOG.info(
+            "job %d: %s %s on study %s revision %d, attempt %d",
+            *(job.job_id, job.algorithm_name, job.algorithm_version),
+            *(job.study_instance_uid, job.revision, job.attempt),
+        )
+        try:
+            conclusion = self._conclude_under_lease(job, stop)
+            self._settle(job, conclusion, stop)
+        except LeaseLost:
+            _LOG.warning("job %d: the lease has passed on, so what was done for it is dropped", job.job_id)
+
+    def _conclude_under_lease(self, job: ClaimedJob, stop: threading.Event) -> Conclusion:
+        """Analyse in another thread and renew the lease meanwhile.
+
+        Raises:
+            LeaseLost: raised only when the analysis has ended too, so that never two run at once.
+        """
+        analysis: Future[Conclusion] = Future()
+        ended = threading.Event()
+
+        def run() -> None:
+            analysis.set_result(self._conclude(job))
+            ended.set()
+
+        threading.Thread(target=run, name=f"job-{job.job_id}", daemon=True).start()
+        renew_at = time.monotonic() + self._renew_every
+        given_back_at: float | None = None
+        while not ended.wait(_TICK_S):
+            now = time.monotonic()
+            if stop.is_set():
+                given_back_at = given_back_at or now + _GRACE_S
+                if now >= given_back_at:
+                    return TryLater(
+                        Reason("worker-stopped", "The worker was stopped before the analysis ended."), timedelta(0)
+                    )
+            if now >= renew_at:
+                renew_at = now + self._renew_every
+                self._renew(job, ended, stop)
+        return analysis.result()
+
+    def _renew(self, job: ClaimedJob, ended: threading.Event, stop: threading.Event) -> None:
+        try:
+            self._queue.renew(job)
+            self._database_is_back()
+        except DatabaseUnavailable:
+            self._database_is_away()  # the lease may outlast the outage; if not, settling finds out
+        except LeaseLost:
+            while not (ended.wait(_TICK_S) or stop.is_set()):
+                pass
+            raise
+
+    def _conclude(self, job: ClaimedJob) -> Conclusion:
+        """Analyse, and give each failure its name; this is the boundary of the analysis thread."""
+        try:
+            return self._analyse(job)
+        except UnusableInput as error:
+            return GiveUp(error.reason)
+        except InvalidOutput as error:
+            return GiveUp(Reason("invalid-output", str(error)))
+        except DamagedObject as error:
+            return GiveUp(Reason("damaged-object", str(error)))
+        except UnknownRecord as error:
+            return GiveUp(Reason("unknown-record", str(error)))
+        except (InferenceError, DatabaseUnavailable) as error:
+            code, (base, ceiling) = _TRANSIENT.get(type(error), ("inference-failed", _SOON))
+            return TryLater(Reason(code, str(error)), _delay(job, base, ceiling))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the worker lives and the job says so
+            return _unexpected(job, error)
+
+    def _settle(self, job: ClaimedJob, conclusion: Conclusion, stop: threading.Event) -> None:
+        """Tell the queue, as soon as the database lets us.
+
+        Raises:
+            LeaseLost: nothing was changed.
+        """
+        while True:
+            try:
+                self._tell(job, conclusion)
+                self._database_is_back()
+                return
+            except DatabaseUnavailable:
+                self._database_is_away()
+                if stop.wait(_IDLE_S):
+                    _LOG.warning("job %d: stopped while the database is away; its lease will run out", job.job_id)
+                    return
+            except LeaseLost:
+                raise
+            except (StorageError, OSError) as error:
+                if isinstance(conclusion, TryLater):
+                    _LOG.error(
+                        "job %d: could not be settled (%s); its lease will run out", job.job_id, type(error).__name__
+                    )
+                    return
+                conclusion = _unexpected(job, error)
+
+    def _tell(self, job: ClaimedJob, conclusion: Conclusion) -> None:
+        match conclusion:
+            case NewResult():
+                result_id = self._queue.complete_analysed(job, conclusion, self._destinations)
+                _LOG.info("job %d: analysed on %s, result %d", job.job_id, conclusion.execution_provider, result_id)
+            case NotAnalysed():
+                self._queue.complete_not_analysed(job, conclusion.reason, conclusion.refusals)
+                _LOG.info("job %d: not analysed (%s)", job.job_id, conclusion.reason.code)
+            case TryLater():
+                self._queue.retry(job, conclusion.reason, conclusion.delay)
+                _LOG.warning("job %d: put back (%s)", job.job_id, conclusion.reason.code)
+            case GiveUp():
+                self._queue.fail(job, conclusion.reason)
+                _LOG.warning("job %d: given up (%s)", job.job_id, conclusion.reason.code)
+
+    def _database_is_away(self) -> None:
+        if not self._database_away:
+            _LOG.warning("the database does not answer; waiting for it")
+        self._database_away = True
+
+    def _database_is_back(self) -> None:
+        if self._database_away:
+            _LOG.info("the database answers again")
+        self._database_away = False
+
+
+def _delay(job: ClaimedJob, base: timedelta, ceiling: timedelta) -> timedelta:
+    return retry_delay(job.attempt, base=base, ceiling=ceiling, jitter=random.random())  # noqa: S311 - no secret
+
+
+def _unexpected(job: ClaimedJob, error: Exception) -> TryLater:
+    """A fault of ours: the class and the place are told, the message is not, because it may repeat patient data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].name}, line {frames[-1].lineno}" if frames else "an unknown place"
+    kind = type(error).__name__
+    _LOG.error("job %d: unexpected %s in %s", job.job_id, kind, place)
+    reason = Reason("internal-error", f"The worker failed with an unexpected {kind}; its log names the place.")
+    return TryLater(reason, _delay(job, *_SOON))
