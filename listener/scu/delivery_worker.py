@@ -4,7 +4,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from listener.scu.heartbeat import Heartbeat
@@ -33,10 +33,9 @@ class Sender(Protocol):
 
 
 class DeliveryWorker:
-    """One lane of delivery.
+    """One lane of delivery; how long a delivery may be tried again is for the queue to say.
 
     Once ``in_a_hurry`` says that the process has to end, the association is cut and the job given back.
-    ``now`` is replaced by tests.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class DeliveryWorker:
         jobs: JobSettings,
         worker: str,
         in_a_hurry: Callable[[], bool] = lambda: False,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._queue = queue
         self._log = log
@@ -57,7 +55,6 @@ class DeliveryWorker:
         self._jobs = jobs
         self._worker = worker
         self._in_a_hurry = in_a_hurry
-        self._now = now
 
     def deliver_one(self) -> bool:
         """Work on one due delivery; ``False`` when there was none.
@@ -104,12 +101,8 @@ class DeliveryWorker:
     def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
         waiting = [outcome for outcome in outcomes if outcome.verdict is Verdict.TRY_AGAIN]
         refused = [outcome for outcome in outcomes if outcome.verdict is Verdict.REFUSED]
-        if waiting and not self._is_time_up(job):
+        if waiting:
             self._try_again(job, waiting[0], outcomes)
-        elif waiting:
-            hours = f"{self._jobs.delivery_give_up_hours:g}"
-            sentence = f"The delivery was tried for {hours} hours and is given up; the last attempt: {waiting[0].note}"
-            self._give_up(job, Reason("delivery-given-up", sentence), outcomes)
         elif refused:
             self._give_up(job, Reason("delivery-refused", refused[0].note), outcomes)
         else:
@@ -131,9 +124,6 @@ class DeliveryWorker:
     def _give_up(self, job: ClaimedJob, reason: Reason, outcomes: Sequence[SendOutcome]) -> None:
         self._queue.fail(job, reason, outcomes)
         _LOG.error("delivery %d to %s is given up: %s", job.job_id, job.destination, reason.sentence)
-
-    def _is_time_up(self, job: ClaimedJob) -> bool:
-        return self._now() - job.started_at >= timedelta(hours=self._jobs.delivery_give_up_hours)
 
 
 def _not_configured(job: ClaimedJob) -> Reason:

@@ -58,6 +58,7 @@ def deliver(
         )
         _LOG.info("delivering to %d destination(s)", len(destinations))
         run(worker, queue, stop.is_given)
+        queue.close()
     finally:
         database.close()
     return 0

@@ -25,7 +25,6 @@ _LOG = logging.getLogger(__name__)
 _config.STORE_SEND_CHUNKED_DATASET = True
 
 _SLOWEST_BYTES_PER_SECOND = 50_000  # below this a link is taken for dead
-_RELEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Deadlines:
     associate: float = 30.0
     silence: float = 30.0  # on the socket, in either direction
     answer: float = 60.0  # to one C-STORE, beyond the time its size takes
+    release: float = 5.0  # the verdicts are known by then
     total: float = 1800.0
 
 
@@ -72,7 +72,7 @@ class StoreScu:
             outcomes = tuple(
                 self._store(association, number, item, line) for number, item in enumerate(ordered, start=1)
             )
-            _release(association)
+            _release(association, self._deadlines.release)
             return outcomes
 
     def _associate(
@@ -95,6 +95,7 @@ class StoreScu:
         if not _is_accepted(association, item):
             return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
         association.dimse_timeout = self._deadlines.answer + item.size / _SLOWEST_BYTES_PER_SECOND
+        line.statuses.pop(message_id, None)  # an answer that came before its question is none
         try:
             association.send_c_store(item.path, msg_id=message_id)
         except RuntimeError:  # the association is no longer established
@@ -186,7 +187,7 @@ def _all_without_answer(evidence: Sequence[FrozenEvidence], why: NoAnswer) -> tu
     return tuple(outcome_without_answer(item.sop_instance_uid, why) for item in evidence)
 
 
-def _release(association: Association) -> None:
+def _release(association: Association, seconds: float) -> None:
     """End politely; whatever the peer makes of it, the verdicts stand."""
-    association.acse_timeout = _RELEASE_SECONDS
+    association.acse_timeout = seconds
     association.release()

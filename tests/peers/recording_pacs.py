@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from pynetdicom import AE, StoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -37,6 +38,7 @@ class RecordingPacs:
         self._script: list[Callable[[evt.Event], int]] = []
         self._reject: list[tuple[int, int, int]] = []
         self._sop_classes = sop_classes
+        self._reads = True
         self._let_go = threading.Event()
         self._server: ThreadedAssociationServer | None = None
         self.port = 0
@@ -76,6 +78,33 @@ class RecordingPacs:
 
         self._script.append(wait)
 
+    def ignore_release_next(self) -> None:
+        """Store the next instance, and never answer the release of its association."""
+
+        def store(event: evt.Event) -> int:
+            event.assoc.acse.is_release_requested = lambda: False
+            return self._answer(event, 0x0000)
+
+        self._script.append(store)
+
+    def answer_another_message_next(self) -> None:
+        """Before the next answer, send one that claims to answer the message after it."""
+
+        def confuse(event: evt.Event) -> int:
+            early = C_STORE()
+            early.MessageIDBeingRespondedTo = event.request.MessageID + 1
+            early.AffectedSOPClassUID = event.request.AffectedSOPClassUID
+            early.AffectedSOPInstanceUID = event.request.AffectedSOPInstanceUID
+            early.Status = 0x0000
+            event.assoc.dimse.send_msg(early, event.context.context_id)
+            return self._answer(event, 0x0000)
+
+        self._script.append(confuse)
+
+    def stop_reading(self) -> None:
+        """From now on read nothing more after the first PDU of a message, until ``let_go`` or ``stop``."""
+        self._reads = False
+
     def let_go(self) -> None:
         """End every silence."""
         self._let_go.set()
@@ -95,7 +124,11 @@ class RecordingPacs:
         self._server = entity.start_server(
             ("127.0.0.1", port),
             block=False,
-            evt_handlers=[(evt.EVT_REQUESTED, self._requested), (evt.EVT_C_STORE, self._store)],
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._requested),
+                (evt.EVT_DATA_RECV, self._data_received),
+                (evt.EVT_C_STORE, self._store),
+            ],
         )
         self.port = self._server.socket.getsockname()[1]
         return self.port
@@ -118,7 +151,7 @@ class RecordingPacs:
 
     def _requested(self, event: evt.Event) -> None:
         request = event.assoc.requestor
-        self.calling_ae_titles.append(request.ae_title)
+        self.calling_ae_titles.append(request.primitive.calling_ae_title)
         self.proposed.append(
             [
                 (str(context.abstract_syntax), tuple(map(str, context.transfer_syntax)))
@@ -129,6 +162,10 @@ class RecordingPacs:
             event.assoc.acse.send_reject(*self._reject.pop(0))
             event.assoc.is_rejected = True
             event.assoc.kill()
+
+    def _data_received(self, event: evt.Event) -> None:
+        if not self._reads and event.data[:1] == b"\x04":  # P-DATA-TF
+            self._let_go.wait()
 
     def _store(self, event: evt.Event) -> int:
         with self.arrival:

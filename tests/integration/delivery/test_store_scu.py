@@ -1,0 +1,234 @@
+"""Sending to a PACS that answers, refuses, aborts, cuts or says nothing."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from listener.scu.store import Deadlines, StoreScu
+from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer
+from listener.settings import DestinationSettings
+from storage.domain.delivery import Verdict
+from storage.domain.result import EvidenceRole, FrozenEvidence
+from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes
+from tests.peers.recording_pacs import RecordingPacs, silent_listener
+
+Freeze = Callable[..., FrozenEvidence]
+QUICK = Deadlines(connect=5, associate=1, silence=1, answer=1, release=0.5, total=20)
+PATIENT = Deadlines(connect=10, associate=30, silence=30, answer=60, total=120)
+
+
+def pacs_at(port: int) -> DestinationSettings:
+    """A destination on this machine."""
+    return DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port)
+
+
+@pytest.fixture
+def report(freeze_evidence: Freeze) -> FrozenEvidence:
+    """A small report."""
+    return freeze_evidence(EvidenceRole.REPORT)
+
+
+@pytest.fixture
+def segmentation(freeze_evidence: Freeze) -> FrozenEvidence:
+    """A segmentation of many PDUs."""
+    return freeze_evidence(EvidenceRole.SEGMENTATION, payload=300_000)
+
+
+def test_the_frozen_bytes_arrive_as_they_are(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """The data set on the wire is byte for byte that of the file, segmentation first, and every answer is kept."""
+    outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [report, segmentation])
+
+    sent = [segmentation, report]
+    assert recording_pacs.received == [(item.sop_instance_uid, data_set_bytes(item.path.read_bytes())) for item in sent]
+    assert outcomes == tuple(outcome_of_status(item.sop_instance_uid, 0x0000) for item in sent)
+
+
+def test_exactly_what_is_sent_is_proposed(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence, freeze_evidence: Freeze
+) -> None:
+    """One association, one context for each pair of SOP Class and transfer syntax, under our AE title."""
+    another = freeze_evidence(EvidenceRole.REPORT)
+
+    StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [report, another, segmentation])
+
+    syntax = (report.transfer_syntax_uid,)
+    assert recording_pacs.proposed == [[(SEGMENTATION, syntax), (COMPREHENSIVE_3D_SR, syntax)]]
+    assert recording_pacs.calling_ae_titles == ["OVERREAD"]
+
+
+@pytest.mark.parametrize("status", [0xA700, 0xA900, 0xC000, 0x0122, 0xB000, 0xB006, 0xB007, 0x0111, 0x0110])
+def test_an_answer_decides_about_its_own_instance_only(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence, status: int
+) -> None:
+    """Whatever the segmentation is answered, the report is sent too and judged by its own answer."""
+    recording_pacs.answer(status)
+
+    outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [segmentation, report])
+
+    assert outcomes == (
+        outcome_of_status(segmentation.sop_instance_uid, status),
+        outcome_of_status(report.sop_instance_uid, 0x0000),
+    )
+
+
+def test_a_sop_class_without_a_context_is_refused_and_the_rest_is_sent(
+    segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """A PACS that knows no segmentations still gets the report."""
+    pacs = RecordingPacs(sop_classes=[COMPREHENSIVE_3D_SR])
+    try:
+        outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(pacs.start()), [segmentation, report])
+    finally:
+        pacs.stop()
+
+    assert outcomes == (
+        outcome_without_answer(segmentation.sop_instance_uid, NoAnswer.NOT_ACCEPTED),
+        outcome_of_status(report.sop_instance_uid, 0x0000),
+    )
+
+
+def test_no_context_at_all_is_a_refusal(segmentation: FrozenEvidence) -> None:
+    """A PACS that accepts the association but nothing in it refuses for good."""
+    pacs = RecordingPacs(sop_classes=[COMPREHENSIVE_3D_SR])
+    try:
+        outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(pacs.start()), [segmentation])
+    finally:
+        pacs.stop()
+
+    assert outcomes == (outcome_without_answer(segmentation.sop_instance_uid, NoAnswer.NOT_ACCEPTED),)
+
+
+@pytest.mark.parametrize(
+    ("rejection", "why"),
+    [
+        ((1, 1, 3), NoAnswer.CALLING_AE_TITLE_UNKNOWN),
+        ((1, 1, 7), NoAnswer.CALLED_AE_TITLE_UNKNOWN),
+        ((1, 1, 1), NoAnswer.REJECTED),
+        ((2, 3, 2), NoAnswer.REJECTED_FOR_NOW),
+    ],
+)
+def test_a_rejected_association_is_tried_again_with_its_reason(
+    recording_pacs: RecordingPacs, report: FrozenEvidence, rejection: tuple[int, int, int], why: NoAnswer
+) -> None:
+    """Even a permanent rejection is tried again, because an operator may mend it at the PACS."""
+    recording_pacs.reject_next(*rejection)
+
+    outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [report])
+
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, why),)
+    assert outcomes[0].verdict is Verdict.TRY_AGAIN
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_a_pacs_that_cannot_be_reached_is_tried_again(report: FrozenEvidence, host: str) -> None:
+    """A refused connection or an unknown host is no refusal of the instance."""
+    destination = DestinationSettings(name="pacs", ae_title="PACS", host=host, port=1)
+
+    outcomes = StoreScu("OVERREAD", QUICK).send(destination, [report])
+
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.UNREACHABLE),)
+
+
+def test_an_abort_leaves_the_rest_for_another_try(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """What was answered before the abort stands; what was not is tried again and was not claimed delivered."""
+    recording_pacs.answer(0x0000)
+    recording_pacs.abort_next()
+
+    first, second = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [segmentation, report])
+
+    assert first == outcome_of_status(segmentation.sop_instance_uid, 0x0000)
+    assert second == outcome_without_answer(report.sop_instance_uid, NoAnswer.BROKEN)
+
+
+@pytest.mark.parametrize("after_storing", [True, False])
+def test_a_lost_answer_is_no_delivery(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence, after_storing: bool
+) -> None:
+    """A connection that is cut before the answer leaves everything for another try, whether or not it was stored."""
+    recording_pacs.drop_connection_next(after_storing=after_storing)
+
+    outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [segmentation, report])
+
+    assert outcomes == tuple(
+        outcome_without_answer(item.sop_instance_uid, NoAnswer.BROKEN) for item in (segmentation, report)
+    )
+
+
+def test_no_answer_within_the_deadline_is_tried_again(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
+    """A PACS that takes the instance and then says nothing does not hold us."""
+    recording_pacs.stay_silent_next()
+
+    outcomes = StoreScu("OVERREAD", QUICK).send(pacs_at(recording_pacs.port), [report])
+
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.BROKEN),)
+
+
+def test_a_pacs_that_stops_reading_does_not_hold_us(recording_pacs: RecordingPacs, freeze_evidence: Freeze) -> None:
+    """With the socket's buffers full and nobody reading, the deadline still ends the attempt."""
+    recording_pacs.stop_reading()
+    large = freeze_evidence(EvidenceRole.SEGMENTATION, payload=24_000_000)
+
+    outcomes = StoreScu("OVERREAD", QUICK).send(pacs_at(recording_pacs.port), [large])
+
+    assert outcomes == (outcome_without_answer(large.sop_instance_uid, NoAnswer.BROKEN),)
+    assert recording_pacs.received == []
+
+
+def test_an_unanswered_release_changes_no_verdict(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
+    """What was acknowledged stays delivered when the PACS never answers the release."""
+    recording_pacs.ignore_release_next()
+
+    outcomes = StoreScu("OVERREAD", QUICK).send(pacs_at(recording_pacs.port), [report])
+
+    assert outcomes == (outcome_of_status(report.sop_instance_uid, 0x0000),)
+
+
+def test_an_answer_counts_only_for_the_message_it_names(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """A success that came before the report was sent does not make the report delivered."""
+    recording_pacs.answer_another_message_next()
+
+    _, second = StoreScu("OVERREAD", QUICK).send(pacs_at(recording_pacs.port), [segmentation, report])
+
+    assert second == outcome_without_answer(report.sop_instance_uid, NoAnswer.BROKEN)
+
+
+def test_a_peer_that_never_answers_the_association_is_tried_again(report: FrozenEvidence) -> None:
+    """A port that accepts and says nothing is left after the deadline."""
+    with silent_listener() as port:
+        outcomes = StoreScu("OVERREAD", QUICK).send(pacs_at(port), [report])
+
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.NO_ASSOCIATION),)
+
+
+def test_stopping_cuts_an_association_that_waits(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
+    """Once told to stop, a PACS that says nothing holds us no longer, however long its deadline is."""
+    recording_pacs.stay_silent_next()
+    stop = threading.Event()
+    outcomes: list[object] = []
+    sending = threading.Thread(
+        target=lambda: outcomes.extend(
+            StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [report], stop.is_set)
+        )
+    )
+    sending.start()
+    recording_pacs.wait_until(lambda pacs: bool(pacs.received))
+
+    stop.set()
+    sending.join(30)
+
+    assert outcomes == [outcome_without_answer(report.sop_instance_uid, NoAnswer.INTERRUPTED)]
+
+
+def test_nothing_is_sent_once_stopped(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
+    """With the stop given beforehand no association is opened."""
+    outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [report], lambda: True)
+
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.INTERRUPTED),)
+    assert recording_pacs.proposed == []
