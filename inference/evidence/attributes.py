@@ -23,14 +23,14 @@ IMPLEMENTATION_CLASS_UID = UID("2.25.138914520719438570184264171358247313881")
 
 SERIES_NUMBERS = {EvidenceRole.SEGMENTATION: 9001, EvidenceRole.REPORT: 9002}
 
-_LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
+LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
 def series_description(context: EvidenceContext, what: str) -> str:
     """The label viewers show: algorithm, what it is, and the mark; cut to what LO can hold."""
     mark = " (RESEARCH, not verified)" if context.algorithm.use == "research" else " (AI, not verified)"
-    room = _LONG_STRING - len(mark) - len(what) - 1
+    room = LONG_STRING - len(mark) - len(what) - 1
     return f"{context.algorithm.name[:room].rstrip()} {what}{mark}"
 
 
@@ -38,10 +38,10 @@ def algorithm_equipment(context: EvidenceContext) -> ContributingEquipment:
     """The algorithm as the equipment that made the findings; another model is another Device UID (IHE AIR)."""
     algorithm = context.algorithm
     item = ContributingEquipment(
-        manufacturer=algorithm.manufacturer[:_LONG_STRING],
+        manufacturer=algorithm.manufacturer[:LONG_STRING],
         purpose_of_reference=codes.DCM.ProcessingEquipment,
-        manufacturer_model_name=algorithm.name[:_LONG_STRING],
-        software_versions=algorithm.version[:_LONG_STRING],
+        manufacturer_model_name=algorithm.name[:LONG_STRING],
+        software_versions=algorithm.version[:LONG_STRING],
         contribution_datetime=context.local_started_at,
         contribution_description=f"Analysis by algorithm, artifact sha256:{algorithm.artifact_sha256}",
     )

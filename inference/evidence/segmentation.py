@@ -1,6 +1,7 @@
 """The segmentation as a BINARY Segmentation object on the grid of its source images (PS3.3 section A.51)."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,14 @@ from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.uid import ExplicitVRLittleEndian
 
-from inference.evidence.attributes import MANUFACTURER, MODEL_NAME, algorithm_equipment, complete, series_description
+from inference.evidence.attributes import (
+    LONG_STRING,
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_equipment,
+    complete,
+    series_description,
+)
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.segment_findings import FoundSegment, Labels
@@ -49,6 +57,7 @@ def build_segmentation(context: EvidenceContext, labels: Labels, found: Sequence
         content_description=context.mark,
         contributing_equipment=[algorithm_equipment(context)],
     )
+    _name_segment_in_each_frame(seg)
     _clear_placeholders(seg, context, placeholders)
     _derive_dimension_uid(seg, context)
     return complete(seg, context, _ROLE, description)
@@ -65,15 +74,15 @@ def _segment_description(context: EvidenceContext, one: FoundSegment) -> Segment
     algorithm, segment, finding = context.algorithm, one.segment, one.finding
     return SegmentDescription(
         segment_number=one.number,
-        segment_label=segment.label,
+        segment_label=segment.label[:LONG_STRING],
         segmented_property_category=item_code(segment.category),
         segmented_property_type=item_code(segment.type),
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=algorithm.name,
+            name=algorithm.name[:LONG_STRING],
             family=item_code(algorithm.family),
-            version=algorithm.version,
-            source=algorithm.manufacturer,
+            version=algorithm.version[:LONG_STRING],
+            source=algorithm.manufacturer[:LONG_STRING],
             parameters={
                 "artifact": f"sha256:{algorithm.artifact_sha256}",
                 "manifest": f"sha256:{algorithm.manifest_sha256}",
@@ -119,6 +128,16 @@ def _missing_frames(pixels: int, frames: int) -> int:
     while pixels % 8 and -(-pixels * (frames + more) // 8) % 2:
         more += 1
     return more
+
+
+def _name_segment_in_each_frame(seg: Segmentation) -> None:
+    # highdicom moves this group to the shared ones when there is a single segment; readers that look for it in
+    # each frame are many, and the Standard allows both places (PS3.3 section C.8.20.3).
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        for frame in seg.PerFrameFunctionalGroupsSequence:
+            frame.SegmentIdentificationSequence = deepcopy(shared.SegmentIdentificationSequence)
+        del shared.SegmentIdentificationSequence
 
 
 def _clear_placeholders(

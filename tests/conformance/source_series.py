@@ -61,14 +61,14 @@ class SourceSeries:
     study_uid: str = "1.2.826.0.1.3680043.8.498.1"
 
 
-def make_series(series: SourceSeries = SourceSeries()) -> tuple[Dataset, ...]:  # noqa: B008 - it is frozen
+def make_series(series: SourceSeries = SourceSeries()) -> tuple[Dataset, ...]:
     """The images in slice order, each read back from its bytes like a received one."""
     order = range(series.shape[0])
     return tuple(_image(series, index) for index in (reversed(order) if series.reverse else order))
 
 
 def _image(series: SourceSeries, index: int) -> Dataset:
-    slices, rows, columns = series.shape
+    _slices, rows, columns = series.shape
     axes = np.array(ORIENTATIONS[series.orientation]).reshape(2, 3)
     normal = np.cross(axes[0], axes[1])
     image = Dataset()

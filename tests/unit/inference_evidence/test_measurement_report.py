@@ -1,0 +1,221 @@
+"""What the report says and what it refers to."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from inference.evidence.build import EvidenceContext, build_evidence
+from inference.evidence.report_text import report_text
+from storage.domain.finding import Finding
+from storage.domain.result import EvidenceObject, EvidenceRole
+from tests.conformance.source_series import (
+    LIVER,
+    NODULE,
+    SourceSeries,
+    evidence_dataset,
+    make_context,
+    make_findings,
+    make_labels,
+    make_series,
+)
+
+Built = tuple[EvidenceContext, tuple[Finding, ...], tuple[EvidenceObject, ...]]
+
+
+def _build(labels: np.ndarray, series: SourceSeries | None = None) -> Built:
+    context = make_context(make_series(series or SourceSeries()))
+    findings = make_findings(context, labels, (LIVER, NODULE))
+    return context, findings, build_evidence(context, labels, (LIVER, NODULE), findings)
+
+
+@pytest.fixture(scope="module")
+def built() -> Built:
+    """A job that found both segments."""
+    return _build(make_labels((6, 24, 32)))
+
+
+@pytest.fixture(scope="module")
+def nothing_found() -> Built:
+    """A job that found neither."""
+    return _build(np.zeros((6, 24, 32), np.uint8))
+
+
+def _report(built: Built) -> Dataset:
+    return evidence_dataset(built[2], EvidenceRole.REPORT)
+
+
+def _walk(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from _walk(child)
+
+
+def _groups(report: Dataset) -> list[Dataset]:
+    return [item for item in _walk(report) if item.ValueType == "CONTAINER" and _name(item) == "125007"]
+
+
+def _name(item: Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeValue)
+
+
+def _child(group: Dataset, code: str) -> Dataset:
+    (found,) = [item for item in group.ContentSequence if _name(item) == code]
+    return found
+
+
+def test_every_group_has_coordinates(built: Built, nothing_found: Built) -> None:
+    """No measurement group is without an SCOORD, found or not, because OHIF fails on one that is (R5)."""
+    for one in (built, nothing_found):
+        groups = _groups(_report(one))
+        assert len(groups) == 2
+        for group in groups:
+            assert [item.GraphicType for item in _walk(group) if item.ValueType == "SCOORD"]
+            assert not [item for item in _walk(group) if item.ValueType == "SCOORD3D"]
+
+
+def test_each_group_names_finding_tracking_and_algorithm(built: Built) -> None:
+    """Tracking, finding, category, site and algorithm stand in each group (R4)."""
+    context, findings, _ = built
+    for group, finding in zip(_groups(_report(built)), findings, strict=True):
+        assert _child(group, "112039").TextValue == finding.tracking_identifier
+        assert finding.tracking_uid == _child(group, "112040").UID
+        assert _child(group, "121071").ConceptCodeSequence[0].CodeValue == finding.kind.value
+        assert _child(group, "111001").TextValue == context.algorithm.name
+        assert _child(group, "111003").TextValue == context.algorithm.version
+        parameters = [item.TextValue for item in group.ContentSequence if _name(item) == "111002"]
+        assert f"artifact sha256:{context.algorithm.artifact_sha256}" in parameters
+    assert _child(_groups(_report(built))[1], "363698007").ConceptCodeSequence[0].CodeMeaning == "Lung"
+
+
+def test_tracking_uids_are_those_of_the_segmentation(built: Built) -> None:
+    """Segment and measurement group are tied together by the tracking UID (R12)."""
+    seg = evidence_dataset(built[2], EvidenceRole.SEGMENTATION)
+
+    reported = {_child(group, "112040").UID for group in _groups(_report(built))}
+
+    assert reported == {item.TrackingUID for item in seg.SegmentSequence}
+
+
+def test_measurements_keep_value_and_unit(built: Built) -> None:
+    """Each measurement is a NUM with the finding's code and UCUM unit, to seven digits."""
+    for group, finding in zip(_groups(_report(built)), built[1], strict=True):
+        numbers = [item for item in group.ContentSequence if item.ValueType == "NUM"]
+        for item, measurement in zip(numbers, finding.measurements, strict=True):
+            measured = item.MeasuredValueSequence[0]
+            assert _name(item) == measurement.name.value
+            assert float(measured.NumericValue) == pytest.approx(measurement.value, rel=1e-6)
+            unit = measured.MeasurementUnitsCodeSequence[0]
+            assert (unit.CodeValue, unit.CodingSchemeDesignator) == (measurement.unit.value, "UCUM")
+
+
+def test_measurements_name_their_segment(built: Built) -> None:
+    """Each number of a found segment says from which segment of which segmentation it was inferred."""
+    seg = built[2][0]
+    for number, group in enumerate(_groups(_report(built)), start=1):
+        for item in (one for one in group.ContentSequence if one.ValueType == "NUM"):
+            reference = item.ContentSequence[0].ReferencedSOPSequence[0]
+            assert reference.ReferencedSOPInstanceUID == seg.sop_instance_uid
+            assert reference.ReferencedSegmentNumber == number
+
+
+def test_the_outline_lies_on_the_slice_where_the_segment_is_largest(built: Built) -> None:
+    """The nodule's region names the image of its largest slice and encloses its pixels there (R7)."""
+    context = built[0]
+    region = _child(_groups(_report(built))[1], "111030")
+    mask = make_labels((6, 24, 32)) == 2
+    largest = int(np.argmax(mask.sum(axis=(1, 2))))
+
+    image = region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    points = np.array(region.GraphicData).reshape(-1, 2)
+
+    assert image == context.sources[largest].SOPInstanceUID
+    rows, columns = np.nonzero(mask[largest])
+    assert points.min(axis=0).tolist() == [columns.min(), rows.min()]
+    assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
+
+
+def test_the_evidence_is_closed(built: Built, nothing_found: Built) -> None:
+    """Everything the report refers to is in its evidence sequence; the image series first, then the SEG (R6)."""
+    for one in (built, nothing_found):
+        report = _report(one)
+        (study,) = report.CurrentRequestedProcedureEvidenceSequence
+        listed = {
+            item.ReferencedSOPInstanceUID
+            for series in study.ReferencedSeriesSequence
+            for item in series.ReferencedSOPSequence
+        }
+        used = {
+            reference.ReferencedSOPInstanceUID
+            for item in _walk(report)
+            for reference in item.get("ReferencedSOPSequence", ())
+        }
+        assert used <= listed
+        assert {image.SOPInstanceUID for image in one[0].sources} <= listed
+        series = [item.SeriesInstanceUID for item in study.ReferencedSeriesSequence]
+        segmentation = [item.series_instance_uid for item in one[2] if item.role is EvidenceRole.SEGMENTATION]
+        assert series == [one[0].sources[0].SeriesInstanceUID, *segmentation]
+
+
+def test_an_absent_finding_is_said_to_be_absent(nothing_found: Built) -> None:
+    """Nothing found is a statement with volume 0, inferred from a whole image, not silence."""
+    for group in _groups(_report(nothing_found)):
+        (number,) = [item for item in group.ContentSequence if item.ValueType == "NUM"]
+        assert float(number.MeasuredValueSequence[0].NumericValue) == 0
+        assert number.ContentSequence[0].GraphicData == [0, 0, 32, 0, 32, 24, 0, 24, 0, 0]
+        assert _child(group, "121052").ConceptCodeSequence[0].CodeMeaning == "Absent"
+
+
+@pytest.mark.parametrize(("modality", "code"), [("CT", "25045-6"), ("MR", "25056-3")])
+def test_the_procedure_is_the_imaging_procedure(modality: str, code: str) -> None:
+    """Procedure reported comes from CID 100 and follows the modality."""
+    report = _report(_build(make_labels((6, 24, 32)), SourceSeries(modality=modality)))
+
+    assert _child(report, "121058").ConceptCodeSequence[0].CodeValue == code
+
+
+def test_the_report_is_a_measurement_report_of_a_device(built: Built) -> None:
+    """Root, title, language, observer and flags are as readers expect them; no physician is invented."""
+    context, report = built[0], _report(built)
+
+    assert _name(report) == "126000"
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert _child(report, "121049").ConceptCodeSequence[0].CodeValue == "en-US"
+    assert context.identity.device_uid() == _child(report, "121012").UID
+    assert "Not verified by a physician." in _child(report, "121013").TextValue
+    assert (report.CompletionFlag, report.PreliminaryFlag, report.VerificationFlag) == (
+        "COMPLETE",
+        "PRELIMINARY",
+        "UNVERIFIED",
+    )
+    assert "VerifyingObserverSequence" not in report
+
+
+def test_the_text_for_a_terminal_tells_the_result_and_not_the_patient(built: Built) -> None:
+    """The plain text has date, series, algorithm, digest, numbers with units and the mark, and no patient."""
+    context, findings, evidence = built
+
+    text = report_text(context, findings, evidence)
+
+    for wanted in (
+        "2026-03-03",
+        context.sources[0].SeriesInstanceUID,
+        "Sample organ finder 1.2.3",
+        "a" * 64,
+        "667.2 mm3",
+        "-12.35 [hnsf'U]",
+        "Research use only. Not verified by a physician.",
+        *(one.sop_instance_uid for one in evidence),
+    ):
+        assert wanted in text
+    for secret in ("Doe", "Jane", "PID-0042", "19600102", "ACC-7"):
+        assert secret not in text
+
+
+def test_the_text_needs_no_study_date(nothing_found: Built) -> None:
+    """A source without a study date still has a report in words."""
+    context, findings, evidence = nothing_found
+    del context.sources[0].StudyDate
+
+    assert "Study date  not given" in report_text(context, findings, evidence)
