@@ -16,8 +16,6 @@ SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SOP_CLASS = {EvidenceRole.SEGMENTATION: SEGMENTATION, EvidenceRole.REPORT: COMPREHENSIVE_3D_SR}
 
-_GROUP_LENGTH = b"\x08\x00\x00\x00UL\x04\x00" + (100).to_bytes(4, "little")  # retired, and its value is not true
-
 
 def evidence_object(role: EvidenceRole, payload: int = 2000, study_instance_uid: str | None = None) -> EvidenceObject:
     """One evidence object with ``payload`` bytes in a private element.
@@ -44,7 +42,8 @@ def evidence_object(role: EvidenceRole, payload: int = 2000, study_instance_uid:
     dcmwrite(buffer, data_set, enforce_file_format=True)
     plain = buffer.getvalue()
     start = len(plain) - len(data_set_bytes(plain))
-    part10 = plain[:start] + _GROUP_LENGTH + plain[start:]
+    group_length = plain.index(b"\x09\x00\x10\x00LO") - start
+    part10 = plain[:start] + b"\x08\x00\x00\x00UL\x04\x00" + group_length.to_bytes(4, "little") + plain[start:]
     return EvidenceObject(
         role=role,
         sop_class_uid=data_set.SOPClassUID,

@@ -82,7 +82,7 @@ def ct_data_set(sop_instance_uid: str, text: bytes = b"x", study: str = "1.2.3")
 
 
 def kept_digests(data_dir: Path) -> dict[str, str]:
-    """SOP Instance UID and SHA-256 of the data set of everything in the spool or in the objects, read from the files."""
+    """SOP Instance UID and SHA-256 of every data set in the spool or the objects, read from the files themselves."""
     found = {}
     claimed = {path.stat().st_ino for path in (data_dir / "spool" / "claims").glob("*.json")}
     entries = [

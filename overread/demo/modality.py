@@ -1,0 +1,92 @@
+"""A modality for the demo: pushes Part 10 files over C-STORE without touching their data sets."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+from overread.errors import FrontDeskError
+
+# The data sets go out as they stand in the files, without being decoded.
+_config.STORE_SEND_CHUNKED_DATASET = True
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
+
+
+class PushFailed(FrontDeskError):
+    """The images could not be pushed."""
+
+
+class _File(NamedTuple):
+    path: Path
+    sop_class_uid: str
+    transfer_syntax_uid: str
+
+
+def push(
+    paths: Sequence[Path],
+    *,
+    host: str,
+    port: int,
+    called_ae_title: str,
+    calling_ae_title: str = "DEMO_MR",
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Send every file over one association; ``progress`` is told how many have been acknowledged so far.
+
+    Raises:
+        PushFailed: a file is not DICOM, the peer cannot be reached, or an image was not acknowledged.
+    """
+    files = [_described(path) for path in paths]
+    association = _associate(files, host, port, called_ae_title, calling_ae_title)
+    try:
+        for done, file in enumerate(files, start=1):
+            _send(association, file)
+            if progress is not None:
+                progress(done)
+    finally:
+        association.release()
+
+
+def _associate(
+    files: Sequence[_File], host: str, port: int, called_ae_title: str, calling_ae_title: str
+) -> Association:
+    entity = AE(ae_title=calling_ae_title)
+    entity.connection_timeout = _CONNECT_SECONDS
+    entity.dimse_timeout = _ANSWER_SECONDS
+    pairs = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files)
+    contexts = [build_context(sop_class, transfer_syntax) for sop_class, transfer_syntax in pairs]
+    where = f"{called_ae_title} at {host} port {port}"
+    try:
+        association = entity.associate(host, port, contexts=contexts, ae_title=called_ae_title)
+    except OSError as error:
+        raise PushFailed(f"The host of {where} could not be found; check its name.") from error
+    if not association.is_established:
+        raise PushFailed(f"No association with {where}; check that it runs and lets {calling_ae_title} in.")
+    return association
+
+
+def _send(association: Association, file: _File) -> None:
+    try:
+        answer = association.send_c_store(file.path)
+    except (RuntimeError, ValueError) as error:  # the association has ended, or this SOP Class was not accepted
+        raise PushFailed(f"{file.path.name} could not be sent; the peer does not accept it or went away.") from error
+    status = answer.get("Status")
+    if status is None:
+        raise PushFailed(f"{file.path.name} was not acknowledged; the peer did not answer.")
+    if status != 0x0000 and status & 0xF000 != 0xB000:
+        raise PushFailed(f"{file.path.name} was refused with status 0x{status:04X} (PS3.4 section B.2.3).")
+
+
+def _described(path: Path) -> _File:
+    try:
+        meta = read_file_meta_info(path)
+        return _File(path, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+    except (OSError, InvalidDicomError, AttributeError) as error:
+        raise PushFailed(f"{path.name} is not a readable DICOM Part 10 file; choose other files.") from error
