@@ -26,7 +26,7 @@ from listener.errors import ListenerError, PortBusy
 from listener.scp.association_policy import AssociationPolicy, Rejection
 from listener.scp.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.scp.guarded_transport import GuardedServer
-from listener.scp.presentation_contexts import RETIRED_STORAGE_CLASSES, in_order_of_preference
+from listener.scp.presentation_contexts import RETIRED_STORAGE_CLASSES, TRANSFER_SYNTAXES, in_order_of_preference
 from listener.scp.status import OUT_OF_RESOURCES, SUCCESS, Status
 from listener.scp.store import StoreHandler, StoreRequest
 from listener.scp.toolkit_log import quiet_toolkits
@@ -45,7 +45,10 @@ _DIMSE_TIMEOUT = 30
 _GRACE = 10.0  # seconds that a message in progress has when we stop
 _STOP_POLL = 0.02  # seconds
 _VERIFICATION = "1.2.840.10008.1.1"
-_SERVED = ("C_STORE_RQ", "C_ECHO_RQ")
+_STORE = "C_STORE_RQ"
+_SERVED = (_STORE, "C_ECHO_RQ")
+_NOT_A_UID = "-"  # stands for an absent one, so that our own check finds it malformed
+_IDENTITY = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")
 
 _STORAGE_CLASSES = frozenset(
     {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | RETIRED_STORAGE_CLASSES.keys()
@@ -166,14 +169,14 @@ class Acceptor:
             _reject(assoc, rejection)
 
     def _on_message(self, event: evt.Event) -> None:
-        """Count a request; give an empty UID a value, without which the toolkit would drop it unanswered."""
-        if type(event.message).__name__ not in _SERVED:
+        """Count a request; give a missing UID a value, without which the toolkit would drop the request unanswered."""
+        message = type(event.message).__name__
+        if message not in _SERVED:
             return
-        if (
-            "AffectedSOPInstanceUID" in event.message.command_set
-            and not event.message.command_set.AffectedSOPInstanceUID
-        ):
-            event.message.command_set.AffectedSOPInstanceUID = " "
+        command = event.message.command_set
+        for keyword in _IDENTITY if message == _STORE else ():
+            if not command.get(keyword):
+                setattr(command, keyword, _NOT_A_UID)
         conversation = self._conversations.get(event.assoc)
         if conversation is not None:
             conversation.received += 1
@@ -247,8 +250,8 @@ def _supported(proposed: Iterable[PresentationContext]) -> list[PresentationCont
         abstract_syntax = str(context.abstract_syntax)
         if abstract_syntax in _STORAGE_CLASSES or abstract_syntax == _VERIFICATION:
             syntaxes.setdefault(abstract_syntax, []).extend(map(str, context.transfer_syntax))
-    offered = {uid: in_order_of_preference(proposals) for uid, proposals in syntaxes.items()}
-    return [build_context(uid, transfer_syntaxes) for uid, transfer_syntaxes in offered.items() if transfer_syntaxes]
+    # A known class with no known transfer syntax still gets a context, so that the right half is named as unsupported.
+    return [build_context(uid, in_order_of_preference(each) or TRANSFER_SYNTAXES[:1]) for uid, each in syntaxes.items()]
 
 
 def _reject(assoc: ToolkitAssociation, rejection: Rejection) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import uuid
@@ -17,6 +18,7 @@ from storage.errors import DamagedObject
 from storage.objects.durable import remove
 from storage.objects.layout import DataFolder
 from storage.objects.manifest import arrival_from_json, association_from_json, quarantined_from_json
+from storage.objects.part10 import data_set_digest
 from storage.objects.sweep import finish_quarantined
 
 log = logging.getLogger(__name__)
@@ -119,7 +121,8 @@ class PendingEntries:
             started_at=received_at,
             reason="The manifest in the spool was damaged, so the association is not known.",
         )
-        return QuarantinedObject(entry_id, QuarantineReason.DAMAGED, "", "", "", 0, nobody, received_at)
+        sha256, size = self._digest_of_what_is_left(entry_id)
+        return QuarantinedObject(entry_id, QuarantineReason.DAMAGED, "", "", sha256, size, nobody, received_at)
 
     def forget(self, entry_id: str, sop_instance_uid: str) -> None:
         """Remove an entry that has its rows; the claim goes first, so that a crash in between leaves it unclaimed."""
@@ -130,6 +133,15 @@ class PendingEntries:
                 remove(claim)
         remove(manifest)
         remove(self.data(entry_id))
+
+    def _digest_of_what_is_left(self, entry_id: str) -> tuple[str, int]:
+        try:
+            return data_set_digest(self.data(entry_id))
+        except DamagedObject:
+            content = self.data(entry_id).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        return hashlib.sha256(content).hexdigest(), len(content)
 
     def _claim_of(self, manifest: Path) -> Path | None:
         inode = manifest.stat().st_ino

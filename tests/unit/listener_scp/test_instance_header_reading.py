@@ -75,10 +75,18 @@ def test_every_encoding_gives_the_same_header(syntax):
 
 @pytest.mark.parametrize(
     "name",
-    (
-        "CT_small.dcm MR_small.dcm MR_small_implicit.dcm MR_small_bigendian.dcm MR_small_RLE.dcm JPEG2000.dcm "
-        "image_dfl.dcm rtplan.dcm test-SR.dcm waveform_ecg.dcm"
-    ).split(),
+    [
+        "CT_small.dcm",
+        "MR_small.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_RLE.dcm",
+        "JPEG2000.dcm",
+        "image_dfl.dcm",
+        "rtplan.dcm",
+        "test-SR.dcm",
+        "waveform_ecg.dcm",
+    ],
 )
 def test_the_header_is_what_pydicom_reads(name):
     """On pydicom's own test files the walk finds the values that pydicom finds."""

@@ -1,0 +1,124 @@
+"""A listener in this process, or in one of its own."""
+
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from listener.scp.acceptor import Acceptor
+from listener.scp.association_policy import AssociationPolicy
+from listener.scp.store import StoreHandler
+from listener.settings import ListenerSettings
+from storage.importer import SpoolImporter
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.objects.spool import FileSpool
+from storage.postgres.arrival_log import PostgresArrivalLog
+from storage.postgres.engine import open_database
+from storage.settings import SpoolSettings
+
+ROOT = Path(__file__).parents[3]
+
+_SERVE = """
+import sys
+from pathlib import Path
+from listener.main import serve
+from listener.settings import ListenerSettings
+from storage.settings import SpoolSettings
+sys.exit(serve(
+    ListenerSettings(port=0), data_dir=Path(sys.argv[1]), database_url=sys.argv[2],
+    spool=SpoolSettings(min_free_bytes=0), announce=lambda port: print(port, flush=True),
+))
+"""
+
+
+@dataclass
+class Door:
+    """A running acceptor with its spool."""
+
+    acceptor: Acceptor
+    folder: DataFolder
+    spool: FileSpool
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.acceptor.port
+
+    def importer(self, database_url: str) -> SpoolImporter:
+        """An importer of this door's spool."""
+        return importer_of(self.spool, database_url)
+
+
+def importer_of(spool: FileSpool, database_url: str) -> SpoolImporter:
+    """An importer as the listener's process wires it."""
+    return SpoolImporter(
+        spool, ObjectStore(spool.folder), PostgresArrivalLog(open_database(database_url, "overread test"))
+    )
+
+
+@pytest.fixture
+def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
+    """Starts acceptors on free ports, all on one data folder, and stops them after the test."""
+    doors: list[Door] = []
+
+    def start(spool_settings: SpoolSettings | None = None, **listener: object) -> Door:
+        folder = DataFolder(tmp_path / "data")
+        spool = FileSpool(folder, spool_settings or SpoolSettings(min_free_bytes=0))
+        settings = ListenerSettings.model_validate({"port": 0, **listener})
+        acceptor = Acceptor(settings, AssociationPolicy(settings), StoreHandler(spool))
+        acceptor.start()
+        doors.append(Door(acceptor, folder, spool))
+        return doors[-1]
+
+    yield start
+    for door in doors:
+        door.acceptor.stop()
+        door.spool.close()
+
+
+class ListenerProcess:
+    """The listener as its own process, with an unreachable database unless told otherwise."""
+
+    def __init__(self, data_dir: Path, database_url: str, prefix: list[str]) -> None:
+        command = [*prefix, sys.executable, "-c", _SERVE, str(data_dir), database_url]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        ready, _, _ = select.select([self.process.stdout], [], [], 60)
+        line = self.process.stdout.readline() if ready else b""
+        if not line:
+            self.process.kill()
+            raise AssertionError(self.process.communicate()[1].decode())
+        self.port = int(line)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing can be tidied up."""
+        self.process.kill()
+        self.process.communicate()
+
+    def terminate(self) -> tuple[int, str]:
+        """SIGTERM; the exit status and what was logged."""
+        self.process.send_signal(signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, errors.decode()
+
+
+@pytest.fixture
+def listener_process(tmp_path: Path) -> Iterator[Callable[..., ListenerProcess]]:
+    """Starts listener processes on one data folder and kills those that are left."""
+    started: list[ListenerProcess] = []
+
+    def start(
+        database_url: str = "postgresql://nobody@127.0.0.1:1/none", prefix: tuple[str, ...] = ()
+    ) -> ListenerProcess:
+        started.append(ListenerProcess(tmp_path / "data", database_url, list(prefix)))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.kill()

@@ -1,0 +1,256 @@
+"""The listener's own process: killed, stopped, without a database, and two of them on one spool."""
+
+import hashlib
+import os
+import re
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from listener.errors import ListenerError
+from listener.main import serve
+from listener.settings import ListenerSettings
+from storage.errors import DatabaseUnavailable
+from storage.settings import SpoolSettings
+from tests.peers.raw_sender import associated, ct_data_set, kept_digests, rows, send
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
+ROUNDS, SENDERS = 3, 4
+
+
+def test_nothing_acknowledged_is_lost_when_the_listener_is_killed(listener_process, tmp_path):
+    """Senders note each 0x0000; the listener is killed three times midway; every noted instance is found."""
+    ledger: dict[str, str] = {}
+    for round_number in range(ROUNDS):
+        listener = listener_process()
+        enough = threading.Event()
+        senders = [
+            threading.Thread(
+                target=_send_until_it_dies, args=(listener.port, f"1.2.{round_number}.{each}", ledger, enough)
+            )
+            for each in range(SENDERS)
+        ]
+        for sender in senders:
+            sender.start()
+        assert enough.wait(60)
+        listener.kill()
+        for sender in senders:
+            sender.join()
+
+    last = listener_process()  # sweeps what the kills left unfinished
+    code, _ = last.terminate()
+
+    kept = kept_digests(tmp_path / "data")
+    assert code == 0
+    assert len(ledger) > ROUNDS * 10
+    assert {uid: digest for uid, digest in ledger.items() if kept.get(uid) != digest} == {}
+    assert not list((tmp_path / "data").rglob("*.part"))
+
+
+def test_a_listener_without_database_acknowledges_and_imports_later(listener_process, tmp_path, database_url):
+    """With PostgreSQL away 0x0000 is given; the next start imports what waits, and an association row names the end."""
+    without = listener_process(NOWHERE)
+    with associated(without.port) as association:
+        assert send(association, ct_data_set("1.2.3.1"), "1.2.3.1") == 0x0000
+    code, logged = without.terminate()
+    assert code == 0
+    assert logged.count("The database does not answer") == 1
+
+    code, _ = listener_process(database_url).terminate()
+
+    assert code == 0
+    assert rows(database_url, "SELECT sop_instance_uid FROM instance") == [("1.2.3.1",)]
+    assert rows(database_url, "SELECT ending, stored_count FROM association") == [("released", 1)]
+    assert rows(database_url, "SELECT action FROM audit_event WHERE action LIKE 'application%' ORDER BY 1") == [
+        ("application-started",),
+        ("application-stopped",),
+    ]
+    assert [path.name for path in (tmp_path / "data" / "spool").rglob("*") if path.is_file()] in (
+        ["in-use.lock", "import.lock"],
+        ["import.lock", "in-use.lock"],
+    )
+
+
+def test_sigterm_aborts_an_idle_association_and_ends_with_zero(listener_process):
+    """A peer that holds its association open does not hold up the end."""
+    listener = listener_process()
+
+    with associated(listener.port) as association:
+        assert send(association, ct_data_set("1.2.3.1"), "1.2.3.1") == 0x0000
+        code, _ = listener.terminate()
+    assert code == 0
+
+
+def test_no_patient_data_is_logged(listener_process):
+    """Names and identifiers from data sets, commands and garbage appear in no output of the process."""
+    listener = listener_process()
+    with associated(listener.port) as association:
+        for data_set, uid in (
+            (ct_data_set("1.2.3.1"), "1.2.3.1"),
+            (ct_data_set("1.2.3.1", b"other"), "1.2.3.1"),
+            (ct_data_set("1.2.3.2", study="CANARY.UID"), "1.2.3.2"),
+            (b"CANARY garbage", "1.2.3.3"),
+            (ct_data_set("1.2.3.4"), "CANARY^UID"),
+        ):
+            assert send(association, data_set, uid) is not None
+
+    _, logged = listener.terminate()
+
+    assert "0xC000" in logged
+    assert "CANARY" not in logged
+
+
+def test_two_listeners_on_one_spool_import_nothing_twice(open_door, database_url):
+    """Both take different and equal instances and import at once; each instance has one row and one audit row."""
+    first, second = open_door(), open_door()
+    for number, port in enumerate([first.port, second.port] * 10):
+        uid = f"1.2.3.{number // 2}"
+        with associated(port) as association:
+            assert send(association, ct_data_set(uid), uid) == 0x0000
+    importers = [door.importer(database_url) for door in (first, second)]
+    together = threading.Barrier(2)
+
+    def run(importer) -> None:
+        together.wait()
+        importer.import_pending()
+
+    threads = [threading.Thread(target=run, args=(importer,)) for importer in importers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert rows(database_url, "SELECT count(*), count(DISTINCT sop_instance_uid) FROM instance") == [(10, 10)]
+    assert rows(database_url, "SELECT count(*) FROM audit_event WHERE action = 'instance-stored'") == [(10,)]
+
+
+def test_the_importer_waits_for_the_database_and_says_so_once(open_door, database_url, caplog):
+    """Without a database import_pending raises and keeps everything; with one it imports; a second run has nothing."""
+    door = open_door()
+    with associated(door.port) as association:
+        assert send(association, ct_data_set("1.2.3.1"), "1.2.3.1") == 0x0000
+
+    with pytest.raises(DatabaseUnavailable):
+        door.importer(NOWHERE).import_pending()
+    assert len(list(door.folder.entries.glob("*.json"))) == 1
+
+    assert door.importer(database_url).import_pending() >= 1
+    assert list(door.folder.entries.iterdir()) == []
+    assert list(door.folder.claims.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "manifest"])
+def test_damage_in_the_spool_is_set_aside_and_blocks_nobody(open_door, database_url, caplog, damage):
+    """An entry whose bytes or manifest rot is quarantined with a row and a log line; the others are imported."""
+    door = open_door()
+    with associated(door.port) as association:
+        for number in (1, 2, 3):
+            assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
+    second = sorted(door.folder.entries.glob("*.dcm"))[1]
+    _damage(second, damage)
+
+    door.importer(database_url).import_pending()
+
+    assert rows(database_url, "SELECT sop_instance_uid FROM instance ORDER BY 1") == [("1.2.3.1",), ("1.2.3.3",)]
+    uid = "" if damage == "manifest" else "1.2.3.2"
+    assert rows(database_url, "SELECT reason, sop_instance_uid FROM quarantined_object") == [("damaged", uid)]
+    assert second.stem in caplog.text
+    assert list(door.folder.claims.iterdir()) == []
+    with associated(door.port) as association:
+        assert send(association, ct_data_set("1.2.3.2"), "1.2.3.2") == 0x0000  # the sender may mend it
+    assert "1.2.3.2" in kept_digests(door.folder.root)
+
+
+def test_a_crash_between_rows_and_removal_changes_nothing(open_door, database_url, monkeypatch):
+    """Importing the same entries again gives no second row and no quarantine, also when the data is already gone."""
+    door = open_door()
+    with associated(door.port) as association:
+        for number in (1, 2):
+            assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
+    with monkeypatch.context() as crashing:
+        crashing.setattr("storage.objects.pending.PendingEntries.forget", lambda *_: None)
+        door.importer(database_url).import_pending()
+    sorted(door.folder.entries.glob("*.dcm"))[0].unlink()
+
+    door.importer(database_url).import_pending()
+
+    assert rows(database_url, "SELECT count(*) FROM instance") == [(2,)]
+    assert rows(database_url, "SELECT count(*) FROM quarantined_object") == [(0,)]
+    assert list(door.folder.entries.iterdir()) == []
+
+
+def test_an_open_door_to_the_network_is_refused_at_the_start(tmp_path):
+    """Without peers serve refuses before it listens or makes a folder."""
+    with pytest.raises(ListenerError, match=r"\[\[listener\.peers\]\]"):
+        serve(
+            ListenerSettings(host="0.0.0.0"),  # noqa: S104 - refused here
+            data_dir=tmp_path / "data",
+            database_url=NOWHERE,
+            spool=SpoolSettings(),
+        )
+    assert not (tmp_path / "data").exists()
+
+
+def test_every_answer_follows_its_syncs(listener_process, tmp_path):
+    """Seen from the kernel: data synced, renamed, manifest synced, linked, both folders synced, then the answer."""
+    trace = tmp_path / "trace"
+    calls = "trace=fsync,fdatasync,rename,link,linkat,renameat,renameat2,sendto"
+    listener = listener_process(prefix=("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", calls))
+    count = 5
+    with associated(listener.port) as association:
+        for number in range(count):
+            assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
+    _end_of_traced(listener)
+
+    story = _story(trace.read_text())
+
+    assert story == " ".join(["D R M E L C A"] * count)
+
+
+def _story(trace: str) -> str:
+    """One letter for each step of keeping an instance: D data synced, R renamed, M manifest synced, E folder of entries
+    synced, L linked, C folder of claims synced, A answered (a P-DATA-TF PDU sent)."""
+    letters = (
+        ("D", r"fdatasync\(\d+<[^>]*/entries/[^>]*\.part>"),
+        ("R", r"rename\w*\(.*\.part.*\.dcm\""),
+        ("M", r"fdatasync\(\d+<[^>]*/entries/[^>]*\.json>"),
+        ("E", r"fsync\(\d+<[^>]*/entries>"),
+        ("L", r"link\w*\(.*/claims/"),
+        ("C", r"fsync\(\d+<[^>]*/claims>"),
+        ("A", r"sendto\(\d+<[^>]*>, \"\\4\\0"),
+    )
+    steps = []
+    for line in trace.splitlines():
+        steps += [letter for letter, pattern in letters if re.search(pattern, line) and "resumed" not in line]
+    return " ".join(steps)
+
+
+def _end_of_traced(listener) -> None:
+    [child] = Path(f"/proc/{listener.process.pid}/task/{listener.process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGTERM)
+    listener.process.communicate(timeout=60)
+
+
+def _send_until_it_dies(port: int, root: str, ledger: dict[str, str], enough: threading.Event) -> None:
+    with associated(port) as association:
+        for number in range(10_000):
+            uid = f"{root}.{number}"
+            data_set = ct_data_set(uid, hashlib.sha256(uid.encode()).hexdigest().encode())
+            if not association.is_established or send(association, data_set, uid) != 0x0000:
+                return
+            ledger[uid] = hashlib.sha256(data_set).hexdigest()
+            if number == 20:
+                enough.set()
+
+
+def _damage(data: Path, how: str) -> None:
+    if how == "flip":
+        data.write_bytes(data.read_bytes()[:-1] + b"?")
+    elif how == "cut":
+        data.write_bytes(data.read_bytes()[:-50])
+    elif how == "gone":
+        data.unlink()
+    else:
+        data.with_suffix(".json").write_bytes(b'{"format": 1, "header"')
