@@ -21,8 +21,8 @@ ROLES = ("listen", "work", "deliver", "housekeep")
 
 _WATCH_SECONDS = 0.2
 _STOP_SECONDS = 30.0  # the grace a role has to finish or give back what it holds
-_SETTLED_SECONDS = 5.0  # a role that lives this long started well
-_LONGEST_PAUSE_SECONDS = 30.0
+_SETTLED_SECONDS = 2.0  # a role that lives this long started well
+_LONGEST_PAUSE_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 
 

@@ -1,0 +1,215 @@
+"""The demonstration: everything on this machine, one real study there and back, then what came back."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from overread.database import make_data_folder, own_database
+from overread.demo.brain_extraction import write_brain_extraction
+from overread.demo.fetch import fetch
+from overread.demo.head_study import HeadStudy, write_head_study
+from overread.demo.modality import push
+from overread.demo.packages import DEEPBRAIN, PYDEFACE
+from overread.demo.pacs import DemoPacs
+from overread.demo.settings import DemoSettings, demo_data_dir, free_port
+from overread.demo.show import show_result
+from overread.errors import DemoFailed, RoleFailed
+from overread.installation import install
+from overread.settings import Settings
+from overread.supervisor import Supervisor, stop_on_signals
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
+from storage.postgres.engine import Database, open_database
+from storage.postgres.overview import Overview
+
+_PATIENCE_SECONDS = 300.0
+_LOOK_SECONDS = 0.1
+_DEMO_AE_TITLE = "DEMOPACS"
+
+_ENDED_BADLY = ("failed", "not-analysed", "parked", "canceled")
+
+
+def run_demo(*, output: Path, once: bool, pacs: tuple[str, str, int] | None) -> None:
+    """Receive, analyse and deliver one real study and show it; ``pacs`` is (AE title, host, port) of another PACS.
+
+    Raises:
+        DemoFailed: the study did not come through; the message says where the log is.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    stop = threading.Event()
+    with ExitStack() as cleanup:
+        cleanup.enter_context(stop_on_signals(stop))
+        data_dir = demo_data_dir()
+        make_data_folder(Settings.model_construct(data_dir=data_dir))
+        study = _prepare_study(console, data_dir)
+        _prepare_output(output)
+        place = pacs or cleanup.enter_context(_demo_pacs(data_dir))
+        demo = DemoSettings(data_dir, free_port(), *place)
+        url = cleanup.enter_context(own_database(Settings.model_construct(data_dir=data_dir)))
+        database = open_database(url, "overread demo")
+        cleanup.callback(database.close)
+        _install_algorithm(console, data_dir, database)
+        log = data_dir / "demo.log"
+        cleanup.enter_context(_roles(demo, url, log, stop))
+        story = _Story(console, Overview(database), study, log, stop)
+        story.push(demo)
+        told = story.watch(demo.pacs_ae_title)
+        show_result(console, Overview(database), ObjectStore(DataFolder(data_dir)), study, told, output)
+        if not once:
+            _wait_for_more(console, demo, output, stop)
+
+
+def _prepare_study(console: Console, data_dir: Path) -> HeadStudy:
+    with _step(console, f"Fetch the head of {PYDEFACE.name} {PYDEFACE.version} and make it a DICOM MR series"):
+        sdist = fetch(PYDEFACE, data_dir / "packages")
+        folder = data_dir / "modality"
+        for old in folder.glob("*.dcm"):
+            old.unlink()
+        return write_head_study(sdist, folder)
+
+
+def _prepare_output(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoFailed(f"{output} cannot be made ({error.strerror}); give another folder with --output.") from None
+
+
+def _install_algorithm(console: Console, data_dir: Path, database: Database) -> None:
+    with _step(console, f"Build the ONNX graph from the weights of {DEEPBRAIN.name} {DEEPBRAIN.version}"):
+        folder = write_brain_extraction(fetch(DEEPBRAIN, data_dir / "packages"), data_dir / "brain-extraction")
+        install(folder, data_dir, PostgresAlgorithmCatalog(database), "demo")
+
+
+@contextmanager
+def _demo_pacs(data_dir: Path) -> Iterator[tuple[str, str, int]]:
+    with DemoPacs(data_dir / "pacs", _DEMO_AE_TITLE) as pacs:
+        yield _DEMO_AE_TITLE, "127.0.0.1", pacs.port
+
+
+@contextmanager
+def _roles(demo: DemoSettings, url: str, log: Path, stop: threading.Event) -> Iterator[None]:
+    """All roles in the background for as long as the block; a role that cannot start sets ``stop``."""
+    ended, failures = threading.Event(), list[RoleFailed]()
+
+    def supervise() -> None:
+        with log.open("wb") as output:
+            try:
+                Supervisor(demo.environment() | {"OVERREAD_DATABASE_URL": url}, output=output).run(ended)
+            except RoleFailed as failure:
+                failures.append(failure)
+                stop.set()
+
+    thread = threading.Thread(target=supervise, name="supervisor")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        if failures:
+            raise DemoFailed(f"A role could not start; {log} says why.") from failures[0]
+
+
+class _Story:
+    """One study's way through, told line by line as the rows change."""
+
+    def __init__(self, console: Console, overview: Overview, study: HeadStudy, log: Path, stop: threading.Event):
+        self._console = console
+        self._overview = overview
+        self._study = study
+        self._log = log
+        self._stop = stop
+
+    def push(self, demo: DemoSettings) -> None:
+        """Send the study to the listener as a modality would."""
+        self._wait_for_listener(demo.listener_port)
+        total = len(self._study.files)
+        with self._console.status("") as line:
+            push(
+                self._study.files,
+                host="127.0.0.1",
+                port=demo.listener_port,
+                called_ae_title="OVERREAD",
+                progress=lambda done: line.update(f"DEMO_MR pushes the study: {done} of {total} acknowledged"),
+            )
+        self._done(f"DEMO_MR pushed {total} images to OVERREAD@127.0.0.1:{demo.listener_port}; all are on disk")
+
+    def watch(self, destination: str) -> dict[str, Any]:
+        """Tell each step once; return the study's line when its results have arrived."""
+        steps = {
+            "stable_at": "No more images came: the study is complete",
+            "inferred_at": "The model ran; a segmentation and a report were made",
+            "delivered_at": f"Both are at {destination}",
+        }
+        waiting_for = ["the study to be complete", "the model", f"{destination} to acknowledge"]
+        told = 0
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        with self._console.status("") as line:
+            while told < len(steps):
+                study = self._look()
+                for key in list(steps)[told:]:
+                    if not study[key]:
+                        break
+                    self._done(steps[key])
+                    told += 1
+                if study["state"] in _ENDED_BADLY:
+                    raise DemoFailed(f"The study is {study['state']}: {study['error']}")
+                if time.monotonic() > deadline:
+                    raise DemoFailed(f"The study was {study['state']} for too long; {self._log} may say why.")
+                if told < len(steps):
+                    line.update(f"Waiting for {waiting_for[told]}")
+                    self._pause()
+        return study
+
+    def _look(self) -> dict[str, Any]:
+        """The study's line, waiting for the first of its rows."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            for study in self._overview.status()["studies"]:
+                if study["study_instance_uid"] == self._study.study_instance_uid:
+                    return dict(study)
+            self._pause()
+        raise DemoFailed(f"The study was acknowledged but never recorded; {self._log} may say why.")
+
+    def _wait_for_listener(self, port: int) -> None:
+        import socket
+
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            self._pause()
+        raise DemoFailed(f"The listener did not start; {self._log} may say why.")
+
+    def _pause(self) -> None:
+        if self._stop.wait(_LOOK_SECONDS):
+            raise KeyboardInterrupt
+
+    def _done(self, sentence: str) -> None:
+        self._console.print(f"[green]✓[/] {sentence}")
+
+
+@contextmanager
+def _step(console: Console, sentence: str) -> Iterator[None]:
+    with console.status(sentence):
+        yield
+    console.print(f"[green]✓[/] {sentence}")
+
+
+def _wait_for_more(console: Console, demo: DemoSettings, output: Path, stop: threading.Event) -> None:
+    console.print(
+        f"\nOverread goes on running: push a study to OVERREAD@127.0.0.1:{demo.listener_port}, for example\n"
+        f"  storescu -aec OVERREAD 127.0.0.1 {demo.listener_port} FILE.dcm …\n"
+        f"and look at it with\n"
+        f"  OVERREAD_DATA_DIR={demo.data_dir} overread status\n"
+        f"Results go to {demo.pacs_ae_title}@{demo.pacs_host}:{demo.pacs_port}. Ctrl-C ends everything."
+    )
+    stop.wait()

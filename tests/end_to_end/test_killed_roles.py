@@ -1,0 +1,132 @@
+"""SIGKILL of the roles at bad moments: nothing acknowledged is lost, each result is delivered once."""
+
+import hashlib
+import random
+import threading
+import time
+from pathlib import Path
+
+import pydicom
+import pytest
+from pynetdicom import AE, build_context
+
+from tests.end_to_end.conftest import Product, Series, destination, write_series
+from tests.peers.recording_pacs import RecordingPacs
+
+_ROUNDS = 10
+
+
+def test_ten_kills_of_the_worker_mid_job_lose_nothing(
+    product: Product,
+    bright_voxels: Path,
+    recording_pacs: RecordingPacs,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
+) -> None:
+    """Each time the worker dies with a job in hand, another one ends it; each result is at the PACS in one content."""
+    product.settings |= destination(recording_pacs.port)
+    assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
+    product.start()
+    moments = random.Random(1)
+
+    for number in range(_ROUNDS):
+        with subtests.test(round=number):
+            series = write_series(tmp_path / str(number))
+            assert _Sender(product).send(series) == {}
+            product.wait_for_study(series.study_instance_uid, "analysing")
+            time.sleep(moments.random() * 0.5)  # anywhere between claim and completion
+            product.kill("work")
+            product.wait_for_study(series.study_instance_uid, "done")
+
+    jobs = [job for job in product.status()["jobs"] if job["kind"] == "inference"]
+    assert sum(job["attempt"] for job in jobs) > _ROUNDS, "no kill hit a job"
+    assert [job["state"] for job in jobs] == ["completed"] * _ROUNDS
+    assert _contents_per_uid(recording_pacs) == [1] * (2 * _ROUNDS)
+    assert product.silent_instances() == []
+
+
+def test_ten_kills_of_the_listener_mid_association_lose_nothing(
+    product: Product, bright_voxels: Path, recording_pacs: RecordingPacs, tmp_path: Path
+) -> None:
+    """What was answered 0x0000 is stored with the bytes that were sent; what was not is sent again; one result each."""
+    product.settings |= destination(recording_pacs.port) | {"OVERREAD_STUDY_QUIET_SECONDS": "6"}
+    assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
+    product.start()
+    series = write_series(tmp_path / "series", slices=200)
+    ledger = _Sender(product)
+    killed = threading.Thread(target=_kill_while_sending, args=(product, ledger))
+    killed.start()
+
+    owed = ledger.send(series)
+    while owed:
+        product.wait_until(product._answers, "the listener is back")
+        owed = ledger.send(series, only=owed)
+    killed.join()
+
+    assert ledger.kills == _ROUNDS
+    product.wait_for_study(series.study_instance_uid, "done")
+    explained = product.study(series.study_instance_uid)
+    assert explained is not None
+    assert explained["instances"] == 200
+    assert _stored_digests(product) == ledger.acknowledged
+    assert set(_contents_per_uid(recording_pacs)) == {1}
+    assert product.silent_instances() == []
+
+
+class _Sender:
+    """A modality that keeps a ledger: what was acknowledged, with the digest of the bytes that were sent."""
+
+    def __init__(self, product: Product) -> None:
+        self._port = product.port
+        self.acknowledged: dict[str, str] = {}
+        self.kills = 0
+
+    def send(self, series: Series, only: dict[str, Path] | None = None) -> dict[str, Path]:
+        """Send what is owed over one association; return what was not acknowledged."""
+        owed = only if only is not None else {pydicom.dcmread(path).SOPInstanceUID: path for path in series.paths}
+        first = pydicom.dcmread(series.paths[0])
+        contexts = [build_context(first.SOPClassUID, first.file_meta.TransferSyntaxUID)]
+        association = AE("MR1").associate("127.0.0.1", self._port, contexts=contexts, ae_title="OVERREAD")
+        for uid, path in list(owed.items()):
+            if not association.is_established:
+                break
+            try:
+                status = association.send_c_store(pydicom.dcmread(path))
+            except (RuntimeError, ValueError):
+                break
+            if "Status" in status and status.Status == 0x0000:
+                self.acknowledged[uid] = _digest(path)
+                del owed[uid]
+        if association.is_established:
+            association.release()
+        return owed
+
+
+def _kill_while_sending(product: Product, ledger: _Sender) -> None:
+    """Kill the listener ten times, each time after some more instances were acknowledged."""
+    moments = random.Random(2)
+    for number in range(_ROUNDS):
+        goal = 5 + number * 18 + moments.randrange(10)
+        product.wait_until(lambda goal=goal: len(ledger.acknowledged) >= goal, "more instances are acknowledged")
+        product.wait_until(lambda: product.kill("listen"), "the listener was killed")
+        ledger.kills += 1
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of the data set as pynetdicom sends it: the file without preamble and file meta information."""
+    content = path.read_bytes()
+    meta = pydicom.filereader.read_file_meta_info(path)
+    start = 128 + 4 + 12 + meta.FileMetaInformationGroupLength
+    return hashlib.sha256(content[start:]).hexdigest()
+
+
+def _stored_digests(product: Product) -> dict[str, str]:
+    """Digest of every stored instance, recomputed from the bytes on disk."""
+    stored = {}
+    for path in (product.data_dir / "objects").rglob("*.dcm"):
+        stored[str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)] = _digest(path)
+    return stored
+
+
+def _contents_per_uid(pacs: RecordingPacs) -> list[int]:
+    return [len(contents) for contents in pacs.contents.values()]
