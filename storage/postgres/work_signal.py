@@ -45,10 +45,8 @@ class WorkSignal:
         finds out.
         """
         with self._lock:
-            try:
-                self._wait(kind, timeout)
-            except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError):
-                self._forget(kind)
+            # A connection may have died unnoticed since the last wait, which says nothing about the server.
+            if not self._waited(kind, timeout) and not self._waited(kind, timeout):
                 threading.Event().wait(min(timeout, _RECONNECT_S))
 
     def close(self) -> None:
@@ -56,6 +54,14 @@ class WorkSignal:
         with self._lock:
             for kind in list(self._listening):
                 self._forget(kind)
+
+    def _waited(self, kind: JobKind, timeout: float) -> bool:
+        try:
+            self._wait(kind, timeout)
+        except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError):
+            self._forget(kind)
+            return False
+        return True
 
     def _wait(self, kind: JobKind, timeout: float) -> None:
         connection = self._connection(kind)

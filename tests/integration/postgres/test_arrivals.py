@@ -1,0 +1,226 @@
+"""Arrivals: written once, whatever the order, with the study's quiet time and its patient watched."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from storage.domain.association import AssociationEnd
+from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.errors import DamagedObject, DatabaseUnavailable, UnknownRecord
+from storage.postgres.arrival_log import PostgresArrivalLog
+from storage.postgres.audit_trail import PostgresAuditTrail
+from storage.postgres.engine import open_database
+
+_ALL_ROWS = (
+    "SELECT (SELECT jsonb_agg(t) FROM study AS t), (SELECT jsonb_agg(t) FROM series AS t), "
+    "(SELECT jsonb_agg(t) FROM instance AS t), (SELECT jsonb_agg(t) FROM association AS t), "
+    "(SELECT jsonb_agg(t) FROM quarantined_object AS t), (SELECT jsonb_agg(t) FROM audit_event AS t)"
+)
+
+
+def _ended(association: Any, end: AssociationEnd = AssociationEnd.RELEASED) -> Any:
+    return type(association)(
+        association.association_id,
+        association.calling_ae_title,
+        association.called_ae_title,
+        association.remote_address,
+        association.started_at,
+        association.started_at + timedelta(seconds=3),
+        end,
+        2,
+        0,
+    )
+
+
+def test_instances_make_study_series_and_association(hospital: Any) -> None:
+    """One call leaves every row and one audit row per association and study."""
+    association = hospital.association()
+    hospital.receive(
+        hospital.arrival(association=association, accession_number="A1", study_date=date(2026, 1, 2)),
+        hospital.arrival(association=association, series_instance_uid="1.2.3.2", modality="MR"),
+        hospital.arrival("1.2.4", association),
+    )
+
+    assert hospital.rows("SELECT study_instance_uid, patient_id, study_date::text, revision FROM study ORDER BY 1") == [
+        ("1.2.3", "P1", "2026-01-02", 0),
+        ("1.2.4", "P1", None, 0),
+    ]
+    assert hospital.rows("SELECT modality FROM series ORDER BY id") == [("CT",), ("MR",), ("CT",)]
+    assert hospital.rows("SELECT ending, ended_at FROM association") == [("open", None)]
+    assert hospital.rows(
+        "SELECT study_instance_uid, details ->> 'instances' FROM audit_event "
+        "WHERE action = 'instance-stored' ORDER BY 1"
+    ) == [("1.2.3", "2"), ("1.2.4", "1")]
+
+
+def test_recording_the_same_thing_twice_changes_nothing(hospital: Any) -> None:
+    """Arrivals, quarantined objects and association ends may come any number of times."""
+    association = hospital.association()
+    call = ([hospital.arrival(association=association)], [hospital.quarantined()], [_ended(association)])
+    hospital.arrivals.record(*call)
+    before = hospital.rows(_ALL_ROWS)
+
+    hospital.arrivals.record(*call)
+    hospital.arrivals.record(call[0] + call[0], [], [])
+
+    assert hospital.rows(_ALL_ROWS) == before
+
+
+@pytest.mark.parametrize("end_first", [True, False])
+def test_an_association_takes_its_end_in_either_order(hospital: Any, end_first: bool) -> None:
+    """The note of the end may come before or after the manifest of an instance; one audit row tells the end."""
+    association = hospital.association()
+    calls = [([hospital.arrival(association=association)], [], []), ([], [], [_ended(association)])]
+    for call in reversed(calls) if end_first else calls:
+        hospital.arrivals.record(*call)
+
+    assert hospital.rows("SELECT ending, stored_count FROM association") == [("released", 2)]
+    assert hospital.audited("association-ended") == 1
+
+
+def test_a_rejected_association_is_audited_as_such(hospital: Any) -> None:
+    """Whoever was turned away leaves a row that says so."""
+    hospital.arrivals.record([], [], [_ended(hospital.association(), AssociationEnd.REJECTED)])
+
+    assert hospital.rows("SELECT action, outcome FROM audit_event") == [("association-rejected", "minor-failure")]
+
+
+def test_quarantined_objects_are_audited(hospital: Any) -> None:
+    """Each object that was set aside has a row, an audit row, and a sentence in the overview."""
+    hospital.arrivals.record([], [hospital.quarantined()], [])
+
+    assert hospital.audited("instance-quarantined") == 1
+    [thing] = hospital.overview.status()["quarantined"]
+    assert "0x0111" in thing["error"]
+
+
+def test_a_second_patient_parks_the_study(hospital: Any) -> None:
+    """A study whose instances name two patients gets no job, a reason, and one audit row."""
+    hospital.install()
+    hospital.receive(hospital.arrival())
+    hospital.receive(hospital.arrival(patient_id="P2"))
+    hospital.receive(hospital.arrival(patient_id="P3"))
+
+    assert hospital.settle() == 0
+    assert hospital.rows("SELECT parked_code FROM study") == [("patient-mix",)]
+    assert hospital.audited("study-parked") == 1
+    study = hospital.overview.status()["studies"][0]
+    assert study["state"] == "parked"
+    assert "different patients" in study["error"]
+    assert hospital.overview.no_silent_state() == []
+
+
+def test_two_patients_in_one_batch_park_the_study(hospital: Any) -> None:
+    """The mix is noticed within a single call, and by the issuer alone too."""
+    hospital.receive(hospital.arrival(), hospital.arrival(issuer_of_patient_id="ELSEWHERE"))
+
+    assert hospital.rows("SELECT patient_id, parked_code FROM study") == [("P1", "patient-mix")]
+
+
+def test_our_own_result_sent_back_is_set_aside_by_rule(hospital: Any) -> None:
+    """An instance that is evidence of ours counts neither for the study nor for its quiet time, nor as a mix."""
+    hospital.install()
+    hospital.analysed()
+    hospital.rows("UPDATE study SET last_received_at = last_received_at - interval '1 hour'")
+    before = hospital.rows("SELECT last_received_at FROM study")
+
+    hospital.receive(hospital.arrival(sop_instance_uid="1.2.3.7.1", series_instance_uid="1.2.3.7", patient_id="P1^X"))
+
+    assert hospital.rows("SELECT excluded_rule FROM instance WHERE sop_instance_uid = '1.2.3.7.1'") == [("own-result",)]
+    assert hospital.rows("SELECT last_received_at FROM study") == before
+    assert hospital.rows("SELECT parked_code FROM study") == [(None,)]
+    assert hospital.settle() == 0
+    assert hospital.overview.no_silent_state() == []
+
+
+def test_a_new_instance_moves_the_quiet_time_by_the_databases_clock(hospital: Any) -> None:
+    """The sender's clock is a year off; the study was last received now."""
+    hospital.receive(hospital.arrival())
+    hospital.rows("UPDATE study SET last_received_at = now() - interval '1 hour'")
+
+    hospital.receive(hospital.arrival())
+
+    assert hospital.rows("SELECT now() - last_received_at < interval '1 minute' FROM study") == [(True,)]
+
+
+def test_text_that_postgresql_cannot_hold_does_not_stop_the_import(hospital: Any) -> None:
+    """NUL, lone surrogates and absurd numbers are replaced, and the instance has its row."""
+    hospital.receive(hospital.arrival(patient_id="P\x001", series_description="\udcff", instance_number=10**30))
+    hospital.receive(hospital.arrival(patient_id="P\x001"))
+
+    assert hospital.rows("SELECT patient_id, parked_code FROM study") == [("P\N{REPLACEMENT CHARACTER}1", None)]
+    assert hospital.rows("SELECT instance_number IS NULL FROM instance ORDER BY id LIMIT 1") == [(True,)]
+
+
+def test_a_missing_server_is_database_unavailable(hospital: Any) -> None:
+    """The importer can tell that nothing was written and that the spool keeps everything."""
+    gone = open_database("postgresql://nobody@127.0.0.1:1/nothing", "test")
+
+    with pytest.raises(DatabaseUnavailable):
+        PostgresArrivalLog(gone).record([hospital.arrival()], [], [])
+
+
+def test_a_connection_that_was_cut_is_replaced(hospital: Any) -> None:
+    """After the server dropped every connection the next call works without a restart."""
+    hospital.receive(hospital.arrival())
+    hospital.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    hospital.receive(hospital.arrival())
+
+    assert hospital.rows("SELECT count(*) FROM instance") == [(2,)]
+
+
+def test_a_connection_cut_within_a_transaction_is_database_unavailable(hospital: Any) -> None:
+    """A statement on a dead connection is named as what it is, and nothing was written."""
+
+    def interrupted() -> None:
+        with hospital.database.transaction() as session:
+            session.connection().exec_driver_sql("DELETE FROM job_transition")
+            hospital.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            session.connection().exec_driver_sql("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        interrupted()
+
+    assert hospital.rows("SELECT count(*) FROM job_transition") == [(7,)]
+
+
+def test_a_stable_study_holds_exactly_its_revision(hospital: Any) -> None:
+    """Revision one keeps its instances when a late one makes revision two."""
+    hospital.install()
+    first = hospital.stable_study()
+    late = hospital.arrival()
+    hospital.receive(late)
+    hospital.settle()
+    for arrival in [*first, late]:
+        path = hospital.objects.instance(arrival.header.sop_instance_uid)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    one, two = (hospital.studies.stable_study("1.2.3", revision) for revision in (1, 2))
+
+    assert [stored.header for stored in one.instances] == [arrival.header for arrival in first]
+    assert [stored.sha256 for stored in two.instances] == [arrival.sha256 for arrival in [*first, late]]
+    assert (one.patient_id, one.stable_at < two.stable_at) == ("P1", True)
+    with pytest.raises(UnknownRecord):
+        hospital.studies.stable_study("1.2.3", 3)
+    path.unlink()
+    with pytest.raises(DamagedObject, match=late.header.sop_instance_uid):
+        hospital.studies.stable_study("1.2.3", 2)
+
+
+def test_the_audit_trail_cannot_be_edited(hospital: Any) -> None:
+    """The database refuses to change, delete or truncate audit rows."""
+    PostgresAuditTrail(hospital.database).record(AuditEvent(AuditAction.APPLICATION_STARTED, "listener"))
+
+    for attempt in ("UPDATE audit_event SET actor = 'x'", "DELETE FROM audit_event", "TRUNCATE audit_event"):
+        with pytest.raises(Exception, match="append-only"):
+            hospital.rows(attempt)
+    assert hospital.rows("SELECT actor FROM audit_event") == [("listener",)]

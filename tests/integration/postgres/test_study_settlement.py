@@ -1,0 +1,140 @@
+"""Quiet long enough: a study becomes stable and gets one job per active algorithm."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from storage.domain.job import JobKind
+from storage.housekeeping.settle_studies import settle_studies
+
+
+def test_a_quiet_study_becomes_stable_with_one_job_per_active_algorithm(hospital: Any) -> None:
+    """Revision, instances, jobs and audit rows appear together."""
+    hospital.install("lungs", "1")
+    hospital.install("lungs", "2")
+    hospital.install("liver")
+    hospital.receive(hospital.arrival(), hospital.arrival())
+
+    assert hospital.settle() == 1
+
+    assert hospital.rows("SELECT revision FROM study") == [(1,)]
+    assert hospital.rows("SELECT DISTINCT revision FROM instance") == [(1,)]
+    assert hospital.rows(
+        "SELECT name, version, state FROM job JOIN algorithm ON algorithm.id = algorithm_id ORDER BY 1"
+    ) == [("liver", "1", "scheduled"), ("lungs", "2", "scheduled")]
+    assert [hospital.audited("study-stable"), hospital.audited("job-scheduled")] == [1, 2]
+    assert hospital.overview.status()["studies"][0]["state"] == "queued"
+
+
+def test_a_study_that_is_still_receiving_is_left_alone(hospital: Any) -> None:
+    """Before the quiet time is over nothing happens; after it, the study settles."""
+    hospital.install()
+    hospital.receive(hospital.arrival())
+
+    assert settle_studies(hospital.database, 3600) == 0
+    assert hospital.overview.status()["studies"][0]["state"] == "receiving"
+
+    hospital.rows("UPDATE study SET last_received_at = now() - interval '2 hours'")
+    assert settle_studies(hospital.database, 3600) == 1
+
+
+def test_late_images_make_a_new_revision(hospital: Any) -> None:
+    """What came later belongs to the next revision only, which gets jobs of its own."""
+    hospital.install()
+    hospital.stable_study(instances=2)
+    hospital.receive(hospital.arrival())
+
+    assert hospital.settle() == 1
+    assert hospital.rows("SELECT revision, count(*) FROM instance GROUP BY 1 ORDER BY 1") == [(1, 2), (2, 1)]
+    assert hospital.rows("SELECT revision FROM job ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_settled_study_is_not_settled_again(hospital: Any) -> None:
+    """Without new instances there is no new revision."""
+    hospital.install()
+    hospital.stable_study()
+
+    assert hospital.settle() == 0
+
+
+def test_without_an_algorithm_a_study_reads_not_analysed(hospital: Any) -> None:
+    """The study is stable, has no job, and says why."""
+    hospital.stable_study()
+
+    study = hospital.overview.status()["studies"][0]
+    assert (study["state"], study["reason_code"]) == ("not-analysed", "no-algorithm")
+    assert "algorithm" in study["reason"]
+    assert hospital.queue.claim(JobKind.INFERENCE, "worker") is None
+    assert hospital.overview.no_silent_state() == []
+
+
+def test_a_study_being_written_is_not_settled(hospital: Any) -> None:
+    """While an arrival holds the study, the housekeeper skips it instead of taking half of it."""
+    hospital.install()
+    hospital.receive(hospital.arrival())
+
+    with hospital.database.transaction() as session:
+        session.connection().exec_driver_sql("SELECT id FROM study FOR UPDATE")
+        assert hospital.settle() == 0
+
+    assert hospital.settle() == 1
+
+
+def test_housekeepers_that_race_settle_each_study_once(open_hospital: Callable[..., Any]) -> None:
+    """Four housekeepers at once make one revision and one job per study."""
+    hospitals = [open_hospital() for _ in range(4)]
+    hospitals[0].install()
+    for number in range(15):
+        hospitals[0].receive(hospitals[0].arrival(f"1.2.{number}"))
+    barrier = threading.Barrier(len(hospitals))
+    counts: list[int] = []
+
+    def settle(hospital: Any) -> None:
+        barrier.wait()
+        counts.append(hospital.settle())
+
+    threads = [threading.Thread(target=settle, args=[hospital]) for hospital in hospitals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(counts) == 15
+    assert hospitals[0].rows("SELECT count(*), max(revision) FROM job") == [(15, 1)]
+
+
+def test_arrivals_and_settlement_that_race_lose_no_instance(open_hospital: Callable[..., Any]) -> None:
+    """Every instance ends in exactly one revision, whoever came first."""
+    sender, housekeeper = open_hospital(), open_hospital()
+    sender.install()
+    done = threading.Event()
+
+    def keep_settling() -> None:
+        while not done.is_set():
+            housekeeper.settle()
+
+    thread = threading.Thread(target=keep_settling)
+    thread.start()
+    for _ in range(40):
+        sender.receive(sender.arrival(), sender.arrival())
+    done.set()
+    thread.join()
+    sender.settle()
+
+    assert sender.rows("SELECT count(*) FROM instance WHERE revision IS NULL") == [(0,)]
+    assert sender.rows("SELECT count(*) FROM instance") == [(80,)]
+    assert sender.rows("SELECT revision FROM study") == sender.rows("SELECT count(*)::int FROM job")
+    assert sender.overview.no_silent_state() == []
+
+
+def test_registering_a_version_retires_the_previous_one(hospital: Any) -> None:
+    """One active version per name; the change is audited and can be read back."""
+    hospital.install("lungs", "1")
+    hospital.install("lungs", "2")
+    hospital.install("lungs", "2")
+
+    assert [(known.version, known.stage) for known in hospital.algorithms.all()] == [("2", "active"), ("1", "retired")]
+    assert [known.version for known in hospital.algorithms.all(hospital.algorithms.find("lungs", "2").stage)] == ["2"]
+    assert [hospital.audited("algorithm-added"), hospital.audited("algorithm-retired")] == [2, 1]
+    hospital.install("lungs", "1")
+    assert hospital.algorithms.find("lungs", "2").stage == "retired"
