@@ -120,7 +120,9 @@ def _roles(demo: DemoSettings, url: str, log: Path, stop: threading.Event) -> It
 class _Story:
     """One study's way through, told line by line as the rows change."""
 
-    def __init__(self, console: Console, overview: Overview, study: HeadStudy, log: Path, stop: threading.Event):
+    def __init__(
+        self, console: Console, overview: Overview, study: HeadStudy, log: Path, stop: threading.Event
+    ) -> None:
         self._console = console
         self._overview = overview
         self._study = study
