@@ -251,7 +251,9 @@ def _supported(proposed: Iterable[PresentationContext]) -> list[PresentationCont
         if abstract_syntax in _STORAGE_CLASSES or abstract_syntax == _VERIFICATION:
             syntaxes.setdefault(abstract_syntax, []).extend(map(str, context.transfer_syntax))
     # A known class with no known transfer syntax still gets a context, so that the right half is named as unsupported.
-    return [build_context(uid, in_order_of_preference(each) or TRANSFER_SYNTAXES[:1]) for uid, each in syntaxes.items()]
+    return [
+        build_context(uid, [*(in_order_of_preference(each) or TRANSFER_SYNTAXES[:1])]) for uid, each in syntaxes.items()
+    ]
 
 
 def _reject(assoc: ToolkitAssociation, rejection: Rejection) -> None:

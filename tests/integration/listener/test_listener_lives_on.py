@@ -12,7 +12,8 @@ import pytest
 from listener.errors import ListenerError
 from listener.main import serve
 from listener.settings import ListenerSettings
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, StorageError
+from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.settings import SpoolSettings
 from tests.peers.raw_sender import associated, ct_data_set, kept_digests, rows, send
 
@@ -161,6 +162,29 @@ def test_damage_in_the_spool_is_set_aside_and_blocks_nobody(open_door, database_
     with associated(door.port) as association:
         assert send(association, ct_data_set("1.2.3.2"), "1.2.3.2") == 0x0000  # the sender may mend it
     assert "1.2.3.2" in kept_digests(door.folder.root)
+
+
+def test_rows_that_are_refused_hold_up_nobody_else(open_door, database_url, caplog, monkeypatch):
+    """An entry whose rows the database refuses stays in the spool, is named once, and the others are imported."""
+    door = open_door()
+    with associated(door.port) as association:
+        for number in (1, 2, 3):
+            assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
+    record = PostgresArrivalLog.record
+
+    def refuse_one(self, arrivals, quarantined, associations) -> None:
+        if any(arrival.header.sop_instance_uid == "1.2.3.2" for arrival in arrivals):
+            raise StorageError("The database refused a change.")
+        record(self, arrivals, quarantined, associations)
+
+    monkeypatch.setattr(PostgresArrivalLog, "record", refuse_one)
+    importer = door.importer(database_url)
+    importer.import_pending()
+    importer.import_pending()
+
+    assert rows(database_url, "SELECT sop_instance_uid FROM instance ORDER BY 1") == [("1.2.3.1",), ("1.2.3.3",)]
+    assert len(list(door.folder.entries.glob("*.dcm"))) == 1
+    assert caplog.text.count("stays in the spool") == 1
 
 
 def test_a_crash_between_rows_and_removal_changes_nothing(open_door, database_url, monkeypatch):
