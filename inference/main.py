@@ -5,9 +5,12 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pydicom
 
 from inference.algorithms.engine import wanted_providers
 from inference.pipeline import NotAnalysed, analyse
@@ -37,6 +40,7 @@ def work(
         DeviceUnavailable: the device asked for is not there.
     """
     _require_device(worker)
+    _keep_received_values_out_of_logs()
     name = f"worker {socket.gethostname()}:{os.getpid()}"
     folder = DataFolder(data_dir)
     secret = site_secret(folder)
@@ -68,6 +72,14 @@ def _require_device(worker: WorkerSettings) -> None:
     import onnxruntime
 
     wanted_providers(worker.device, onnxruntime.get_available_providers())
+
+
+def _keep_received_values_out_of_logs() -> None:
+    """pydicom and highdicom repeat odd values, such as a patient's name, in their warnings and log lines."""
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+        warnings.filterwarnings("ignore", module=library)
 
 
 @contextmanager

@@ -95,7 +95,8 @@ class Intensity(_Part):
 
     @model_validator(mode="after")
     def _window_is_whole(self) -> Self:
-        if (self.method == "window") != (self.center is not None and self.width is not None):
+        given = [self.center is not None, self.width is not None]
+        if given != [self.method == "window"] * 2:
             raise ValueError("center and width go with method window, and only with it")
         return self
 

@@ -16,8 +16,8 @@ Plane = Literal["axial", "coronal", "sagittal", "oblique"]
 _SAME_DIRECTION = 1e-3  # largest difference of direction cosines within one series
 _SAME_SPACING_MM = 1e-3  # largest difference of Pixel Spacing within one series
 _SAME_PLACE_MM = 1e-2  # slices closer than this are at the same place
-_UNEVEN = 0.05  # of the slice spacing, or
-_ROUNDING_MM = 0.05  # this much, which is what scanners that round positions to 0.1 mm produce
+_UNEVEN = 0.05  # of the slice spacing may a slice be away from its even place, or
+_ROUNDING_MM = 0.11  # this much, which is what scanners that round positions to 0.1 mm produce
 _GAP = 1.5  # times the usual spacing: a slice is missing
 _TILT = np.cos(np.deg2rad(1))  # a stack that leans more than one degree is sheared
 _ALONG_AXIS = np.cos(np.deg2rad(25))  # a normal within 25 degrees of an axis names the plane
@@ -75,7 +75,7 @@ def order_slices(headers: Sequence[Dataset]) -> tuple[list[Dataset], Geometry]:
     normal = np.cross(row_direction, column_direction)
     places = positions @ normal
     order = np.argsort(places, kind="stable")
-    _check_steps(np.diff(places[order]))
+    _check_spacing(places[order])
     step = _slice_step(positions[order], normal)
     affine = np.eye(4)
     affine[:3, 0] = step
@@ -149,7 +149,8 @@ def _missing(keyword: str) -> UnusableInput:
     )
 
 
-def _check_steps(steps: NDArray[np.float64]) -> None:
+def _check_spacing(places: NDArray[np.float64]) -> None:
+    steps = np.diff(places)
     usual = float(np.median(steps))
     if steps.min() < _SAME_PLACE_MM:
         raise UnusableInput(
@@ -158,7 +159,8 @@ def _check_steps(steps: NDArray[np.float64]) -> None:
     if steps.max() > _GAP * usual:
         missing = round(float(np.sum(steps[steps > _GAP * usual] / usual - 1)))
         raise UnusableInput("gap", f"About {missing} slices are missing between others; send the whole series again.")
-    if np.abs(steps - usual).max() > max(_UNEVEN * usual, _ROUNDING_MM):
+    even = np.linspace(places[0], places[-1], len(places))
+    if np.abs(places - even).max() > max(_UNEVEN * usual, _ROUNDING_MM):
         raise UnusableInput("uneven-spacing", "The slices are not evenly spaced, so volumes would be wrong.")
 
 

@@ -1,0 +1,221 @@
+"""The worker on a real queue: each end of a job, and what it survives."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from inference import worker as worker_module
+from inference.pipeline import NotAnalysed
+from storage.domain.job import ClaimedJob, Reason
+from tests.integration.inference.conftest import Site
+from tests.peers.synthetic_series import slice_headers, with_pixels
+from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
+
+VALUES = np.zeros((6, 5, 4))
+VALUES[2:4, 1:3, 1:3] = 1000
+
+
+def _nothing(_: ClaimedJob) -> NotAnalysed:
+    return NotAnalysed(Reason("test", "For the test."), ())
+
+
+def test_a_study_becomes_a_result_with_evidence(site: Site) -> None:
+    """Eight bright voxels of 3 mm3 become 0.024 cm3, a segmentation and a report that cite exactly the six images."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    headers = with_pixels(slice_headers(), VALUES)
+    site.receive(list(reversed(headers)))
+
+    with site.worker():
+        assert site.job_when_settled() == ("completed", "analysed", None)
+
+    ((text, provider),) = site.rows("SELECT report_text, execution_provider FROM result")
+    assert "0.024 cm3" in text
+    assert provider == "CPUExecutionProvider"
+    digests = site.rows("SELECT role, sha256 FROM evidence ORDER BY role DESC")
+    assert [role for role, _ in digests] == ["segmentation", "report"]
+    segmentation = pydicom.dcmread(site.objects.evidence(digests[0][1]))
+    assert segmentation.PatientID == "P1"
+    cited = {
+        item.ReferencedSOPInstanceUID for item in segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    assert cited == {header.SOPInstanceUID for header in headers}
+    assert site.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(1,)]
+
+
+def test_a_second_attempt_makes_the_same_bytes(site: Site) -> None:
+    """Evidence is a function of study, algorithm and first claim, so a retry cannot contradict what was sent."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(with_pixels(slice_headers(), VALUES))
+    job = ClaimedJob(1, "inference", "1.2.3.4", 1, "t", 1, 3, datetime.now(UTC), "tiny", "1.0")  # type: ignore[arg-type]
+
+    first, second = site.analyse(job), site.analyse(job)
+
+    assert [one.part10 for one in first.evidence] == [one.part10 for one in second.evidence]
+
+
+def test_a_study_of_another_modality_is_not_analysed(site: Site) -> None:
+    """The job completes with the refusal as its reason."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers(edit=lambda _, ds: setattr(ds, "Modality", "CT")))
+
+    with site.worker():
+        assert site.job_when_settled() == ("completed", "not-analysed", "modality-not-accepted")
+
+
+def test_unusable_images_fail_the_job_at_once(site: Site) -> None:
+    """A gap does not close by trying again."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    headers = slice_headers(count=9)
+    del headers[4]
+    site.receive(headers)
+
+    with site.worker():
+        assert site.job_when_settled() == ("failed", None, "gap")
+
+    assert site.rows("SELECT attempt FROM job") == [(1,)]
+
+
+def test_an_output_of_nan_is_never_a_negative(site: Site) -> None:
+    """A network that yields NaN gives a failed job, no result and no evidence."""
+    site.install(write_tiny_algorithm(site.folder / "tiny", bright_network(1.0, "Log")))
+    site.receive(with_pixels(slice_headers(), VALUES))
+
+    with site.worker():
+        assert site.job_when_settled() == ("failed", None, "invalid-output")
+
+    assert site.rows("SELECT count(*) FROM result") == [(0,)]
+
+
+def test_jobs_wait_while_the_model_file_is_damaged(site: Site) -> None:
+    """A file that is not the registered one is an administrator's fault to mend, not the study's."""
+    folder = write_tiny_algorithm(site.folder / "tiny")
+    site.install(folder)
+    site.receive(with_pixels(slice_headers(), VALUES))
+    (folder / "model.onnx").write_bytes(b"damaged")
+
+    with site.worker():
+        assert site.job_when_settled() == ("scheduled", None, "artifact-unavailable")
+
+
+def test_an_unexpected_error_is_told_by_its_class_only(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """The message of an unforeseen exception may repeat patient data; neither row nor log carries it."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers())
+
+    def broken(_: ClaimedJob) -> NotAnalysed:
+        raise KeyError("Doe^Jane")
+
+    with site.worker(broken):
+        assert site.job_when_settled() == ("scheduled", None, "internal-error")
+
+    ((sentence,),) = site.rows("SELECT reason_sentence FROM job")
+    assert "KeyError" in sentence
+    assert "Doe" not in sentence + caplog.text
+
+
+def test_the_lease_is_renewed_while_the_analysis_lasts(site: Site) -> None:
+    """A job that takes longer than its lease is not taken away from a worker that lives."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers())
+
+    def slow(_: ClaimedJob) -> NotAnalysed:
+        expiry = "SELECT lease_expires_at FROM job"
+        first = site.rows(expiry)
+        site.wait_for(lambda: site.rows(expiry) > first)
+        return _nothing(_)
+
+    with site.worker(slow):
+        assert site.job_when_settled() == ("completed", "not-analysed", "test")
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """What it found is dropped with one log line, and the other worker's claim stands."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers())
+
+    def robbed(_: ClaimedJob) -> NotAnalysed:
+        site.execute("UPDATE job SET lease_token = gen_random_uuid(), lease_expires_at = now() + interval '1 hour'")
+        return _nothing(_)
+
+    with site.worker(robbed):
+        site.wait_for(lambda: "the lease has passed on" in caplog.text)
+
+    assert site.job()[:2] == ("in_progress", None)
+
+
+def test_a_stopping_worker_finishes_its_job(site: Site) -> None:
+    """Stop means: no new claim, but the study in hand is brought to its end."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers())
+    started, go_on = threading.Event(), threading.Event()
+
+    def paused(_: ClaimedJob) -> NotAnalysed:
+        started.set()
+        assert go_on.wait(60)
+        return _nothing(_)
+
+    with site.worker(paused) as stop:
+        assert started.wait(60)
+        stop.set()
+        go_on.set()
+
+    assert site.job() == ("completed", "not-analysed", "test")
+
+
+def test_a_stopping_worker_gives_back_what_takes_too_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its grace the job is free for another worker at once."""
+    monkeypatch.setattr(worker_module, "_GRACE_S", 0.0)
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers())
+    started, end = threading.Event(), threading.Event()
+
+    def endless(_: ClaimedJob) -> NotAnalysed:
+        started.set()
+        end.wait()
+        return _nothing(_)
+
+    with site.worker(endless) as stop:
+        assert started.wait(60)
+        stop.set()
+
+    end.set()
+    assert site.job() == ("scheduled", None, "worker-stopped")
+
+
+def test_an_outage_of_the_database_costs_two_log_lines(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker holds its outcome until the database is back, then settles the job; it says so once each way."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(slice_headers())
+    started, go_on = threading.Event(), threading.Event()
+
+    def paused(_: ClaimedJob) -> NotAnalysed:
+        started.set()
+        assert go_on.wait(60)
+        return _nothing(_)
+
+    with site.worker(paused):
+        assert started.wait(60)
+        with site.database_away():
+            go_on.set()
+            site.wait_for(lambda: "does not answer" in caplog.text)
+        site.wait_for(lambda: "answers again" in caplog.text)
+        assert site.job_when_settled() == ("completed", "not-analysed", "test")
+
+    assert caplog.text.count("does not answer") == caplog.text.count("answers again") == 1
+
+
+def test_no_patient_data_reaches_the_log(site: Site, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A whole analysis names UIDs, codes and counts only."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(with_pixels(slice_headers(), VALUES))
+
+    with site.worker():
+        site.job_when_settled()
+
+    assert "job 1: analysed" in caplog.text
+    for secret in ("Doe", "Jane", "P1", "050Y"):
+        assert secret not in caplog.text

@@ -1,0 +1,136 @@
+"""The input contract: each refusal has a code and a sentence, and the best series wins by stated rules."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from inference.algorithms.manifest import Manifest
+from inference.errors import UnusableInput
+from inference.imaging.series_selection import select_series
+from tests.peers.synthetic_series import kept, slice_headers
+from tests.peers.tiny_algorithm import manifest_with
+
+
+def _manifest(**contract: Any) -> Manifest:
+    document = manifest_with(input=contract)
+    document["outputs"]["measurements"] = ["volume"]
+    return Manifest.model_validate(document)
+
+
+def _all(**values: object):
+    def edit(_: int, ds: Dataset) -> None:
+        for keyword, value in values.items():
+            setattr(ds, keyword, value)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("values", "contract", "code"),
+    [
+        ({"Modality": "CT"}, {}, "modality-not-accepted"),
+        ({"Modality": "SEG"}, {"modalities": ["MR", "SEG"]}, "derived-result"),
+        ({"Modality": "SR"}, {"modalities": ["SR"]}, "derived-result"),
+        ({"BodyPartExamined": "KNEE"}, {"body_parts": ["HEAD"]}, "body-part-not-accepted"),
+        ({"BodyPartExamined": ""}, {"body_parts": ["HEAD"]}, "body-part-not-accepted"),
+        (
+            {"SeriesDescription": "Ax FLAIR fs"},
+            {"excluded_series_descriptions": ["*flair*"]},
+            "series-description-excluded",
+        ),
+        ({}, {"min_slices": 7}, "too-few-slices"),
+        ({}, {"min_slices": 2, "max_slices": 5}, "too-many-slices"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, {}, "localizer"),
+        ({}, {"max_slice_spacing_mm": 1.9}, "slice-spacing-too-large"),
+        ({}, {"max_pixel_spacing_mm": 1.4}, "pixel-spacing-too-large"),
+        ({}, {"plane": "coronal"}, "plane-not-accepted"),
+        ({}, {"min_matrix": 5}, "matrix-too-small"),
+        ({"PatientAge": "012Y"}, {"min_age_years": 18}, "patient-age-not-accepted"),
+        ({"PatientAge": "030M"}, {"min_age_years": 18}, "patient-age-not-accepted"),
+        ({"PatientAge": "090Y"}, {"max_age_years": 80}, "patient-age-not-accepted"),
+        ({"PatientAge": ""}, {"min_age_years": 18}, "patient-age-unknown"),
+        ({"NumberOfFrames": 3}, {}, "multi-frame"),
+        ({"PhotometricInterpretation": "RGB"}, {}, "not-monochrome"),
+    ],
+)
+def test_a_series_outside_the_contract_is_refused_by_name(
+    tmp_path: Path, values: dict[str, object], contract: dict[str, Any], code: str
+) -> None:
+    """The study is not analysed, and the refusal says why in one sentence without patient data."""
+    selection = select_series(kept(slice_headers(edit=_all(**values)), tmp_path), _manifest(**contract))
+
+    assert selection.accepted is None
+    assert [refusal.reason.code for refusal in selection.refusals] == [code]
+    assert selection.refusals[0].reason.sentence.endswith(".")
+
+
+def test_the_same_series_is_accepted_without_the_limit(tmp_path: Path) -> None:
+    """The refusals above come from the limits, not from the series."""
+    selection = select_series(kept(slice_headers(), tmp_path), _manifest())
+
+    assert selection.accepted is not None
+    assert selection.refusals == ()
+
+
+def test_the_sentence_names_both_sides(tmp_path: Path) -> None:
+    """What it is and what would be taken, so that nobody has to look it up."""
+    selection = select_series(kept(slice_headers(edit=_all(Modality="CT")), tmp_path), _manifest())
+
+    assert selection.refusals[0].reason.sentence == "The series is CT; tiny 1.0 takes MR."
+
+
+def test_text_that_is_no_code_string_is_not_repeated(tmp_path: Path) -> None:
+    """A sender can write anything into Modality; it does not reach the report."""
+    series = kept(slice_headers(edit=_all(BodyPartExamined="<b>JANE DOE</b>")), tmp_path)
+
+    selection = select_series(series, _manifest(body_parts=["HEAD"]))
+
+    assert "JANE" not in selection.refusals[0].reason.sentence
+
+
+def test_most_slices_win_then_the_lowest_series_number(tmp_path: Path) -> None:
+    """Of accepted series the longest is taken; among equals the one with the lowest Series Number."""
+    short = slice_headers(count=4, edit=_all(SeriesNumber=1))
+    later = slice_headers(count=6, edit=_all(SeriesNumber=7))
+    first = slice_headers(count=6, edit=_all(SeriesNumber=3))
+
+    selection = select_series(kept([*short, *later, *first], tmp_path), _manifest())
+
+    assert selection.accepted is not None
+    assert selection.accepted.series_instance_uid == first[0].SeriesInstanceUID
+
+
+def test_a_broken_series_stands_aside_for_a_sound_one(tmp_path: Path) -> None:
+    """A gap in one series is a refusal when another series can be analysed."""
+    broken = slice_headers(count=12)
+    del broken[5]
+    sound = slice_headers()
+
+    selection = select_series(kept([*broken, *sound], tmp_path), _manifest())
+
+    assert selection.accepted is not None
+    assert selection.accepted.series_instance_uid == sound[0].SeriesInstanceUID
+    assert [refusal.reason.code for refusal in selection.refusals] == ["gap"]
+
+
+def test_a_study_whose_only_series_is_broken_fails(tmp_path: Path) -> None:
+    """There was a series for this algorithm, so silence or 'not analysed' would hide the damage."""
+    broken = slice_headers(count=12)
+    del broken[5]
+
+    with pytest.raises(UnusableInput) as fault:
+        select_series(kept(broken, tmp_path), _manifest())
+
+    assert fault.value.reason.code == "gap"
+
+
+def test_several_volumes_in_one_series_are_another_kind_of_series(tmp_path: Path) -> None:
+    """Diffusion and cine series are sound but no single volume: not analysed, not failed."""
+    series = slice_headers(edit=lambda index, ds: setattr(ds, "ImagePositionPatient", [0, 0, float(index // 2)]))
+
+    selection = select_series(kept(series, tmp_path), _manifest())
+
+    assert selection.accepted is None
+    assert [refusal.reason.code for refusal in selection.refusals] == ["duplicate-positions"]
