@@ -99,9 +99,12 @@ def _with_placeholders(numbers: Numbers, segment_count: int) -> tuple[Numbers, l
     """Make highdicom write some further frames, so that the bit-packed Pixel Data has an even length by itself.
 
     When Rows * Columns is no multiple of 8, frames share bytes; if their sum is odd, the pad byte that PS3.5
-    asks for is more than OHIF 3.13 expects and it shows nothing. Further empty frames mend that. highdicom leaves
-    empty frames out, so each gets one voxel here, as (slice, segment number, index in the slice), to be cleared
-    in the finished object. Where every slice already has every segment there is no room, and the length stays.
+    asks for is more than some readers expect, and OHIF 3.13 shows nothing. Further empty frames mend that. highdicom
+    leaves empty frames out, so each gets one voxel here, as (slice, segment number, index in the slice), to be
+    cleared in the finished object. Where there are too few frames to add, the length stays.
+
+    For such a matrix OHIF 3.13.2 has a second fault that nothing here can mend: it reads the shared bytes from the
+    wrong end and draws frames that do not begin at a byte boundary with their pixels shuffled in groups of eight.
     """
     slices, rows, columns = numbers.shape
     taken = {(index, int(value)) for index in range(slices) for value in np.unique(numbers[index]) if value}
