@@ -89,13 +89,11 @@ class DeliveryWorker:
     def _send(
         self, job: ClaimedJob, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]
     ) -> tuple[SendOutcome, ...]:
-        """Send while the lease is kept. Raises LeaseLost."""
+        """Send while the lease is kept; once it is lost the association is cut, and the fence stops the settling."""
         if not evidence:
             return ()
         with Heartbeat(self._queue, job, self._jobs.lease_seconds / 3) as heartbeat:
             outcomes = self._sender.send(destination, evidence, lambda: heartbeat.lease_lost or self._in_a_hurry())
-        if heartbeat.lease_lost:
-            raise LeaseLost
         return outcomes
 
     def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:

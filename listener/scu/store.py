@@ -95,12 +95,11 @@ class StoreScu:
         if not _is_accepted(association, item):
             return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
         association.dimse_timeout = self._deadlines.answer + item.size / _SLOWEST_BYTES_PER_SECOND
-        line.statuses.pop(message_id, None)  # an answer that came before its question is none
         try:
             association.send_c_store(item.path, msg_id=message_id)
         except RuntimeError:  # the association is no longer established
             return outcome_without_answer(item.sop_instance_uid, line.why_no_answer())
-        status = line.statuses.get(message_id)
+        status = line.status_of(message_id, item.sop_instance_uid)
         if status is None:
             _LOG.info("No answer from the destination for instance %s.", item.sop_instance_uid)
             association.abort()  # an answer to another message must not be taken for this one's
@@ -115,8 +114,8 @@ class _Line:
     """
 
     def __init__(self, stopped: Callable[[], bool], deadlines: Deadlines) -> None:
-        self.statuses: dict[int, int] = {}  # of C-STORE-RSP, by the message they answer
         self.was_open = False
+        self._answers: dict[int, tuple[int, str]] = {}  # status and SOP Instance UID, by the message they answer
         self._stopped = stopped
         self._deadlines = deadlines
         self._socket: socket.socket | None = None
@@ -140,10 +139,16 @@ class _Line:
         self.was_open = True
 
     def answered(self, event: evt.Event) -> None:
-        """Note the status of a C-STORE-RSP (PS3.7 section 9.3.1.2) under the message that it answers."""
+        """Note a C-STORE-RSP (PS3.7 section 9.3.1.2) under the message that it answers."""
         command: Dataset = event.message.command_set
         if command.get("CommandField") == 0x8001 and "Status" in command:
-            self.statuses[int(command.MessageIDBeingRespondedTo)] = int(command.Status)
+            instance = str(command.get("AffectedSOPInstanceUID", ""))
+            self._answers[int(command.MessageIDBeingRespondedTo)] = (int(command.Status), instance)
+
+    def status_of(self, message_id: int, sop_instance_uid: str) -> int | None:
+        """The status given for this instance in answer to this message; a response need not repeat the UID."""
+        status, instance = self._answers.get(message_id, (None, ""))
+        return status if instance in ("", sop_instance_uid) else None
 
     def why_no_answer(self) -> NoAnswer:
         """Whether we stopped ourselves or the association broke."""

@@ -87,19 +87,20 @@ class RecordingPacs:
 
         self._script.append(store)
 
-    def answer_another_message_next(self) -> None:
-        """Before the next answer, send one that claims to answer the message after it."""
+    def answer_ahead_next(self) -> None:
+        """Answer the next C-STORE with success, and with it the one after it, which was not sent yet."""
 
-        def confuse(event: evt.Event) -> int:
-            early = C_STORE()
-            early.MessageIDBeingRespondedTo = event.request.MessageID + 1
-            early.AffectedSOPClassUID = event.request.AffectedSOPClassUID
-            early.AffectedSOPInstanceUID = event.request.AffectedSOPInstanceUID
-            early.Status = 0x0000
-            event.assoc.dimse.send_msg(early, event.context.context_id)
+        def answer_both(event: evt.Event) -> int:
+            for message_id in (event.request.MessageID, event.request.MessageID + 1):
+                response = C_STORE()
+                response.MessageIDBeingRespondedTo = message_id
+                response.AffectedSOPClassUID = event.request.AffectedSOPClassUID
+                response.AffectedSOPInstanceUID = event.request.AffectedSOPInstanceUID
+                response.Status = 0x0000
+                event.assoc.dimse.send_msg(response, event.context.context_id)
             return self._answer(event, 0x0000)
 
-        self._script.append(confuse)
+        self._script.append(answer_both)
 
     def stop_reading(self) -> None:
         """From now on read nothing more after the first PDU of a message, until ``let_go`` or ``stop``."""

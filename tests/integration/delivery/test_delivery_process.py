@@ -142,7 +142,8 @@ def test_a_stop_gives_back_the_job_that_a_silent_pacs_holds_up(
     process.send_signal(signal.SIGINT)
 
     assert process.wait(60) == 0
-    assert desk.job()["state"] == "scheduled"
+    (row,) = desk.execute("SELECT state, due_at <= now() AS due FROM job WHERE kind = 'delivery'")
+    assert row == {"state": "scheduled", "due": True}
     assert desk.deliveries() == {
         segmentation.sop_instance_uid: ("acknowledged", 0x0000),
         report.sop_instance_uid: ("waiting", None),
