@@ -37,6 +37,8 @@ from inference.evidence.context import EvidenceContext
 from inference.evidence.outline import Polyline, frame_outline, largest_slice, outline
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.sources import stand_in
+from storage.domain.coded_concept import CodedConcept
+from storage.domain.finding import Measurement as FindingMeasurement
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
@@ -50,6 +52,13 @@ _PROCEDURES: dict[str, Code] = {
     "CR": codes.cid100.XRUnspecifiedBodyRegion,
     "DX": codes.cid100.XRUnspecifiedBodyRegion,
 }
+
+# What an absent finding without any measurement of its own is given, so that its group has coordinates.
+_NO_VOLUME = (
+    FindingMeasurement(
+        CodedConcept("118565006", "SCT", "Volume"), 0.0, CodedConcept("cm3", "UCUM", "cubic centimeter")
+    ),
+)
 
 
 def build_measurement_report(
@@ -124,15 +133,7 @@ def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmenta
         finding_category=item_code(one.segment.category),
         finding_sites=_finding_sites(one),
         algorithm_id=_algorithm_identification(context),
-        measurements=[
-            Measurement(
-                name=item_code(measurement.name),
-                value=_readable(measurement.value),
-                unit=item_code(measurement.unit),
-                referenced_images=[source],
-            )
-            for measurement in finding.measurements
-        ],
+        measurements=[_measurement(measurement, images=[source]) for measurement in finding.measurements],
     )
 
 
@@ -150,16 +151,23 @@ def _absent_group(context: EvidenceContext, one: FoundSegment) -> MeasurementsAn
         finding_category=item_code(one.segment.category),
         finding_sites=_finding_sites(one),
         algorithm_id=_algorithm_identification(context),
-        measurements=[
-            Measurement(
-                name=item_code(measurement.name),
-                value=_readable(measurement.value),
-                unit=item_code(measurement.unit),
-                referenced_coordinates=[examined],
-            )
-            for measurement in finding.measurements
-        ],
+        measurements=[_measurement(one, coordinates=[examined]) for one in finding.measurements or _NO_VOLUME],
         qualitative_evaluations=[QualitativeEvaluation(name=codes.DCM.PresenceOfProperty, value=codes.DCM.Absent)],
+    )
+
+
+def _measurement(
+    measurement: FindingMeasurement,
+    images: Sequence[SourceImageForMeasurement] | None = None,
+    coordinates: Sequence[CoordinatesForMeasurement] | None = None,
+) -> Measurement:
+    return Measurement(
+        name=item_code(measurement.name),
+        value=_readable(measurement.value),
+        unit=item_code(measurement.unit),
+        derivation=item_code(measurement.derivation) if measurement.derivation is not None else None,
+        referenced_images=images,
+        referenced_coordinates=coordinates,
     )
 
 

@@ -40,7 +40,10 @@ def _heading(finding: Finding) -> str:
 
 def _measurement_line(measurement: Measurement) -> str:
     unit = "" if measurement.unit.value == "1" else f" {measurement.unit.value}"
-    return f"  {measurement.name.meaning:<28}{_rounded(measurement.value)}{unit}"
+    name = measurement.name.meaning
+    if measurement.derivation is not None:
+        name = f"{name}, {measurement.derivation.meaning.lower()}"
+    return f"  {name:<34}{_rounded(measurement.value)}{unit}"
 
 
 def _rounded(value: float) -> str:

@@ -42,6 +42,7 @@ NODULE = SegmentDescription(
 
 _VOLUME = CodedConcept("118565006", "SCT", "Volume")
 _MEAN = CodedConcept("373098007", "SCT", "Mean")
+_ATTENUATION = CodedConcept("112031", "DCM", "Attenuation Coefficient")
 _CUBIC_MILLIMETER = CodedConcept("mm3", "UCUM", "Cubic millimeter")
 _HOUNSFIELD = CodedConcept("[hnsf'U]", "UCUM", "Hounsfield unit")
 
@@ -153,7 +154,7 @@ def make_findings(
         count = int(np.count_nonzero(labels == segment.number))
         measurements = [Measurement(_VOLUME, count * voxel, _CUBIC_MILLIMETER)]
         if count:
-            measurements.append(Measurement(_MEAN, -12.3456789, _HOUNSFIELD))
+            measurements.append(Measurement(_ATTENUATION, -12.3456789, _HOUNSFIELD, _MEAN))
         findings.append(
             Finding(
                 kind=segment.type,

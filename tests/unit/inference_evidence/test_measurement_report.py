@@ -1,6 +1,7 @@
 """What the report says and what it refers to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,8 @@ def test_measurements_keep_value_and_unit(built: Built) -> None:
             assert float(measured.NumericValue) == pytest.approx(measurement.value, rel=1e-6)
             unit = measured.MeasurementUnitsCodeSequence[0]
             assert (unit.CodeValue, unit.CodingSchemeDesignator) == (measurement.unit.value, "UCUM")
+            derived = [one.ConceptCodeSequence[0].CodeMeaning for one in item.ContentSequence if _name(one) == "121401"]
+            assert derived == ([measurement.derivation.meaning] if measurement.derivation else [])
 
 
 def test_measurements_name_their_segment(built: Built) -> None:
@@ -115,7 +118,8 @@ def test_measurements_name_their_segment(built: Built) -> None:
     seg = built[2][0]
     for number, group in enumerate(_groups(_report(built)), start=1):
         for item in (one for one in group.ContentSequence if one.ValueType == "NUM"):
-            reference = item.ContentSequence[0].ReferencedSOPSequence[0]
+            (source,) = [one for one in item.ContentSequence if one.ValueType == "IMAGE"]
+            reference = source.ReferencedSOPSequence[0]
             assert reference.ReferencedSOPInstanceUID == seg.sop_instance_uid
             assert reference.ReferencedSegmentNumber == number
 
@@ -167,6 +171,18 @@ def test_an_absent_finding_is_said_to_be_absent(nothing_found: Built) -> None:
         assert _child(group, "121052").ConceptCodeSequence[0].CodeMeaning == "Absent"
 
 
+def test_an_absent_finding_without_a_number_still_has_coordinates() -> None:
+    """An algorithm that measures nothing gets a volume of 0, so that no group is without an SCOORD (R5)."""
+    labels = np.zeros((6, 24, 32), np.uint8)
+    context = make_context(make_series())
+    findings = tuple(replace(one, measurements=()) for one in make_findings(context, labels, (LIVER, NODULE)))
+
+    evidence = build_evidence(context, labels, (LIVER, NODULE), findings)
+
+    for group in _groups(evidence_dataset(evidence, EvidenceRole.REPORT)):
+        assert [item for item in _walk(group) if item.ValueType == "SCOORD"]
+
+
 @pytest.mark.parametrize(("modality", "code"), [("CT", "25045-6"), ("MR", "25056-3")])
 def test_the_procedure_is_the_imaging_procedure(modality: str, code: str) -> None:
     """Procedure reported comes from CID 100 and follows the modality."""
@@ -204,6 +220,7 @@ def test_the_text_for_a_terminal_tells_the_result_and_not_the_patient(built: Bui
         "Sample organ finder 1.2.3",
         "a" * 64,
         "667.2 mm3",
+        "Attenuation Coefficient, mean",
         "-12.35 [hnsf'U]",
         "Research use only. Not verified by a physician.",
         *(one.sop_instance_uid for one in evidence),
