@@ -362,7 +362,7 @@ CREATE TRIGGER audit_event_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON
 # revision, the verdict is that of the newest one.
 _STUDY_OVERVIEW = """
 CREATE VIEW study_overview AS
-WITH counting_job AS (
+WITH counting_job AS NOT MATERIALIZED ( -- so that each study looks up its own jobs by index
     SELECT job.*
     FROM job
     LEFT JOIN result ON result.id = job.result_id

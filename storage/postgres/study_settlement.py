@@ -17,8 +17,8 @@ _ACTOR = "housekeeper"
 
 NO_ALGORITHM = Reason(
     "no-algorithm",
-    "No algorithm was active when the study became stable; install one with `overread algorithms add` and send the "
-    "study's late images, if any, or see it analysed with its next revision.",
+    "No algorithm was active when the study became stable; install one with `overread algorithms add FOLDER`, and "
+    "studies that become stable afterwards are analysed.",
 )
 
 

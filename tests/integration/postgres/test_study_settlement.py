@@ -1,8 +1,11 @@
 """Quiet long enough: a study becomes stable and gets one job per active algorithm."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
+
+import psycopg2
 
 from storage.domain.job import JobKind
 from storage.housekeeping.settle_studies import settle_studies
@@ -78,6 +81,33 @@ def test_a_study_being_written_is_not_settled(hospital: Any) -> None:
         assert hospital.settle() == 0
 
     assert hospital.settle() == 1
+
+
+def test_a_study_does_not_become_stable_amid_an_arrival(open_hospital: Callable[..., Any]) -> None:
+    """From before its first instance is written until the commit, an arrival keeps the study from settling."""
+    sender, housekeeper = open_hospital(), open_hospital()
+    sender.install()
+    sender.receive(sender.arrival())
+    sender.rows("UPDATE study SET last_received_at = now() - interval '1 hour'")
+    late = sender.arrival()
+    columns = "sop_class_uid, transfer_syntax_uid, sha256, size, association_id, received_at"
+    copy_of_row = (
+        f"INSERT INTO instance (study_id, series_id, sop_instance_uid, {columns}) "  # noqa: S608 - the words above
+        f"SELECT study_id, series_id, %s, {columns} FROM instance"
+    )
+    with contextlib.closing(psycopg2.connect(sender.url)) as blocker, blocker.cursor() as cursor:
+        cursor.execute(copy_of_row, [late.header.sop_instance_uid])
+        arriving = threading.Thread(target=sender.receive, args=[late])
+        arriving.start()
+        while sender.rows("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") == []:
+            pass
+        settled_meanwhile = housekeeper.settle()
+        blocker.rollback()
+        arriving.join()
+
+    assert settled_meanwhile == 0
+    assert housekeeper.settle() == 1
+    assert sender.rows("SELECT revision, count(*) FROM instance GROUP BY 1") == [(1, 2)]
 
 
 def test_housekeepers_that_race_settle_each_study_once(open_hospital: Callable[..., Any]) -> None:
