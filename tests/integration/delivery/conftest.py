@@ -1,4 +1,4 @@
-"""The peers of these tests, and results that are owed to them."""
+"""Results that are owed to the peers of these tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from storage.settings import JobSettings
-from tests.peers.plugin import *  # noqa: F403
 from tests.peers.result_desk import ResultDesk
 
 
