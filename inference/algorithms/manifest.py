@@ -198,7 +198,9 @@ class Manifest(_Part):
     preprocessing: Preprocessing = Preprocessing()
     inference: Inference = Inference()
     outputs: Outputs
-    evidence: tuple[Literal["segmentation", "report"], ...] = Field(default=("segmentation", "report"), min_length=1)
+    evidence: tuple[Literal["segmentation"], Literal["report"]] = Field(
+        default=("segmentation", "report"), description="What is made of the findings; this release makes both."
+    )
 
     @model_validator(mode="after")
     def _intensity_has_a_unit(self) -> Self:

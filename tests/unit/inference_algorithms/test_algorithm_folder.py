@@ -49,20 +49,27 @@ def test_other_bytes_than_the_manifest_names_are_refused(tmp_path: Path) -> None
         verify(folder)
 
 
-def _external(nested: bool) -> bytes:
+def _external(place: str) -> bytes:
     tensor = numpy_helper.from_array(np.zeros(1, np.float32), "w")
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../etc/passwd")
     constant = helper.make_node("Constant", [], ["w"], value=tensor)
     add = helper.make_node("Add", ["x", "w"], ["y"])
-    return network([constant, add], []) if nested else network([add], [tensor])
+    if place == "initializer":
+        return network([add], [tensor])
+    if place == "node":
+        return network([constant, add], [])
+    branch = helper.make_graph([constant], "branch", [], [helper.make_tensor_value_info("w", TensorProto.FLOAT, [1])])
+    yes = numpy_helper.from_array(np.array(True), "yes")
+    chosen = helper.make_node("If", ["yes"], ["v"], then_branch=branch, else_branch=branch)
+    return network([chosen, helper.make_node("Add", ["x", "v"], ["y"])], [yes])
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_weights_in_other_files_are_refused(tmp_path: Path, nested: bool) -> None:
-    """External data could name any file of the machine, as an initializer or inside a node."""
-    folder = write_tiny_algorithm(tmp_path, _external(nested))
+@pytest.mark.parametrize("place", ["initializer", "node", "branch"])
+def test_weights_in_other_files_are_refused(tmp_path: Path, place: str) -> None:
+    """External data could name any file of the machine, as an initializer, in a node or in a nested graph."""
+    folder = write_tiny_algorithm(tmp_path, _external(place))
 
     with pytest.raises(InvalidAlgorithm, match="self-contained"):
         verify(folder)
