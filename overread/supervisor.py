@@ -21,7 +21,8 @@ ROLES = ("listen", "work", "deliver", "housekeep")
 
 _WATCH_SECONDS = 0.2
 _STOP_SECONDS = 30.0  # the grace a role has to finish or give back what it holds
-_SETTLED_SECONDS = 2.0  # a role that lives this long started well
+_FIRST_START_SECONDS = 30.0  # an error within this time of the very first start is one of the settings
+_SETTLED_SECONDS = 2.0  # a role that lives this long is not in a loop of deaths
 _LONGEST_PAUSE_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 
@@ -99,10 +100,10 @@ class Supervisor:
         code = role.process.poll()
         if code is None:
             return
-        young = now - role.started < _SETTLED_SECONDS
-        if code > 0 and young and role.deaths == 0:
+        age = now - role.started
+        if code > 0 and role.deaths == 0 and age < _FIRST_START_SECONDS:
             raise RoleFailed(f"`overread {role.name}` could not start; its own message stands above.")
-        role.deaths = role.deaths + 1 if young else 1
+        role.deaths = role.deaths + 1 if age < _SETTLED_SECONDS else 1
         pause = 0.0 if role.deaths == 1 else min(2.0 ** (role.deaths - 1), _LONGEST_PAUSE_SECONDS)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         _LOG.warning("`overread %s` %s; it starts again in %.0f s", role.name, how, pause)

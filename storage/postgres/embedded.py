@@ -224,15 +224,23 @@ class EmbeddedPostgres:
 
 
 def running_url(folder: Path) -> str | None:
-    """The URL of the server that another process runs on ``folder``, or ``None`` when none does."""
+    """The URL of the server that another process runs on ``folder``, or ``None`` when none does.
+
+    Raises:
+        DatabaseUnavailable: the folder belongs to another account.
+    """
     try:
         lock = os.open(folder / "lock", os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(lock)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError:
+        raise DatabaseUnavailable(
+            f"This account may not use {folder.parent}; run the command as the account that runs Overread."
+        ) from None
     except BlockingIOError:
         with contextlib.suppress(FileNotFoundError):
             return (folder / "url").read_text()
