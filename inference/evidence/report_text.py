@@ -7,6 +7,8 @@ from storage.domain.finding import Finding, Measurement
 from storage.domain.result import EvidenceObject
 
 _SIGNIFICANT = 4
+# UCUM codes that read badly in plain words; the DICOM objects keep the codes.
+_UNIT_WORDS = {"1": "", "cm3": "ml", "[hnsf'U]": "HU"}
 
 
 def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence: Sequence[EvidenceObject]) -> str:
@@ -17,20 +19,20 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         "AI MEASUREMENT REPORT",
         context.mark,
         "",
-        f"Study date  {_dashed(study_date) or 'not given'}",
-        f"Study       {source.StudyInstanceUID}",
-        f"Series      {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {len(context.sources)} images",
-        f"            {source.SeriesInstanceUID}",
-        f"Algorithm   {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
-        f"            artifact sha256:{algorithm.artifact_sha256}",
-        f"Analysed    {context.local_started_at:%Y-%m-%d %H:%M:%S %z}",
+        f"Study date    {_dashed(study_date) or 'not given'}",
+        f"Study         {source.StudyInstanceUID}",
+        f"Series        {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {len(context.sources)} images",
+        f"              {source.SeriesInstanceUID}",
+        f"Algorithm     {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
+        f"              artifact sha256:{algorithm.artifact_sha256}",
+        f"Analysed      {context.local_started_at:%Y-%m-%d %H:%M:%S %z}",
         "",
     ]
     for finding in findings:
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
     lines.append("")
-    lines.extend(f"{one.role.value.capitalize():<12}{one.sop_instance_uid}" for one in evidence)
+    lines.extend(f"{one.role.value.capitalize():<14}{one.sop_instance_uid}" for one in evidence)
     return "\n".join(lines) + "\n"
 
 
@@ -39,11 +41,11 @@ def _heading(finding: Finding) -> str:
 
 
 def _measurement_line(measurement: Measurement) -> str:
-    unit = "" if measurement.unit.value == "1" else f" {measurement.unit.value}"
+    unit = _UNIT_WORDS.get(measurement.unit.value, measurement.unit.value)
     name = measurement.name.meaning
     if measurement.derivation is not None:
         name = f"{name}, {measurement.derivation.meaning.lower()}"
-    return f"  {name:<34}{_rounded(measurement.value)}{unit}"
+    return f"  {name:<34}{_rounded(measurement.value)} {unit}".rstrip()
 
 
 def _rounded(value: float) -> str:

@@ -62,7 +62,7 @@ outputs:
       rgb: [250, 200, 90]
       threshold: 0.5
       keep_largest_component: true
-  measurements: [volume]
+  measurements: [volume, mean_intensity]
 evidence: [segmentation, report]
 """
 

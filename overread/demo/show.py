@@ -21,7 +21,7 @@ _LITERATURE = (
     "For comparison, 133 healthy adults (PMC10511609, table 1), mean ± standard deviation:\n"
     "  brain tissue        women 1,068 ± 88 ml   men 1,162 ± 130 ml\n"
     "  intracranial space  women 1,393 ± 91 ml   men 1,538 ± 137 ml\n"
-    "The mask holds brain, ventricles and part of the fluid around it, so it should lie between the two; this man's\n"
+    "The mask holds brain, ventricles and part of the fluid around it, so it should lie between the two; this\n"
     "head is a large one, {deviations:+.1f} standard deviations from the mean intracranial space of men."
 )
 _MEN_MEAN_ML, _MEN_DEVIATION_ML = 1538.2, 137.3

@@ -31,7 +31,7 @@ def test_a_busy_port(product: Product) -> None:
         done = product.command("up")
 
     assert done.returncode == 1
-    assert f"127.0.0.1:{product.port}" in done.stderr
+    assert f"Port {product.port} on 127.0.0.1 is already in use" in done.stderr
     assert "another [listener] port" in done.stderr
     assert "Traceback" not in done.stderr
 
