@@ -1,9 +1,7 @@
 """All roles on this machine: each a process of its own, started, watched, started again when it dies."""
 
 import contextlib
-import ctypes
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from overread.errors import RoleFailed
+from storage.postgres.child_process import end_with_parent
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,7 +23,6 @@ _STOP_SECONDS = 30.0  # the grace a role has to finish or give back what it hold
 _FIRST_START_SECONDS = 30.0  # an error within this time of the very first start is one of the settings
 _SETTLED_SECONDS = 2.0  # a role that lives this long is not in a loop of deaths
 _LONGEST_PAUSE_SECONDS = 5.0
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -88,7 +86,7 @@ class Supervisor:
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,  # Ctrl-C reaches us, and we end the roles in order
-            preexec_fn=_end_with_parent(os.getpid()),
+            preexec_fn=end_with_parent(signal.SIGTERM),
         )
 
     def _look_after(self, role: _Role) -> None:
@@ -132,14 +130,3 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_with_parent(parent: int) -> Callable[[], None]:
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ask_for_signal() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask_for_signal

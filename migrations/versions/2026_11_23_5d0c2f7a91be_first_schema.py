@@ -385,6 +385,8 @@ SELECT
     CASE
         WHEN study.parked_at IS NOT NULL THEN study.parked_sentence
         WHEN why.state IN ('failed', 'scheduled') THEN why.reason_sentence
+        WHEN received.unsettled = 0 AND work.analysed IS NOT TRUE
+            THEN coalesce(why.reason_sentence, study_revision.reason_sentence)
     END AS error,
     coalesce(study.parked_code, why.reason_code, study_revision.reason_code) AS reason_code,
     coalesce(study.parked_sentence, why.reason_sentence, study_revision.reason_sentence) AS reason,

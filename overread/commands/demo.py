@@ -17,11 +17,16 @@ from overread.errors import DemoFailed
     show_default=True,
     help="Where the report and the pictures go.",
 )
-def demo(once: bool, pacs: str | None, output: Path) -> None:
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where database, images and packages are kept for the next time [default: a folder of the account's].",
+)
+def demo(once: bool, pacs: str | None, output: Path, data: Path | None) -> None:
     """Push a real head through the whole product and show what comes back."""
     from overread.demo.run import run_demo
 
-    run_demo(output=output, once=once, pacs=_parsed(pacs) if pacs else None)
+    run_demo(output=output, once=once, pacs=_parsed(pacs) if pacs else None, data_dir=data)
 
 
 def _parsed(pacs: str) -> tuple[str, str, int]:

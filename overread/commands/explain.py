@@ -58,7 +58,7 @@ def _received(facts: Facts) -> Iterator[str]:
         modalities = "/".join(sorted({series["modality"] for series in facts["series"] if series["modality"]}))
         kind = f" ({modalities})" if modalities else ""
         yield f"Study {facts['study_instance_uid']}{kind} {_STATES[study['state']]}."
-        if study["error"]:
+        if study["state"] == "parked":  # every other reason stands with its job or its revision below
             yield _sentence(study["error"])
     for association in facts["associations"]:
         yield (

@@ -27,7 +27,7 @@ def _queue(settings: Settings, url: str) -> Iterator[PostgresJobQueue]:
 
 @click.group()
 def jobs() -> None:
-    """List, show, cancel and resubmit jobs."""
+    """List, show, submit, cancel and resubmit jobs."""
 
 
 @jobs.command("list")
@@ -58,6 +58,16 @@ def cancel(job_id: int) -> None:
     with reachable_database(settings) as url, _queue(settings, url) as queue:
         queue.cancel(job_id, getpass.getuser())
     click.echo(f"Job {job_id} is canceled.")
+
+
+@jobs.command()
+@click.argument("study_instance_uid")
+def submit(study_instance_uid: str) -> None:
+    """Have a study analysed by the active algorithms that have not looked at it, such as one added since."""
+    settings = load_settings()
+    with reachable_database(settings) as url, _queue(settings, url) as queue:
+        for job_id in queue.submit(study_instance_uid, getpass.getuser()):
+            click.echo(f"Job {job_id} is scheduled.")
 
 
 @jobs.command()

@@ -35,7 +35,9 @@ _DEMO_AE_TITLE = "DEMOPACS"
 _ENDED_BADLY = ("failed", "not-analysed", "parked", "canceled")
 
 
-def run_demo(*, output: Path, once: bool, pacs: tuple[str, str, int] | None) -> None:
+def run_demo(
+    *, output: Path, once: bool, pacs: tuple[str, str, int] | None = None, data_dir: Path | None = None
+) -> None:
     """Receive, analyse and deliver one real study and show it; ``pacs`` is (AE title, host, port) of another PACS.
 
     Raises:
@@ -45,7 +47,7 @@ def run_demo(*, output: Path, once: bool, pacs: tuple[str, str, int] | None) -> 
     stop = threading.Event()
     with ExitStack() as cleanup:
         cleanup.enter_context(stop_on_signals(stop))
-        data_dir = demo_data_dir()
+        data_dir = (data_dir or demo_data_dir()).absolute()
         make_data_folder(Settings.model_construct(data_dir=data_dir))
         study = _prepare_study(console, data_dir)
         _prepare_output(output)

@@ -6,7 +6,6 @@ only its own account may open, asks for a password, and ends with the process th
 """
 
 import contextlib
-import ctypes
 import fcntl
 import importlib.util
 import os
@@ -26,12 +25,12 @@ from urllib.parse import quote
 import psycopg2
 
 from storage.errors import DatabaseUnavailable, DataFolderBusy
+from storage.postgres.child_process import end_with_parent
 
 _ROLE = _DATABASE = "overread"
 _START_SECONDS = 120.0  # crash recovery after a power cut may take long
 _STOP_SECONDS = 30.0
 _SOCKET_PATH_LIMIT = 100  # sun_path has 108 bytes, and PostgreSQL appends its own name
-_PR_SET_PDEATHSIG = 1
 
 # PostgreSQL refuses to run as root; the first account of these that exists runs it instead.
 _UNPRIVILEGED_ACCOUNTS = ("overread", "postgres", "nobody")
@@ -185,7 +184,7 @@ class EmbeddedPostgres:
                 pass_fds=(self._lock,),
                 # A terminal's Ctrl-C is for us; we then stop the server after those who use it.
                 start_new_session=True,
-                preexec_fn=_end_with_parent(os.getpid()),
+                preexec_fn=end_with_parent(signal.SIGINT),
                 **self._identity(),
             )
 
@@ -300,17 +299,6 @@ def _is_alive(process_id: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _end_with_parent(parent: int) -> Any:  # noqa: ANN401 - the type of preexec_fn
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ask_for_signal() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:  # the parent ended before it could be watched
-            os._exit(1)
-
-    return ask_for_signal
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What an operator may do to a job: stop it, or have its work done again."""
+"""What an operator may do about work: stop it, have it done again, have it done after all."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ from storage.domain.job import FINAL_STATES, JobEvent, JobKind, JobState, Priori
 from storage.errors import InvalidTransition, UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.held_job import HeldJob, move
-from storage.postgres.tables import DeliveryRow, JobRow, StudyRow
+from storage.postgres.inference_schedule import schedule_inference
+from storage.postgres.tables import DeliveryRow, JobRow, StudyRevisionRow, StudyRow
 from storage.postgres.work_signal import announce_work
 
 _CANCELED = Reason("canceled", "An operator canceled the job; resubmit it to have the work done after all.")
@@ -80,6 +81,38 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
     )
     announce_work(session, JobKind(old.kind))
     return new_id
+
+
+def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
+    """Schedule every active algorithm that has no job yet on a study's newest revision; return the new jobs' ids.
+
+    Raises:
+        UnknownRecord: no such study.
+        InvalidTransition: it is parked or still being received, or there is nothing left to schedule.
+    """
+    study = session.execute(
+        select(StudyRow.id, StudyRow.revision, StudyRow.parked_at)
+        .where(StudyRow.study_instance_uid == study_instance_uid)
+        .with_for_update()
+    ).one_or_none()
+    if study is None:
+        raise UnknownRecord(f"No study {study_instance_uid} is known; `overread status` shows those there are.")
+    if study.parked_at is not None:
+        raise InvalidTransition(f"Study {study_instance_uid} is parked, so no work on it is scheduled.")
+    if study.revision == 0:
+        raise InvalidTransition(f"Study {study_instance_uid} is still being received; it is analysed by itself.")
+    jobs = schedule_inference(session, study.id, study_instance_uid, study.revision, actor)
+    if not jobs:
+        raise InvalidTransition(
+            f"No active algorithm is left that has no job on study {study_instance_uid}; install one with `overread "
+            "algorithms add FOLDER`, or do a job again with `overread jobs resubmit`."
+        )
+    session.execute(
+        update(StudyRevisionRow)
+        .where(StudyRevisionRow.study_id == study.id, StudyRevisionRow.revision == study.revision)
+        .values(reason_code=None, reason_sentence=None)
+    )
+    return jobs
 
 
 def _locked(session: Session, job_id: int) -> Any:  # noqa: ANN401 - a row of the columns below

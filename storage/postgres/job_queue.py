@@ -174,6 +174,16 @@ class PostgresJobQueue:
         with self._database.transaction() as session:
             return job_operation.resubmit(session, job_id, actor)
 
+    def submit(self, study_instance_uid: str, actor: str) -> list[int]:
+        """Schedule the active algorithms that have no job yet on a study's newest revision; return the jobs' ids.
+
+        Raises:
+            UnknownRecord: no such study.
+            InvalidTransition: it is parked or still being received, or nothing is left to schedule.
+        """
+        with self._database.transaction() as session:
+            return job_operation.submit(session, study_instance_uid, actor)
+
     def close(self) -> None:
         """Close the connections that listen for work."""
         self._signal.close()

@@ -6,19 +6,19 @@ from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.domain.job import JobKind, Reason
+from storage.domain.job import Reason
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
+from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
 from storage.postgres.tables import InstanceRow, StudyRevisionRow, StudyRow
-from storage.postgres.work_signal import announce_work
 
 _ACTOR = "housekeeper"
 
 NO_ALGORITHM = Reason(
     "no-algorithm",
-    "No algorithm was active when the study became stable; install one with `overread algorithms add FOLDER`, and "
-    "studies that become stable afterwards are analysed.",
+    "No algorithm was active when the study became complete; install one with `overread algorithms add FOLDER`, "
+    "then have this study analysed with `overread jobs submit` and its Study Instance UID.",
 )
 
 
@@ -43,31 +43,17 @@ def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy 
             return None
         revision = study.revision + 1
         count = _open_revision(session, study.study_id, revision)
-        jobs = session.execute(
-            statement("schedule_inference"), {"study_id": study.study_id, "revision": revision}
-        ).all()
         append(
             session,
             AuditEvent(
                 AuditAction.STUDY_STABLE,
                 _ACTOR,
                 study_instance_uid=study.study_instance_uid,
-                details={"revision": revision, "instances": count, "jobs": len(jobs)},
-            ),
-            *(
-                AuditEvent(
-                    AuditAction.JOB_SCHEDULED,
-                    _ACTOR,
-                    study_instance_uid=study.study_instance_uid,
-                    job_id=job.id,
-                    details={"kind": str(JobKind.INFERENCE), "revision": revision, "algorithm_id": job.algorithm_id},
-                )
-                for job in jobs
+                details={"revision": revision, "instances": count},
             ),
         )
-        if jobs:
-            announce_work(session, JobKind.INFERENCE)
-        else:
+        jobs = schedule_inference(session, study.study_id, study.study_instance_uid, revision, _ACTOR)
+        if not jobs:
             _say_why_not(session, study.study_id, revision)
         return SettledStudy(study.study_instance_uid, revision, len(jobs))
 

@@ -5,7 +5,7 @@ SELECT
     study.study_instance_uid,
     job.revision,
     job.state,
-    CASE WHEN job.state IN ('failed', 'scheduled', 'in_progress') THEN job.reason_sentence END AS error,
+    CASE WHEN job.outcome IS DISTINCT FROM 'analysed' THEN job.reason_sentence END AS error,
     job.reason_code,
     job.reason_sentence AS reason,
     coalesce(algorithm.name || ' ' || algorithm.version, '') AS algorithm,

@@ -104,7 +104,7 @@ def test_a_study_that_no_algorithm_takes_keeps_the_reason_and_the_refusals(hospi
         )
     ]
     study = hospital.overview.status()["studies"][0]
-    assert (study["state"], study["reason"], study["error"]) == ("not-analysed", "No series fits.", None)
+    assert (study["state"], study["reason"], study["error"]) == ("not-analysed", "No series fits.", "No series fits.")
 
 
 _ENDINGS: dict[str, Callable[[Any, ClaimedJob], object]] = {
