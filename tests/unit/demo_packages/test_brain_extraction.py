@@ -107,3 +107,16 @@ def test_a_file_that_is_no_wheel_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnreadableGraph):
         onnx_bytes(tmp_path / "other.whl")
+
+
+def test_a_version_stands_for_one_set_of_bytes(deepbrain_wheel: Path, tmp_path: Path) -> None:
+    """An installation that already has this version must find the same bytes: a change of them needs a new version."""
+    verified = verify(write_brain_extraction(deepbrain_wheel, tmp_path))
+
+    assert {(verified.manifest.identity.version, verified.manifest_sha256, verified.artifact_sha256)} == {
+        (
+            "0.1",
+            "04ff9551aa2711b27cdd61b9868512364cdd0060036c08b5e75e9e927f7a7c70",
+            "8d132426eb28f0fed869ddbcfd20e556bad3b5df59af4bd9275fbc65cf99e3e0",
+        )
+    }
