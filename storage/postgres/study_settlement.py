@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, update
+from sqlalchemy import exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
@@ -39,6 +39,9 @@ def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy 
     """
     with database.transaction() as session:
         study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
+        while study is not None and not _has_unsettled_instances(session, study.study_id):
+            # Another housekeeper settled it between our look and our lock; the look saw the rows of before.
+            study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
         if study is None:
             return None
         revision = study.revision + 1
@@ -56,6 +59,20 @@ def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy 
         if not jobs:
             _say_why_not(session, study.study_id, revision)
         return SettledStudy(study.study_instance_uid, revision, len(jobs))
+
+
+def _has_unsettled_instances(session: Session, study_id: int) -> bool:
+    return bool(
+        session.scalar(
+            select(
+                exists().where(
+                    InstanceRow.study_id == study_id,
+                    InstanceRow.revision.is_(None),
+                    InstanceRow.excluded_rule.is_(None),
+                )
+            )
+        )
+    )
 
 
 def _open_revision(session: Session, study_id: int, revision: int) -> int:

@@ -24,7 +24,7 @@ def _nothing(_: ClaimedJob) -> NotAnalysed:
 
 
 def test_a_study_becomes_a_result_with_evidence(site: Site) -> None:
-    """Eight bright voxels of 3 mm3 become 0.024 cm3, a segmentation and a report that cite exactly the six images."""
+    """Eight bright voxels of 3 mm3 become 0.024 ml, a segmentation and a report that cite exactly the six images."""
     site.install(write_tiny_algorithm(site.folder / "tiny"))
     headers = with_pixels(slice_headers(), VALUES)
     site.receive(list(reversed(headers)))
@@ -33,7 +33,7 @@ def test_a_study_becomes_a_result_with_evidence(site: Site) -> None:
         assert site.job_when_settled() == ("completed", "analysed", None)
 
     ((text, provider),) = site.rows("SELECT report_text, execution_provider FROM result")
-    assert "0.024 cm3" in text
+    assert "0.024 ml" in text
     assert provider == "CPUExecutionProvider"
     digests = site.rows("SELECT role, sha256 FROM evidence ORDER BY role DESC")
     assert [role for role, _ in digests] == ["segmentation", "report"]

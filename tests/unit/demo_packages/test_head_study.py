@@ -96,8 +96,8 @@ def test_the_demo_finds_a_brain_of_about_1720_ml(
 
     assert isinstance(result, NewResult)
     (finding,) = result.findings
-    (volume,) = finding.measurements
-    assert volume.unit.value == "cm3"
+    volume, intensity = finding.measurements
+    assert (volume.unit.value, intensity.unit.value) == ("cm3", "1")
     assert volume.value == pytest.approx(1723, rel=0.01)
 
 

@@ -221,7 +221,7 @@ def test_the_text_for_a_terminal_tells_the_result_and_not_the_patient(built: Bui
         "a" * 64,
         "667.2 mm3",
         "Attenuation Coefficient, mean",
-        "-12.35 [hnsf'U]",
+        "-12.35 HU",
         "Research use only. Not verified by a physician.",
         *(one.sop_instance_uid for one in evidence),
     ):
@@ -235,4 +235,4 @@ def test_the_text_needs_no_study_date(nothing_found: Built) -> None:
     context, findings, evidence = nothing_found
     del context.sources[0].StudyDate
 
-    assert "Study date  not given" in report_text(context, findings, evidence)
+    assert "Study date    not given" in report_text(context, findings, evidence)
