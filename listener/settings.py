@@ -1,11 +1,14 @@
 """Settings of the doors; each is described by its consequence."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from listener.errors import ListenerError
+
+# The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
+AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 
 
 class PeerSettings(BaseModel):
@@ -13,9 +16,7 @@ class PeerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ae_title: str = Field(
-        min_length=1, max_length=16, description='The calling AE title that is let in; "*" lets in any.'
-    )
+    ae_title: AeTitle = Field(description='The calling AE title that is let in; "*" lets in any.')
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         min_length=1, description="The title is believed only from these networks."
     )
@@ -26,10 +27,8 @@ class ListenerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ae_title: str = Field(
+    ae_title: AeTitle = Field(
         default="OVERREAD",
-        min_length=1,
-        max_length=16,
         description="Peers must call us by this name, and we call destinations under it.",
     )
     host: str = Field(
@@ -53,7 +52,7 @@ class DestinationSettings(BaseModel):
 
     name: str = Field(min_length=1, max_length=64, description="The name in status, logs and audit.")
     kind: Literal["dimse"] = Field(default="dimse", description="How results travel; this release has C-STORE.")
-    ae_title: str = Field(min_length=1, max_length=16, description="The AE title we call.")
+    ae_title: AeTitle = Field(description="The AE title we call.")
     host: str = Field(description="The destination's address.")
     port: int = Field(ge=1, le=65535, description="The destination's port.")
     profile: Literal["any"] = Field(default="any", description="What the destination's viewers can show.")

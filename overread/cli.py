@@ -1,18 +1,21 @@
 """The `overread` command: finds the sub-command, loads only what it needs, turns errors into a sentence."""
 
+import errno
 import importlib
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
 from inference.errors import InferenceError
 from listener.errors import ListenerError
 from overread.errors import FrontDeskError
-from storage.errors import StorageError
+from storage.errors import DatabaseUnavailable, StorageError
 
 _KNOWN_ERRORS = (FrontDeskError, ListenerError, InferenceError, StorageError)
 _INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+TEMPORARY_FAILURE = 75  # EX_TEMPFAIL: the database is away, and the same command may succeed later
 
 # Command → where it lives. Nothing of it is imported before it is called: `overread listen` must not load a model
 # runtime, and `overread --help` must answer at once.
@@ -71,17 +74,27 @@ def main() -> None:
         sys.exit(130)
     except _KNOWN_ERRORS as error:
         click.echo(f"overread: {error}", err=True)
-        sys.exit(1)
+        sys.exit(TEMPORARY_FAILURE if isinstance(error, DatabaseUnavailable) else 1)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            _report(error)
+        click.echo(f"overread: A file could not be written ({error.strerror}); free space on the disk.", err=True)
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last boundary: an operator gets a sentence, not a stack
-        if "--traceback" in sys.argv:
-            traceback.print_exc()
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        click.echo(
-            f"overread: Unexpected {type(error).__name__} in {place.name} ({place.lineno}); run it again as "
-            "`overread --traceback …` and report what it prints.",
-            err=True,
-        )
-        sys.exit(_INTERNAL_ERROR)
+        _report(error)
+
+
+def _report(error: Exception) -> NoReturn:
+    """Say that this is a fault of ours, without its text, which may repeat anything; then exit."""
+    if "--traceback" in sys.argv:
+        traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    click.echo(
+        f"overread: Unexpected {type(error).__name__} in {place.name} ({place.lineno}); run it again as "
+        "`overread --traceback …` and report what it prints.",
+        err=True,
+    )
+    sys.exit(_INTERNAL_ERROR)

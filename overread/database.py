@@ -1,11 +1,16 @@
 """Finding the database: the configured one, one that another process runs here, or our own for as long as needed."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from overread.errors import InvalidSettings
 from overread.settings import Settings
+from storage.errors import DatabaseUnavailable
 from storage.postgres import schema
 from storage.postgres.embedded import EmbeddedPostgres, running_url
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -27,31 +32,63 @@ def reachable_database(settings: Settings) -> Iterator[str]:
     if joined is not None:
         yield joined
         return
-    with own_database(settings) as url:
+    with own_database(settings) as server:
+        yield server.url
+
+
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[str]:
+    """As ``reachable_database``, for commands that only look: nothing is made where nothing is.
+
+    Raises:
+        InvalidSettings: no Overread has ever kept anything in ``data_dir``.
+    """
+    if not settings.database.url and not (settings.data_dir / "postgres" / "cluster").exists():
+        raise InvalidSettings(
+            f"No Overread keeps its data in {settings.data_dir}; run the command where its overread.toml is, or name "
+            "that file in OVERREAD_CONFIG."
+        )
+    with reachable_database(settings) as url:
         yield url
 
 
 @contextmanager
-def own_database(settings: Settings) -> Iterator[str]:
-    """The URL of an embedded server that runs as long as this block, at this release's revision.
+def listeners_database(settings: Settings) -> Iterator[str]:
+    """As ``reachable_database``, but a configured server may be away: reception does not depend on it.
+
+    Raises:
+        SchemaOutdated: the configured database answers and needs `overread db upgrade`.
+    """
+    if settings.database.url:
+        try:
+            schema.check(settings.database.url)
+        except DatabaseUnavailable as error:
+            _LOG.warning("the listener starts without the database: %s", error)
+        yield settings.database.url
+        return
+    with reachable_database(settings) as url:
+        yield url
+
+
+@contextmanager
+def own_database(settings: Settings) -> Iterator[EmbeddedPostgres]:
+    """An embedded server that runs as long as this block, at this release's revision.
 
     Raises:
         DataFolderBusy: another process already runs one there.
     """
     make_data_folder(settings)
     server = EmbeddedPostgres(settings.data_dir / "postgres")
-    url = server.start()
+    server.start()
     try:
-        schema.upgrade(url)
-        yield url
+        schema.upgrade(server.url)
+        yield server
     finally:
         server.stop()
 
 
 def make_data_folder(settings: Settings) -> None:
     """Make ``data_dir`` itself; what is inside stays closed to other accounts, but the database's may pass through."""
-    from overread.errors import InvalidSettings
-
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         settings.data_dir.chmod(0o711)

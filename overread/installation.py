@@ -3,29 +3,27 @@
 import shutil
 from pathlib import Path
 
-from inference.algorithms.folder import verify
+from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
+from inference.algorithms.manifest import MANIFEST_NAME
+from inference.errors import InvalidAlgorithm
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.ports import AlgorithmCatalog
 
 _DIGEST_LETTERS = 12
+_CARD_LIMIT = 2**20
 
 
 def install(folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str) -> RegisteredAlgorithm:
     """Verify an algorithm folder, copy it under ``data_dir`` and make it the active version of its name.
 
-    Installing the same bytes again changes nothing.
+    Installing the same bytes again mends a damaged copy and changes nothing else.
 
     Raises:
         InvalidAlgorithm: the folder is not complete and consistent; nothing was copied or recorded.
     """
     verified = verify(folder)
     identity = verified.manifest.identity
-    for known in catalog.all(AlgorithmStage.ACTIVE):
-        same = (known.name, known.version, known.manifest_sha256, known.artifact_sha256)
-        if same == (identity.name, identity.version, verified.manifest_sha256, verified.artifact_sha256):
-            return known
     home = data_dir / "algorithms" / identity.name / f"{identity.version}-{verified.manifest_sha256[:_DIGEST_LETTERS]}"
-    _copy(folder, home)
     algorithm = RegisteredAlgorithm(
         name=identity.name,
         version=identity.version,
@@ -34,15 +32,35 @@ def install(folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str)
         manifest_sha256=verified.manifest_sha256,
         artifact_sha256=verified.artifact_sha256,
     )
-    catalog.add(algorithm, actor)
+    if not _is_intact(home, verified):
+        _copy(folder, home, verified)
+    if algorithm not in catalog.all(AlgorithmStage.ACTIVE):
+        catalog.add(algorithm, actor)
     return algorithm
 
 
-def _copy(folder: Path, home: Path) -> None:
-    """Copy beside the final place and rename, so that a worker never sees half a folder."""
+def _is_intact(home: Path, wanted: VerifiedAlgorithm) -> bool:
+    try:
+        return verify(home) == wanted
+    except InvalidAlgorithm:
+        return False
+
+
+def _copy(folder: Path, home: Path, verified: VerifiedAlgorithm) -> None:
+    """Write what was verified, and nothing else of the folder, beside the final place; then rename.
+
+    So a worker never sees half a folder, and a link or device among the files is not followed.
+
+    Raises:
+        InvalidAlgorithm: the folder changed meanwhile.
+    """
     partial = home.with_name(f"{home.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder, partial)
+    partial.mkdir(parents=True)
+    (partial / MANIFEST_NAME).write_bytes((folder / MANIFEST_NAME).read_bytes())
+    (partial / verified.manifest.artifact.file).write_bytes(verified.model_bytes)
+    (partial / CARD_NAME).write_bytes((folder / CARD_NAME).read_bytes()[:_CARD_LIMIT])
+    if not _is_intact(partial, verified):
+        raise InvalidAlgorithm(f"{folder} changed while it was added; add it again.")
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)

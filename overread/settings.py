@@ -2,13 +2,14 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inference.settings import WorkerSettings
 from listener.settings import DestinationSettings, ListenerSettings
@@ -89,6 +90,9 @@ def load_settings() -> Settings:
         settings = Settings(**from_file)
     except ValidationError as error:
         raise InvalidSettings(_sentence(error, path, from_file)) from None
+    except SettingsError:
+        broken = [name for name, key in known_variables().items() if name in os.environ and _is_json(key)]
+        raise InvalidSettings(f"The variable {' or '.join(broken)} is not valid JSON; correct it.") from None
     _refuse_open_door(settings)
     return settings
 
@@ -111,6 +115,15 @@ def known_variables() -> dict[str, str]:
             for key in section.model_fields:
                 known[f"{_PREFIX}{name.upper()}_{key.upper()}"] = f"{name}.{key}"
     return known
+
+
+def _is_json(key: str) -> bool:
+    """Whether a key's variable is written as JSON: sections and lists are."""
+    section, _, name = key.partition(".")
+    field = Settings.model_fields[section]
+    if name:
+        return bool(get_args(field.annotation.model_fields[name].annotation))  # type: ignore[union-attr]
+    return bool(get_args(field.annotation)) or section != "data_dir"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -144,9 +157,13 @@ def _refuse_open_door(settings: Settings) -> None:
 def _sentence(error: ValidationError, path: Path | None, from_file: Mapping[str, Any]) -> str:
     """The first problem as one sentence; what was typed is not repeated, for it may be a secret."""
     problem = error.errors(include_url=False, include_input=False)[0]
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location) or "settings"
+    # A union's parts name themselves after pydantic's inner workings; an administrator wants the key only.
+    location = [str(part) for part in problem["loc"] if not re.search(r"[^A-Za-z0-9_]", str(part))]
+    key = ".".join(location)
     variable = next((name for name, known in known_variables().items() if known == key and name in os.environ), None)
+    if not key:
+        told = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        return f"{path if path and from_file else 'The settings'}: {told}."
     where = f"The variable {variable}" if variable else f"{key} in {path}" if path and from_file else key
     if problem["type"] == "extra_forbidden":
         return f"{where} is not a setting{_did_you_mean(key, list(known_variables().values()))}; correct or remove it."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from overread.cli import TEMPORARY_FAILURE
 from overread.errors import RoleFailed
 from storage.postgres.child_process import end_with_parent
 
@@ -51,11 +52,16 @@ class Supervisor:
         environment: Mapping[str, str],
         commands: Mapping[str, Sequence[str]] | None = None,
         output: IO[bytes] | None = None,
+        watch: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare to run ``commands`` (by default the roles of Overread); their output goes to ``output``."""
+        """Prepare to run ``commands`` (by default the roles of Overread); their output goes to ``output``.
+
+        ``watch`` is called again and again meanwhile, to look after what the roles need.
+        """
         self._environment = dict(environment)
         self._commands = commands if commands is not None else {name: role_command(name) for name in ROLES}
         self._output = output
+        self._watch = watch
         self._roles: list[_Role] = []
 
     def process_ids(self) -> dict[str, int]:
@@ -73,6 +79,7 @@ class Supervisor:
                 self._roles.append(_Role(name, self._launch(name), time.monotonic()))
             started()
             while not stop.wait(_WATCH_SECONDS):
+                self._watch()
                 for role in self._roles:
                     self._look_after(role)
         finally:
@@ -99,7 +106,7 @@ class Supervisor:
         if code is None:
             return
         age = now - role.started
-        if code > 0 and role.deaths == 0 and age < _FIRST_START_SECONDS:
+        if code not in (0, TEMPORARY_FAILURE) and code > 0 and role.deaths == 0 and age < _FIRST_START_SECONDS:
             raise RoleFailed(f"`overread {role.name}` could not start; its own message stands above.")
         role.deaths = role.deaths + 1 if age < _SETTLED_SECONDS else 1
         pause = 0.0 if role.deaths == 1 else min(2.0 ** (role.deaths - 1), _LONGEST_PAUSE_SECONDS)

@@ -59,6 +59,8 @@ def verify(folder: Path) -> VerifiedAlgorithm:
 
 def _artifact_bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise InvalidAlgorithm(f"{path} is not a regular file; put the model's file there.")
         if path.stat().st_size > _SIZE_LIMIT:
             raise InvalidAlgorithm(f"{path} is larger than an ONNX file can be; export a smaller network.")
         return path.read_bytes()

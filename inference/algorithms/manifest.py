@@ -242,8 +242,11 @@ def read_manifest(folder: Path) -> ReadManifest:
         InvalidAlgorithm: it is missing, is no YAML, or does not follow the schema.
     """
     path = folder / MANIFEST_NAME
+    if path.exists() and not path.is_file():
+        raise InvalidAlgorithm(f"{path} is not a regular file; put the manifest there.")
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_SIZE_LIMIT + 1)
     except OSError as error:
         raise InvalidAlgorithm(f"{path} cannot be read ({error.strerror}); an algorithm folder needs it.") from None
     if len(content) > _SIZE_LIMIT:

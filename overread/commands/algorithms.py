@@ -4,12 +4,12 @@ import getpass
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from inference.algorithms.folder import verify as verify_folder
 from inference.errors import InvalidAlgorithm
-from overread.database import reachable_database
+from overread.commands.status import output_console
+from overread.database import existing_database, reachable_database
 from overread.installation import install
 from overread.settings import load_settings
 from storage.domain.algorithm import RegisteredAlgorithm
@@ -28,13 +28,13 @@ def list_algorithms() -> None:
     """Every installed version with the digest of its model file."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "version", "stage", "artifact SHA-256"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=column == "artifact SHA-256", overflow="fold")
     for algorithm in _installed():
         table.add_row(algorithm.name, algorithm.version, algorithm.stage, algorithm.artifact_sha256)
     if table.row_count == 0:
         click.echo("No algorithm is installed; `overread algorithms add FOLDER` adds one.")
     else:
-        Console().print(table)
+        output_console().print(table)
 
 
 @algorithms.command()
@@ -72,7 +72,7 @@ def verify(name_or_folder: str | None) -> None:
 
 
 def _installed() -> tuple[RegisteredAlgorithm, ...]:
-    with reachable_database(load_settings()) as url:
+    with existing_database(load_settings()) as url:
         database = open_database(url, "overread algorithms")
         try:
             return PostgresAlgorithmCatalog(database).all()

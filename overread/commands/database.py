@@ -2,7 +2,7 @@
 
 import click
 
-from overread.database import reachable_database
+from overread.database import existing_database, reachable_database
 from overread.settings import load_settings
 from storage.postgres import schema
 
@@ -26,5 +26,5 @@ def upgrade() -> None:
 @db.command()
 def check() -> None:
     """Say whether the database is reachable and at the revision this release needs."""
-    with reachable_database(load_settings()) as url:
+    with existing_database(load_settings()) as url:
         click.echo(f"The database is reachable and stands at revision {schema.check(url)}, as this release needs.")

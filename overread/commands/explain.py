@@ -7,7 +7,10 @@ from typing import Any
 import click
 
 from overread.commands.status import with_overview
+from overread.errors import FrontDeskError
 from overread.settings import load_settings
+from storage.domain.identifiers import checked_uid
+from storage.errors import InvalidIdentifier
 
 Facts = Mapping[str, Any]
 
@@ -30,12 +33,22 @@ _STATES = {
 def explain(uid: str, as_json: bool) -> None:
     """Tell what happened to the study, series or instance with this UID, and why."""
     with with_overview(load_settings()) as overview:
-        facts = overview.explain(uid)
+        facts = overview.explain(_checked(uid))
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     for sentence in sentences(facts):
         click.echo(sentence)
+
+
+def _checked(uid: str) -> str:
+    """A UID is looked up; anything else may be a patient's name and is not repeated."""
+    try:
+        return checked_uid(uid, "The argument")
+    except InvalidIdentifier:
+        raise FrontDeskError(
+            "What was given is not a UID; give a Study, Series or SOP Instance UID, such as `overread status` shows."
+        ) from None
 
 
 def sentences(facts: Facts) -> Iterator[str]:
@@ -57,7 +70,10 @@ def _received(facts: Facts) -> Iterator[str]:
     else:
         modalities = "/".join(sorted({series["modality"] for series in facts["series"] if series["modality"]}))
         kind = f" ({modalities})" if modalities else ""
-        yield f"Study {facts['study_instance_uid']}{kind} {_STATES[study['state']]}."
+        state = _STATES[study["state"]]
+        if study["state"] == "done" and not facts["deliveries"]:
+            state = "has been analysed; no destination was configured then, so its results stay in storage"
+        yield f"Study {facts['study_instance_uid']}{kind} {state}."
         if study["state"] == "parked":  # every other reason stands with its job or its revision below
             yield _sentence(study["error"])
     for association in facts["associations"]:

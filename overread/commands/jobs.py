@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import click
 
 from overread.commands.status import print_jobs, with_overview
-from overread.database import reachable_database
+from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.errors import UnknownRecord
 from storage.objects.layout import DataFolder
@@ -55,7 +55,7 @@ def show(job_id: int) -> None:
 def cancel(job_id: int) -> None:
     """Stop a job that is scheduled or in progress."""
     settings = load_settings()
-    with reachable_database(settings) as url, _queue(settings, url) as queue:
+    with existing_database(settings) as url, _queue(settings, url) as queue:
         queue.cancel(job_id, getpass.getuser())
     click.echo(f"Job {job_id} is canceled.")
 
@@ -65,7 +65,7 @@ def cancel(job_id: int) -> None:
 def submit(study_instance_uid: str) -> None:
     """Have a study analysed by the active algorithms that have not looked at it, such as one added since."""
     settings = load_settings()
-    with reachable_database(settings) as url, _queue(settings, url) as queue:
+    with existing_database(settings) as url, _queue(settings, url) as queue:
         for job_id in queue.submit(study_instance_uid, getpass.getuser()):
             click.echo(f"Job {job_id} is scheduled.")
 
@@ -75,6 +75,6 @@ def submit(study_instance_uid: str) -> None:
 def resubmit(job_id: int) -> None:
     """Do the work of a finished job again, as a new job that names it as its predecessor."""
     settings = load_settings()
-    with reachable_database(settings) as url, _queue(settings, url) as queue:
+    with existing_database(settings) as url, _queue(settings, url) as queue:
         new_id = queue.resubmit(job_id, getpass.getuser())
     click.echo(f"Job {new_id} is scheduled; it does the work of job {job_id} again.")

@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 import click
 
-from overread.database import make_data_folder, own_database, reachable_database
+from overread.database import listeners_database, make_data_folder, own_database, reachable_database
 from overread.logs import configure_logging
 from overread.settings import Settings, load_settings
 from overread.supervisor import Supervisor, stop_on_signals
@@ -29,13 +30,13 @@ def up() -> None:
             schema.upgrade(settings.database.url)
             _supervise(settings, settings.database.url, stop)
         else:
-            with own_database(settings) as url:
-                _supervise(settings, url, stop)
+            with own_database(settings) as server:
+                _supervise(settings, server.url, stop, server.revive)
 
 
-def _supervise(settings: Settings, url: str, stop: threading.Event) -> None:
+def _supervise(settings: Settings, url: str, stop: threading.Event, watch: Callable[[], None] = lambda: None) -> None:
     _warn_of_what_is_missing(settings, url)
-    Supervisor({**os.environ, "OVERREAD_DATABASE_URL": url}).run(stop)
+    Supervisor({**os.environ, "OVERREAD_DATABASE_URL": url}, watch=watch).run(stop)
 
 
 def _warn_of_what_is_missing(settings: Settings, url: str) -> None:
@@ -60,7 +61,7 @@ def listen() -> None:
 
     configure_logging()
     settings = load_settings()
-    with reachable_database(settings) as url:
+    with listeners_database(settings) as url:
         code = serve(
             settings.listener,
             data_dir=settings.data_dir,

@@ -1,6 +1,7 @@
 """`overread status`: what was received, what waits, what failed and why."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,12 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from overread.database import reachable_database
+from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.objects.capacity import spool_usage
 from storage.objects.layout import DataFolder
+from storage.postgres.embedded import running_url
 from storage.postgres.engine import open_database
 from storage.postgres.overview import Overview
+
+_UNBROKEN = 1000
 
 _STATE_STYLES = {
     "done": "green",
@@ -34,6 +38,7 @@ _STATE_STYLES = {
 def status(as_json: bool) -> None:
     """Show studies, jobs, deliveries, spool and destinations."""
     settings = load_settings()
+    running = bool(settings.database.url) or running_url(settings.data_dir / "postgres") is not None
     with with_overview(settings) as overview:
         facts = overview.status()
     waiting = spool_usage(DataFolder(settings.data_dir))
@@ -50,7 +55,11 @@ def status(as_json: bool) -> None:
     print_deliveries(facts["deliveries"])
     for thing in facts["quarantined"]:
         click.echo(f"Set aside: {thing['sop_instance_uid'] or 'an object without a valid UID'}: {thing['error']}")
+    if not running:
+        click.echo("Overread is not running on this data folder; `overread up` starts it.")
     click.echo(f"Spool: {waiting.entries} waiting, {waiting.bytes} bytes.")
+    for place in settings.destinations:
+        click.echo(f"Destination {place.name}: {place.ae_title}@{place.host}:{place.port}.")
     if not settings.destinations:
         click.echo("Destinations: none configured; results stay in storage.")
 
@@ -58,7 +67,7 @@ def status(as_json: bool) -> None:
 @contextmanager
 def with_overview(settings: Settings) -> Iterator[Overview]:
     """The rows, read-only, for as long as the block."""
-    with reachable_database(settings) as url:
+    with existing_database(settings) as url:
         database = open_database(url, "overread status")
         try:
             yield Overview(database)
@@ -85,7 +94,8 @@ def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
     table = _table("Jobs", "id", "kind", "what", "state", "attempt", "Study Instance UID")
     for job in jobs:
         what = job["destination"] or job["algorithm"]
-        table.add_row(str(job["id"]), job["kind"], what, _state(job), str(job["attempt"]), job["study_instance_uid"])
+        shown = {**job, "state": job["outcome"]} if job["outcome"] == "not-analysed" else job
+        table.add_row(str(job["id"]), job["kind"], what, _state(shown), str(job["attempt"]), job["study_instance_uid"])
     _print(table)
 
 
@@ -106,12 +116,17 @@ def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=column.endswith("UID"), overflow="fold")
     return table
 
 
+def output_console() -> Console:
+    """A console that breaks no line when its output goes to a file or another program."""
+    return Console() if sys.stdout.isatty() else Console(width=_UNBROKEN)
+
+
 def _print(table: Table) -> None:
-    console = Console()
+    console = output_console()
     if table.row_count == 0:
         console.print(f"{table.title}: none")
     else:

@@ -8,6 +8,7 @@ only its own account may open, asks for a password, and ends with the process th
 import contextlib
 import fcntl
 import importlib.util
+import logging
 import os
 import pwd
 import secrets
@@ -27,9 +28,13 @@ import psycopg2
 from storage.errors import DatabaseUnavailable, DataFolderBusy
 from storage.postgres.child_process import end_with_parent
 
+_LOG = logging.getLogger(__name__)
+
 _ROLE = _DATABASE = "overread"
 _START_SECONDS = 120.0  # crash recovery after a power cut may take long
 _STOP_SECONDS = 30.0
+_BUSY_SECONDS = 3.0  # another command may hold the folder for a moment, as `overread status` does
+_REVIVE_PAUSE_SECONDS = 5.0
 _SOCKET_PATH_LIMIT = 100  # sun_path has 108 bytes, and PostgreSQL appends its own name
 
 # PostgreSQL refuses to run as root; the first account of these that exists runs it instead.
@@ -53,6 +58,13 @@ class EmbeddedPostgres:
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_folder: Path | None = None
+        self._programs: Path | None = None
+        self._revive_at = 0.0
+
+    @property
+    def url(self) -> str:
+        """The URL to connect with, once the server has been started."""
+        return self._url(_DATABASE)
 
     def start(self) -> str:
         """Start the server, making its files at the first start, and return the URL to connect with.
@@ -65,18 +77,30 @@ class EmbeddedPostgres:
         self._lock = _take_lock(self._folder / "lock")
         try:
             self._check_reachable()
-            programs = self._reachable_programs()
+            self._programs = self._reachable_programs()
             if not (self._cluster / "PG_VERSION").exists():
-                self._initialise(programs)
+                self._initialise(self._programs)
             self._socket_folder = self._make_socket_folder()
-            self._launch(programs)
+            self._launch(self._programs)
             self._wait_until_ready()
         except BaseException:
             self.stop()
             raise
-        url = self._url(_DATABASE)
-        _write_private(self._folder / "url", url)
-        return url
+        _write_private(self._folder / "url", self.url)
+        return self.url
+
+    def revive(self) -> None:
+        """Start the server again if it has ended by itself, for example on a full disk; to be called now and then.
+
+        It does not wait until the server answers. The data, the password and the URL stay the same.
+        """
+        if self._process is None or self._programs is None or self._process.poll() is None:
+            return
+        if time.monotonic() < self._revive_at:
+            return
+        _LOG.error("PostgreSQL ended by itself and is started again; its log is %s", self._folder / "log")
+        self._revive_at = time.monotonic() + _REVIVE_PAUSE_SECONDS
+        self._launch(self._programs)
 
     def stop(self) -> None:
         """End the server the fast way (open transactions are rolled back) and let go of the folder."""
@@ -173,7 +197,7 @@ class EmbeddedPostgres:
         for setting in settings:
             command += ["-c", setting]
         assert self._lock is not None  # noqa: S101 - start() took it
-        with (self._folder / "log").open("ab") as log:
+        with os.fdopen(os.open(self._folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -225,25 +249,35 @@ class EmbeddedPostgres:
 def running_url(folder: Path) -> str | None:
     """The URL of the server that another process runs on ``folder``, or ``None`` when none does.
 
+    A server that is just starting is waited for.
+
     Raises:
         DatabaseUnavailable: the folder belongs to another account.
     """
+    deadline = time.monotonic() + _START_SECONDS
+    while _is_taken(folder) and time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            return (folder / "url").read_text()
+        time.sleep(0.1)
+    return None
+
+
+def _is_taken(folder: Path) -> bool:
     try:
         lock = os.open(folder / "lock", os.O_RDWR)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(lock)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return False
     except PermissionError:
         raise DatabaseUnavailable(
             f"This account may not use {folder.parent}; run the command as the account that runs Overread."
         ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(FileNotFoundError):
-            return (folder / "url").read_text()
-    return None
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _packaged_programs() -> Path:
@@ -270,14 +304,14 @@ def _account_for_server() -> pwd.struct_passwd:
 def _take_lock(path: Path) -> int:
     """Take the folder for this process; a server whose starter was killed is given time to end."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + _STOP_SECONDS
+    start = time.monotonic()
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
             owner = os.pread(lock, 20, 0).decode().strip()
-            if _is_alive(owner) or time.monotonic() > deadline:
+            if time.monotonic() - start > (_BUSY_SECONDS if _is_alive(owner) else _STOP_SECONDS):
                 os.close(lock)
                 raise DataFolderBusy(
                     f"Another Overread (process {owner or 'unknown'}) already uses {path.parent.parent}; "

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from storage.errors import DatabaseUnavailable
 
 _DEADLINE = 120.0
 
@@ -63,9 +66,21 @@ class Product:
 
     def start(self) -> None:
         """Start `overread up` and wait until it answers on its port."""
+        self._start("up")
+
+    @contextmanager
+    def running(self, role: str) -> Iterator[None]:
+        """Only one role, for as long as the block."""
+        self._start(role)
+        try:
+            yield
+        finally:
+            assert self.stop() == 0
+
+    def _start(self, command: str) -> None:
         log = (self.data_dir.parent / "log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "overread", "up"], env=self.environment(), stdout=log, stderr=log
+            [sys.executable, "-m", "overread", command], env=self.environment(), stdout=log, stderr=log
         )
         self.wait_until(self._answers, "the listener answers")
 
@@ -159,7 +174,7 @@ class Product:
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Look again until it holds; a deadline turns into a failure that shows the log."""
         deadline = time.monotonic() + _DEADLINE
-        while not holds():
+        while not _holds_now(holds):
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {_DEADLINE:.0f} s: {what}\n{self.log()}")
             time.sleep(0.1)
@@ -168,6 +183,14 @@ class Product:
         """The end of what the roles logged."""
         path = self.data_dir.parent / "log"
         return path.read_text()[-8000:] if path.exists() else ""
+
+
+def _holds_now(holds: Callable[[], bool]) -> bool:
+    """Whether it holds; while the database is away, it does not yet."""
+    try:
+        return holds()
+    except DatabaseUnavailable:
+        return False
 
 
 def free_port() -> int:

@@ -59,10 +59,13 @@ def test_bad_input_ends_in_named_states_and_nothing_crashes(
 
 def test_an_unknown_uid_is_told_and_the_exit_status_is_not_0(product: Product) -> None:
     """`overread explain` of something never received says so, also when nothing runs."""
+    assert product.command("db", "upgrade").returncode == 0
+
     done = product.command("explain", "1.2.3")
 
     assert done.returncode == 1
     assert "No study, series or instance 1.2.3 is known here" in done.stderr
+    assert "Phantom^Test" not in product.command("explain", "Phantom^Test").stderr
 
 
 def _push(product: Product, data_sets: dict[str, bytes]) -> list[int | None]:

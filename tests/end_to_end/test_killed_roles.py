@@ -1,7 +1,9 @@
 """SIGKILL of the roles at bad moments: nothing acknowledged is lost, each result is delivered once."""
 
 import hashlib
+import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -80,6 +82,38 @@ def test_ten_kills_of_the_listener_mid_association_lose_nothing(
     assert _stored_digests(product) == ledger.acknowledged
     assert set(_contents_per_uid(recording_pacs)) == {1}
     assert product.silent_instances() == []
+
+
+def test_a_killed_database_comes_back_by_itself(
+    product: Product, bright_voxels: Path, recording_pacs: RecordingPacs, tmp_path: Path
+) -> None:
+    """SIGKILL of PostgreSQL, and of the listener while it is away, stops neither reception nor the work."""
+    product.settings |= destination(recording_pacs.port)
+    assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
+    product.start()
+    postmaster = int((product.data_dir / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0])
+
+    listener = product.role("listen")
+    os.kill(postmaster, signal.SIGKILL)
+    assert product.kill("listen")
+    product.wait_until(lambda: product.role("listen") not in (None, listener), "the listener was started again")
+    product.wait_until(product._answers, "the listener is back")
+    series = write_series(tmp_path / "series")
+    assert _Sender(product).send(series) == {}
+
+    product.wait_for_study(series.study_instance_uid, "done")
+    assert product.silent_instances() == []
+
+
+def test_the_listener_starts_and_acknowledges_without_its_database(product: Product, tmp_path: Path) -> None:
+    """A configured server that is away at the start keeps nobody from sending; what is acknowledged is in the spool."""
+    product.settings["OVERREAD_DATABASE_URL"] = "postgresql://overread@127.0.0.1:1/overread"
+    series = write_series(tmp_path / "series")
+
+    with product.running("listen"):
+        assert _Sender(product).send(series) == {}
+
+    assert len(list((product.data_dir / "spool" / "entries").glob("*.json"))) == len(series.paths)
 
 
 class _Sender:

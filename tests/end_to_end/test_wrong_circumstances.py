@@ -89,8 +89,16 @@ def test_a_second_product_on_one_folder(product: Product) -> None:
 
 
 def test_a_data_folder_that_cannot_be_made(product: Product, tmp_path: Path) -> None:
-    """A file where the folder should be is told by its path."""
+    """A file where the folder should be is told by its path, and looking makes nothing."""
     product.data_dir = tmp_path / "file" / "data"
     (tmp_path / "file").write_text("")
 
-    _assert_one_sentence(product.command("status"), str(product.data_dir), "set data_dir")
+    _assert_one_sentence(product.command("up"), str(product.data_dir), "set data_dir")
+    _assert_one_sentence(product.command("status"), f"No Overread keeps its data in {product.data_dir}")
+
+
+def test_looking_where_nothing_is(product: Product) -> None:
+    """Commands that only look do not answer from an empty database of their own, and leave no folder behind."""
+    for command in (["status"], ["explain", "1.2.3"], ["jobs", "list"], ["algorithms", "list"], ["db", "check"]):
+        _assert_one_sentence(product.command(*command), "No Overread keeps its data", "OVERREAD_CONFIG")
+    assert not product.data_dir.exists()

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,45 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed(folder: Path
         assert _ask(successor.start(), "SELECT answer FROM kept") == 7
     finally:
         successor.stop()
+
+
+def test_a_server_that_was_killed_is_revived_with_its_data_and_its_url(folder: Path) -> None:
+    """Whoever looks after it now and then gets the same server back."""
+    server = EmbeddedPostgres(folder)
+    url = server.start()
+    try:
+        _ask(url, "CREATE TABLE kept AS SELECT 3 AS answer")
+        os.kill(int((folder / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+        assert _until_it_answers(server, url, "SELECT answer FROM kept") == 3
+    finally:
+        server.stop()
+
+
+def _until_it_answers(server: EmbeddedPostgres, url: str, question: str) -> object:
+    pause = threading.Event()
+    for _ in range(300):
+        server.revive()
+        try:
+            return _ask(url, question)
+        except psycopg2.OperationalError:
+            pause.wait(0.1)
+    raise AssertionError("the server did not come back")
+
+
+def test_a_command_that_holds_the_folder_for_a_moment_is_waited_for(folder: Path) -> None:
+    """`overread status` and `overread up` at the same time do not refuse one another."""
+    first = EmbeddedPostgres(folder)
+    first.start()
+    soon = threading.Timer(0.5, first.stop)
+    soon.start()
+
+    second = EmbeddedPostgres(folder)
+    try:
+        assert _ask(second.start(), "SELECT 1") == 1
+    finally:
+        soon.join()
+        second.stop()
 
 
 def test_nobody_else_may_open_the_socket_and_a_password_is_asked(folder: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_variable_wins_over_the_file(written, monkeypatch: pytest.MonkeyPatch)
 def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """A value that no key can take is refused in the name of the variable, so each variable is really read."""
     written("")
-    text_keys = {"OVERREAD_DATABASE_URL", "OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR"}
+    text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR"}
     if variable in text_keys:
         monkeypatch.setenv(variable, "127.0.0.9")
         section, _, key = known_variables()[variable].partition(".")
@@ -110,6 +110,8 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
         ("[listner]\nport = 104", "listner"),
         ('[listener]\nport = "a hundred"', "listener.port"),
         ("[listener]\nport = 70000", "listener.port"),
+        ('[listener]\nae_title = "A\\\\B"', "listener.ae_title"),
+        ('[listener]\nae_title = "  "', "listener.ae_title"),
         ("[study]\nquiet_seconds = -1", "study.quiet_seconds"),
         ('[[destinations]]\nname = "pacs"', "destinations.0.ae_title"),
         ('[[listener.peers]]\nae_title = "CT1"\nnetworks = ["10.1.0.0/99"]', "listener.peers.0.networks.0"),
@@ -143,6 +145,15 @@ def test_an_unknown_variable_is_refused(written, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OVERREAD_LISTENER_PROT", "104")
 
     with pytest.raises(InvalidSettings, match="OVERREAD_LISTENER_PROT sets nothing"):
+        load_settings()
+
+
+def test_a_variable_that_is_not_json_is_named(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are given as JSON; a broken one is told by the name of its variable."""
+    written("")
+    monkeypatch.setenv("OVERREAD_DESTINATIONS", "[{")
+
+    with pytest.raises(InvalidSettings, match="OVERREAD_DESTINATIONS is not valid JSON"):
         load_settings()
 
 
