@@ -40,6 +40,10 @@ class ResidentAlgorithms:
             engine = Engine(verified, self._settings)
         except InvalidAlgorithm as error:
             raise ArtifactUnavailable(str(error)) from None
+        except OSError as error:
+            raise ArtifactUnavailable(
+                f"The folder of {registered.name} {registered.version} cannot be read ({error.strerror}); restore it."
+            ) from None
         while len(self._ready) >= _RESIDENT:
             self._ready.popitem(last=False)
         self._ready[key] = ReadyAlgorithm(verified, engine, engine.provider)

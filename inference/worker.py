@@ -1,6 +1,7 @@
 """The worker's loop: claim a job, keep its lease while it is analysed, settle it."""
 
 import logging
+import os
 import random
 import threading
 import time
@@ -21,7 +22,14 @@ from inference.errors import (
 from inference.pipeline import NotAnalysed
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import NewResult
-from storage.errors import DamagedObject, DatabaseUnavailable, LeaseLost, StorageError, UnknownRecord
+from storage.errors import (
+    DamagedObject,
+    DatabaseUnavailable,
+    EvidenceNotStored,
+    LeaseLost,
+    StorageError,
+    UnknownRecord,
+)
 from storage.ports import JobQueue
 
 _LOG = logging.getLogger(__name__)
@@ -29,17 +37,19 @@ _LOG = logging.getLogger(__name__)
 _TICK_S = 0.5  # how soon a finished analysis or a request to stop is noticed
 _IDLE_S = 1.0  # how soon an idle worker notices a request to stop; work itself wakes it at once
 _GRACE_S = 20.0  # what a stopping worker gives its job; `overread up` waits 30 s before it kills
-_SOON = (timedelta(seconds=10), timedelta(minutes=10))
-# A person has to act first, so the few attempts are spread over more than an hour.
-_AFTER_REPAIR = (timedelta(minutes=5), timedelta(hours=1))
+# The longest waits after each attempt; a drawn wait is between half of it and all of it.
+_SOON = tuple(min(timedelta(seconds=10) * 2**n, timedelta(minutes=10)) for n in range(7))
+# A person has to act first: the default five attempts last more than an hour even when every wait is drawn short.
+_AFTER_REPAIR = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30), timedelta(minutes=90))
 
 # By exception: the code an operator sees, and how long to wait; InvalidOutput and UnusableInput are not in here,
 # because the same bytes would fail the same way again.
-_TRANSIENT: dict[type[Exception], tuple[str, tuple[timedelta, timedelta]]] = {
+_TRANSIENT: dict[type[Exception], tuple[str, tuple[timedelta, ...]]] = {
     ArtifactUnavailable: ("artifact-unavailable", _AFTER_REPAIR),
     DeviceUnavailable: ("device-unavailable", _AFTER_REPAIR),
     PredictionFailed: ("prediction-failed", _SOON),
     DatabaseUnavailable: ("database-unavailable", _SOON),
+    EvidenceNotStored: ("storage-unavailable", _AFTER_REPAIR),
 }
 
 
@@ -141,8 +151,10 @@ class Worker:
         except UnknownRecord as error:
             return GiveUp(Reason("unknown-record", str(error)))
         except (InferenceError, DatabaseUnavailable) as error:
-            code, (base, ceiling) = _TRANSIENT.get(type(error), ("inference-failed", _SOON))
-            return TryLater(Reason(code, str(error)), _delay(job, base, ceiling))
+            code, waits = _TRANSIENT.get(type(error), ("inference-failed", _SOON))
+            return TryLater(Reason(code, str(error)), _delay(job, waits))
+        except OSError as error:
+            return _storage_unavailable(job, error)
         except Exception as error:  # noqa: BLE001 - whatever it was, the worker lives and the job says so
             return _unexpected(job, error)
 
@@ -170,7 +182,10 @@ class Worker:
                         "job %d: could not be settled (%s); its lease will run out", job.job_id, type(error).__name__
                     )
                     return
-                conclusion = _unexpected(job, error)
+                if isinstance(error, EvidenceNotStored | OSError):
+                    conclusion = _storage_unavailable(job, error)
+                else:
+                    conclusion = _unexpected(job, error)
 
     def _tell(self, job: ClaimedJob, conclusion: Conclusion) -> None:
         match conclusion:
@@ -198,8 +213,20 @@ class Worker:
         self._database_away = False
 
 
-def _delay(job: ClaimedJob, base: timedelta, ceiling: timedelta) -> timedelta:
-    return retry_delay(job.attempt, base=base, ceiling=ceiling, jitter=random.random())  # noqa: S311 - no secret
+def _delay(job: ClaimedJob, waits: Sequence[timedelta]) -> timedelta:
+    longest = waits[min(job.attempt, len(waits)) - 1]
+    return retry_delay(1, base=longest, ceiling=longest, jitter=random.random())  # noqa: S311 - no secret
+
+
+def _storage_unavailable(job: ClaimedJob, error: EvidenceNotStored | OSError) -> TryLater:
+    """A disk that is full or away; only the kind of an operating system's error is told, never a path."""
+    if isinstance(error, EvidenceNotStored):
+        sentence = str(error)
+    else:
+        kind = os.strerror(error.errno) if error.errno else type(error).__name__
+        sentence = f"A file under data_dir could not be used ({kind}); mend the disk, it is tried again by itself."
+    code, waits = _TRANSIENT[EvidenceNotStored]
+    return TryLater(Reason(code, sentence), _delay(job, waits))
 
 
 def _unexpected(job: ClaimedJob, error: Exception) -> TryLater:
@@ -209,4 +236,4 @@ def _unexpected(job: ClaimedJob, error: Exception) -> TryLater:
     kind = type(error).__name__
     _LOG.error("job %d: unexpected %s in %s", job.job_id, kind, place)
     reason = Reason("internal-error", f"The worker failed with an unexpected {kind}; its log names the place.")
-    return TryLater(reason, _delay(job, *_SOON))
+    return TryLater(reason, _delay(job, _SOON))

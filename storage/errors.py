@@ -44,5 +44,9 @@ class SpoolWriteFailed(StorageError):
     """The instance could not be made durable, so it was not acknowledged; check the disk."""
 
 
+class EvidenceNotStored(StorageError):
+    """The result could not be written to disk; free space under data_dir, it is tried again by itself."""
+
+
 class DamagedObject(StorageError):
     """A stored object no longer matches the digest recorded when it arrived; restore it from a backup."""

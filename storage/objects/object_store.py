@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from storage.errors import DamagedObject, StorageError
+from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.durable import make_folder, remove, sync_folder, write_new
 from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.part10 import data_set_digest
@@ -72,7 +72,7 @@ class ObjectStore:
         """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy.
 
         Raises:
-            StorageError: the disk did not take them.
+            EvidenceNotStored: the disk did not take them.
         """
         sha256 = hashlib.sha256(part10).hexdigest()
         target = self._folder.evidence_file(sha256)
@@ -85,7 +85,7 @@ class ObjectStore:
             sync_folder(target.parent)
         except OSError as error:
             remove(draft)
-            raise StorageError("The evidence could not be made durable; check the disk of the data folder.") from error
+            raise EvidenceNotStored from error
         return sha256
 
     def evidence(self, sha256: str) -> Path:

@@ -1,5 +1,6 @@
 """Objects, evidence and the site secret on disk."""
 
+import errno
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from storage.domain.study import KeepOutcome
-from storage.errors import DamagedObject, StorageError
+from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.object_store import ObjectStore
 from storage.objects.site_secret import site_secret
 
@@ -77,15 +78,16 @@ def test_freezing_twice_keeps_one_copy(folder):
     assert [path for path in folder.evidence.rglob("*") if path.is_file()] == [store.evidence(first)]
 
 
-def test_evidence_that_cannot_be_synced_is_not_frozen(folder, monkeypatch):
-    """A failed sync raises and leaves no file."""
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_evidence_that_cannot_be_synced_is_not_frozen(folder, monkeypatch, number):
+    """A failed sync raises what a worker tries again, and leaves no file."""
 
     def failing(_):
-        raise OSError(5, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fdatasync", failing)
 
-    with pytest.raises(StorageError, match="could not be made durable"):
+    with pytest.raises(EvidenceNotStored, match="free space under data_dir"):
         ObjectStore(folder).freeze(b"evidence")
     assert [path for path in folder.evidence.rglob("*") if path.is_file()] == []
 
