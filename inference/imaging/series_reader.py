@@ -4,21 +4,33 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from inference.errors import UnusableInput
+from inference.imaging.deflated import read_deflated
 from storage.domain.study import StoredInstance
 
 PIXEL_BUDGET = 4 * 2**30  # bytes of decoded pixels of one series
-_INFLATED_LIMIT = 512 * 2**20  # bytes of one deflated data set
+_BESIDE_PIXELS = 16 * 2**20  # inflated bytes of one deflated data set beside its pixels
+_INFLATED_HEADERS = 256 * 2**20  # inflated bytes of all headers of one series, which are held together
 _META_START = 144  # preamble, prefix and the group length element (PS3.10 section 7.1)
+_NATIVE = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+)
 
 # What pydicom and its decoders raise on malformed bytes; RecursionError is a RuntimeError.
 _MALFORMED = (
@@ -42,8 +54,15 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
 
     Raises:
         UnusableInput: ``missing-object``, ``damaged-object``, ``inflates-too-large`` or ``unreadable``.
+        OSError: a file that is there cannot be read now.
     """
-    return [_parse(_checked_bytes(instance), header_only=True) for instance in instances]
+    headers, left = [], _INFLATED_HEADERS
+    for instance in instances:
+        header, inflated = _parse_header(_checked_bytes(instance), min(_BESIDE_PIXELS, left))
+        header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
+        headers.append(header)
+        left -= inflated
+    return headers
 
 
 def read_pixels(instance: StoredInstance) -> NDArray[np.generic]:
@@ -53,16 +72,16 @@ def read_pixels(instance: StoredInstance) -> NDArray[np.generic]:
         UnusableInput: what ``read_headers`` raises, or ``no-pixel-data``, ``short-pixel-data``,
             ``undecodable-pixel-data``, ``multi-frame`` or ``not-monochrome``.
     """
-    dataset = _parse(_checked_bytes(instance), header_only=False)
+    dataset = _parse(_checked_bytes(instance))
     pixel_bytes(dataset)
     data = dataset.get("PixelData")
     if data is None:
         raise UnusableInput("no-pixel-data", "An instance of the series carries no Pixel Data; send the series again.")
-    if not UID(dataset.file_meta.TransferSyntaxUID).is_compressed and len(data) < pixel_bytes(dataset):
+    if dataset.file_meta.TransferSyntaxUID in _NATIVE and len(data) < pixel_bytes(dataset):
         raise UnusableInput(
             "short-pixel-data", "The Pixel Data of an instance is shorter than its header says; send the series again."
         )
-    with _named("undecodable-pixel-data", "The Pixel Data of an instance cannot be decoded; send it uncompressed."):
+    with _named("undecodable-pixel-data", _undecodable(dataset)):
         pixels: NDArray[np.generic] = dataset.pixel_array
     if pixels.shape != (dataset.Rows, dataset.Columns):
         raise UnusableInput("undecodable-pixel-data", "The decoded Pixel Data is not of the size its header says.")
@@ -107,7 +126,7 @@ def _checked_bytes(instance: StoredInstance) -> bytes:
     """The Part 10 file, whose data set is still the one that was received."""
     try:
         content = instance.path.read_bytes()
-    except OSError:
+    except FileNotFoundError:
         raise UnusableInput(
             "missing-object", "The file of a stored instance cannot be read; restore it from a backup."
         ) from None
@@ -123,24 +142,39 @@ def _data_set_start(content: bytes) -> int:
     return _META_START + int.from_bytes(content[_META_START - 4 : _META_START], "little")
 
 
-def _parse(content: bytes, *, header_only: bool) -> Dataset:
-    with _named("unreadable", "An instance of the series cannot be read as DICOM; send it again."):
-        meta = dcmread(BytesIO(content[: _data_set_start(content)]), stop_before_pixels=True).file_meta
-        if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-            _check_inflation(content)
-        return dcmread(BytesIO(content), stop_before_pixels=header_only)
+def _parse(content: bytes) -> Dataset:
+    """The whole data set; a deflated one may inflate to its pixels and a modest part beside them."""
+    with _malformed():
+        meta = _meta(content)
+        if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
+            return dcmread(BytesIO(content))
+        limit = pixel_bytes(_parse_header(content, _BESIDE_PIXELS)[0]) + _BESIDE_PIXELS
+        return read_deflated(meta, memoryview(content)[_data_set_start(content) :], limit, header_only=False)[0]
 
 
-def _check_inflation(content: bytes) -> None:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    left, inflated = content[_data_set_start(content) :], 0
-    while left and not inflater.eof:
-        inflated += len(inflater.decompress(left, 2**20))
-        left = inflater.unconsumed_tail
-        if inflated > _INFLATED_LIMIT:
-            raise UnusableInput(
-                "inflates-too-large", "A deflated instance grows beyond our limit; send it uncompressed."
-            )
+def _parse_header(content: bytes, limit: int) -> tuple[Dataset, int]:
+    """The data set up to its pixel data, and to how many bytes it was inflated: at most ``limit``."""
+    with _malformed():
+        meta = _meta(content)
+        if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
+            return dcmread(BytesIO(content), stop_before_pixels=True), 0
+        return read_deflated(meta, memoryview(content)[_data_set_start(content) :], limit, header_only=True)
+
+
+def _meta(content: bytes) -> FileMetaDataset:
+    return dcmread(BytesIO(content[: _data_set_start(content)]), stop_before_pixels=True).file_meta
+
+
+def _undecodable(dataset: Dataset) -> str:
+    """The sentence names the transfer syntax only when the Standard does; else it is the peer's own text."""
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if syntax.name == str(syntax):
+        return "The Pixel Data of an instance is in an unknown transfer syntax; send it uncompressed."
+    return f"The Pixel Data of an instance, sent as {syntax.name}, cannot be decoded; send it uncompressed."
+
+
+def _malformed() -> AbstractContextManager[None]:
+    return _named("unreadable", "An instance of the series cannot be read as DICOM; send it again.")
 
 
 @contextmanager

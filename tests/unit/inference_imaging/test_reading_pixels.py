@@ -1,18 +1,29 @@
 """Stored instances become pixels only when they are what was received and what their header says."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from inference.errors import UnusableInput
 from inference.imaging import series_reader
 from inference.imaging.series_reader import check_budget, read_headers, read_pixels
 from inference.imaging.volume import load_volume
+from storage.domain.study import StoredInstance
 from tests.peers.synthetic_series import as_kept, kept, slice_headers, with_pixels
 
 VALUES = np.arange(6 * 5 * 4).reshape(6, 5, 4)
@@ -92,8 +103,6 @@ def test_an_instance_without_pixel_data_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless])
 def test_pixels_that_do_not_decode_are_refused(tmp_path: Path, syntax: str) -> None:
     """Garbage behind a compressed transfer syntax ends with a name, not with a crash."""
-    from pydicom.encaps import encapsulate
-
     (ds,) = slice_headers(count=1)
     kept([ds], tmp_path)
     ds.file_meta.TransferSyntaxUID = syntax
@@ -158,20 +167,128 @@ def test_a_deflated_instance_is_read(tmp_path: Path) -> None:
     assert (_loaded(tmp_path, datasets).values == VALUES).all()
 
 
-def test_a_deflate_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inflation stops at the limit, before pydicom sees the data set."""
-    monkeypatch.setattr(series_reader, "_INFLATED_LIMIT", 2**22)
-    (ds,) = slice_headers(count=1)
-    (instance,) = kept([ds], tmp_path)
-    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    ds.save_as(instance.path, enforce_file_format=True)
-    content = instance.path.read_bytes()
-    start = series_reader._data_set_start(content)
-    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = deflater.compress(bytes(2**25)) + deflater.flush()
-    instance.path.write_bytes(content[:start] + bomb)
+class _CountingZlib:
+    """Adds up what every inflater yields, ours and pydicom's."""
 
-    assert _fault(read_headers, [as_kept(ds, instance.path)]) == "inflates-too-large"
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inflated = 0
+        self._inflater, self._at_once = zlib.decompressobj, zlib.decompress
+        monkeypatch.setattr(zlib, "decompressobj", self._counted_inflater)
+        monkeypatch.setattr(zlib, "decompress", self._counted_at_once)
+
+    def _counted_inflater(self, *arguments: int) -> object:
+        inflater, count = self._inflater(*arguments), self._count
+
+        class Counted:
+            eof = property(lambda _: inflater.eof)
+            unconsumed_tail = property(lambda _: inflater.unconsumed_tail)
+
+            def decompress(self, *arguments: object) -> bytes:
+                return count(inflater.decompress(*arguments))
+
+        return Counted()
+
+    def _counted_at_once(self, *arguments: object) -> bytes:
+        return self._count(self._at_once(*arguments))
+
+    def _count(self, produced: bytes) -> bytes:
+        self.inflated += len(produced)
+        return produced
+
+
+def _bombs(folder: Path, count: int, edit: Callable[[Dataset], None]) -> list[StoredInstance]:
+    """Deflated instances that take little room on disk."""
+    datasets = slice_headers(count=count)
+    for ds in datasets:
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        edit(ds)
+    instances = kept(datasets, folder)
+    assert all(instance.size < 2**20 for instance in instances)
+    return instances
+
+
+def _private_mebibytes(count: int) -> Callable[[Dataset], None]:
+    return lambda ds: ds.private_block(0x0009, "TESTS", create=True).add_new(0x01, "OB", bytes(count * 2**20))
+
+
+def test_a_large_private_element_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """96 MiB before the Pixel Data cost no more than the 16 MiB that an instance may have beside its pixels."""
+    (bomb,) = _bombs(tmp_path, 1, _private_mebibytes(96))
+
+    for read in (lambda: read_headers([bomb]), lambda: read_pixels(bomb)):
+        counting = _CountingZlib(monkeypatch)
+        assert _fault(read) == "inflates-too-large"
+        assert 0 < counting.inflated <= 16 * 2**20
+
+
+def test_pixel_data_is_not_inflated_beyond_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """96 MiB of Pixel Data under a header of 40 bytes of pixels are refused after 40 bytes and 16 MiB."""
+    (bomb,) = _bombs(tmp_path, 1, lambda ds: setattr(ds, "PixelData", bytes(96 * 2**20)))
+    read_headers([bomb])  # the header in itself is sound, and is read without the rest
+    counting = _CountingZlib(monkeypatch)
+
+    assert _fault(read_pixels, bomb) == "inflates-too-large"
+    assert counting.inflated <= 2 * 16 * 2**20 + 40
+
+
+def test_the_headers_of_a_series_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many headers that each stay below the limit of one may not fill the memory together."""
+    monkeypatch.setattr(series_reader, "_INFLATED_HEADERS", 5 * 2**20)
+    bombs = _bombs(tmp_path, 6, _private_mebibytes(2))
+    counting = _CountingZlib(monkeypatch)
+
+    assert _fault(read_headers, bombs) == "inflates-too-large"
+    assert counting.inflated < 6 * 2**20
+
+
+def test_a_deflated_instance_that_ends_early_is_refused(tmp_path: Path) -> None:
+    """A deflate stream without an end is no data set, though its beginning would read."""
+    (instance,) = _bombs(tmp_path, 1, _private_mebibytes(1))
+    instance.path.write_bytes(instance.path.read_bytes()[:-4])
+    (ds,) = slice_headers(count=1)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+    assert _fault(read_headers, [as_kept(ds, instance.path)]) == "unreadable"
+
+
+def test_headers_do_not_hold_the_files_they_came_from(tmp_path: Path) -> None:
+    """A series of headers costs headers, not all pixels of the series."""
+    (header,) = read_headers(kept(slice_headers(count=1), tmp_path))
+
+    assert header.buffer is None
+
+
+@pytest.mark.parametrize(
+    ("syntax", "told"),
+    [(JPEGLosslessSV1, "sent as JPEG Lossless"), (JPEG2000Lossless, "sent as JPEG 2000"), ("1.2.3.4", "unknown")],
+)
+def test_an_undecodable_transfer_syntax_is_named(tmp_path: Path, syntax: str, told: str) -> None:
+    """An administrator has to know what to switch off at the sender; a UID that only the peer knows is not shown."""
+    (ds,) = slice_headers(count=1)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
+    ds.PixelData = encapsulate([b"\x07" * 100])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    with (tmp_path / "image.dcm").open("wb") as file:
+        dcmwrite(file, ds, implicit_vr=False, little_endian=True, enforce_file_format=True)
+
+    with pytest.raises(UnusableInput) as fault:
+        read_pixels(as_kept(ds, tmp_path / "image.dcm"))
+
+    assert fault.value.reason.code == "undecodable-pixel-data"
+    assert told in fault.value.reason.sentence
+    assert "1.2.3.4" not in fault.value.reason.sentence
+
+
+def test_a_file_that_cannot_be_read_now_is_not_gone(tmp_path: Path) -> None:
+    """Only a missing file is lost; any other trouble of the disk may pass, so it is no fault of the study."""
+    (instance,) = kept(slice_headers(count=1), tmp_path)
+
+    with pytest.raises(OSError, match="directory"):
+        read_headers([replace(instance, path=tmp_path)])
 
 
 def test_values_that_need_a_table_are_refused(tmp_path: Path) -> None:
