@@ -1,5 +1,6 @@
 """What all evidence of one job is built from."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
@@ -39,11 +40,18 @@ class EvidenceContext:
         That is the sources' Timezone Offset From UTC (0008,0201) where they state one, because the evidence
         repeats their study time beside its own; else the zone of this machine.
         """
-        offset = str(self.sources[0].get("TimezoneOffsetFromUTC", "") or "").strip()
-        if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
-            minutes = int(offset[1:3]) * 60 + int(offset[3:])
-            return self.started_at.astimezone(timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes)))
-        return self.started_at.astimezone()
+        return self.started_at.astimezone(_stated_zone(str(self.sources[0].get("TimezoneOffsetFromUTC", "") or "")))
+
+
+def _stated_zone(text: str) -> timezone | None:
+    """The zone of a Timezone Offset From UTC; ``None`` unless it is ±HHMM, -1200 to +1400 (PS3.3 section C.12.1.1)."""
+    match = re.fullmatch(r"([+-])([0-9]{2})([0-5][0-9])", text.strip())
+    if match is None:
+        return None
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    if match[1] == "-":
+        offset = -offset
+    return timezone(offset) if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
 
 
 def service_version() -> str:

@@ -192,6 +192,26 @@ def test_times_are_read_in_the_zone_of_the_source() -> None:
         assert (dataset.ContentDate, dataset.ContentTime) == ("20260304", "143607.890000")
 
 
+@pytest.mark.parametrize("offset", ["+9999", "+1401", "-1201", "+0960", "0930", "+09:30", "+٠٩٣٠"])
+def test_an_offset_that_the_standard_does_not_know_counts_as_absent(offset: str) -> None:
+    """PS3.3 section C.12.1.1 allows -1200 to +1400; a mistyped offset costs the zone, not the result."""
+    sources = make_series()
+    without = make_context(sources).local_started_at
+    sources[0].TimezoneOffsetFromUTC = offset
+    stated = make_context(sources).local_started_at
+
+    assert (stated, stated.utcoffset()) == (without, without.utcoffset())
+
+
+@pytest.mark.parametrize(("offset", "minutes"), [("-1200", -720), ("+1400", 840), ("-0330", -210), ("+0000 ", 0)])
+def test_the_offsets_at_the_limits_are_followed(offset: str, minutes: int) -> None:
+    """Both ends of the allowed range belong to it."""
+    sources = make_series()
+    sources[0].TimezoneOffsetFromUTC = offset
+
+    assert make_context(sources).local_started_at.utcoffset() == datetime.timedelta(minutes=minutes)
+
+
 def test_a_large_label_array_is_not_changed() -> None:
     """Neither the numbering nor the even length of the pixels touches the caller's array."""
     series = SourceSeries(shape=(5, 181, 157))
