@@ -80,9 +80,7 @@ class Engine:
         try:
             (output,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch, np.float32)})
         except self._failures as error:
-            raise PredictionFailed(
-                f"ONNX Runtime failed while predicting ({type(error).__name__}); look at the machine's memory."
-            ) from None
+            raise PredictionFailed(_failure(error)) from None
         return checked_output(batch, output)
 
 
@@ -97,6 +95,20 @@ def checked_output(batch: Tensor, output: NDArray[Any]) -> Tensor:
     if not np.isfinite(output).all():
         raise InvalidOutput
     return output.astype(np.float32, copy=False)
+
+
+def _failure(error: Exception) -> str:
+    """One sentence for the kind of failure; the runtime has one class for many kinds, so its words decide too."""
+    kind, words = type(error).__name__, str(error)
+    if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError"):
+        return (
+            f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the algorithm's window."
+        )
+    if isinstance(error, MemoryError) or "allocate memory" in words or "out of memory" in words.lower():
+        return f"The network asks for more memory than the machine gives ({kind}); free memory or use smaller windows."
+    return (
+        f"ONNX Runtime failed while running the network ({kind}); check the exported network and the device's driver."
+    )
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from inference.algorithms.engine import CPU, CUDA, Engine, wanted_providers
 from inference.algorithms.folder import verify
@@ -63,8 +63,27 @@ def test_an_output_of_another_size_is_no_result(tmp_path: Path) -> None:
 
 def test_a_failure_of_the_runtime_has_a_name(tmp_path: Path) -> None:
     """What ONNX Runtime raises becomes PredictionFailed."""
-    with pytest.raises(PredictionFailed):
+    with pytest.raises(PredictionFailed, match="rejects what the network is given"):
         _engine(tmp_path).predict(np.zeros((1, 1, 4), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "told"),
+    [
+        ("Expand", (10**4,) * 3, "more memory than the machine gives"),
+        ("Expand", (10**7,) * 3, "check the exported network"),
+        ("Reshape", (3, 3, 3), "check the exported network"),
+    ],
+)
+def test_a_failure_of_the_runtime_is_told_by_its_kind(
+    tmp_path: Path, operator: str, shape: tuple[int, ...], told: str
+) -> None:
+    """Who reads the sentence looks at the memory only when memory is what was missing."""
+    wanted = numpy_helper.from_array(np.array([1, 1, *shape], np.int64), "shape")
+    engine = _engine(tmp_path, network([helper.make_node(operator, ["x", "shape"], ["y"])], [wanted]))
+
+    with pytest.raises(PredictionFailed, match=told):
+        engine.predict(np.zeros((1, 1, 1, 1, 1), np.float32))
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.8])
