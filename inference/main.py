@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,11 +74,16 @@ def _require_device(worker: WorkerSettings) -> None:
 
 
 def _keep_received_values_out_of_logs() -> None:
-    """pydicom and highdicom repeat odd values, such as a patient's name, in their warnings and log lines."""
+    """pydicom and highdicom repeat odd values, such as a patient's name, in their warnings and log lines.
+
+    A warning is told where it was called, which may be in any library, so all of them go to a logger that is silent.
+    """
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     for library in ("pydicom", "highdicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-        warnings.filterwarnings("ignore", module=library)
+    logging.captureWarnings(True)
+    told = logging.getLogger("py.warnings")
+    told.handlers, told.propagate = [logging.NullHandler()], False
 
 
 @contextmanager

@@ -1,7 +1,11 @@
 """The worker on a real queue: each end of a job, and what it survives."""
 
+import errno
+import os
+import subprocess
+import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 from inference import worker as worker_module
 from inference.pipeline import NotAnalysed
 from storage.domain.job import ClaimedJob, Reason
+from storage.settings import JobSettings
 from tests.integration.inference.conftest import Site
 from tests.peers.synthetic_series import slice_headers, with_pixels
 from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
@@ -219,3 +224,62 @@ def test_no_patient_data_reaches_the_log(site: Site, caplog: pytest.LogCaptureFi
     assert "job 1: analysed" in caplog.text
     for secret in ("Doe", "Jane", "P1", "050Y"):
         assert secret not in caplog.text
+
+
+def test_a_full_disk_loses_no_result(site: Site) -> None:
+    """A result that cannot be written waits for the disk, at first for half a minute, and is then written."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(with_pixels(slice_headers(), VALUES))
+    evidence = site.folder / "data" / "evidence"
+    evidence.rmdir()
+    evidence.symlink_to("/proc/self")  # no folder can be made in there, whoever asks
+
+    with site.worker():
+        assert site.job_when_settled() == ("scheduled", None, "storage-unavailable")
+        ((sentence, wait),) = site.rows("SELECT reason_sentence, extract(epoch FROM due_at - now()) FROM job")
+        assert "free space under data_dir" in sentence
+        assert wait <= 30
+        evidence.unlink()
+        evidence.mkdir()
+        site.execute("SET session_replication_role = replica; UPDATE job SET due_at = now()")  # time flies
+        site.wait_for(lambda: site.job()[:2] == ("completed", "analysed"))
+
+
+def test_the_waits_for_a_repair_outlast_an_hour() -> None:
+    """However the waits are drawn, the default five attempts span more than an hour, and begin soon."""
+    waits = worker_module._AFTER_REPAIR
+
+    assert waits[0] <= timedelta(seconds=30)
+    assert len(waits) == JobSettings().max_attempts - 1
+    assert sum(waits, timedelta()) / 2 >= timedelta(hours=1)
+    assert list(waits) == sorted(waits)
+
+
+@pytest.mark.parametrize("attempt", range(1, 12))
+def test_a_disk_that_fails_while_reading_is_tried_again(attempt: int) -> None:
+    """An error of the operating system is told by its kind, without the path, at every attempt."""
+    job = ClaimedJob(1, "inference", "1.2.3.4", 1, "t", attempt, 99, datetime.now(UTC))  # type: ignore[arg-type]
+
+    conclusion = worker_module._storage_unavailable(job, OSError(errno.EIO, "Doe^Jane", "/secret/path"))
+
+    assert conclusion.reason.code == "storage-unavailable"
+    assert os.strerror(errno.EIO) in conclusion.reason.sentence
+    assert "secret" not in conclusion.reason.sentence
+    assert "Doe" not in conclusion.reason.sentence
+
+
+_WARNING_WORKER = """
+import numpy, pydicom, warnings
+from inference.main import _keep_received_values_out_of_logs
+_keep_received_values_out_of_logs()
+warnings.warn("Doe^Jane\\nsecond line")
+numpy.float32(3e38) * numpy.float32(10)
+pydicom.valuerep.validate_value("CS", "<b>Doe^Jane</b>", pydicom.config.WARN)
+"""
+
+
+def test_no_warning_reaches_standard_error() -> None:
+    """Warnings of any library repeat received values over several lines, so the worker's log has none of them."""
+    done = subprocess.run([sys.executable, "-c", _WARNING_WORKER], capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
