@@ -107,7 +107,6 @@ def _result_identity(
     return ResultIdentity(
         site_secret=site_secret,
         study_instance_uid=study.study_instance_uid,
-        revision=study.revision,
         input_sha256s=tuple(series.instances[str(header.SOPInstanceUID)].sha256 for header in series.headers),
         artifact_sha256=algorithm.verified.artifact_sha256,
         manifest_sha256=algorithm.verified.manifest_sha256,

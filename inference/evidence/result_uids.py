@@ -14,12 +14,13 @@ class ResultIdentity:
 
     ``site_secret`` keeps two hospitals that analyse the same images apart, and keeps UIDs from being guessed;
     ``input_sha256s`` are the digests of the analysed data sets, ``artifact_sha256`` and ``manifest_sha256`` those
-    of the algorithm. Changing any of them changes every UID of the result.
+    of the algorithm. Changing any of them changes every UID of the result. The revision of the study is not among
+    them: a late report makes a new revision of the same images, whose result has to be the same objects, or two
+    services behind one PACS would answer each other for ever.
     """
 
     site_secret: bytes = field(repr=False)
     study_instance_uid: str
-    revision: int
     input_sha256s: tuple[str, ...]
     artifact_sha256: str
     manifest_sha256: str
@@ -34,7 +35,6 @@ class ResultIdentity:
             "result",
             role,
             self.study_instance_uid,
-            str(self.revision),
             self.artifact_sha256,
             self.manifest_sha256,
             *sorted(self.input_sha256s),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
@@ -11,6 +11,7 @@ from storage.domain.job import JobKind
 from storage.domain.result import NewResult
 from storage.errors import UnknownRecord
 from storage.postgres.audit_trail import append
+from storage.postgres.engine import EVIDENCE_LOCK
 from storage.postgres.held_job import HeldJob
 from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import DeliveryRow, EvidenceRow, InstanceRow, JobRow, ResultInputRow, ResultRow
@@ -36,7 +37,7 @@ def store_result(session: Session, job: HeldJob, result: NewResult, digests: Seq
         .returning(ResultRow.id)
     ).scalar_one()
     _store_inputs(session, job, result_id, set(result.input_sop_instance_uids))
-    _store_evidence(session, result_id, result, digests)
+    _store_evidence(session, job, result_id, result, digests)
     append(
         session,
         AuditEvent(
@@ -74,7 +75,10 @@ def _store_inputs(session: Session, job: HeldJob, result_id: int, claimed: set[s
         session.execute(insert(ResultInputRow), rows)
 
 
-def _store_evidence(session: Session, result_id: int, result: NewResult, digests: Sequence[str]) -> None:
+def _store_evidence(session: Session, job: HeldJob, result_id: int, result: NewResult, digests: Sequence[str]) -> None:
+    """Write the evidence; an SOP Instance UID frozen before, by whatever job, keeps the bytes it had first."""
+    # Jobs on two revisions of a study may freeze the same UIDs at once; the second has to see the first one's rows.
+    session.execute(select(func.pg_advisory_xact_lock(EVIDENCE_LOCK, func.hashtext(job.study_instance_uid))))
     first = {
         row.sop_instance_uid: (row.sha256, row.size)
         for row in session.execute(

@@ -135,7 +135,6 @@ def make_context(sources: tuple[Dataset, ...], artifact_sha256: str = "a" * 64) 
     identity = ResultIdentity(
         site_secret=b"a secret of this site",
         study_instance_uid=str(sources[0].StudyInstanceUID),
-        revision=1,
         input_sha256s=tuple(f"{index:064x}" for index in range(len(sources))),
         artifact_sha256=artifact_sha256,
         manifest_sha256=algorithm.manifest_sha256,

@@ -12,6 +12,8 @@ from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import ClaimedJob, JobKind, Reason, Refusal
 from storage.errors import InvalidTransition, LeaseLost, StorageError, UnknownRecord
 from storage.housekeeping.rescue_leases import rescue_leases
+from storage.postgres.held_job import hold
+from storage.postgres.result_rows import store_result
 from storage.settings import JobSettings
 
 WHY = Reason("trouble", "Something went wrong.")
@@ -416,6 +418,58 @@ def test_a_resubmitted_inference_refers_to_the_bytes_frozen_first(hospital: Any)
     jobs = [hospital.claimed(JobKind.DELIVERY) for _ in range(2)]
     owed = hospital.deliveries.undelivered(next(job for job in jobs if job.job_id == second))
     assert [thing.path.read_bytes() for thing in owed] == [b"segments", b"report"]
+
+
+def test_a_later_revision_with_the_same_uids_delivers_the_bytes_frozen_first(hospital: Any) -> None:
+    """What a second revision finds in the same images goes out under the same UIDs, byte for byte the same."""
+    hospital.install()
+    hospital.analysed()
+    arrivals = hospital.stable_study()
+    job = hospital.claimed()
+    assert job.revision == 2
+
+    hospital.queue.complete_analysed(job, hospital.result(arrivals, marker=" of other bytes"), ["pacs"])
+
+    assert hospital.rows("SELECT count(*), count(DISTINCT sha256) FROM evidence") == [(4, 2)]
+    for _ in range(2):
+        delivery = hospital.claimed(JobKind.DELIVERY)
+        owed = hospital.deliveries.undelivered(delivery)
+        assert [thing.path.read_bytes() for thing in owed] == [b"segments", b"report"]
+        sent = [SendOutcome(thing.sop_instance_uid, Verdict.DELIVERED, 0, "") for thing in owed]
+        hospital.queue.complete_delivery(delivery, sent)
+    assert hospital.overview.status()["studies"][0]["state"] == "done"
+    assert hospital.overview.no_silent_state() == []
+    assert len(hospital.overview.explain("1.2.3.7.1")["results"]) == 2
+
+
+def test_two_revisions_stored_at_once_share_the_bytes_frozen_first(open_hospital: Callable[..., Any]) -> None:
+    """The job that stores its result second waits for the first, and then finds its evidence."""
+    hospital, other = open_hospital(), open_hospital()
+    hospital.install()
+    first = hospital.stable_study()
+    early = hospital.claimed()
+    second = hospital.stable_study()
+    late = hospital.claimed()
+
+    def store_late() -> None:
+        other.queue.complete_analysed(late, other.result(second, marker=" of other bytes"), [])
+
+    storing = threading.Thread(target=store_late)
+    with hospital.database.transaction() as session:
+        held = hold(session, early)
+        digest = hospital.objects.freeze(b"report")
+        result = hospital.result(first)
+        store_result(session, held, result, [digest] * len(result.evidence))
+        storing.start()
+        waiting = [(0,)]
+        while waiting == [(0,)] and storing.is_alive():
+            waiting = hospital.rows(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+    storing.join()
+
+    assert hospital.rows("SELECT count(*), count(DISTINCT sha256) FROM evidence") == [(4, 1)]
 
 
 def test_final_states_never_reopen(hospital: Any) -> None:
