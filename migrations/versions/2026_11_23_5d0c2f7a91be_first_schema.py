@@ -114,7 +114,7 @@ CREATE TABLE instance (
         REFERENCES series (study_id, id),
     CONSTRAINT instance_study_id_revision_fkey FOREIGN KEY(study_id, revision)
         REFERENCES study_revision (study_id, revision),
-    CONSTRAINT instance_excluded_rule_known CHECK (excluded_rule IN ('own-result')),
+    CONSTRAINT instance_excluded_rule_known CHECK (excluded_rule IN ('own-result', 'derived-object')),
     CONSTRAINT instance_sha256_is_hexadecimal CHECK (sha256 ~ '^[0-9a-f]{64}$'),
     CONSTRAINT instance_excluded_never_counts CHECK (revision IS NULL OR excluded_rule IS NULL),
     CONSTRAINT instance_sop_instance_uid_key UNIQUE (sop_instance_uid),
@@ -372,6 +372,7 @@ SELECT
     study.study_instance_uid,
     CASE
         WHEN study.parked_at IS NOT NULL THEN 'parked'
+        WHEN received.only_excluded THEN 'not-analysed'
         WHEN received.unsettled > 0 OR study.revision = 0 THEN 'receiving'
         WHEN work.analysing THEN 'analysing'
         WHEN work.queued THEN 'queued'
@@ -386,10 +387,12 @@ SELECT
         WHEN study.parked_at IS NOT NULL THEN study.parked_sentence
         WHEN why.state IN ('failed', 'scheduled') THEN why.reason_sentence
         WHEN received.unsettled = 0 AND work.analysed IS NOT TRUE
-            THEN coalesce(why.reason_sentence, study_revision.reason_sentence)
+            THEN coalesce(why.reason_sentence, study_revision.reason_sentence, nothing.sentence)
     END AS error,
-    coalesce(study.parked_code, why.reason_code, study_revision.reason_code) AS reason_code,
-    coalesce(study.parked_sentence, why.reason_sentence, study_revision.reason_sentence) AS reason,
+    coalesce(study.parked_code, why.reason_code, study_revision.reason_code, nothing.code) AS reason_code,
+    coalesce(
+        study.parked_sentence, why.reason_sentence, study_revision.reason_sentence, nothing.sentence
+    ) AS reason,
     study.revision,
     received.instances,
     received.excluded,
@@ -404,7 +407,8 @@ CROSS JOIN LATERAL (
     SELECT
         count(*) FILTER (WHERE excluded_rule IS NULL) AS instances,
         count(*) FILTER (WHERE excluded_rule IS NOT NULL) AS excluded,
-        count(*) FILTER (WHERE excluded_rule IS NULL AND revision IS NULL) AS unsettled
+        count(*) FILTER (WHERE excluded_rule IS NULL AND revision IS NULL) AS unsettled,
+        study.revision = 0 AND bool_and(excluded_rule IS NOT NULL) AS only_excluded
     FROM instance
     WHERE instance.study_id = study.id
 ) AS received
@@ -435,7 +439,12 @@ LEFT JOIN LATERAL (
         AND (job.state <> 'completed' OR job.outcome = 'not-analysed'))
     ORDER BY array_position(ARRAY['failed', 'scheduled', 'canceled', 'completed'], job.state), job.id DESC
     LIMIT 1
-) AS why ON true;
+) AS why ON true
+LEFT JOIN (VALUES (
+    'nothing-to-analyse',
+    'All that was received of this study is set aside by a rule, as reports, presentation states and segmentations '
+    'are, so there is nothing to analyse; send its images.'
+)) AS nothing (code, sentence) ON received.only_excluded;
 """
 
 

@@ -11,6 +11,7 @@ from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association, AssociationEnd
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.job import Reason
+from storage.domain.study import ExclusionRule
 from storage.postgres import arrival_rows as rows
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
@@ -98,9 +99,10 @@ def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> None:
         statement("record_instances"), {"rows": rows.as_rows(rows.instance_row(*item) for item in located)}
     ).all()
     _audit_stored(session, new, {study.id: uid for uid, study in studies.items()})
-    counting = {row.sop_instance_uid for row in new if row.excluded_rule is None}
     _note_activity(session, {row.study_id for row in new if row.excluded_rule is None})
-    _park_mixes(session, [arrival for arrival in arrivals if arrival.header.sop_instance_uid in counting], studies)
+    # A PACS may have changed the patient of a result of ours; anybody else's object is a witness of a mix.
+    witnesses = {row.sop_instance_uid for row in new if row.excluded_rule != ExclusionRule.OWN_RESULT}
+    _park_mixes(session, [arrival for arrival in arrivals if arrival.header.sop_instance_uid in witnesses], studies)
 
 
 def _studies_held(session: Session, arrivals: Sequence[Arrival]) -> dict[str, Row[Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association, AssociationEnd
+from storage.domain.derived_object import exclusion_by_class
 from storage.postgres.stored_text import stored_number, stored_text
 
 
@@ -57,7 +58,7 @@ def series_row(study_id: int, arrival: Arrival) -> dict[str, Any]:
 
 
 def instance_row(study_id: int, arrival: Arrival) -> dict[str, Any]:
-    """The instance itself."""
+    """The instance itself; a rule that does not depend on other rows is applied here."""
     header = arrival.header
     return {
         "study_id": study_id,
@@ -70,6 +71,7 @@ def instance_row(study_id: int, arrival: Arrival) -> dict[str, Any]:
         "size": arrival.size,
         "association_id": arrival.association.association_id,
         "received_at": arrival.received_at,
+        "excluded_rule": exclusion_by_class(header.sop_class_uid),
     }
 
 

@@ -1,6 +1,6 @@
 """What an operator may do about work: stop it, have it done again, have it done after all."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
@@ -12,7 +12,7 @@ from storage.errors import InvalidTransition, UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.held_job import HeldJob, move
 from storage.postgres.inference_schedule import schedule_inference
-from storage.postgres.tables import DeliveryRow, JobRow, StudyRevisionRow, StudyRow
+from storage.postgres.tables import DeliveryRow, InstanceRow, JobRow, StudyRevisionRow, StudyRow
 from storage.postgres.work_signal import announce_work
 
 _CANCELED = Reason("canceled", "An operator canceled the job; resubmit it to have the work done after all.")
@@ -88,7 +88,7 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
 
     Raises:
         UnknownRecord: no such study.
-        InvalidTransition: it is parked or still being received, or there is nothing left to schedule.
+        InvalidTransition: it is parked, still being received or without an image, or there is nothing left to schedule.
     """
     study = session.execute(
         select(StudyRow.id, StudyRow.revision, StudyRow.parked_at)
@@ -100,7 +100,7 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
     if study.parked_at is not None:
         raise InvalidTransition(f"Study {study_instance_uid} is parked, so no work on it is scheduled.")
     if study.revision == 0:
-        raise InvalidTransition(f"Study {study_instance_uid} is still being received; it is analysed by itself.")
+        _say_why_no_revision(session, study.id, study_instance_uid)
     jobs = schedule_inference(session, study.id, study_instance_uid, study.revision, actor)
     if not jobs:
         raise InvalidTransition(
@@ -113,6 +113,15 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
         .values(reason_code=None, reason_sentence=None)
     )
     return jobs
+
+
+def _say_why_no_revision(session: Session, study_id: int, study_instance_uid: str) -> NoReturn:
+    arriving = session.scalar(
+        select(InstanceRow.id).where(InstanceRow.study_id == study_id, InstanceRow.excluded_rule.is_(None)).limit(1)
+    )
+    if arriving is None:
+        raise InvalidTransition(f"Study {study_instance_uid} holds nothing to analyse; send its images.")
+    raise InvalidTransition(f"Study {study_instance_uid} is still being received; it is analysed by itself.")
 
 
 def _locked(session: Session, job_id: int) -> Any:  # noqa: ANN401 - a row of the columns below

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from storage.domain.study import QUARANTINE_SENTENCES, QuarantineReason
+from storage.domain.study import EXCLUSION_SENTENCES, QUARANTINE_SENTENCES, ExclusionRule, QuarantineReason
 from storage.errors import UnknownRecord
 from storage.postgres.engine import Database
 from storage.postgres.statement import statement
@@ -122,7 +122,7 @@ def _excluded(session: Session, study_instance_uid: str) -> list[Facts]:
         .where(StudyRow.study_instance_uid == study_instance_uid, InstanceRow.excluded_rule.is_not(None))
         .order_by(InstanceRow.id)
     )
-    return [_json(row._mapping) for row in rows]
+    return [{**_json(row._mapping), "reason": EXCLUSION_SENTENCES[ExclusionRule(row.excluded_rule)]} for row in rows]
 
 
 def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:

@@ -7,7 +7,7 @@ import pytest
 
 from storage.domain.association import AssociationEnd
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.errors import DamagedObject, DatabaseUnavailable, UnknownRecord
+from storage.errors import DamagedObject, DatabaseUnavailable, InvalidTransition, UnknownRecord
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import open_database
@@ -132,6 +132,67 @@ def test_our_own_result_sent_back_is_set_aside_by_rule(hospital: Any) -> None:
     assert hospital.rows("SELECT parked_code FROM study") == [(None,)]
     assert hospital.settle() == 0
     assert hospital.overview.no_silent_state() == []
+
+
+def _report(hospital: Any, **header: Any) -> Any:
+    facts = {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.11.1", "series_instance_uid": "1.2.3.8", "modality": "PR"}
+    return hospital.arrival(**{**facts, **header})
+
+
+def test_a_derived_object_opens_no_revision(hospital: Any) -> None:
+    """A radiologist's presentation state is kept, but neither unsettles the study nor has it analysed again."""
+    hospital.install()
+    hospital.analysed()
+    hospital.rows("UPDATE study SET last_received_at = last_received_at - interval '1 hour'")
+    before = hospital.rows("SELECT last_received_at, revision FROM study")
+
+    hospital.receive(_report(hospital))
+
+    assert hospital.rows("SELECT excluded_rule FROM instance WHERE excluded_rule IS NOT NULL") == [("derived-object",)]
+    assert hospital.settle() == 0
+    assert hospital.rows("SELECT last_received_at, revision FROM study") == before
+    assert hospital.overview.no_silent_state() == []
+    [excluded] = hospital.overview.explain("1.2.3")["excluded"]
+    assert "presentation state" in excluded["reason"]
+
+
+def test_our_own_result_is_named_before_its_class(hospital: Any) -> None:
+    """A segmentation of ours that comes back is own-result, not derived-object."""
+    hospital.install()
+    hospital.analysed()
+
+    hospital.receive(_report(hospital, sop_instance_uid="1.2.3.7.1", sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4"))
+
+    assert hospital.rows("SELECT excluded_rule FROM instance WHERE excluded_rule IS NOT NULL") == [("own-result",)]
+
+
+def test_a_derived_object_of_another_patient_parks_the_study(hospital: Any) -> None:
+    """It is not analysed, yet it shows that the study's patient is in doubt."""
+    hospital.receive(hospital.arrival())
+    hospital.receive(_report(hospital, patient_id="P2"))
+
+    assert hospital.rows("SELECT parked_code FROM study") == [("patient-mix",)]
+
+
+def test_a_study_of_derived_objects_alone_is_not_analysed_with_a_reason(hospital: Any) -> None:
+    """It does not read receiving for ever; when its images come, it is received and analysed like any other."""
+    hospital.install()
+    hospital.receive(_report(hospital))
+    assert hospital.settle() == 0
+
+    [study] = hospital.overview.status()["studies"]
+    assert (study["state"], study["reason_code"]) == ("not-analysed", "nothing-to-analyse")
+    assert "nothing to analyse" in study["error"] == study["reason"]
+    assert hospital.overview.no_silent_state() == []
+    with pytest.raises(InvalidTransition, match="nothing to analyse"):
+        hospital.queue.submit("1.2.3", "tester")
+
+    hospital.receive(hospital.arrival())
+    [study] = hospital.overview.status()["studies"]
+    assert (study["state"], study["reason_code"], study["error"]) == ("receiving", None, None)
+    assert hospital.settle() == 1
+    [study] = hospital.overview.status()["studies"]
+    assert (study["state"], study["reason_code"]) == ("queued", None)
 
 
 def test_a_new_instance_moves_the_quiet_time_by_the_databases_clock(hospital: Any) -> None:
