@@ -68,8 +68,8 @@ def read_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: 
         study_instance_uid=study_instance_uid,
         series_instance_uid=series_instance_uid,
         transfer_syntax_uid=transfer_syntax_uid,
-        patient_id=_text(values.get(_PATIENT_ID, b""), encodings),
-        issuer_of_patient_id=_text(values.get(_ISSUER_OF_PATIENT_ID, b""), encodings),
+        patient_id=_patient_text(values.get(_PATIENT_ID, b""), encodings),
+        issuer_of_patient_id=_patient_text(values.get(_ISSUER_OF_PATIENT_ID, b""), encodings),
         accession_number=_text(values.get(_ACCESSION_NUMBER, b""), encodings),
         study_date=_date(values.get(_STUDY_DATE, b"")),
         modality=_text(values.get(_MODALITY, b""), ["ascii"]),
@@ -127,6 +127,24 @@ def _text(value: bytes, encodings: list[str]) -> str:
     else:
         decoded = value.decode(encodings[0], errors="replace")
     return "".join(character for character in decoded if character.isprintable())[:_TEXT_LIMIT].strip()
+
+
+def _patient_text(value: bytes, encodings: list[str]) -> str:
+    """Like ``_text``, but what cannot be decoded or printed stays as a backslash and its number.
+
+    Two patients whose IDs differ in such bytes alone must not become one. A value of these attributes holds no
+    backslash of its own (PS3.5 section 6.2, LO).
+    """
+    trimmed = value[: 4 * _TEXT_LIMIT].strip(b"\x00 ")
+    decoded = trimmed.decode(encodings[0], errors="backslashreplace")
+    if _ESCAPE in trimmed:
+        decoded = decode_bytes(trimmed, encodings, set())
+        if "\N{REPLACEMENT CHARACTER}" in decoded:
+            decoded = trimmed.decode("ascii", errors="backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in decoded
+    )[:_TEXT_LIMIT].strip()
 
 
 def _date(value: bytes) -> date | None:

@@ -157,6 +157,39 @@ def test_bad_values_elsewhere_are_tolerated(keyword, raw, attribute, expected):
     assert value == expected or (keyword == "PatientID" and value.startswith("P") and value.isprintable())
 
 
+@pytest.mark.parametrize("character_set", ["ISO_IR 192", "ISO_IR 6", "ISO 2022 IR 87", "GB18030", "NO SUCH SET"])
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID"])
+@pytest.mark.parametrize(
+    "pair",
+    [(b"P\xff", b"P\xfe"), (b"P\xc3 1", b"P\xc4 1"), (b"P\x0011", b"P11"), (b"P\x1b(Z\xff", b"P\x1b(Z\xfe")],
+    ids=["undecodable", "cut-short", "control", "escape"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_two_patients_whose_bytes_differ_stay_two(pair, keyword, character_set):
+    """What cannot be decoded or printed stays as a number, so no two IDs become one replacement character."""
+    attribute = {"PatientID": "patient_id", "IssuerOfPatientID": "issuer_of_patient_id"}[keyword]
+    seen = []
+    for raw in pair:
+        data_set = make_data_set(SpecificCharacterSet=None)
+        data_set.add_new("SpecificCharacterSet", "LO", character_set)
+        del data_set[keyword]
+        data_set.add_new(keyword, "OB", raw)
+        seen.append(getattr(read(encode(data_set)), attribute))
+
+    assert seen[0] != seen[1]
+    assert all(text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text for text in seen)
+
+
+def test_padding_is_no_part_of_a_patient_id():
+    """NUL and space at the end are padding, whoever wrote them."""
+    for padding in (b"\x00", b" \x00", b"  "):
+        data_set = make_data_set()
+        del data_set["PatientID"]
+        data_set.add_new("PatientID", "OB", b"P1" + padding)
+
+        assert read(encode(data_set)).patient_id == "P1"
+
+
 def test_what_is_declared_implicit_but_written_explicit_is_read():
     """The first element tells how the data set is really written."""
     assert read(encode(make_data_set(), EXPLICIT), IMPLICIT).patient_id == "P1"
