@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg2
 
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, StorageError
 from storage.postgres.engine import HOUSEKEEPER_LOCK, Database
 
 
@@ -22,6 +22,7 @@ class Leadership:
 
         Raises:
             DatabaseUnavailable: the server does not answer; the lock is gone with the connection.
+            StorageError: it answers, but refuses to be asked.
         """
         try:
             if self._connection is None:
@@ -35,6 +36,11 @@ class Leadership:
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             self.release()
             raise DatabaseUnavailable from error
+        except psycopg2.Error as error:
+            self.release()
+            raise StorageError(
+                f"The database refused to say which housekeeper acts ({error.pgcode}); check the rights of its user."
+            ) from error
 
     def release(self) -> None:
         """Let another housekeeper act."""

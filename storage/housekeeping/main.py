@@ -11,7 +11,7 @@ from types import FrameType
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, StorageError
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
@@ -24,27 +24,44 @@ _EVERY_SECONDS = 1
 
 
 class _House:
-    """Runs a duty if this process holds the lock, and tells once when the database goes and once when it is back."""
+    """Runs a duty if this process holds the lock, and tells once when it begins to fail and once when it is back."""
 
     def __init__(self, database: Database) -> None:
         self._leadership = Leadership(database)
         self._one_at_a_time = threading.Lock()
         self._away = False
+        self._failing: set[str] = set()
 
-    def tend(self, duty: Callable[[], int]) -> None:
-        """Do the duty now; without a database, leave it for the next time."""
+    def tend(self, name: str, duty: Callable[[], int]) -> None:
+        """Do the duty now; where the database is away or refuses it, leave it for the next time."""
         with self._one_at_a_time:
-            try:
-                if self._leadership.held():
-                    duty()
-            except DatabaseUnavailable as error:
-                if not self._away:
-                    _LOG.warning("housekeeping waits: %s", error)
-                self._away = True
-            else:
-                if self._away:
-                    _LOG.info("the database answers again; housekeeping goes on")
-                self._away = False
+            if self._leads():
+                self._do(name, duty)
+
+    def _leads(self) -> bool:
+        try:
+            leads = self._leadership.held()
+        except StorageError as error:
+            if not self._away:
+                _LOG.warning("housekeeping waits: %s", error)
+            self._away = True
+            return False
+        if self._away:
+            _LOG.info("the database answers again; housekeeping goes on")
+        self._away = False
+        return leads
+
+    def _do(self, name: str, duty: Callable[[], int]) -> None:
+        try:
+            duty()
+        except StorageError as error:
+            if name not in self._failing:
+                _LOG.warning("the housekeeper cannot %s and keeps trying: %s", name, error)
+            self._failing.add(name)
+        else:
+            if name in self._failing:
+                _LOG.info("the housekeeper can %s again", name)
+            self._failing.discard(name)
 
     def leave(self) -> None:
         """Let another housekeeper act."""
@@ -92,8 +109,12 @@ def _scheduler(house: _House, database: Database, study: StudySettings, jobs: Jo
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         timezone="UTC",
     )
-    for duty in (partial(settle_studies, database, study.quiet_seconds), partial(rescue_leases, database, jobs)):
-        scheduler.add_job(house.tend, "interval", [duty], seconds=_EVERY_SECONDS)
+    duties: dict[str, Callable[[], int]] = {
+        "settle studies": partial(settle_studies, database, study.quiet_seconds),
+        "rescue leases": partial(rescue_leases, database, jobs),
+    }
+    for name, duty in duties.items():
+        scheduler.add_job(house.tend, "interval", [name, duty], seconds=_EVERY_SECONDS)
     return scheduler
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from storage.errors import DatabaseUnavailable, SchemaOutdated
+from storage.errors import DatabaseUnavailable, SchemaOutdated, StorageError
 from storage.housekeeping.leadership import Leadership
-from storage.housekeeping.main import keep_house
+from storage.housekeeping.main import _House, keep_house
 from storage.postgres.engine import open_database
 from storage.settings import JobSettings, StudySettings
 
@@ -151,6 +151,55 @@ def test_it_outlives_the_database(
     assert housekeeper.stop() == 0
     assert sum("housekeeping waits" in line for line in housekeeper.lines) == 1
     assert sum("Traceback" in line for line in housekeeper.lines) == 0
+
+
+def test_a_database_that_refuses_changes_is_told_once(
+    hospital: Any, start_housekeeper: Callable[[str], Housekeeper], postgres_server: str
+) -> None:
+    """Each duty that a read-only database refuses says so once, and once that it works again; never a stack."""
+    name = "test_" + hospital.url.split("/test_")[1].split("?")[0]
+    with contextlib.closing(psycopg2.connect(postgres_server)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            housekeeper = start_housekeeper(hospital.url)
+            housekeeper.read_until("cannot settle studies")
+            cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                [name],
+            )
+    housekeeper.read_until("can settle studies again")
+    hospital.receive(hospital.arrival())
+    housekeeper.read_until("is stable as revision 1")
+
+    assert housekeeper.stop() == 0
+    assert sum("cannot settle studies" in line for line in housekeeper.lines) == 1
+    assert sum("Traceback" in line for line in housekeeper.lines) == 0
+
+
+@pytest.mark.parametrize("refusal", [StorageError("No."), DatabaseUnavailable()])
+def test_a_duty_that_fails_tells_when_it_begins_and_when_it_ends(
+    hospital: Any, caplog: pytest.LogCaptureFixture, refusal: StorageError
+) -> None:
+    """Three failures in a row make one line, another duty beside it none, and the first success one more."""
+    house = _House(hospital.database)
+    caplog.set_level("INFO")
+
+    def refused() -> int:
+        raise refusal
+
+    for _ in range(3):
+        house.tend("sweep", refused)
+        house.tend("dust", lambda: 0)
+    house.tend("sweep", lambda: 0)
+    house.leave()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the housekeeper cannot sweep and keeps trying: {refusal}",
+        "the housekeeper can sweep again",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_it_starts_without_a_database_and_ends_cleanly(start_housekeeper: Callable[[str], Housekeeper]) -> None:
