@@ -1,17 +1,24 @@
 """Settings of storage; each is described by its consequence."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class DatabaseSettings(BaseModel):
     """Where rows are kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str = Field(
         default="",
         description="A postgresql:// URL. Empty: a PostgreSQL of our own runs under data_dir and stops with us.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, url: str) -> str:
+        if url and not url.startswith("postgresql://"):
+            raise ValueError("the URL must begin with postgresql:// or be empty")  # the value may hold a password
+        return url
 
 
 class SpoolSettings(BaseModel):
@@ -39,6 +46,8 @@ class StudySettings(BaseModel):
     quiet_seconds: float = Field(
         default=60,
         gt=0,
+        le=7 * 24 * 3600,
+        allow_inf_nan=False,
         description=(
             "A study is analysed once no new instance has arrived for this long; too short a time analyses half "
             "studies and makes a second revision when the rest arrives."
@@ -54,15 +63,20 @@ class JobSettings(BaseModel):
     lease_seconds: float = Field(
         default=30,
         ge=1,
+        le=3600,
+        allow_inf_nan=False,
         description="A worker that stays silent for this long loses its job to another one.",
     )
     max_attempts: int = Field(
         default=5,
         ge=1,
+        le=1000,
         description="An inference that has been started this often without an end is given up, with the reason.",
     )
     delivery_give_up_hours: float = Field(
         default=24,
         gt=0,
+        le=365 * 24,
+        allow_inf_nan=False,
         description="A delivery is tried again for this long before an operator is asked.",
     )
