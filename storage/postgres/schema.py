@@ -1,14 +1,17 @@
 """Bringing a database to the schema that this release needs, or saying why it is not."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from storage.errors import SchemaOutdated
 from storage.postgres.engine import named_errors, open_engine
+from storage.postgres.tables import Base
 
 
 def migrations_folder() -> Path:
@@ -30,39 +33,65 @@ def upgrade(url: str) -> str:
 
     Raises:
         DatabaseUnavailable: there is no server, or another program held a table for too long.
+        SchemaOutdated: another release, or another program, made the schema that is there; nothing was changed.
     """
     config = configuration(url)
+    scripts = ScriptDirectory.from_config(config)
+    _refuse_foreign(scripts, _found(url))
     with named_errors():
         command.upgrade(config, "head")
-    return _wanted(ScriptDirectory.from_config(config))
+    return _wanted(scripts)
 
 
 def check(url: str) -> str:
     """Return the database's revision if it is the one this release needs.
 
     Raises:
-        SchemaOutdated: it is older, newer, or there is none.
+        SchemaOutdated: it is older, newer, there is none, or the tables are another program's.
         DatabaseUnavailable: there is no server.
     """
     scripts = ScriptDirectory.from_config(configuration(url))
     wanted = _wanted(scripts)
-    engine = open_engine(url, "overread schema check", pooled=False)
-    with named_errors(), engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found == wanted:
-        return found
-    if found is None:
+    found = _found(url)
+    _refuse_foreign(scripts, found)
+    if found.revisions == (wanted,):
+        return wanted
+    if not found.revisions:
         raise SchemaOutdated(
             f"The database has no schema yet and this release needs {wanted}; run `overread db upgrade`."
         )
-    if found not in {script.revision for script in scripts.walk_revisions()}:
-        raise SchemaOutdated(
-            f"The database schema is at revision {found}, which this release does not know (it needs {wanted}); "
-            "install the release that made it."
-        )
     raise SchemaOutdated(
-        f"The database schema is at revision {found} and this release needs {wanted}; run `overread db upgrade`."
+        f"The database schema is at revision {', '.join(found.revisions)} and this release needs {wanted}; "
+        "run `overread db upgrade`."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    revisions: tuple[str, ...]  # what Alembic wrote down; more than one only if another program did
+    tables: frozenset[str]  # those that are named like ours
+
+
+def _found(url: str) -> _Found:
+    engine = open_engine(url, "overread schema check", pooled=False)
+    with named_errors(), engine.connect() as connection:
+        # Tables first: an upgrade that ends between the two questions then shows by its revision.
+        tables = frozenset(Base.metadata.tables).intersection(inspect(connection).get_table_names())
+        return _Found(MigrationContext.configure(connection).get_current_heads(), tables)
+
+
+def _refuse_foreign(scripts: ScriptDirectory, found: _Found) -> None:
+    unknown = set(found.revisions) - {script.revision for script in scripts.walk_revisions()}
+    if unknown:
+        raise SchemaOutdated(
+            f"The database schema is at revision {', '.join(sorted(unknown))}, which this release does not know "
+            f"(it needs {_wanted(scripts)}); install the release that made it, or name another database."
+        )
+    if found.tables and not found.revisions:
+        raise SchemaOutdated(
+            f"The database holds a table {min(found.tables)} that Overread did not make; set [database] url to an "
+            "empty database."
+        )
 
 
 def _wanted(scripts: ScriptDirectory) -> str:

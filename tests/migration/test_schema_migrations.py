@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
@@ -115,6 +115,35 @@ def test_check_names_both_revisions_when_the_schema_is_newer(database_url: str) 
 
     with pytest.raises(SchemaOutdated, match=f"fffffffffff0.*{wanted}"):
         schema.check(database_url)
+
+
+def test_upgrade_leaves_a_newer_schema_alone(database_url: str) -> None:
+    """An older release neither touches what a later one made nor fails without a name."""
+    with _cursor(database_url) as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = 'fffffffffff0'")
+
+    with pytest.raises(SchemaOutdated, match="fffffffffff0, which this release does not know"):
+        schema.upgrade(database_url)
+
+
+@pytest.mark.parametrize("act", [schema.upgrade, schema.check])
+def test_tables_of_another_program_are_refused_by_name(act: Callable[[str], str], empty_database_url: str) -> None:
+    """A database with a table named like ours, but no revision, is somebody else's."""
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute("CREATE TABLE study (id integer)")
+
+    with pytest.raises(SchemaOutdated, match="a table study that Overread did not make"):
+        act(empty_database_url)
+
+
+@pytest.mark.parametrize("act", [schema.upgrade, schema.check])
+def test_two_recorded_revisions_are_refused(act: Callable[[str], str], database_url: str) -> None:
+    """A database that another program shares with us through Alembic's table is told, not guessed at."""
+    with _cursor(database_url) as cursor:
+        cursor.execute("INSERT INTO alembic_version VALUES ('eeeeeeeeeee0')")
+
+    with pytest.raises(SchemaOutdated, match="eeeeeeeeeee0"):
+        act(database_url)
 
 
 def test_check_tells_a_missing_server_from_an_old_schema() -> None:
