@@ -7,9 +7,11 @@ ARGS   ?=
 # The lock names torch's build without CUDA; it is installed first, so that nothing pulls another one.
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check lock clean
+.PHONY: help install demo test check lock clean
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install: $(VENV)/serving ## Install the serving part into .venv
 
 demo: $(VENV)/serving ## Receive, analyse and deliver a real study on this machine (ARGS=--once to end afterwards)
 	@$(BIN)/overread demo $(ARGS)

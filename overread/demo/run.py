@@ -1,5 +1,6 @@
 """The demonstration: everything on this machine, one real study there and back, then what came back."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from overread.demo.settings import DemoSettings, demo_data_dir, free_port
 from overread.demo.show import show_result
 from overread.errors import DemoFailed, RoleFailed
 from overread.installation import install
-from overread.settings import Settings
+from overread.settings import CONFIG_VARIABLE, Settings
 from overread.supervisor import Supervisor, stop_on_signals
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -53,6 +54,7 @@ def run_demo(
         _prepare_output(output)
         place = pacs or cleanup.enter_context(_demo_pacs(data_dir))
         demo = DemoSettings(data_dir, free_port(), *place)
+        demo.write()
         server = cleanup.enter_context(own_database(Settings.model_construct(data_dir=data_dir)))
         database = open_database(server.url, "overread demo")
         cleanup.callback(database.close)
@@ -63,8 +65,10 @@ def run_demo(
         story.push(demo)
         told = story.watch(demo.pacs_ae_title)
         show_result(console, Overview(database), ObjectStore(DataFolder(data_dir)), study, told, output)
-        if not once:
-            _wait_for_more(console, demo, output, stop)
+        if once:
+            console.print(f"\nKept for the next time in {data_dir}; remove it whenever you like.", markup=False)
+        else:
+            _wait_for_more(console, demo, stop)
 
 
 def _prepare_study(console: Console, data_dir: Path) -> HeadStudy:
@@ -153,7 +157,7 @@ class _Story:
             "delivered_at": f"Both are at {destination}",
         }
         waiting_for = ["the study to be complete", "the model", f"{destination} to acknowledge"]
-        told = 0
+        told, trouble = 0, ""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with self._console.status("") as line:
             while told < len(steps):
@@ -167,6 +171,9 @@ class _Story:
                     raise DemoFailed(f"The study is {study['state']}: {study['error']}")
                 if time.monotonic() > deadline:
                     raise DemoFailed(f"The study was {study['state']} for too long; {self._log} may say why.")
+                if study["error"] and study["error"] != trouble:
+                    trouble = study["error"]
+                    self._console.print(f"! {trouble}", markup=False)
                 if told < len(steps):
                     line.update(f"Waiting for {waiting_for[told]}")
                     self._pause()
@@ -208,12 +215,15 @@ def _step(console: Console, sentence: str) -> Iterator[None]:
     console.print(f"[green]✓[/] {sentence}")
 
 
-def _wait_for_more(console: Console, demo: DemoSettings, output: Path, stop: threading.Event) -> None:
+def _wait_for_more(console: Console, demo: DemoSettings, stop: threading.Event) -> None:
+    command = Path(sys.argv[0]) if Path(sys.argv[0]).name == "overread" else Path("overread")
     console.print(
         f"\nOverread goes on running: push a study to OVERREAD@127.0.0.1:{demo.listener_port}, for example\n"
         f"  storescu -aec OVERREAD 127.0.0.1 {demo.listener_port} FILE.dcm …\n"
         f"and look at it with\n"
-        f"  OVERREAD_DATA_DIR={demo.data_dir} overread status\n"
-        f"Results go to {demo.pacs_ae_title}@{demo.pacs_host}:{demo.pacs_port}. Ctrl-C ends everything."
+        f"  {CONFIG_VARIABLE}={demo.config_file} {command} status\n"
+        f"Results go to {demo.pacs_ae_title}@{demo.pacs_host}:{demo.pacs_port}. The algorithm's folder, as `overread\n"
+        f"algorithms add` takes it, is {demo.data_dir / 'brain-extraction'}. Ctrl-C ends everything.",
+        markup=False,
     )
     stop.wait()

@@ -10,6 +10,23 @@ from overread.settings import CONFIG_VARIABLE
 
 _USUAL_PORT = 11112
 QUIET_SECONDS = 2.0  # the demo's study comes over loopback in one association
+_MIN_FREE_BYTES = 100 * 2**20
+
+_CONFIG = """\
+# Written by `overread demo` at each start.
+data_dir = {data_dir}
+[listener]
+port = {listener_port}
+[study]
+quiet_seconds = {quiet_seconds}
+[spool]
+min_free_bytes = {min_free_bytes}
+[[destinations]]
+name = "pacs"
+ae_title = {ae_title}
+host = {host}
+port = {port}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +39,30 @@ class DemoSettings:
     pacs_host: str
     pacs_port: int
 
+    @property
+    def config_file(self) -> Path:
+        """The settings file of the demo, which also lets every other command look into it."""
+        return self.data_dir / "overread.toml"
+
     def environment(self) -> dict[str, str]:
-        """The variables that make every role of the demo use these settings and no others."""
+        """The variables that make every role of the demo read its settings file and nothing else."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")}
-        destination = {
-            "name": "pacs",
-            "ae_title": self.pacs_ae_title,
-            "host": self.pacs_host,
-            "port": self.pacs_port,
-        }
-        return inherited | {
-            CONFIG_VARIABLE: os.devnull,
-            "OVERREAD_DATA_DIR": str(self.data_dir),
-            "OVERREAD_LISTENER_PORT": str(self.listener_port),
-            "OVERREAD_STUDY_QUIET_SECONDS": str(QUIET_SECONDS),
-            "OVERREAD_SPOOL_MIN_FREE_BYTES": str(100 * 2**20),
-            "OVERREAD_DESTINATIONS": json.dumps([destination]),
-        }
+        return inherited | {CONFIG_VARIABLE: str(self.config_file)}
+
+    def write(self) -> None:
+        """Write the settings file."""
+        self.config_file.write_text(
+            _CONFIG.format(
+                data_dir=json.dumps(str(self.data_dir)),
+                listener_port=self.listener_port,
+                quiet_seconds=QUIET_SECONDS,
+                min_free_bytes=_MIN_FREE_BYTES,
+                ae_title=json.dumps(self.pacs_ae_title),
+                host=json.dumps(self.pacs_host),
+                port=self.pacs_port,
+            ),
+            encoding="utf-8",
+        )
 
 
 def demo_data_dir() -> Path:
