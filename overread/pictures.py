@@ -20,6 +20,7 @@ _TILE = 420  # pixels of a tile's longer side
 _MONTAGE = 6  # slices in the acquisition plane
 _FILL = 0.3  # opacity of a segment's inside; its outline is opaque
 _PLANES = ("axial", "coronal", "sagittal")  # the plane whose normal is the volume's axis 0, 1, 2
+_SIDES = (("R", "L"), ("R", "L"), ("A", "P"))  # of the patient at the left and right edge of each plane's tile
 _NICE_LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # mm on a scale bar
 
 Volume = npt.NDArray[np.float32]
@@ -185,7 +186,7 @@ def _tile(scene: _Scene, axis: int, index: int) -> Image.Image:
         mask = np.asarray(Image.fromarray(plane(volume).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
         _paint(picture, mask, scene.segments[number].rgb)
     tile = Image.fromarray(picture.round().astype(np.uint8))
-    _write(tile, scene, per_mm)
+    _write(tile, scene, axis, per_mm)
     return tile
 
 
@@ -197,8 +198,8 @@ def _paint(picture: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], rgb: t
     picture[mask & ~inside] = color
 
 
-def _write(tile: Image.Image, scene: _Scene, per_mm: float) -> None:
-    """The mark, the legend and a scale bar, inside the image area, where no cropping of a frame loses them."""
+def _write(tile: Image.Image, scene: _Scene, axis: int, per_mm: float) -> None:
+    """The mark, the legend, the patient's sides and a scale bar, inside the image, where no cropping loses them."""
     draw, font = ImageDraw.Draw(tile), ImageFont.load_default(size=13)
 
     def text(position: tuple[float, float], words: str, fill: tuple[int, int, int]) -> None:
@@ -207,6 +208,9 @@ def _write(tile: Image.Image, scene: _Scene, per_mm: float) -> None:
     text((6, 4), MARK, (255, 255, 255))
     for line, number in enumerate(sorted(scene.segments)):
         text((6, 20 + 15 * line), scene.segments[number].label, scene.segments[number].rgb)
+    left, right_side = _SIDES[axis]
+    text((6, tile.height / 2), left, (255, 255, 255))
+    text((tile.width - 8 - draw.textlength(right_side, font=font), tile.height / 2), right_side, (255, 255, 255))
     length = max((one for one in _NICE_LENGTHS if one * per_mm <= tile.width / 3), default=1)
     right, bottom = tile.width - 8, tile.height - 8
     for fill, width in (((0, 0, 0), 6), ((255, 255, 255), 2)):

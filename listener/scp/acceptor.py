@@ -222,6 +222,10 @@ class Acceptor:
             end = AssociationEnd.REJECTED
         elif end is AssociationEnd.ABORTED and not conversation.reason:
             conversation.reason = "The association ended without a release."
+        log.info(
+            "An association from %s was %s: %d stored, %d refused.",
+            *(conversation.facts.remote_address, end.value, conversation.stored, conversation.refused),
+        )
         self._handler.record_association(
             replace(
                 conversation.facts,
