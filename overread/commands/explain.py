@@ -102,9 +102,9 @@ def _set_aside(facts: Facts) -> Iterator[str]:
     for thing in facts["quarantined"]:
         name = f"instance {thing['sop_instance_uid']}" if thing["sop_instance_uid"] else "an object without a valid UID"
         yield f"Set aside as {thing['reason_code']}: {name}. {thing['error']}"
-    if facts["excluded"]:
-        rules = ", ".join(sorted({thing["excluded_rule"] for thing in facts["excluded"]}))
-        yield f"{_count(len(facts['excluded']), 'instance')} did not count, by rule: {rules}."
+    for rule, reason in sorted({(thing["excluded_rule"], thing["reason"]) for thing in facts["excluded"]}):
+        number = sum(thing["excluded_rule"] == rule for thing in facts["excluded"])
+        yield f"{_count(number, 'instance')} did not count ({rule}): {_sentence(reason)}"
 
 
 def _inference(job: Facts, facts: Facts) -> Iterator[str]:
