@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _ACTOR = "listener"
 _AUDIT_RETRY_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
 
 
 def serve(
@@ -64,7 +65,8 @@ def serve(
         log.info("Listening on %s port %d as %s.", listener.host, acceptor.port, listener.ae_title)
         if announce is not None:
             announce(acceptor.port)
-        stop.wait()
+        while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
+            pass
         acceptor.stop()
         quiet.set()
         wake.set()

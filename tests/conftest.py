@@ -17,6 +17,16 @@ from storage.postgres.embedded import EmbeddedPostgres
 
 pytest_plugins = ["tests.peers.plugin"]
 
+# Which tests talk to which program: part of a test's place, or the name of a fixture.
+_NEEDED_BY = {
+    "Orthanc": ("orthanc", "start_orthanc", "test_a_study_there_and_back"),
+    "dciodvfy": ("tests/conformance", "test_a_study_there_and_back", "test_each_slice_is_valid_dicom"),
+    "dsrdump": ("tests/conformance", "test_a_study_there_and_back"),
+    "echoscu": ("test_storing_over_dicom",),
+    "storescu": ("storescu", "test_storing_over_dicom", "test_a_study_there_and_back"),
+    "strace": ("test_every_answer_follows_its_syncs",),
+}
+
 _TEMPLATE = "template_overread"
 # The tests' own server may lose everything in a power cut; the product's may not.
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
@@ -76,6 +86,17 @@ def _execute(url: str, statement: str) -> None:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out, by name of the program, what talks to one that is not installed."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    missing = [program for program in _NEEDED_BY if shutil.which(program, path=path) is None]
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        for program in missing:
+            if any(need in item.nodeid or need in fixtures for need in _NEEDED_BY[program]):
+                item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -226,4 +226,5 @@ def _wait_for_more(console: Console, demo: DemoSettings, stop: threading.Event) 
         f"algorithms add` takes it, is {demo.data_dir / 'brain-extraction'}. Ctrl-C ends everything.",
         markup=False,
     )
-    stop.wait()
+    while not stop.wait(_LOOK_SECONDS):  # a wait without end may sleep through a signal that another thread takes
+        pass

@@ -20,6 +20,8 @@ from storage.postgres.engine import Database, open_database
 from storage.settings import JobSettings, StudySettings
 
 _LOG = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
 _EVERY_SECONDS = 1
 
 
@@ -90,7 +92,8 @@ def keep_house(*, data_dir: Path, database_url: str, study: StudySettings, jobs:
     try:
         scheduler.start()
         _LOG.info("keeping house for %s", data_dir)
-        stop.wait()
+        while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
+            pass
     finally:
         if scheduler.running:
             scheduler.shutdown(wait=True)

@@ -1,5 +1,6 @@
 """A listener in this process, or in one of its own."""
 
+import os
 import select
 import signal
 import subprocess
@@ -87,7 +88,9 @@ class ListenerProcess:
 
     def __init__(self, data_dir: Path, database_url: str, prefix: list[str]) -> None:
         command = [*prefix, sys.executable, "-c", _SERVE, str(data_dir), database_url]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
         ready, _, _ = select.select([self.process.stdout], [], [], 60)
         line = self.process.stdout.readline() if ready else b""
         if not line:
@@ -96,8 +99,8 @@ class ListenerProcess:
         self.port = int(line)
 
     def kill(self) -> None:
-        """SIGKILL: nothing can be tidied up."""
-        self.process.kill()
+        """SIGKILL to it and to what it traces: nothing can be tidied up."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
     def terminate(self) -> tuple[int, str]:
