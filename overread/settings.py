@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inference.settings import WorkerSettings
-from listener.settings import DestinationSettings, ListenerSettings
+from listener.errors import ListenerError
+from listener.settings import DestinationSettings, ListenerSettings, check_listener_settings
 from overread.errors import InvalidSettings
 from storage.settings import DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
@@ -145,9 +146,6 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 
 
 def _refuse_open_door(settings: Settings) -> None:
-    from listener.errors import ListenerError
-    from listener.settings import check_listener_settings
-
     try:
         check_listener_settings(settings.listener)
     except ListenerError as error:

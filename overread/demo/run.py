@@ -1,5 +1,6 @@
 """The demonstration: everything on this machine, one real study there and back, then what came back."""
 
+import socket
 import sys
 import threading
 import time
@@ -190,8 +191,6 @@ class _Story:
         raise DemoFailed(f"The study was acknowledged but never recorded; {self._log} may say why.")
 
     def _wait_for_listener(self, port: int) -> None:
-        import socket
-
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             with socket.socket() as probe:
