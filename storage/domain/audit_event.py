@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class AuditAction(StrEnum):
-    """Every kind of audit row this release writes."""
+    """Every kind of audit row (PS3.15 section A.5.3 names the events they stand for)."""
 
     APPLICATION_STARTED = "application-started"
     APPLICATION_STOPPED = "application-stopped"
@@ -26,6 +26,19 @@ class AuditAction(StrEnum):
     DELIVERY_REFUSED = "delivery-refused"
     ALGORITHM_ADDED = "algorithm-added"
     ALGORITHM_RETIRED = "algorithm-retired"
+    ALGORITHM_PROMOTED = "algorithm-promoted"
+    AUDIT_READ = "audit-read"
+    AUDIT_EXPORTED = "audit-exported"
+    LOGIN_SUCCEEDED = "login-succeeded"
+    LOGIN_FAILED = "login-failed"
+    LOGGED_OUT = "logged-out"
+    USER_ADDED = "user-added"
+    USER_CHANGED = "user-changed"
+    USER_DISABLED = "user-disabled"
+    ACCESS_DENIED = "access-denied"
+    STUDIES_QUERIED = "studies-queried"
+    STUDY_VIEWED = "study-viewed"
+    INSTANCES_RETRIEVED = "instances-retrieved"
 
 
 class AuditOutcome(StrEnum):

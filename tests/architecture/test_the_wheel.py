@@ -20,11 +20,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(built)
 
 
-def test_a_wheel_carries_exactly_the_four_import_packages(wheel: zipfile.ZipFile) -> None:
-    """Beside its metadata, a wheel has listener, inference, storage and overread at the top, and nothing else."""
+def test_a_wheel_carries_exactly_the_five_import_packages(wheel: zipfile.ZipFile) -> None:
+    """Beside its metadata, a wheel has our five packages at the top, and nothing else."""
     top = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
 
-    assert top == {"listener", "inference", "storage", "overread"}
+    assert top == {"listener", "inference", "storage", "training", "overread"}
 
 
 def test_a_wheel_carries_the_statements_and_the_migrations(wheel: zipfile.ZipFile) -> None:
