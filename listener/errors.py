@@ -14,6 +14,10 @@ class PortBusy(ListenerError):
     """The listener's port is already in use; stop the other program or set another [listener] port."""
 
 
+class WebPortBusy(ListenerError):
+    """The web door's port is already in use; stop the other program or set another [web] port."""
+
+
 class UnreadableDataSet(ListenerError):
     """The data set cannot be read as DICOM."""
 

@@ -45,6 +45,45 @@ class ListenerSettings(BaseModel):
     )
 
 
+class WebSettings(BaseModel):
+    """The web door: dashboard, DICOMweb, API, metrics; each has its path on the same port."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address to listen on; beyond loopback TLS or a proxy, and an account, are required.",
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="The TCP port; 0 takes a free one.")
+    tls_certificate: str = Field(
+        default="", description="A PEM file with the certificate chain; with it the door speaks TLS (1.2 or later)."
+    )
+    tls_key: str = Field(default="", description="The PEM file of the certificate's private key.")
+    behind_proxy: bool = Field(
+        default=False,
+        description="A reverse proxy in front of the door speaks TLS; only proxy_addresses are answered then.",
+    )
+    proxy_addresses: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Where the reverse proxy comes from; its X-Forwarded headers are believed."
+    )
+    host_names: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "The names by which browsers reach the door; a request for another one is refused. Empty: the names of "
+            "loopback, or any when the door is open to the network."
+        ),
+    )
+    metrics_without_login: bool = Field(
+        default=False, description="Anybody who reaches the door may read /metrics, which holds counts only."
+    )
+    session_idle_minutes: float = Field(
+        default=30, gt=0, le=24 * 60, allow_inf_nan=False, description="A session that is not used for this long ends."
+    )
+    session_hours: float = Field(
+        default=12, gt=0, le=7 * 24, allow_inf_nan=False, description="A session ends this long after its login."
+    )
+
+
 class DestinationSettings(BaseModel):
     """Where results are sent."""
 
@@ -67,7 +106,7 @@ def check_listener_settings(listener: ListenerSettings) -> None:
     Raises:
         ListenerError: names the lines to add.
     """
-    if listener.peers or _is_loopback(listener.host):
+    if listener.peers or is_loopback(listener.host):
         return
     raise ListenerError(
         f'[listener] host = "{listener.host}" is reachable from other machines but no peer is listed; add '
@@ -75,7 +114,30 @@ def check_listener_settings(listener: ListenerSettings) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def check_web_settings(web: WebSettings) -> None:
+    """Refuse to send passwords and patients' data over a network unprotected.
+
+    Raises:
+        ListenerError: names the lines to change.
+    """
+    if bool(web.tls_certificate) != bool(web.tls_key):
+        missing = "tls_key" if web.tls_certificate else "tls_certificate"
+        raise ListenerError(f'[web] {missing} is missing; TLS needs both tls_certificate = "…" and tls_key = "…".')
+    if web.behind_proxy and not web.proxy_addresses:
+        raise ListenerError(
+            "[web] behind_proxy = true says that a reverse proxy is in front, but not where it comes from; add "
+            'proxy_addresses = ["…"].'
+        )
+    if not (web.tls_certificate or web.behind_proxy or is_loopback(web.host)):
+        raise ListenerError(
+            f'[web] host = "{web.host}" is reachable from other machines, but nothing encrypts what is sent; set '
+            'tls_certificate = "…" and tls_key = "…", or behind_proxy = true with proxy_addresses = ["…"], or '
+            'host = "127.0.0.1".'
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine can reach what listens there."""
     if host == "localhost":
         return True
     try:

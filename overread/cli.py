@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "demo": "overread.commands.demo:demo",
     "up": "overread.commands.roles:up",
     "listen": "overread.commands.roles:listen",
+    "web": "overread.commands.roles:web",
     "work": "overread.commands.roles:work",
     "deliver": "overread.commands.roles:deliver",
     "housekeep": "overread.commands.roles:housekeep",

@@ -8,27 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inference.settings import WorkerSettings
 from listener.errors import ListenerError
-from listener.settings import DestinationSettings, ListenerSettings, check_listener_settings
+from listener.settings import (
+    DestinationSettings,
+    ListenerSettings,
+    WebSettings,
+    check_listener_settings,
+    check_web_settings,
+)
 from overread.errors import InvalidSettings
 from storage.settings import DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
 _PREFIX = "OVERREAD_"
 _DEFAULT_FILE = Path("overread.toml")
-
-
-class WebSettings(BaseModel):
-    """The web door; this release has none yet, so these keys are accepted and change nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(default="127.0.0.1", description="The address of the web door.")
-    port: int = Field(default=8080, ge=0, le=65535, description="The TCP port of the web door.")
 
 
 class Settings(BaseSettings):
@@ -148,6 +145,7 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 def _refuse_open_door(settings: Settings) -> None:
     try:
         check_listener_settings(settings.listener)
+        check_web_settings(settings.web)
     except ListenerError as error:
         raise InvalidSettings(str(error)) from None
 

@@ -17,7 +17,7 @@ from storage.postgres.child_process import end_with_parent
 
 _LOG = logging.getLogger(__name__)
 
-ROLES = ("listen", "work", "deliver", "housekeep")
+ROLES = ("listen", "web", "work", "deliver", "housekeep")
 
 _WATCH_SECONDS = 0.2
 _STOP_SECONDS = 30.0  # the grace a role has to finish or give back what it holds

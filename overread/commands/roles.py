@@ -72,6 +72,24 @@ def listen() -> None:
 
 
 @click.command()
+def web() -> None:
+    """Serve the dashboard, DICOMweb, the API and metrics."""
+    from listener.web.main import serve
+
+    configure_logging()
+    settings = load_settings()
+    with listeners_database(settings) as url:
+        code = serve(
+            settings.web,
+            data_dir=settings.data_dir,
+            database_url=url,
+            spool=settings.spool,
+            jobs=settings.jobs,
+        )
+    sys.exit(code)
+
+
+@click.command()
 def work() -> None:
     """Run algorithms on studies that are complete."""
     from inference.main import work as run_worker

@@ -18,7 +18,7 @@ from overread.demo.head_study import HeadStudy, write_head_study
 from overread.demo.modality import push
 from overread.demo.packages import DEEPBRAIN, PYDEFACE
 from overread.demo.pacs import DemoPacs
-from overread.demo.settings import DemoSettings, demo_data_dir, free_port
+from overread.demo.settings import USUAL_DICOM_PORT, USUAL_WEB_PORT, DemoSettings, demo_data_dir, free_port
 from overread.demo.show import show_result
 from overread.errors import DemoFailed, RoleFailed
 from overread.installation import install
@@ -54,7 +54,7 @@ def run_demo(
         study = _prepare_study(console, data_dir)
         _prepare_output(output)
         place = pacs or cleanup.enter_context(_demo_pacs(data_dir))
-        demo = DemoSettings(data_dir, free_port(), *place)
+        demo = DemoSettings(data_dir, free_port(USUAL_DICOM_PORT), free_port(USUAL_WEB_PORT), *place)
         demo.write()
         server = cleanup.enter_context(own_database(Settings.model_construct(data_dir=data_dir)))
         database = open_database(server.url, "overread demo")

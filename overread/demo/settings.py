@@ -8,7 +8,8 @@ from pathlib import Path
 
 from overread.settings import CONFIG_VARIABLE
 
-_USUAL_PORT = 11112
+USUAL_DICOM_PORT = 11112
+USUAL_WEB_PORT = 8080
 QUIET_SECONDS = 2.0  # the demo's study comes over loopback in one association
 _MIN_FREE_BYTES = 100 * 2**20
 
@@ -17,6 +18,8 @@ _CONFIG = """\
 data_dir = {data_dir}
 [listener]
 port = {listener_port}
+[web]
+port = {web_port}
 [study]
 quiet_seconds = {quiet_seconds}
 [spool]
@@ -35,6 +38,7 @@ class DemoSettings:
 
     data_dir: Path
     listener_port: int
+    web_port: int
     pacs_ae_title: str
     pacs_host: str
     pacs_port: int
@@ -55,6 +59,7 @@ class DemoSettings:
             _CONFIG.format(
                 data_dir=json.dumps(str(self.data_dir)),
                 listener_port=self.listener_port,
+                web_port=self.web_port,
                 quiet_seconds=QUIET_SECONDS,
                 min_free_bytes=_MIN_FREE_BYTES,
                 ae_title=json.dumps(self.pacs_ae_title),
@@ -73,9 +78,9 @@ def demo_data_dir() -> Path:
     return Path(home) / "overread-demo"
 
 
-def free_port() -> int:
-    """The usual DICOM port of Overread if nobody has it, else any free one."""
-    for wanted in (_USUAL_PORT, 0):
+def free_port(usual: int) -> int:
+    """The usual port if nobody has it, else any free one."""
+    for wanted in (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

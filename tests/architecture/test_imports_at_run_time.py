@@ -26,6 +26,13 @@ def test_the_listener_loads_no_model_runtime() -> None:
     assert loaded.isdisjoint({"onnxruntime", "onnx", "torch", "highdicom", "nibabel"})
 
 
+def test_the_web_door_loads_no_model_runtime() -> None:
+    """`overread web` runs without onnxruntime, torch and highdicom in its process."""
+    loaded = _loaded_after("import overread.cli, overread.commands.roles, listener.web.main")
+
+    assert loaded.isdisjoint({"onnxruntime", "torch", "highdicom", "nibabel"})
+
+
 @pytest.mark.parametrize(
     "imports",
     [

@@ -47,6 +47,7 @@ class Product:
             "OVERREAD_CONFIG": os.devnull,
             "OVERREAD_DATA_DIR": str(self.data_dir),
             "OVERREAD_LISTENER_PORT": str(self.port),
+            "OVERREAD_WEB_PORT": "0",
             "OVERREAD_STUDY_QUIET_SECONDS": "1.5",
             "OVERREAD_JOBS_LEASE_SECONDS": "3",
             "OVERREAD_SPOOL_MIN_FREE_BYTES": "0",
