@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
+from inference.errors import InferenceError
 from inference.evidence.build import build_evidence
 from inference.evidence.context import EvidenceContext
 from inference.evidence.report_text import report_text
@@ -52,11 +55,13 @@ def analyse(
         InvalidOutput: the network's output is no result.
     """
     manifest = algorithm.verified.manifest
+    if isinstance(manifest, ClassificationManifest):
+        raise InferenceError("This release verifies classification algorithms, but does not run them yet.")
     selection = select_series(study.instances, manifest)
     if selection.accepted is None:
         return _not_analysed(selection.refusals, manifest.title)
     volume = load_volume(selection.accepted.instances, selection.accepted.headers)
-    labels = segment(volume, algorithm)
+    labels = segment(volume, algorithm.predictor, manifest)
     identity = _result_identity(study, selection.accepted, algorithm, site_secret)
     findings = measure(
         volume, labels, manifest.outputs, manifest.identity.name, lambda label: identity.uid(f"tracking {label}")
@@ -75,7 +80,7 @@ def analyse(
     )
 
 
-def segment(volume: Volume, algorithm: ReadyAlgorithm) -> Labels:
+def segment(volume: Volume, predictor: Predictor, manifest: SegmentationManifest) -> Labels:
     """Preprocess, predict and label one volume; training evaluates an algorithm by this same path.
 
     Raises:
@@ -83,12 +88,9 @@ def segment(volume: Volume, algorithm: ReadyAlgorithm) -> Labels:
         PredictionFailed: the runtime could not do it.
         InvalidOutput: the network's output is no result.
     """
-    manifest = algorithm.verified.manifest
     preprocessing = manifest.preprocessing
     resampled, mapping = to_network_grid(volume, preprocessing)
-    output = predict_volume(
-        algorithm.predictor, scale_intensity(resampled, preprocessing.intensity), manifest.inference
-    )
+    output = predict_volume(predictor, scale_intensity(resampled, preprocessing.intensity), manifest.inference)
     return label_voxels(output, manifest.outputs.segments, mapping, anti_aliasing=preprocessing.anti_aliasing)
 
 

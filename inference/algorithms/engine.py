@@ -1,10 +1,12 @@
-"""ONNX Runtime behind one call: a float32 tensor in, a float32 tensor out."""
+"""ONNX Runtime behind one call for each task: float32 tensors in, checked float32 tensors out."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.algorithms.classification_manifest import ImageInference
 from inference.algorithms.folder import VerifiedAlgorithm
 from inference.errors import DeviceUnavailable, InvalidAlgorithm, InvalidOutput, PredictionFailed
 from inference.settings import WorkerSettings
@@ -13,6 +15,7 @@ Tensor = NDArray[np.float32]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+_ROUNDING = 1e-5  # what float32 arithmetic may leave beyond 0 or 1
 
 
 class Predictor(Protocol):
@@ -24,6 +27,27 @@ class Predictor(Protocol):
         Raises:
             PredictionFailed: the runtime could not do it.
             InvalidOutput: the output is not finite or not of the input's size.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """Probabilities as (image, class) and, where the network gives them, maps as (image, class, h, w)."""
+
+    probabilities: Tensor
+    maps: Tensor | None
+
+
+class Classifier(Protocol):
+    """What the pipeline asks of a network that classifies images."""
+
+    def score(self, batch: Tensor) -> ImageScores:
+        """Run the network on (batch, 1, rows, columns).
+
+        Raises:
+            PredictionFailed: the runtime could not do it.
+            InvalidOutput: the probabilities are none, or the outputs are not finite or not of the batch's size.
         """
         ...
 
@@ -72,16 +96,29 @@ class Engine:
         self.provider: str = self._session.get_providers()[0]
         if settings.device == "cuda" and self.provider != CUDA:
             raise DeviceUnavailable
-        self._input = algorithm.manifest.inference.input
-        self._output = algorithm.manifest.inference.output
+        run = algorithm.manifest.inference
+        self._input, self._output = run.input, run.output
+        self._saliency_output = run.saliency_output if isinstance(run, ImageInference) else None
 
     def predict(self, batch: Tensor) -> Tensor:
         """See ``Predictor.predict``."""
+        (output,) = self._run(batch, [self._output])
+        return checked_output(batch, output)
+
+    def score(self, batch: Tensor) -> ImageScores:
+        """See ``Classifier.score``."""
+        named = [self._output] + ([self._saliency_output] if self._saliency_output else [])
+        probabilities, *maps = self._run(batch, named)
+        return checked_scores(batch, probabilities, maps[0] if maps else None)
+
+    def _run(self, batch: Tensor, outputs: list[str]) -> list[NDArray[Any]]:
         try:
-            (output,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch, np.float32)})
+            produced: list[NDArray[Any]] = self._session.run(
+                outputs, {self._input: np.ascontiguousarray(batch, np.float32)}
+            )
         except self._failures as error:
             raise PredictionFailed(_failure(error)) from None
-        return checked_output(batch, output)
+        return produced
 
 
 def checked_output(batch: Tensor, output: NDArray[Any]) -> Tensor:
@@ -97,13 +134,32 @@ def checked_output(batch: Tensor, output: NDArray[Any]) -> Tensor:
     return output.astype(np.float32, copy=False)
 
 
+def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any] | None) -> ImageScores:
+    """Return the outputs if something may be concluded from them.
+
+    Raises:
+        InvalidOutput: they hold NaN or infinity, are not one line per image, or the probabilities are not in 0 to 1.
+    """
+    fits = probabilities.ndim == 2 and len(probabilities) == len(batch)
+    if maps is not None:
+        fits = fits and maps.ndim == 4 and maps.shape[:2] == probabilities.shape and min(maps.shape[2:]) > 0
+    if not fits:
+        raise InvalidOutput("The algorithm's outputs do not fit its input image by image; nothing was concluded.")
+    if not np.isfinite(probabilities).all() or (maps is not None and not np.isfinite(maps).all()):
+        raise InvalidOutput
+    if probabilities.min() < -_ROUNDING or probabilities.max() > 1 + _ROUNDING:
+        raise InvalidOutput("The algorithm's output is no probability, because it is not in 0 to 1; export it anew.")
+    return ImageScores(
+        np.clip(probabilities, 0, 1).astype(np.float32),
+        None if maps is None else maps.astype(np.float32, copy=False),
+    )
+
+
 def _failure(error: Exception) -> str:
     """One sentence for the kind of failure; the runtime has one class for many kinds, so its words decide too."""
     kind, words = type(error).__name__, str(error)
     if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError"):
-        return (
-            f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the algorithm's window."
-        )
+        return f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
     if isinstance(error, MemoryError) or "allocate memory" in words or "out of memory" in words.lower():
         return f"The network asks for more memory than the machine gives ({kind}); free memory or use smaller windows."
     return (

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.identity import AlgorithmIdentity
 from inference.algorithms.manifest import Manifest, read_manifest
+from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.errors import InvalidAlgorithm
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 CARD_NAME = "card.md"
-_RANK = 5  # batch, channel and three axes
+_VOLUMES = ("batch", "channel", "three", "spatial", "axes")
+_IMAGES = ("batch", "1", "rows", "columns")
+_SCORES = ("batch", "classes")
+_MAPS = ("batch", "classes", "rows", "columns")
 _SIZE_LIMIT = 2**31 - 1  # of one protobuf message
 _KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
@@ -114,30 +119,61 @@ def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
 
 def _check_ends(graph: "GraphProto", manifest: Manifest) -> None:
     """Compare the network's ends with the manifest: names, element type, rank and fixed extents."""
+    if isinstance(manifest, ClassificationManifest):
+        _check_classifier(graph, manifest)
+    else:
+        _check_segmenter(graph, manifest)
+
+
+def _check_segmenter(graph: "GraphProto", manifest: SegmentationManifest) -> None:
     run = manifest.inference
-    given = {tensor.name for tensor in graph.initializer}
-    inputs = {end.name: end for end in graph.input if end.name not in given}
-    outputs = {end.name: end for end in graph.output}
-    if set(inputs) != {run.input}:
-        raise InvalidAlgorithm(f"The network's inputs are not exactly {run.input!r}; correct inference.input.")
-    if run.output not in outputs:
-        raise InvalidAlgorithm(f"The network has no output {run.output!r}; correct inference.output.")
-    entry, result = _extents(inputs[run.input]), _extents(outputs[run.output])
-    spatial = run.window or manifest.preprocessing.target_size
-    if entry[1] not in (0, 1):
-        raise InvalidAlgorithm("The network takes more than one channel; this release gives it one.")
-    for fixed, wanted in zip(entry[2:], spatial or (0, 0, 0), strict=True):
-        if fixed and fixed != wanted:
-            raise InvalidAlgorithm("The network's fixed input size is not the manifest's window or target_size.")
-    if result[1] and result[1] <= max(segment.channel for segment in manifest.outputs.segments):
+    (entry, result) = _ends(graph, run.input, {run.output: "output"})
+    spatial = run.window or manifest.preprocessing.target_size or (0, 0, 0)
+    _check_input(_extents(entry, _VOLUMES), spatial, "window or target_size")
+    channels = _extents(result, _VOLUMES)[1]
+    if channels and channels <= max(segment.channel for segment in manifest.outputs.segments):
         raise InvalidAlgorithm("A segment names an output channel that the network does not have.")
 
 
-def _extents(end: "ValueInfoProto") -> list[int]:
-    """The fixed extents of one end; 0 where it is left open."""
+def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> None:
+    run = manifest.inference
+    named = {run.output: "output"} | ({run.saliency_output: "saliency_output"} if run.saliency_output else {})
+    entry, scores, *maps = _ends(graph, run.input, named)
+    extents = _extents(entry, _IMAGES)
+    _check_input(extents, manifest.image.size, "image.size")
+    if extents[0] and not extents[0] == run.batch == 1:
+        raise InvalidAlgorithm("The network's batch is fixed; export it with an open batch, or set inference.batch 1.")
+    last = max(one.index for one in manifest.outputs.classes)
+    for classes in (_extents(scores, _SCORES)[1], *(_extents(one, _MAPS)[1] for one in maps)):
+        if classes and classes <= last:
+            raise InvalidAlgorithm("A class names a position that the network's output does not have.")
+
+
+def _ends(graph: "GraphProto", entry: str, outputs: dict[str, str]) -> list["ValueInfoProto"]:
+    """The network's input and the outputs that the manifest names, by the manifest's key for each."""
+    given = {tensor.name for tensor in graph.initializer}
+    inputs = {end.name: end for end in graph.input if end.name not in given}
+    results = {end.name: end for end in graph.output}
+    if set(inputs) != {entry}:
+        raise InvalidAlgorithm(f"The network's inputs are not exactly {entry!r}; correct inference.input.")
+    for name, key in outputs.items():
+        if name not in results:
+            raise InvalidAlgorithm(f"The network has no output {name!r}; correct inference.{key}.")
+    return [inputs[entry], *(results[name] for name in outputs)]
+
+
+def _check_input(extents: list[int], wanted: tuple[int, ...], key: str) -> None:
+    if extents[1] not in (0, 1):
+        raise InvalidAlgorithm("The network takes more than one channel; this release gives it one.")
+    if any(fixed not in (0, size) for fixed, size in zip(extents[2:], wanted, strict=True)):
+        raise InvalidAlgorithm(f"The network's fixed input size is not the manifest's {key}.")
+
+
+def _extents(end: "ValueInfoProto", axes: tuple[str, ...]) -> list[int]:
+    """The fixed extents of one end that has these axes; 0 where it is left open."""
     tensor = end.type.tensor_type
-    if tensor.elem_type != 1 or len(tensor.shape.dim) != _RANK:  # TensorProto.FLOAT
+    if tensor.elem_type != 1 or len(tensor.shape.dim) != len(axes):  # TensorProto.FLOAT
         raise InvalidAlgorithm(
-            f"{end.name!r} is not a float32 tensor of (batch, channel, three axes); export the network that way."
+            f"{end.name!r} is not a float32 tensor of ({', '.join(axes)}); export the network that way."
         )
     return [dimension.dim_value for dimension in tensor.shape.dim]

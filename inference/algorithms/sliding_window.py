@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from inference.algorithms.engine import Predictor, Tensor
-from inference.algorithms.manifest import Extent3D, Inference
+from inference.algorithms.segmentation_manifest import Extent3D, Inference
 
 _SIGMA = 0.125  # of the Gaussian weight, as a fraction of the window
 _LEAST_WEIGHT = 1e-3  # so that corners seen by one window only keep their value

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inference.algorithms.manifest import Outputs, Segment
+from inference.algorithms.segmentation_manifest import Outputs, Segment
 from inference.findings.segmentation import Labels
 from inference.imaging.volume import Volume
 from storage.domain.coded_concept import CodedConcept

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.algorithms.engine import Tensor
-from inference.algorithms.manifest import Segment
+from inference.algorithms.segmentation_manifest import Segment
 from inference.imaging.resampling import GridMap
 
 Labels = NDArray[np.uint8]

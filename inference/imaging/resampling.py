@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.algorithms.manifest import Preprocessing
+from inference.algorithms.segmentation_manifest import Preprocessing
 from inference.imaging.geometry import Geometry
 from inference.imaging.volume import Volume
 

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 
 from pydicom import Dataset
 
-from inference.algorithms.manifest import InputContract, Manifest
+from inference.algorithms.manifest import Manifest
+from inference.algorithms.manifest_parts import InputContract
 from inference.errors import UnusableInput
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.series_reader import pixel_bytes, read_headers

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 
 from inference.algorithms.engine import CPU, CUDA, Engine, wanted_providers
 from inference.algorithms.folder import verify
-from inference.algorithms.manifest import Inference
+from inference.algorithms.segmentation_manifest import Inference
 from inference.algorithms.sliding_window import gaussian_weight, predict_volume, sliding_window
 from inference.errors import DeviceUnavailable, InvalidOutput, PredictionFailed
 from inference.settings import WorkerSettings

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.algorithms.manifest import Manifest, Preprocessing, Segment
+from inference.algorithms.segmentation_manifest import Preprocessing, Segment, SegmentationManifest
 from inference.findings.measurement import CUBIC_CENTIMETER, VOLUME, measure
 from inference.findings.segmentation import label_voxels, largest_component
 from inference.imaging.geometry import order_slices
@@ -61,7 +61,7 @@ def test_only_the_largest_component_is_kept_when_asked() -> None:
 
 def _findings(labels: np.ndarray):
     volume = Volume(np.arange(120, dtype=np.float32).reshape(GEOMETRY.shape), GEOMETRY, tuple(HEADERS))
-    outputs = Manifest.model_validate(MANIFEST).outputs
+    outputs = SegmentationManifest.model_validate(MANIFEST).outputs
     return measure(volume, labels, outputs, "tiny", lambda label: f"2.25.{len(label)}")
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from inference.algorithms.manifest import Intensity, Preprocessing
+from inference.algorithms.manifest_parts import Intensity
+from inference.algorithms.segmentation_manifest import Preprocessing
 from inference.errors import UnusableInput
 from inference.imaging.geometry import order_slices
 from inference.imaging.intensity import scale_intensity

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from inference.algorithms.manifest import Manifest
+from inference.algorithms.manifest import Manifest, parse_manifest
 from inference.errors import UnusableInput
 from inference.imaging.series_selection import select_series
 from tests.peers.synthetic_series import kept, slice_headers
@@ -16,7 +16,7 @@ from tests.peers.tiny_algorithm import manifest_with
 def _manifest(**contract: Any) -> Manifest:
     document = manifest_with(input=contract)
     document["outputs"]["measurements"] = ["volume"]
-    return Manifest.model_validate(document)
+    return parse_manifest(document)
 
 
 def _all(**values: object):

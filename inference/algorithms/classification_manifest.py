@@ -1,0 +1,99 @@
+"""The manifest of a classification: single images in, one probability per class out."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from inference.algorithms.manifest_parts import Code, Color, InputContract, Intensity, ManifestCore, Part, Text
+
+_ZERO_TO_ONE = ("max", "minmax", "percentile", "window")
+
+
+class ImageContract(InputContract):
+    """What a classification may be given: also a single image, also one whose place in the patient is unknown.
+
+    The limits on plane and spacing are checked on images that state them; a plane or a spacing that is asked for
+    and not stated refuses the series.
+    """
+
+    min_slices: int = Field(default=1, ge=1)
+    max_slices: int = Field(default=2000, ge=1, le=10_000)
+
+
+class ImagePreprocessing(Part):
+    """From one image to the network's input, which is float32 in 0 to 1: size, then intensity, then borders of 0."""
+
+    size: tuple[int, int] = Field(description="Rows and columns that the network takes.")
+    fit: Literal["pad", "stretch"] = Field(
+        default="pad", description="pad keeps the image's proportions and fills up with 0; stretch fills the size."
+    )
+    intensity: Intensity = Intensity(method="minmax")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if min(self.size) < 1:
+            raise ValueError("size has at least one row and one column")
+        if self.intensity.method not in _ZERO_TO_ONE:
+            raise ValueError(f"the network takes values in 0 to 1, so intensity.method is one of {_ZERO_TO_ONE}")
+        return self
+
+
+class ImageInference(Part):
+    """How the network is run; it takes (batch, 1, rows, cols) and gives probabilities (batch, classes)."""
+
+    batch: int = Field(default=16, ge=1, le=256, description="Images predicted at once.")
+    input: Text = "input"
+    output: Text = Field(default="probabilities", description="Probabilities in 0 to 1, not logits.")
+    saliency_output: Text | None = Field(
+        default=None, description="Class-activation maps (batch, classes, h, w), where the network gives them."
+    )
+
+    @model_validator(mode="after")
+    def _outputs_differ(self) -> Self:
+        if self.saliency_output == self.output:
+            raise ValueError("saliency_output is another output than output")
+        return self
+
+
+class FindingClass(Part):
+    """One class that is reported, taken from one position of the network's output."""
+
+    index: int = Field(ge=0, description="Position in the network's output, from 0.")
+    label: Text
+    finding: Code
+    site: Code | None = None
+    threshold: float = Field(gt=0, lt=1, description="The class is present from this probability on.")
+    threshold_origin: str = Field(
+        min_length=1, max_length=200, description="Where the number came from, such as: chosen on validation."
+    )
+    rgb: Color = Field(description="The colour of the class in pictures.")
+
+
+class ClassOutputs(Part):
+    """What is concluded from the network's output; positions that no class names are not reported."""
+
+    classes: tuple[FindingClass, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> Self:
+        for what, values in (
+            ("index", [one.index for one in self.classes]),
+            ("label", [one.label for one in self.classes]),
+            ("finding and site", [(one.finding.value, one.site and one.site.value) for one in self.classes]),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"two classes have the same {what}, so their findings could not be told apart")
+        return self
+
+
+class ClassificationManifest(ManifestCore):
+    """``algorithm.yaml`` of an algorithm that says how probable each class is on each image.
+
+    A study's probability for a class is the highest of its images; that image is the class's key image.
+    """
+
+    task: Literal["classification"]
+    input: ImageContract
+    image: ImagePreprocessing
+    inference: ImageInference = ImageInference()
+    outputs: ClassOutputs

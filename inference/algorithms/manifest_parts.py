@@ -1,0 +1,128 @@
+"""What every manifest has, whatever the algorithm's task: identity, artifact, input contract, intensities."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from inference.algorithms.identity import AlgorithmIdentity
+from storage.domain.coded_concept import CodedConcept
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, Field(min_length=1, max_length=64)]
+ColorValue = Annotated[int, Field(ge=0, le=255)]
+Color = tuple[ColorValue, ColorValue, ColorValue]
+Percentage = Annotated[float, Field(ge=0, le=100)]
+
+
+class Part(BaseModel):
+    """A part of a manifest: unknown keys are refused, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Code(Part):
+    """A code from a terminology (PS3.3 section 8)."""
+
+    value: Text
+    scheme: Annotated[str, Field(min_length=1, max_length=16)] = Field(description="SCT, DCM, UCUM …")
+    meaning: Text
+
+    def concept(self) -> CodedConcept:
+        """The same code as the rooms share it."""
+        return CodedConcept(self.value, self.scheme, self.meaning)
+
+
+class Identity(Part):
+    """Who the algorithm is and what it is for."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$")
+    manufacturer: Text
+    licence: Text = Field(description="SPDX expression of the artifact's licence.")
+    intended_use: str = Field(min_length=1, max_length=2000)
+    use: Literal["research", "product"] = Field(description="Becomes the Content Qualification of every result.")
+    family: Code = Field(
+        default=Code(value="123110", scheme="DCM", meaning="Artificial Intelligence"),
+        description="The kind of algorithm, a code of CID 7162.",
+    )
+
+
+class Artifact(Part):
+    """The network, one self-contained ONNX file."""
+
+    file: str = Field(default="model.onnx", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.onnx$")
+    sha256: Sha256
+
+
+class InputContract(Part):
+    """What the algorithm may be given; everything else is refused with a code and a sentence."""
+
+    modalities: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,16}$")], ...] = Field(min_length=1)
+    body_parts: tuple[Text, ...] = Field(default=(), description="Body Part Examined; empty takes any, also none.")
+    plane: Literal["any", "axial", "coronal", "sagittal"] = "any"
+    min_slices: int = Field(default=2, ge=2)
+    max_slices: int = Field(default=2000, ge=2, le=10_000)
+    max_slice_spacing_mm: float = Field(default=1000.0, gt=0, description="Between centres of neighbouring slices.")
+    max_pixel_spacing_mm: float = Field(default=1000.0, gt=0)
+    min_matrix: int = Field(default=1, ge=1, description="The smaller of Rows and Columns is at least this.")
+    min_age_years: float | None = Field(default=None, ge=0)
+    max_age_years: float | None = Field(default=None, ge=0)
+    excluded_series_descriptions: tuple[Text, ...] = Field(
+        default=(), description="Shell patterns such as *MIP*, compared without regard to case."
+    )
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        if self.min_slices > self.max_slices:
+            raise ValueError("min_slices exceeds max_slices")
+        if None not in (self.min_age_years, self.max_age_years) and self.min_age_years > self.max_age_years:  # type: ignore[operator]
+            raise ValueError("min_age_years exceeds max_age_years")
+        return self
+
+
+class Intensity(Part):
+    """How values are scaled, after resampling."""
+
+    method: Literal["none", "max", "minmax", "percentile", "zscore", "window"] = "none"
+    center: float | None = Field(default=None, description="Of the window, in the unit of the image; window only.")
+    width: float | None = Field(default=None, gt=0, description="Of the window, which becomes 0 to 1; window only.")
+    percentiles: tuple[Percentage, Percentage] | None = Field(
+        default=None, description="Of the values, which become 0 and 1; what lies outside is clipped; percentile only."
+    )
+
+    @model_validator(mode="after")
+    def _method_is_whole(self) -> Self:
+        given = [self.center is not None, self.width is not None]
+        if given != [self.method == "window"] * 2:
+            raise ValueError("center and width go with method window, and only with it")
+        if (self.percentiles is not None) != (self.method == "percentile"):
+            raise ValueError("percentiles goes with method percentile, and only with it")
+        if self.percentiles is not None and self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError("the first of the percentiles is the lower one")
+        return self
+
+
+class ManifestCore(Part):
+    """The sections of ``algorithm.yaml`` that do not depend on the task."""
+
+    identity: Identity
+    artifact: Artifact
+    input: InputContract
+
+    @property
+    def title(self) -> str:
+        """Name and version, as sentences speak of the algorithm."""
+        return f"{self.identity.name} {self.identity.version}"
+
+    def algorithm_identity(self, manifest_sha256: str) -> AlgorithmIdentity:
+        """Who made a finding, for PS3.16 TID 4019."""
+        who = self.identity
+        return AlgorithmIdentity(
+            name=who.name,
+            version=who.version,
+            manufacturer=who.manufacturer,
+            artifact_sha256=self.artifact.sha256,
+            manifest_sha256=manifest_sha256,
+            family=who.family.concept(),
+            use=who.use,
+        )

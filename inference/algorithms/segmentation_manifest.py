@@ -1,0 +1,114 @@
+"""The manifest of a segmentation: volumes in, one value per voxel and segment out."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from inference.algorithms.manifest_parts import Code, Color, Intensity, ManifestCore, Part, Text
+from inference.findings.segment import SegmentDescription
+
+Extent3D = tuple[int, int, int]
+
+
+def _axes(orientation: str) -> list[str]:
+    """The anatomical axes that the letters name, sorted; each direction stands for its axis."""
+    return sorted(orientation.translate(str.maketrans("RPI", "LAS")))
+
+
+class Preprocessing(Part):
+    """From the source grid to the grid the network was trained on: orientation, then size, then intensity."""
+
+    orientation: str | None = Field(
+        default=None,
+        description="Where the three axes point, such as RAS or SPL; left out: slice, row, column as acquired.",
+    )
+    target_size: Extent3D | None = Field(default=None, description="Voxels per axis; the whole field of view is kept.")
+    target_spacing_mm: tuple[float, float, float] | None = Field(default=None, description="Voxel spacing per axis.")
+    anti_aliasing: bool = Field(default=True, description="Smooth before voxels become larger.")
+    intensity: Intensity = Intensity()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.orientation is not None and _axes(self.orientation) != ["A", "L", "S"]:
+            raise ValueError("orientation names one of L/R, one of A/P and one of S/I")
+        if self.target_size and self.target_spacing_mm:
+            raise ValueError("target_size and target_spacing_mm exclude each other")
+        numbers: tuple[float, ...] = self.target_size or self.target_spacing_mm or (1,)
+        if min(numbers) <= 0:
+            raise ValueError("target sizes and spacings are positive")
+        return self
+
+
+class Inference(Part):
+    """How the network is run; it takes and gives float32 tensors of (batch, channel, axis 0, axis 1, axis 2)."""
+
+    mode: Literal["whole_volume", "sliding_window"] = "whole_volume"
+    window: Extent3D | None = Field(default=None, description="Voxels per axis; sliding_window only.")
+    overlap: float = Field(default=0.5, ge=0, lt=1, description="Of neighbouring windows, as a fraction of the window.")
+    batch: int = Field(default=1, ge=1, le=64, description="Windows predicted at once.")
+    input: Text = "input"
+    output: Text = "output"
+
+    @model_validator(mode="after")
+    def _window_is_whole(self) -> Self:
+        if (self.mode == "sliding_window") != (self.window is not None):
+            raise ValueError("window goes with mode sliding_window, and only with it")
+        if self.window is not None and min(self.window) < 1:
+            raise ValueError("a window has at least one voxel per axis")
+        return self
+
+
+class Segment(Part):
+    """One segment, taken from one output channel (PS3.3 section C.8.20.2)."""
+
+    number: int = Field(ge=1, le=255)
+    channel: int = Field(ge=0)
+    label: Text
+    category: Code
+    type: Code
+    site: Code | None = None
+    rgb: Color
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="A voxel belongs to the segment from this value on.")
+    keep_largest_component: bool = False
+
+    def description(self) -> SegmentDescription:
+        """What the evidence says of this segment."""
+        site = self.site.concept() if self.site else None
+        return SegmentDescription(self.number, self.label, self.category.concept(), self.type.concept(), site, self.rgb)
+
+
+class Outputs(Part):
+    """What is concluded from the network's output."""
+
+    segments: tuple[Segment, ...] = Field(min_length=1)
+    measurements: tuple[Literal["volume", "mean_intensity"], ...] = ("volume",)
+
+    @model_validator(mode="after")
+    def _numbers_run_from_one(self) -> Self:
+        if [segment.number for segment in self.segments] != list(range(1, len(self.segments) + 1)):
+            raise ValueError("segments are numbered 1, 2, 3 … in order (PS3.3 section C.8.20.2)")
+        if len({(segment.type.value, segment.site and segment.site.value) for segment in self.segments}) < len(
+            self.segments
+        ):
+            raise ValueError("two segments have the same type and site, so their findings could not be told apart")
+        if len({segment.label for segment in self.segments}) < len(self.segments):
+            raise ValueError("two segments have the same label")
+        return self
+
+
+class SegmentationManifest(ManifestCore):
+    """``algorithm.yaml`` of an algorithm that outlines structures in a volume."""
+
+    task: Literal["segmentation"] = "segmentation"
+    preprocessing: Preprocessing = Preprocessing()
+    inference: Inference = Inference()
+    outputs: Outputs
+    evidence: tuple[Literal["segmentation"], Literal["report"]] = Field(
+        default=("segmentation", "report"), description="What is made of the findings; this release makes both."
+    )
+
+    @model_validator(mode="after")
+    def _intensity_has_a_unit(self) -> Self:
+        if "mean_intensity" in self.outputs.measurements and not set(self.input.modalities) <= {"CT", "MR"}:
+            raise ValueError("mean_intensity is measured on CT and MR only")
+        return self
