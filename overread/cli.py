@@ -35,6 +35,13 @@ COMMANDS: dict[str, str] = {
     "db": "overread.commands.database:db",
 }
 
+# Module that only an extra brings → the extra; a small installation has none of them.
+EXTRAS: dict[str, str] = {
+    **dict.fromkeys(("cv2", "google", "highdicom", "numpy", "onnx", "onnxruntime", "scipy", "yaml"), "cpu"),
+    **dict.fromkeys(("matplotlib", "monai", "onnxscript", "pandas", "sklearn", "torch"), "train"),
+    "nibabel": "demo",
+}
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for."""
@@ -76,6 +83,16 @@ def main() -> None:
     except _KNOWN_ERRORS as error:
         click.echo(f"overread: {error}", err=True)
         sys.exit(TEMPORARY_FAILURE if isinstance(error, DatabaseUnavailable) else 1)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            _report(error)
+        click.echo(
+            f"overread: This command needs {error.name}, which this installation lacks; install overread[{extra}]"
+            f"{', or overread[gpu] where there is a GPU' if extra == 'cpu' else ''}.",
+            err=True,
+        )
+        sys.exit(1)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         sys.exit(141)

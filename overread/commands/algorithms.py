@@ -6,11 +6,9 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from inference.algorithms.folder import verify as verify_folder
 from inference.errors import InvalidAlgorithm
 from overread.commands.status import output_console
 from overread.database import existing_database, reachable_database
-from overread.installation import install
 from overread.settings import load_settings
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.errors import UnknownRecord
@@ -41,6 +39,8 @@ def list_algorithms() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def add(folder: Path) -> None:
     """Check the algorithm in FOLDER, copy it and make it the active version of its name."""
+    from overread.installation import install
+
     settings = load_settings()
     with reachable_database(settings) as url:
         database = open_database(url, "overread algorithms")
@@ -55,6 +55,8 @@ def add(folder: Path) -> None:
 @click.argument("name_or_folder", required=False)
 def verify(name_or_folder: str | None) -> None:
     """Check the bytes of a FOLDER, of the installed versions of a NAME, or of everything installed."""
+    from inference.algorithms.folder import verify as verify_folder
+
     if name_or_folder and Path(name_or_folder).is_dir():
         verified = verify_folder(Path(name_or_folder))
         click.echo(f"{name_or_folder}: complete and consistent; SHA-256 {verified.artifact_sha256}.")

