@@ -12,8 +12,9 @@ from inference.errors import InferenceError
 from listener.errors import ListenerError
 from overread.errors import FrontDeskError
 from storage.errors import DatabaseUnavailable, StorageError
+from training.errors import TrainingError
 
-_KNOWN_ERRORS = (FrontDeskError, ListenerError, InferenceError, StorageError)
+_KNOWN_ERRORS = (FrontDeskError, ListenerError, InferenceError, StorageError, TrainingError)
 _INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL: the database is away, and the same command may succeed later
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "explain": "overread.commands.explain:explain",
     "jobs": "overread.commands.jobs:jobs",
     "algorithms": "overread.commands.algorithms:algorithms",
+    "dataset": "overread.commands.dataset:dataset",
     "config": "overread.commands.config:config",
     "db": "overread.commands.database:db",
 }

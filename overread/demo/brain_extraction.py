@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from overread.demo.packages import DEEPBRAIN
 from overread.demo.tensorflow_graph import UnreadableGraph, float_constants
+from overread.packages import DEEPBRAIN
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto

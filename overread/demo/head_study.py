@@ -14,8 +14,8 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from overread.demo.packages import PYDEFACE
 from overread.errors import FrontDeskError
+from overread.packages import PYDEFACE
 
 PATIENT_ID = "DEMO-0001"
 _IMAGE = f"{PYDEFACE.name}-{PYDEFACE.version}/tests/data/ds000031_sub-01_ses-006_run-001_T1w.nii.gz"

@@ -13,15 +13,15 @@ from rich.console import Console
 
 from overread.database import make_data_folder, own_database
 from overread.demo.brain_extraction import write_brain_extraction
-from overread.demo.fetch import fetch
 from overread.demo.head_study import HeadStudy, write_head_study
 from overread.demo.modality import push
-from overread.demo.packages import DEEPBRAIN, PYDEFACE
 from overread.demo.pacs import DemoPacs
 from overread.demo.settings import USUAL_DICOM_PORT, USUAL_WEB_PORT, DemoSettings, demo_data_dir, free_port
 from overread.demo.show import show_result
 from overread.errors import DemoFailed, RoleFailed
+from overread.fetch import fetch
 from overread.installation import install
+from overread.packages import DEEPBRAIN, PYDEFACE
 from overread.settings import CONFIG_VARIABLE, Settings
 from overread.supervisor import Supervisor, stop_on_signals
 from storage.objects.layout import DataFolder

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from overread.demo.fetch import PackageUnavailable, fetch
-from overread.demo.packages import DEEPBRAIN, PYDEFACE, PackageFile
+from overread.fetch import PackageUnavailable, fetch
+from overread.packages import DEEPBRAIN, PYDEFACE, PackageFile
 
 _CACHE = Path(os.environ.get("OVERREAD_TEST_CACHE") or Path(tempfile.gettempdir()) / "overread-test-packages")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from overread.demo.fetch import PackageUnavailable, fetch
-from overread.demo.packages import PackageFile
+from overread.fetch import PackageUnavailable, fetch
+from overread.packages import PackageFile
 
 CONTENT = b"the pinned bytes"
 PACKAGE = PackageFile("pinned", "1.0", "pinned-1.0-py3-none-any.whl", hashlib.sha256(CONTENT).hexdigest())

