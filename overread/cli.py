@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "jobs": "overread.commands.jobs:jobs",
     "algorithms": "overread.commands.algorithms:algorithms",
     "dataset": "overread.commands.dataset:dataset",
+    "users": "overread.commands.users:users",
     "config": "overread.commands.config:config",
     "db": "overread.commands.database:db",
 }

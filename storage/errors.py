@@ -50,3 +50,7 @@ class EvidenceNotStored(StorageError):
 
 class DamagedObject(StorageError):
     """A stored object no longer matches the digest recorded when it arrived; restore it from a backup."""
+
+
+class AccountRefused(StorageError):
+    """The account could not be changed."""

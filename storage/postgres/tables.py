@@ -24,6 +24,7 @@ from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import DeliveryState
 from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
 from storage.domain.result import EvidenceRole
+from storage.postgres.account_tables import AccountRow, WebSessionRow
 from storage.postgres.received_tables import (
     AssociationRow,
     InstanceRow,
@@ -35,6 +36,7 @@ from storage.postgres.received_tables import (
 from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, Token, listed, one_of, sha256_check
 
 __all__ = [
+    "AccountRow",
     "AlgorithmRow",
     "AssociationRow",
     "AuditEventRow",
@@ -50,6 +52,7 @@ __all__ = [
     "SeriesRow",
     "StudyRevisionRow",
     "StudyRow",
+    "WebSessionRow",
 ]
 
 
