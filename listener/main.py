@@ -13,11 +13,12 @@ from listener.scp.association_policy import AssociationPolicy
 from listener.scp.store import StoreHandler
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.errors import StorageError
+from storage.errors import SchemaOutdated, StorageError
 from storage.importer import SpoolImporter
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
+from storage.postgres import schema
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import open_database
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _ACTOR = "listener"
 _AUDIT_RETRY_SECONDS = 5.0
+_SCHEMA_PAUSE_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 
 
@@ -47,7 +49,7 @@ def serve(
         OSError: the data folder cannot be made.
     """
     check_listener_settings(listener)
-    stop, quiet, wake = threading.Event(), threading.Event(), threading.Event()
+    stop, quiet, wake, importing = (threading.Event() for _ in range(4))
     folder = DataFolder(data_dir)
     file_spool = FileSpool(folder, spool)  # sweeps what a crash left
     database = open_database(database_url, "overread listener")  # connects when it is first used
@@ -55,7 +57,7 @@ def serve(
     trail = PostgresAuditTrail(database)
     acceptor = Acceptor(listener, AssociationPolicy(listener), StoreHandler(file_spool, wake.set))
     threads = [
-        threading.Thread(target=importer.run, args=(quiet, wake), name="importer"),
+        threading.Thread(target=_import, args=(importer, database_url, quiet, wake, importing), name="importer"),
         threading.Thread(target=_record_when_possible, args=(trail, AuditAction.APPLICATION_STARTED, quiet)),
     ]
     with _stopped_by_signals(stop):
@@ -72,10 +74,28 @@ def serve(
         wake.set()
         for thread in threads:
             thread.join()
-    _finish(importer, trail)
+    if importing.is_set():
+        _finish(importer, trail)
     database.close()
     file_spool.close()
     return 0
+
+
+def _import(
+    importer: SpoolImporter, url: str, stop: threading.Event, wake: threading.Event, importing: threading.Event
+) -> None:
+    """Import once the database has this release's schema; until then what is received waits in the spool."""
+    told = False
+    while not stop.is_set():
+        try:
+            if schema.wait_until_current(url, stop):
+                importing.set()
+                importer.run(stop, wake)
+        except SchemaOutdated as error:
+            if not told:
+                log.error("%s Received instances wait in the spool.", error)
+            told = True
+            stop.wait(_SCHEMA_PAUSE_SECONDS)
 
 
 def _finish(importer: SpoolImporter, trail: PostgresAuditTrail) -> None:

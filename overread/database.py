@@ -1,12 +1,14 @@
 """Finding the database: the configured one, one that another process runs here, or our own for as long as needed."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from overread.errors import InvalidSettings
 from overread.settings import Settings
-from storage.errors import DatabaseUnavailable
+from overread.supervisor import stop_on_signals
+from storage.errors import DatabaseUnavailable, SchemaBehind
 from storage.postgres import schema
 from storage.postgres.embedded import EmbeddedPostgres, running_url
 
@@ -37,6 +39,26 @@ def reachable_database(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
+def awaited_database(settings: Settings) -> Iterator[str]:
+    """As ``reachable_database``, for a role: a configured server and its upgrade are waited for.
+
+    Raises:
+        SchemaOutdated: waiting would not help, because another release or another program made the schema.
+        SystemExit: the role was told to stop while it waited, which is no failure.
+    """
+    if settings.database.url:
+        stop = threading.Event()
+        with stop_on_signals(stop):
+            there = schema.wait_until_current(settings.database.url, stop)
+        if not there:
+            raise SystemExit(0)
+        yield settings.database.url
+        return
+    with reachable_database(settings) as url:
+        yield url
+
+
+@contextmanager
 def existing_database(settings: Settings) -> Iterator[str]:
     """As ``reachable_database``, for commands that only look: nothing is made where nothing is.
 
@@ -54,16 +76,16 @@ def existing_database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def listeners_database(settings: Settings) -> Iterator[str]:
-    """As ``reachable_database``, but a configured server may be away: reception does not depend on it.
+    """As ``reachable_database``, but a configured server may be away or not upgraded yet: reception needs neither.
 
     Raises:
-        SchemaOutdated: the configured database answers and needs `overread db upgrade`.
+        SchemaOutdated: the configured database answers, and another release or another program made its schema.
     """
     if settings.database.url:
         try:
             schema.check(settings.database.url)
-        except DatabaseUnavailable as error:
-            _LOG.warning("the listener starts without the database: %s", error)
+        except (DatabaseUnavailable, SchemaBehind) as error:
+            _LOG.warning("starting without the database: %s", error)
         yield settings.database.url
         return
     with reachable_database(settings) as url:

@@ -32,6 +32,10 @@ class SchemaOutdated(StorageError):
     """The database schema is not the one this release needs; run `overread db upgrade`."""
 
 
+class SchemaBehind(SchemaOutdated):
+    """The database has no schema yet, or an older one than this release needs; run `overread db upgrade`."""
+
+
 class DataFolderBusy(StorageError):
     """Another Overread already uses this data folder; stop it or set another data_dir."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from overread.database import listeners_database, make_data_folder, own_database, reachable_database
+from overread.database import awaited_database, listeners_database, make_data_folder, own_database
 from overread.logs import configure_logging
 from overread.settings import Settings, load_settings
 from overread.supervisor import Supervisor, stop_on_signals
@@ -96,7 +96,7 @@ def work() -> None:
 
     configure_logging()
     settings = load_settings()
-    with reachable_database(settings) as url:
+    with awaited_database(settings) as url:
         code = run_worker(
             settings.worker,
             data_dir=settings.data_dir,
@@ -114,7 +114,7 @@ def deliver() -> None:
 
     configure_logging()
     settings = load_settings()
-    with reachable_database(settings) as url:
+    with awaited_database(settings) as url:
         code = run_delivery(
             settings.destinations,
             ae_title=settings.listener.ae_title,
@@ -132,6 +132,6 @@ def housekeep() -> None:
 
     configure_logging()
     settings = load_settings()
-    with reachable_database(settings) as url:
+    with awaited_database(settings) as url:
         code = keep_house(data_dir=settings.data_dir, database_url=url, study=settings.study, jobs=settings.jobs)
     sys.exit(code)

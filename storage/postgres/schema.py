@@ -1,5 +1,7 @@
 """Bringing a database to the schema that this release needs, or saying why it is not."""
 
+import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +11,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from storage.errors import SchemaOutdated
+from storage.errors import DatabaseUnavailable, SchemaBehind, SchemaOutdated
 from storage.postgres.engine import named_errors, open_engine
 from storage.postgres.tables import Base
+
+_LOG = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
 
 
 def migrations_folder() -> Path:
@@ -47,7 +53,8 @@ def check(url: str) -> str:
     """Return the database's revision if it is the one this release needs.
 
     Raises:
-        SchemaOutdated: it is older, newer, there is none, or the tables are another program's.
+        SchemaBehind: it is older, or there is none; an upgrade helps.
+        SchemaOutdated: it is newer, or the tables are another program's.
         DatabaseUnavailable: there is no server.
     """
     scripts = ScriptDirectory.from_config(configuration(url))
@@ -57,13 +64,37 @@ def check(url: str) -> str:
     if found.revisions == (wanted,):
         return wanted
     if not found.revisions:
-        raise SchemaOutdated(
+        raise SchemaBehind(
             f"The database has no schema yet and this release needs {wanted}; run `overread db upgrade`."
         )
-    raise SchemaOutdated(
+    raise SchemaBehind(
         f"The database schema is at revision {', '.join(found.revisions)} and this release needs {wanted}; "
         "run `overread db upgrade`."
     )
+
+
+def wait_until_current(url: str, stop: threading.Event) -> bool:
+    """Wait until the database answers and is at this release's revision; ``False`` once ``stop`` is set.
+
+    Servers and their upgrade may start in any order; each reason for waiting is told once.
+
+    Raises:
+        SchemaOutdated: waiting would not help, because another release or another program made the schema.
+    """
+    told = ""
+    while not stop.is_set():
+        try:
+            check(url)
+        except (DatabaseUnavailable, SchemaBehind) as reason:
+            if str(reason) != told:
+                told = str(reason)
+                _LOG.warning("waiting: %s", told)
+            stop.wait(_PAUSE_SECONDS)
+        else:
+            if told:
+                _LOG.info("the database is there, at the revision this release needs")
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
