@@ -1,5 +1,6 @@
 """One job told as a story: read, select, predict, measure, report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from inference.algorithms.sliding_window import predict_volume
 from inference.errors import InferenceError
 from inference.evidence.build import build_evidence
 from inference.evidence.context import EvidenceContext
+from inference.evidence.overlay_pictures import overlay_pictures
 from inference.evidence.report_text import report_text
 from inference.evidence.result_uids import ResultIdentity
 from inference.findings.measurement import measure
@@ -20,7 +22,7 @@ from inference.imaging.resampling import to_network_grid
 from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.imaging.volume import Volume, load_volume
 from storage.domain.job import Reason, Refusal
-from storage.domain.result import NewResult
+from storage.domain.result import EvidenceObject, EvidenceRole, NewResult
 from storage.domain.study import StableStudy
 
 
@@ -77,6 +79,7 @@ def analyse(
         findings=findings,
         report_text=report_text(context, findings, evidence),
         evidence=evidence,
+        pictures=overlay_pictures(volume, _of_role(evidence, EvidenceRole.SEGMENTATION), context.short_mark),
     )
 
 
@@ -92,6 +95,10 @@ def segment(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
     resampled, mapping = to_network_grid(volume, preprocessing)
     output = predict_volume(predictor, scale_intensity(resampled, preprocessing.intensity), manifest.inference)
     return label_voxels(output, manifest.outputs.segments, mapping, anti_aliasing=preprocessing.anti_aliasing)
+
+
+def _of_role(evidence: Sequence[EvidenceObject], role: EvidenceRole) -> EvidenceObject | None:
+    return next((one for one in evidence if one.role is role), None)
 
 
 def _not_analysed(refusals: tuple[Refusal, ...], title: str) -> NotAnalysed:

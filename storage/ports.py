@@ -84,7 +84,7 @@ class JobQueue(Protocol):
         ...
 
     def complete_analysed(self, job: ClaimedJob, result: NewResult, destinations: Sequence[str]) -> int:
-        """Freeze the evidence, store the result, schedule one delivery per destination; return the result's id.
+        """Freeze evidence and pictures, store the result, schedule a delivery per destination; return the result's id.
 
         Raises:
             LeaseLost: another worker holds the job now; nothing was changed.
@@ -201,9 +201,9 @@ class ObjectPaths(Protocol):
 
 
 class EvidenceStore(Protocol):
-    """Keeps result bytes as they were first written; names come from the digest of the content."""
+    """Keeps the bytes of evidence and pictures as first written; names come from the digest of the content."""
 
-    def freeze(self, part10: bytes) -> str:
+    def freeze(self, content: bytes) -> str:
         """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy."""
         ...
 

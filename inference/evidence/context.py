@@ -34,6 +34,11 @@ class EvidenceContext:
         return RESEARCH_MARK if self.algorithm.use == "research" else PRODUCT_MARK
 
     @property
+    def short_mark(self) -> str:
+        """The mark where there is room for few letters, as in a picture."""
+        return "AI result, not verified. RESEARCH" if self.algorithm.use == "research" else "AI result, not verified"
+
+    @property
     def local_started_at(self) -> datetime:
         """``started_at`` in the time zone in which the evidence's dates and times are to be read.
 

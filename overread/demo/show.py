@@ -4,13 +4,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from rich.console import Console
 from rich.table import Table
 
 from overread.demo.head_study import HeadStudy
 from overread.errors import DemoFailed
-from overread.pictures import overlay_pictures
 from storage.objects.object_store import ObjectStore
 from storage.postgres.overview import Overview
 
@@ -50,11 +48,20 @@ def show_result(
         raise DemoFailed(f"A brain of {volume:,.0f} ml is not plausible; please report this.")
     report = output / "report.txt"
     report.write_text(result["report_text"], encoding="utf-8")
-    segmentation = next(one for one in result["evidence"] if one["role"] == "segmentation")
-    pictures = overlay_pictures(study.files, pydicom.dcmread(objects.evidence(segmentation["sha256"])), output)
+    pictures = _write_pictures(result, objects, output)
     console.print("\nReport and pictures:")
     for path in (report, *pictures):
         console.print(f"  {path}", markup=False)
+
+
+def _write_pictures(result: dict[str, Any], objects: ObjectStore, output: Path) -> list[Path]:
+    """The pictures of the result, as the dashboard shows them."""
+    paths = []
+    for picture in result["pictures"]:
+        path = output / f"overlay-{picture['title'].lower()}.png"
+        path.write_bytes(objects.evidence(picture["sha256"]).read_bytes())
+        paths.append(path)
+    return paths
 
 
 def _print_times(console: Console, told: dict[str, Any]) -> None:

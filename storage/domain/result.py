@@ -11,10 +11,11 @@ class EvidenceRole(StrEnum):
     """What an evidence object is; the order is the order of delivery."""
 
     SEGMENTATION = "segmentation"
-    REPORT = "report"
+    SECONDARY_CAPTURE = "secondary-capture"
+    REPORT = "report"  # last, because it refers to the others
 
 
-DELIVERY_ORDER: dict[EvidenceRole, int] = {EvidenceRole.SEGMENTATION: 0, EvidenceRole.REPORT: 1}
+DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumerate(EvidenceRole)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class EvidenceObject:
     series_instance_uid: str
     transfer_syntax_uid: str
     part10: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPicture:
+    """One picture of a result for people, as a PNG; pictures are shown by us and never sent to a PACS."""
+
+    title: str
+    png: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class NewResult:
     findings: tuple[Finding, ...]
     report_text: str
     evidence: tuple[EvidenceObject, ...]
+    pictures: tuple[ResultPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class DataFolder:
         return self.objects / name[:2] / f"{name}.dcm"
 
     def evidence_file(self, sha256: str) -> Path:
-        """The Part 10 file of frozen evidence with this digest."""
+        """The file of frozen evidence, or of a picture of it, with this digest."""
         return self.evidence / sha256[:2] / f"{sha256}.dcm"
 
     def quarantined(self, quarantine_id: str) -> Path:

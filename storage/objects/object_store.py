@@ -1,4 +1,4 @@
-"""The received instances that have rows, and the frozen evidence."""
+"""The received instances that have rows, and the frozen evidence with its pictures."""
 
 import hashlib
 import os
@@ -68,19 +68,19 @@ class ObjectStore:
             )
         return path
 
-    def freeze(self, part10: bytes) -> str:
+    def freeze(self, content: bytes) -> str:
         """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy.
 
         Raises:
             EvidenceNotStored: the disk did not take them.
         """
-        sha256 = hashlib.sha256(part10).hexdigest()
+        sha256 = hashlib.sha256(content).hexdigest()
         target = self._folder.evidence_file(sha256)
         draft = target.with_name(f"{new_entry_id()}.part")
         try:
             make_folder(target.parent)
             if not _holds(target, sha256):
-                write_new(draft, part10)
+                write_new(draft, content)
                 draft.rename(target)  # whoever raced us wrote the same bytes
             sync_folder(target.parent)
         except OSError as error:

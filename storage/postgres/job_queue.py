@@ -75,7 +75,7 @@ class PostgresJobQueue:
                 raise LeaseLost
 
     def complete_analysed(self, job: ClaimedJob, result: NewResult, destinations: Sequence[str]) -> int:
-        """Freeze the evidence, store the result, schedule one delivery per destination; return the result's id.
+        """Freeze evidence and pictures, store the result, schedule a delivery per destination; return the result's id.
 
         Raises:
             LeaseLost: another worker holds the job now; nothing was changed.
@@ -83,9 +83,10 @@ class PostgresJobQueue:
         """
         # Bytes first: a row is a promise that the file is there. Files without a row are harmless.
         digests = [self._evidence_store.freeze(thing.part10) for thing in result.evidence]
+        pictures = [(picture.title, self._evidence_store.freeze(picture.png)) for picture in result.pictures]
         with self._database.transaction() as session:
             held = hold(session, job)
-            result_id = store_result(session, held, result, digests)
+            result_id = store_result(session, held, result, digests, pictures)
             schedule_deliveries(session, held, result_id, destinations)
             move(
                 session,

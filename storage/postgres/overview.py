@@ -60,7 +60,7 @@ class Overview:
             return {"uid": uid, "level": found.level, **_study_facts(session, found.study_instance_uid, uid)}
 
     def report(self, study_instance_uid: str) -> list[Facts]:
-        """The results of a study with their report text and evidence, oldest first.
+        """The results of a study with their report text, pictures and evidence, oldest first.
 
         Raises:
             UnknownRecord: no such study.

@@ -18,8 +18,12 @@ from storage.postgres.tables import DeliveryRow, EvidenceRow, InstanceRow, JobRo
 from storage.postgres.work_signal import announce_work
 
 
-def store_result(session: Session, job: HeldJob, result: NewResult, digests: Sequence[str]) -> int:
+def store_result(
+    session: Session, job: HeldJob, result: NewResult, digests: Sequence[str], pictures: Sequence[tuple[str, str]]
+) -> int:
     """Write the result with its evidence, whose frozen bytes have these digests, and return its id.
+
+    ``pictures`` are the titles and digests of its frozen pictures.
 
     Raises:
         UnknownRecord: the result claims an input that the job's revision of the study does not hold.
@@ -33,6 +37,7 @@ def store_result(session: Session, job: HeldJob, result: NewResult, digests: Seq
             execution_provider=result.execution_provider,
             findings=[asdict(finding) for finding in result.findings],
             report_text=stored_text(result.report_text),
+            pictures=[{"sha256": sha256, "title": stored_text(title)} for title, sha256 in pictures],
         )
         .returning(ResultRow.id)
     ).scalar_one()

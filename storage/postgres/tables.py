@@ -187,7 +187,10 @@ class JobRow(Base):
 
 
 class ResultRow(Base):
-    """What one inference job produced; the bytes are in `evidence`."""
+    """What one inference job produced; the bytes of the DICOM objects are in `evidence`.
+
+    `pictures` is a list of sha256 and title in the order to show them; the digest names a file beside the evidence.
+    """
 
     __tablename__ = "result"
 
@@ -198,6 +201,7 @@ class ResultRow(Base):
     execution_provider: Mapped[str]
     findings: Mapped[Json]
     report_text: Mapped[str]
+    pictures: Mapped[Json] = mapped_column(server_default=text("'[]'"))
     stored_at: Mapped[DatabaseTime]
 
 

@@ -1,4 +1,4 @@
--- The results of a study with the algorithm that made each, its inputs and its evidence in the order of delivery.
+-- The results of a study with the algorithm that made each, its inputs, its pictures and its evidence in the order of delivery.
 SELECT
     result.id AS result_id,
     result.job_id,
@@ -12,6 +12,7 @@ SELECT
     result.stored_at,
     result.findings,
     result.report_text,
+    result.pictures,
     (SELECT count(*) FROM result_input WHERE result_input.result_id = result.id) AS inputs,
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object(

@@ -49,6 +49,9 @@ def test_a_study_becomes_a_result_with_evidence(site: Site) -> None:
     }
     assert cited == {header.SOPInstanceUID for header in headers}
     assert site.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(1,)]
+    ((pictures,),) = site.rows("SELECT pictures FROM result")
+    assert [one["title"] for one in pictures] == ["Axial", "Coronal", "Sagittal"]
+    assert all(site.objects.evidence(one["sha256"]).read_bytes().startswith(b"\x89PNG") for one in pictures)
 
 
 def test_a_second_attempt_makes_the_same_bytes(site: Site) -> None:

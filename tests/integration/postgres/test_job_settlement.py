@@ -10,6 +10,7 @@ import pytest
 
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import ClaimedJob, JobKind, Reason, Refusal
+from storage.domain.result import ResultPicture
 from storage.errors import InvalidTransition, LeaseLost, StorageError, UnknownRecord
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.postgres.held_job import hold
@@ -47,6 +48,23 @@ def test_an_analysed_job_leaves_its_result_and_one_delivery_per_destination(hosp
     assert [hospital.audited(action) for action in ("job-completed", "result-stored", "job-scheduled")] == [1, 1, 3]
     delivery = hospital.claimed(JobKind.DELIVERY)
     assert (delivery.result_id, delivery.destination) == (result_id, "pacs")
+
+
+def test_pictures_are_kept_in_order_and_owed_to_nobody(hospital: Any) -> None:
+    """The row names title and digest of each picture; the bytes lie beside the evidence, and none is delivered."""
+    hospital.install()
+    pictures = (ResultPicture("Axial", b"first"), ResultPicture("Coronal", b"second"))
+    result = replace(hospital.result(hospital.stable_study()), pictures=pictures)
+
+    hospital.queue.complete_analysed(hospital.claimed(), result, ["pacs"])
+
+    [told] = hospital.overview.report("1.2.3")
+    assert [(one["title"], hospital.objects.evidence(one["sha256"]).read_bytes()) for one in told["pictures"]] == [
+        ("Axial", b"first"),
+        ("Coronal", b"second"),
+    ]
+    owed = hospital.deliveries.undelivered(hospital.claimed(JobKind.DELIVERY))
+    assert [thing.role for thing in owed] == ["segmentation", "report"]
 
 
 def test_evidence_is_frozen_and_owed_in_the_order_of_delivery(hospital: Any) -> None:
@@ -459,7 +477,7 @@ def test_two_revisions_stored_at_once_share_the_bytes_frozen_first(open_hospital
         held = hold(session, early)
         digest = hospital.objects.freeze(b"report")
         result = hospital.result(first)
-        store_result(session, held, result, [digest] * len(result.evidence))
+        store_result(session, held, result, [digest] * len(result.evidence), [])
         storing.start()
         waiting = [(0,)]
         while waiting == [(0,)] and storing.is_alive():
