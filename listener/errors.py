@@ -23,7 +23,7 @@ class UnreadableDataSet(ListenerError):
 
 
 class UnacceptableIdentity(ListenerError):
-    """The UIDs of the data set are missing, malformed or not those of the C-STORE command."""
+    """The UIDs of the data set are missing, malformed or not those it was sent under."""
 
     def __init__(self, reason: QuarantineReason, study_instance_uid: str = "") -> None:
         self.reason = reason

@@ -13,6 +13,7 @@ from storage.domain.audit_event import AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobKind, Reason, Refusal
 from storage.domain.result import FrozenEvidence, NewResult
+from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy, HeldObject, Page, SearchKeys
 from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy
 
 
@@ -65,6 +66,28 @@ class StudyCatalog(Protocol):
             UnknownRecord: no such revision.
             DamagedObject: a file is missing.
         """
+        ...
+
+
+class StudyIndex(Protocol):
+    """Finding what is held: received instances and our own results; each method raises DatabaseUnavailable."""
+
+    def search_studies(self, keys: SearchKeys, page: Page) -> Found[FoundStudy]:
+        """The studies that match, newest first."""
+        ...
+
+    def search_series(self, keys: SearchKeys, page: Page) -> Found[FoundSeries]:
+        """The series that match, with the studies they are in."""
+        ...
+
+    def search_instances(self, keys: SearchKeys, page: Page) -> Found[FoundInstance]:
+        """The instances that match, with the series and studies they are in."""
+        ...
+
+    def objects(
+        self, study_instance_uid: str, series_instance_uid: str | None = None, sop_instance_uid: str | None = None
+    ) -> tuple[HeldObject, ...]:
+        """Every object of a study, or of one series or instance in it; empty when there is none."""
         ...
 
 

@@ -18,7 +18,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association as ToolkitAssociation
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext, build_context
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid
 
@@ -26,7 +26,12 @@ from listener.errors import ListenerError, PortBusy
 from listener.scp.association_policy import AssociationPolicy, Rejection
 from listener.scp.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.scp.guarded_transport import GuardedServer
-from listener.scp.presentation_contexts import RETIRED_STORAGE_CLASSES, TRANSFER_SYNTAXES, in_order_of_preference
+from listener.scp.presentation_contexts import (
+    RETIRED_STORAGE_CLASSES,
+    STORAGE_CLASSES,
+    TRANSFER_SYNTAXES,
+    in_order_of_preference,
+)
 from listener.scp.status import OUT_OF_RESOURCES, SUCCESS, Status
 from listener.scp.store import StoreHandler, StoreRequest
 from listener.scp.toolkit_log import quiet_toolkits
@@ -49,10 +54,6 @@ _STORE = "C_STORE_RQ"
 _SERVED = (_STORE, "C_ECHO_RQ")
 _NOT_A_UID = "-"  # stands for an absent one, so that our own check finds it malformed
 _IDENTITY = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")
-
-_STORAGE_CLASSES = frozenset(
-    {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | RETIRED_STORAGE_CLASSES.keys()
-)
 
 
 @dataclass
@@ -252,7 +253,7 @@ def _supported(proposed: Iterable[PresentationContext]) -> list[PresentationCont
     syntaxes: dict[str, list[str]] = {}
     for context in proposed:
         abstract_syntax = str(context.abstract_syntax)
-        if abstract_syntax in _STORAGE_CLASSES or abstract_syntax == _VERIFICATION:
+        if abstract_syntax in STORAGE_CLASSES or abstract_syntax == _VERIFICATION:
             syntaxes.setdefault(abstract_syntax, []).extend(map(str, context.transfer_syntax))
     # A known class with no known transfer syntax still gets a context, so that the right half is named as unsupported.
     return [

@@ -12,7 +12,7 @@ _PREAMBLE = bytes(128)  # zeros: a preamble can make a file pass for another kin
 
 
 def part10_prefix(header: InstanceHeader, calling_ae_title: str) -> bytes:
-    """The bytes to put before the data set of this instance; ``calling_ae_title`` is who sent it."""
+    """The bytes to put before the data set of this instance; ``calling_ae_title`` is who sent it, if it has one."""
     elements = b"".join(
         (
             _element(0x0001, b"OB", b"\x00\x01"),  # File Meta Information Version
@@ -21,7 +21,8 @@ def part10_prefix(header: InstanceHeader, calling_ae_title: str) -> bytes:
             _element(0x0010, b"UI", _padded(header.transfer_syntax_uid, b"\x00")),
             _element(0x0012, b"UI", _padded(IMPLEMENTATION_CLASS_UID, b"\x00")),
             _element(0x0013, b"SH", _padded(IMPLEMENTATION_VERSION_NAME, b" ")),
-            _element(0x0016, b"AE", _padded(calling_ae_title, b" ")),  # Source Application Entity Title
+            # Source Application Entity Title; what came over the web has none.
+            _element(0x0016, b"AE", _padded(calling_ae_title, b" ")) if calling_ae_title else b"",
         )
     )
     return _PREAMBLE + b"DICM" + _element(0x0000, b"UL", struct.pack("<L", len(elements))) + elements

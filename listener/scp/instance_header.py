@@ -46,11 +46,11 @@ _WANTED = frozenset(
 
 
 def read_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, data_set: bytes) -> InstanceHeader:
-    """Read the header of a received data set; the first two UIDs are those of the C-STORE command.
+    """Read the header of a received data set; the first two UIDs are those it was sent under.
 
     Raises:
         UnreadableDataSet: the bytes are not a data set in this transfer syntax.
-        UnacceptableIdentity: a UID is missing, malformed or differs from the command's.
+        UnacceptableIdentity: a UID is missing, malformed or differs from those.
     """
     values = wanted_values(_readable(data_set, transfer_syntax_uid), _encoding(transfer_syntax_uid), _WANTED)
     study_instance_uid = _identity(values, _STUDY_INSTANCE_UID, "StudyInstanceUID")

@@ -7,6 +7,7 @@ instance is decided later, where the reason can be told.
 from collections.abc import Iterable
 
 from pydicom.uid import AllTransferSyntaxes, ImplicitVRLittleEndian
+from pynetdicom.presentation import AllStoragePresentationContexts
 
 # Retired storage SOP Classes (PS3.4 section B.6): archives still hold and send them.
 RETIRED_STORAGE_CLASSES: dict[str, str] = {
@@ -45,6 +46,10 @@ _FURTHER_TRANSFER_SYNTAXES = (
 )
 
 TRANSFER_SYNTAXES: tuple[str, ...] = tuple(dict.fromkeys([*AllTransferSyntaxes, *_FURTHER_TRANSFER_SYNTAXES]))
+
+STORAGE_CLASSES = frozenset(
+    {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | RETIRED_STORAGE_CLASSES.keys()
+)
 
 
 def in_order_of_preference(proposed: Iterable[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""C-STORE without the network: from a received data set to a status, with the bytes durable before the answer."""
+"""Storing without the network: from a received data set to a status, with the bytes durable before the answer.
+
+C-STORE and STOW-RS both come here: what is decided about an instance does not depend on the door it came through.
+"""
 
 import logging
 from collections.abc import Callable
@@ -26,10 +29,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """One C-STORE request (PS3.7 section 9.1.1.1).
+    """One instance to store: a C-STORE request (PS3.7 section 9.1.1.1), or a part of a STOW-RS request.
 
-    ``abstract_syntax_uid`` and ``transfer_syntax_uid`` are those of the presentation context it came in;
-    ``data_set`` is exactly what was received.
+    ``abstract_syntax_uid`` and ``transfer_syntax_uid`` are those of the presentation context it came in, or of its
+    file meta information; ``data_set`` is exactly what was received. ``study_instance_uid`` is set where the sender
+    named the study beside the data set, as a STOW-RS request may.
     """
 
     sop_class_uid: str
@@ -38,6 +42,7 @@ class StoreRequest:
     transfer_syntax_uid: str
     data_set: bytes
     association: Association
+    study_instance_uid: str = ""
 
 
 def _now() -> datetime:
@@ -45,7 +50,7 @@ def _now() -> datetime:
 
 
 class StoreHandler:
-    """Answers C-STORE requests; ``wake`` is called when the importer has something to do."""
+    """Decides on instances; ``wake`` is called when the importer has something to do."""
 
     def __init__(
         self,
@@ -59,13 +64,11 @@ class StoreHandler:
 
     def handle(self, request: StoreRequest) -> Status:
         """Store or refuse; when this returns a success, the instance survives a power cut."""
-        try:
-            status = self._store(request)
-        except (SpoolFull, SpoolWriteFailed) as error:
-            log.error("An instance was refused with 0x%04X: %s", OUT_OF_RESOURCES.code, error)
-            return OUT_OF_RESOURCES
-        self._wake()
-        return status
+        return self._durably(lambda: self._store(request))
+
+    def refuse(self, request: StoreRequest, reason: QuarantineReason) -> Status:
+        """Set aside what the door could not even name, such as a part that is no DICOM file."""
+        return self._durably(lambda: self._refuse(request, reason))
 
     def record_association(self, association: Association) -> None:
         """Leave a note of an association that ended; a full disk costs the note, not the listener."""
@@ -75,6 +78,15 @@ class StoreHandler:
             log.error("Association %s could not be recorded: %s", association.association_id, error)
         else:
             self._wake()
+
+    def _durably(self, decide: Callable[[], Status]) -> Status:
+        try:
+            status = decide()
+        except (SpoolFull, SpoolWriteFailed) as error:
+            log.error("An instance was refused with 0x%04X: %s", OUT_OF_RESOURCES.code, error)
+            return OUT_OF_RESOURCES
+        self._wake()
+        return status
 
     def _store(self, request: StoreRequest) -> Status:
         if request.sop_class_uid != request.abstract_syntax_uid:
@@ -118,4 +130,9 @@ def _checked_header(request: StoreRequest) -> InstanceHeader:
         checked_uid(request.sop_instance_uid, "AffectedSOPInstanceUID")
     except InvalidIdentifier as error:
         raise UnacceptableIdentity(QuarantineReason.MALFORMED_IDENTIFIER) from error
-    return read_header(request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, request.data_set)
+    header = read_header(
+        request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, request.data_set
+    )
+    if request.study_instance_uid not in ("", header.study_instance_uid):
+        raise UnacceptableIdentity(QuarantineReason.IDENTITY_MISMATCH, header.study_instance_uid)
+    return header

@@ -77,10 +77,12 @@ def _received(facts: Facts) -> Iterator[str]:
         if study["state"] == "parked":  # every other reason stands with its job or its revision below
             yield _sentence(study["error"])
     for association in facts["associations"]:
+        web = association["door"] == "web"
+        who = f"Account {association['account']}" if web else association["calling_ae_title"]
         yield (
-            f"{association['calling_ae_title']} at {association['remote_address']} sent "
+            f"{who} at {association['remote_address']} sent "
             f"{_count(association['instances'], 'instance')} of it, from {_time(association['started_at'])}; "
-            f"the association {_ended(association)}."
+            f"the {'web request' if web else 'association'} {_ended(association)}."
         )
     instance = facts["instance"]
     if instance is not None:

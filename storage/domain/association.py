@@ -1,4 +1,4 @@
-"""One conversation with a peer (PS3.8 section 7): who, when, and how it ended."""
+"""One conversation with a peer: an association (PS3.8 section 7) or a web request; who, when, and how it ended."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +14,20 @@ class AssociationEnd(StrEnum):
     REJECTED = "rejected"
 
 
+class Door(StrEnum):
+    """Where a peer came in."""
+
+    DIMSE = "dimse"  # an association; the peer has an AE title
+    WEB = "web"  # one HTTP request; the peer has an account
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
-    """The facts of one incoming association.
+    """The facts of one incoming association, or of one web request that brought instances.
 
     ``association_id`` is ours (a random UUID as text); AE titles and address are as the peer gave them;
-    times are aware and in UTC; ``reason`` says why it was rejected or aborted.
+    times are aware and in UTC; ``reason`` says why it was rejected or aborted. A web request has no AE titles but
+    the ``account`` that made it; it counts as released once it was answered.
     """
 
     association_id: str
@@ -32,3 +40,5 @@ class Association:
     stored_count: int = 0
     refused_count: int = 0
     reason: str = ""
+    door: Door = Door.DIMSE
+    account: str = ""

@@ -56,7 +56,7 @@ QUARANTINE_SENTENCES: dict[QuarantineReason, str] = {
         "The data set could not be read as DICOM; it was set aside and the sender was answered 0xC000."
     ),
     QuarantineReason.IDENTITY_MISMATCH: (
-        "The UIDs in the data set differ from those in the C-STORE command, or a required one is missing; "
+        "The UIDs in the data set differ from those it was sent under, or a required one is missing; "
         "it was set aside and the sender was answered 0xA900."
     ),
     QuarantineReason.MALFORMED_IDENTIFIER: (

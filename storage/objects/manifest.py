@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from storage.domain.arrival import Arrival, QuarantinedObject
-from storage.domain.association import Association, AssociationEnd
+from storage.domain.association import Association, AssociationEnd, Door
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import DamagedObject
 
@@ -127,6 +127,8 @@ def _association(fields: Mapping[str, Any]) -> Association:
         stored_count=int(fields["stored_count"]),
         refused_count=int(fields["refused_count"]),
         reason=_text(fields["reason"]),
+        door=Door(fields.get("door", Door.DIMSE)),  # a note of the release before has neither
+        account=_text(fields.get("account", "")),
     )
 
 

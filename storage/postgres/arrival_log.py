@@ -78,6 +78,8 @@ def _end_event(association: Association) -> AuditEvent:
             "calling_ae_title": association.calling_ae_title,
             "called_ae_title": association.called_ae_title,
             "remote_address": association.remote_address,
+            "door": str(association.door),
+            "account": association.account,
             "end": str(association.end),
             "stored_count": association.stored_count,
             "refused_count": association.refused_count,

@@ -29,6 +29,8 @@ def association_row(association: Association) -> dict[str, Any]:
         "stored_count": association.stored_count,
         "refused_count": association.refused_count,
         "reason": stored_text(association.reason),
+        "door": str(association.door),
+        "account": stored_text(association.account),
     }
 
 

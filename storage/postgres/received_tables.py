@@ -5,13 +5,13 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.domain.association import AssociationEnd
+from storage.domain.association import AssociationEnd, Door
 from storage.domain.study import ExclusionRule, QuarantineReason
 from storage.postgres.table_base import Base, Big, DatabaseTime, RowId, Token, one_of, sha256_check
 
 
 class AssociationRow(Base):
-    """One incoming association; kept because "who sent this, and how did it end" is the first question asked.
+    """One incoming association or web request; kept because "who sent this, how did it end" is the first question asked.
 
     An instance's manifest may be recorded before or after the note of the association's end.
     """
@@ -20,6 +20,8 @@ class AssociationRow(Base):
     __table_args__ = (
         one_of("ending", AssociationEnd),
         CheckConstraint("(ending = 'open') = (ended_at IS NULL)", name="ended_when_not_open"),
+        one_of("door", Door),
+        CheckConstraint("(door = 'web') = (account <> '')", name="account_when_web"),
     )
 
     association_id: Mapped[Token] = mapped_column(primary_key=True)
@@ -33,6 +35,8 @@ class AssociationRow(Base):
     refused_count: Mapped[int]
     reason: Mapped[str]
     recorded_at: Mapped[DatabaseTime]
+    door: Mapped[str] = mapped_column(server_default=text("'dimse'"))
+    account: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class StudyRow(Base):

@@ -25,7 +25,7 @@ SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public
 UNION ALL
 SELECT table_name, column_name, concat_ws(' ', data_type, is_nullable, column_default, is_identity,
     identity_generation, generation_expression) FROM information_schema.columns
-WHERE table_schema = 'public' AND table_name NOT IN ('alembic_version', 'study_overview')
+WHERE table_schema = 'public' AND table_name NOT IN ('alembic_version', 'study_overview', 'study_object')
 """
 
 

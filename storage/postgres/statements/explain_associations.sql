@@ -10,6 +10,8 @@ SELECT
     association.stored_count,
     association.refused_count,
     association.reason,
+    association.door,
+    association.account,
     (
         SELECT count(*) FROM instance JOIN study ON study.id = instance.study_id
         WHERE instance.association_id = association.association_id
