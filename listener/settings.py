@@ -82,6 +82,17 @@ class WebSettings(BaseModel):
     session_hours: float = Field(
         default=12, gt=0, le=7 * 24, allow_inf_nan=False, description="A session ends this long after its login."
     )
+    max_instance_bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="A larger instance is refused with 413; each upload may hold one this large in memory.",
+    )
+    max_request_bytes: int = Field(
+        default=64 * 2**30, ge=2**20, description="A larger body is refused with 413; send fewer instances at a time."
+    )
+    max_uploads: int = Field(
+        default=4, ge=1, description="Further uploads at the same time are answered 503 and are to be sent again."
+    )
 
 
 class DestinationSettings(BaseModel):

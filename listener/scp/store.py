@@ -45,6 +45,14 @@ class StoreRequest:
     study_instance_uid: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the sender is told, and what was read of the instance; ``None`` when it could not be read."""
+
+    status: Status
+    header: InstanceHeader | None = None
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -64,11 +72,15 @@ class StoreHandler:
 
     def handle(self, request: StoreRequest) -> Status:
         """Store or refuse; when this returns a success, the instance survives a power cut."""
+        return self.decide(request).status
+
+    def decide(self, request: StoreRequest) -> Decision:
+        """The same, with what was read of the instance."""
         return self._durably(lambda: self._store(request))
 
     def refuse(self, request: StoreRequest, reason: QuarantineReason) -> Status:
         """Set aside what the door could not even name, such as a part that is no DICOM file."""
-        return self._durably(lambda: self._refuse(request, reason))
+        return self._durably(lambda: Decision(self._refuse(request, reason))).status
 
     def record_association(self, association: Association) -> None:
         """Leave a note of an association that ended; a full disk costs the note, not the listener."""
@@ -79,24 +91,24 @@ class StoreHandler:
         else:
             self._wake()
 
-    def _durably(self, decide: Callable[[], Status]) -> Status:
+    def _durably(self, decide: Callable[[], Decision]) -> Decision:
         try:
-            status = decide()
+            decision = decide()
         except (SpoolFull, SpoolWriteFailed) as error:
             log.error("An instance was refused with 0x%04X: %s", OUT_OF_RESOURCES.code, error)
-            return OUT_OF_RESOURCES
+            return Decision(OUT_OF_RESOURCES)
         self._wake()
-        return status
+        return decision
 
-    def _store(self, request: StoreRequest) -> Status:
+    def _store(self, request: StoreRequest) -> Decision:
         if request.sop_class_uid != request.abstract_syntax_uid:
-            return SOP_CLASS_NOT_SUPPORTED
+            return Decision(SOP_CLASS_NOT_SUPPORTED)
         try:
             header = _checked_header(request)
         except UnreadableDataSet:
-            return self._refuse(request, QuarantineReason.UNPARSABLE)
+            return Decision(self._refuse(request, QuarantineReason.UNPARSABLE))
         except UnacceptableIdentity as error:
-            return self._refuse(request, error.reason, error.study_instance_uid)
+            return Decision(self._refuse(request, error.reason, error.study_instance_uid))
         outcome = self._spool.keep(
             header,
             part10_prefix(header, request.association.calling_ae_title),
@@ -104,7 +116,7 @@ class StoreHandler:
             request.association,
             self._clock(),
         )
-        return STATUS_OF_OUTCOME[outcome]
+        return Decision(STATUS_OF_OUTCOME[outcome], header)
 
     def _refuse(self, request: StoreRequest, reason: QuarantineReason, study_instance_uid: str = "") -> Status:
         self._spool.quarantine(
@@ -130,9 +142,7 @@ def _checked_header(request: StoreRequest) -> InstanceHeader:
         checked_uid(request.sop_instance_uid, "AffectedSOPInstanceUID")
     except InvalidIdentifier as error:
         raise UnacceptableIdentity(QuarantineReason.MALFORMED_IDENTIFIER) from error
-    header = read_header(
-        request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, request.data_set
-    )
+    header = read_header(request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, request.data_set)
     if request.study_instance_uid not in ("", header.study_instance_uid):
         raise UnacceptableIdentity(QuarantineReason.IDENTITY_MISMATCH, header.study_instance_uid)
     return header

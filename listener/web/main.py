@@ -14,11 +14,20 @@ import uvicorn
 from fastapi import Request
 
 from listener.errors import ListenerError, WebPortBusy
+from listener.scp.store import StoreHandler
+from listener.scp.toolkit_log import quiet_toolkits
 from listener.settings import WebSettings, check_web_settings
 from listener.web.access import Principal
 from listener.web.app import create_app
+from listener.web.body import BodyLimits, UploadPlaces
+from listener.web.dicomweb.router import dicomweb_router
+from listener.web.uploads import Uploads
+from storage.importer import SpoolImporter
 from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.objects.spool import FileSpool
 from storage.postgres import schema
+from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.engine import open_database
 from storage.settings import JobSettings, SpoolSettings
 
@@ -43,12 +52,22 @@ def serve(
         OSError: the data folder cannot be made.
     """
     check_web_settings(web)
-    DataFolder(data_dir)
+    quiet_toolkits()
+    folder = DataFolder(data_dir)
+    file_spool = FileSpool(folder, spool)
     database = open_database(database_url, "overread web")
+    importer = SpoolImporter(file_spool, ObjectStore(folder), PostgresArrivalLog(database))
+    wake = threading.Event()
+    uploads = Uploads(
+        StoreHandler(file_spool, wake.set),
+        UploadPlaces(web.max_uploads),
+        BodyLimits(web.max_request_bytes),
+        web.max_instance_bytes,
+    )
     app = create_app(
         gate=_ClosedGate(),
         checks={"database": lambda: schema.check(database_url)},
-        routers=[],  # engineer dicomweb: the routers of DICOMweb and the API go here, built with their adapters
+        routers=[dicomweb_router(uploads)],
     )
     listening = _listening_socket(web)
     port = int(listening.getsockname()[1])
@@ -65,12 +84,27 @@ def serve(
     if announce is not None:
         announce(port)
     try:
-        with _signals_do_not_kill():
+        with _signals_do_not_kill(), _importing(importer, wake):
             server.run(sockets=[listening])
     finally:
         listening.close()
         database.close()
+        file_spool.close()
     return 0
+
+
+@contextmanager
+def _importing(importer: SpoolImporter, wake: threading.Event) -> Iterator[None]:
+    """Move what arrives into rows meanwhile; a listener on the same data folder does the same, one at a time."""
+    stop = threading.Event()
+    thread = threading.Thread(target=importer.run, args=(stop, wake), name="importer")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        wake.set()
+        thread.join()
 
 
 class _ClosedGate:

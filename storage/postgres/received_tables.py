@@ -11,7 +11,7 @@ from storage.postgres.table_base import Base, Big, DatabaseTime, RowId, Token, o
 
 
 class AssociationRow(Base):
-    """One incoming association or web request; kept because "who sent this, how did it end" is the first question asked.
+    """One incoming association or web request; "who sent this, and how did it end" is the first question asked.
 
     An instance's manifest may be recorded before or after the note of the association's end.
     """

@@ -1,0 +1,1 @@
+"""DICOMweb (PS3.18): store, search and retrieve over HTTP."""

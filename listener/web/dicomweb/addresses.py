@@ -1,0 +1,40 @@
+"""The addresses under which we offer what we hold."""
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from storage.domain.identifiers import checked_uid
+from storage.errors import InvalidIdentifier
+
+PREFIX = "/dicom-web"
+
+
+class Addresses:
+    """URLs as this client reaches us."""
+
+    def __init__(self, request: Request) -> None:
+        self._base = str(request.base_url).rstrip("/") + PREFIX
+
+    def study(self, study_instance_uid: str) -> str:
+        """Where a study can be retrieved."""
+        return f"{self._base}/studies/{study_instance_uid}"
+
+    def series(self, study_instance_uid: str, series_instance_uid: str) -> str:
+        """Where a series can be retrieved."""
+        return f"{self.study(study_instance_uid)}/series/{series_instance_uid}"
+
+    def instance(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
+        """Where an instance can be retrieved."""
+        return f"{self.series(study_instance_uid, series_instance_uid)}/instances/{sop_instance_uid}"
+
+
+def checked_path_uid(value: str) -> str:
+    """A UID that stands in a path.
+
+    Raises:
+        HTTPException: 400, it does not follow the Standard; it is not repeated.
+    """
+    try:
+        return checked_uid(value, "The UID in the path")
+    except InvalidIdentifier:
+        raise HTTPException(400, "The UID in the path is not valid (PS3.5 section 9.1); correct it.") from None
