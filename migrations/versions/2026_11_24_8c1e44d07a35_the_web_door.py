@@ -6,7 +6,7 @@ Can the previous release run beside it: yes. It leaves the new columns at their 
 from alembic import op
 
 revision = "8c1e44d07a35"
-down_revision = "5d0c2f7a91be"
+down_revision = "7c1e0b95d2a4"
 branch_labels = None
 depends_on = None
 
