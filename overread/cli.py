@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "explain": "overread.commands.explain:explain",
     "jobs": "overread.commands.jobs:jobs",
     "algorithms": "overread.commands.algorithms:algorithms",
+    "audit": "overread.commands.audit:audit",
     "dataset": "overread.commands.dataset:dataset",
     "users": "overread.commands.users:users",
     "config": "overread.commands.config:config",

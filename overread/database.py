@@ -10,7 +10,8 @@ from overread.settings import Settings
 from overread.supervisor import stop_on_signals
 from storage.errors import DatabaseUnavailable, SchemaBehind
 from storage.postgres import schema
-from storage.postgres.embedded import EmbeddedPostgres, running_url
+from storage.postgres.embedded import SERVICE_ROLE, EmbeddedPostgres, running_url
+from storage.postgres.rights import grant_service_rights
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +104,8 @@ def own_database(settings: Settings) -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(settings.data_dir / "postgres")
     server.start()
     try:
-        schema.upgrade(server.url)
+        schema.upgrade(server.owner_url)
+        grant_service_rights(server.owner_url, SERVICE_ROLE)
         yield server
     finally:
         server.stop()

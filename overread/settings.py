@@ -21,7 +21,7 @@ from listener.settings import (
     check_web_settings,
 )
 from overread.errors import InvalidSettings
-from storage.settings import DatabaseSettings, JobSettings, SpoolSettings, StudySettings
+from storage.settings import AuditSettings, DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
 _PREFIX = "OVERREAD_"
@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     study: StudySettings = StudySettings()
     jobs: JobSettings = JobSettings()
+    audit: AuditSettings = AuditSettings()
     worker: WorkerSettings = WorkerSettings()
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results go; with no entry, results stay in storage and are sent nowhere."

@@ -58,3 +58,7 @@ class DamagedObject(StorageError):
 
 class AccountRefused(StorageError):
     """The account could not be changed."""
+
+
+class AuditTampered(StorageError):
+    """The audit trail is not as it was written; run `overread audit verify` and keep everything as it is."""

@@ -55,6 +55,23 @@ class StudySettings(BaseModel):
     )
 
 
+class AuditSettings(BaseModel):
+    """How the audit trail is kept from being rewritten."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint_seconds: float = Field(
+        default=60,
+        ge=1,
+        le=24 * 3600,
+        allow_inf_nan=False,
+        description=(
+            "Every so often the end of the audit trail is signed into audit/checkpoints.jsonl under data_dir; whoever "
+            "owns the database can rewrite unseen only what was added since."
+        ),
+    )
+
+
 class JobSettings(BaseModel):
     """How long work may take and how often it is tried."""
 

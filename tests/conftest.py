@@ -13,7 +13,8 @@ import psycopg2
 import pytest
 
 from storage.postgres import schema
-from storage.postgres.embedded import EmbeddedPostgres
+from storage.postgres.embedded import SERVICE_ROLE, EmbeddedPostgres
+from storage.postgres.rights import grant_service_rights
 
 pytest_plugins = ["tests.peers.plugin"]
 
@@ -33,31 +34,46 @@ _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_con
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a running server, to be used only to make databases."""
+def embedded_server() -> Iterator[EmbeddedPostgres]:
+    """A running server with the two roles of the product: the owner and the service."""
     folder = Path(tempfile.mkdtemp(prefix="overread-tests-"))
     folder.chmod(0o711)
     server = EmbeddedPostgres(folder / "postgres", _FAST)
     try:
-        yield server.start()
+        server.start()
+        yield server
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
+def postgres_server(embedded_server: EmbeddedPostgres) -> str:
+    """The URL of a running server as its owner, to be used only to make databases."""
+    return embedded_server.owner_url
+
+
+@pytest.fixture(scope="session")
 def migrated_template(postgres_server: str) -> str:
     """The name of a database that stands at the newest revision."""
     _execute(postgres_server, f"CREATE DATABASE {_TEMPLATE}")
-    schema.upgrade(_with_database(postgres_server, _TEMPLATE))
+    template = _with_database(postgres_server, _TEMPLATE)
+    schema.upgrade(template)
+    grant_service_rights(template, SERVICE_ROLE)
     return _TEMPLATE
 
 
 @pytest.fixture
 def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """The URL of a fresh database at the newest revision; it really commits, locks and notifies."""
+    """The owner's URL of a fresh database at the newest revision; it really commits, locks and notifies."""
     with _database(postgres_server, f"TEMPLATE {migrated_template}") as url:
         yield url
+
+
+@pytest.fixture
+def service_url(database_url: str, embedded_server: EmbeddedPostgres) -> str:
+    """The same database for the role that the product's processes connect as."""
+    return _with_database(embedded_server.url, urlsplit(database_url).path.removeprefix("/"))
 
 
 @pytest.fixture

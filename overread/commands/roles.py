@@ -133,5 +133,11 @@ def housekeep() -> None:
     configure_logging()
     settings = load_settings()
     with awaited_database(settings) as url:
-        code = keep_house(data_dir=settings.data_dir, database_url=url, study=settings.study, jobs=settings.jobs)
+        code = keep_house(
+            data_dir=settings.data_dir,
+            database_url=url,
+            study=settings.study,
+            jobs=settings.jobs,
+            audit=settings.audit,
+        )
     sys.exit(code)

@@ -27,6 +27,7 @@ class AuditAction(StrEnum):
     ALGORITHM_ADDED = "algorithm-added"
     ALGORITHM_RETIRED = "algorithm-retired"
     ALGORITHM_PROMOTED = "algorithm-promoted"
+    AUDIT_CHAIN_STARTED = "audit-chain-started"
     AUDIT_READ = "audit-read"
     AUDIT_EXPORTED = "audit-exported"
     LOGIN_SUCCEEDED = "login-succeeded"

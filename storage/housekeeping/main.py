@@ -12,17 +12,20 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from storage.errors import DatabaseUnavailable, StorageError
+from storage.housekeeping.anchor_audit import anchor_audit
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
+from storage.objects.checkpoint_file import CheckpointFile
 from storage.postgres import schema
 from storage.postgres.engine import Database, open_database
-from storage.settings import JobSettings, StudySettings
+from storage.settings import AuditSettings, JobSettings, StudySettings
 
 _LOG = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _EVERY_SECONDS = 1
+_ANCHOR = "anchor the audit trail"
 
 
 class _House:
@@ -71,11 +74,13 @@ class _House:
             self._leadership.release()
 
 
-def keep_house(*, data_dir: Path, database_url: str, study: StudySettings, jobs: JobSettings) -> int:
-    """Settle studies and rescue leases until SIGTERM or SIGINT; return the exit status.
+def keep_house(
+    *, data_dir: Path, database_url: str, study: StudySettings, jobs: JobSettings, audit: AuditSettings
+) -> int:
+    """Settle studies, rescue leases and anchor the audit trail until SIGTERM or SIGINT; return the exit status.
 
-    Must be called from the main thread, which receives the signals. ``data_dir`` only names the installation in
-    the log: what is to be done is always a row.
+    Must be called from the main thread, which receives the signals. Under ``data_dir`` the checkpoints of the audit
+    trail are kept; what else is to be done is always a row.
 
     Raises:
         SchemaOutdated: the database needs another release or `overread db upgrade`.
@@ -87,7 +92,15 @@ def keep_house(*, data_dir: Path, database_url: str, study: StudySettings, jobs:
     stop = threading.Event()
     database = open_database(database_url, "overread housekeeper")
     house = _House(database)
-    scheduler = _scheduler(house, database, study, jobs)
+    anchor = partial(anchor_audit, database, CheckpointFile(data_dir))
+    scheduler = _scheduler(
+        house,
+        {
+            "settle studies": (partial(settle_studies, database, study.quiet_seconds), _EVERY_SECONDS),
+            "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
+            _ANCHOR: (anchor, audit.checkpoint_seconds),
+        },
+    )
     before = {number: signal.signal(number, _setting(stop)) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         scheduler.start()
@@ -97,6 +110,7 @@ def keep_house(*, data_dir: Path, database_url: str, study: StudySettings, jobs:
     finally:
         if scheduler.running:
             scheduler.shutdown(wait=True)
+        house.tend(_ANCHOR, anchor)
         house.leave()
         database.close()
         for number, handler in before.items():
@@ -104,7 +118,7 @@ def keep_house(*, data_dir: Path, database_url: str, study: StudySettings, jobs:
     return 0
 
 
-def _scheduler(house: _House, database: Database, study: StudySettings, jobs: JobSettings) -> BackgroundScheduler:
+def _scheduler(house: _House, duties: dict[str, tuple[Callable[[], int], float]]) -> BackgroundScheduler:
     # Its own chatter is a line per duty and second; what a duty raises is still logged, at the level of an error.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = BackgroundScheduler(
@@ -112,12 +126,8 @@ def _scheduler(house: _House, database: Database, study: StudySettings, jobs: Jo
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         timezone="UTC",
     )
-    duties: dict[str, Callable[[], int]] = {
-        "settle studies": partial(settle_studies, database, study.quiet_seconds),
-        "rescue leases": partial(rescue_leases, database, jobs),
-    }
-    for name, duty in duties.items():
-        scheduler.add_job(house.tend, "interval", [name, duty], seconds=_EVERY_SECONDS)
+    for name, (duty, seconds) in duties.items():
+        scheduler.add_job(house.tend, "interval", [name, duty], seconds=seconds)
     return scheduler
 
 

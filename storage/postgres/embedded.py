@@ -30,7 +30,10 @@ from storage.postgres.child_process import end_with_parent
 
 _LOG = logging.getLogger(__name__)
 
-_ROLE = _DATABASE = "overread"
+_OWNER = _DATABASE = "overread"
+SERVICE_ROLE = "overread_service"
+_PASSWORD_FILES = {_OWNER: "password", SERVICE_ROLE: "service-password"}
+_ORDINARY = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 _START_SECONDS = 120.0  # crash recovery after a power cut may take long
 _STOP_SECONDS = 30.0
 _BUSY_SECONDS = 3.0  # another command may hold the folder for a moment, as `overread status` does
@@ -63,8 +66,13 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The URL to connect with, once the server has been started."""
-        return self._url(_DATABASE)
+        """The URL to connect with, once the server has been started: an ordinary role, which owns nothing."""
+        return self._url(SERVICE_ROLE, _DATABASE)
+
+    @property
+    def owner_url(self) -> str:
+        """The URL of the role that owns the tables and may do anything; only to make databases and upgrade them."""
+        return self._url(_OWNER, _DATABASE)
 
     def start(self) -> str:
         """Start the server, making its files at the first start, and return the URL to connect with.
@@ -83,6 +91,7 @@ class EmbeddedPostgres:
             self._socket_folder = self._make_socket_folder()
             self._launch(self._programs)
             self._wait_until_ready()
+            self._prepare_roles()
         except BaseException:
             self.stop()
             raise
@@ -165,7 +174,7 @@ class EmbeddedPostgres:
         for_initdb = self._folder / "password.once"
         _write_private(for_initdb, password)
         os.chown(for_initdb, self._account.pw_uid, self._account.pw_gid)
-        command = [str(programs / "initdb"), "-D", str(partial), "-U", _ROLE, f"--pwfile={for_initdb}"]
+        command = [str(programs / "initdb"), "-D", str(partial), "-U", _OWNER, f"--pwfile={for_initdb}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
         try:
             done = self._run(command)
@@ -219,23 +228,34 @@ class EmbeddedPostgres:
             if self._process.poll() is not None:
                 raise DatabaseUnavailable(f"PostgreSQL did not start; its log is {self._folder / 'log'}.")
             try:
-                connection = psycopg2.connect(self._url("postgres"))
-                break
+                psycopg2.connect(self._url(_OWNER, "postgres")).close()
+                return
             except psycopg2.OperationalError as error:
                 if time.monotonic() > deadline:
                     raise DatabaseUnavailable(
                         f"PostgreSQL was not ready after {_START_SECONDS:.0f} s; its log is {self._folder / 'log'}."
                     ) from error
                 time.sleep(0.05)
+
+    def _prepare_roles(self) -> None:
+        """Make the database and the role of the service, also in a cluster of a release that knew one role only."""
+        password = self._folder / _PASSWORD_FILES[SERVICE_ROLE]
+        if not password.exists():
+            _write_private(password, secrets.token_urlsafe(24))
+        connection = psycopg2.connect(self._url(_OWNER, "postgres"))
         connection.autocommit = True
         with contextlib.closing(connection), connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,))
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE DATABASE {_DATABASE}")
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (SERVICE_ROLE,))
+            if cursor.fetchone() is None:
+                cursor.execute(f"CREATE ROLE {SERVICE_ROLE}")
+            cursor.execute(f"ALTER ROLE {SERVICE_ROLE} {_ORDINARY} PASSWORD %s", (password.read_text(),))
 
-    def _url(self, database: str) -> str:
-        password = (self._folder / "password").read_text()
-        return f"postgresql://{_ROLE}:{quote(password)}@/{database}?host={quote(str(self._socket_folder))}"
+    def _url(self, role: str, database: str) -> str:
+        password = (self._folder / _PASSWORD_FILES[role]).read_text()
+        return f"postgresql://{role}:{quote(password)}@/{database}?host={quote(str(self._socket_folder))}"
 
     def _identity(self) -> dict[str, Any]:
         if os.geteuid() != 0:

@@ -1,8 +1,8 @@
 """The one picture of the schema as it is today; `migrations/versions` is how it came to be.
 
 The CHECK constraints carry the domain's words: a state that the domain does not know cannot be stored. The view
-`study_overview`, the trigger that holds the job lifecycle and the trigger that keeps the audit trail append-only
-have no Python twin; they stand in the migration.
+`study_overview`, the trigger that holds the job lifecycle and the triggers that chain the audit trail and keep it
+append-only have no Python twin; they stand in the migrations.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import (
     CheckConstraint,
     Computed,
+    FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -40,6 +41,7 @@ __all__ = [
     "AlgorithmRow",
     "AssociationRow",
     "AuditEventRow",
+    "AuditHeadRow",
     "Base",
     "DeliveryRow",
     "EvidenceRow",
@@ -264,15 +266,20 @@ class DeliveryRow(Base):
 
 
 class AuditEventRow(Base):
-    """What was done, to whose data, by whom; rows are only ever added, and refer to nothing so that they outlive it."""
+    """What was done, to whose data, by whom; rows are only ever added, and refer to nothing so that they outlive it.
+
+    A trigger numbers the rows without gaps, gives them their time and chains them: `row_hash` is the SHA-256 of
+    `prev_hash`, which is the row before's, and of all other columns.
+    """
 
     __tablename__ = "audit_event"
     __table_args__ = (
         one_of("outcome", AuditOutcome),
+        CheckConstraint("octet_length(prev_hash) = 32 AND octet_length(row_hash) = 32", name="hashes_are_sha256"),
         Index("audit_event_of_study", "study_instance_uid", "id"),
     )
 
-    id: Mapped[RowId]
+    id: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False, server_default=FetchedValue())
     recorded_at: Mapped[DatabaseTime]
     action: Mapped[str]
     actor: Mapped[str]
@@ -280,3 +287,16 @@ class AuditEventRow(Base):
     study_instance_uid: Mapped[str]
     job_id: Mapped[Big | None]
     details: Mapped[Json]
+    prev_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    row_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+
+
+class AuditHeadRow(Base):
+    """The end of the chain, one row: how many rows `audit_event` has had, and the hash of the last of them."""
+
+    __tablename__ = "audit_head"
+    __table_args__ = (CheckConstraint("only_one", name="has_one_row"),)
+
+    only_one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    rows: Mapped[Big]
+    row_hash: Mapped[bytes]

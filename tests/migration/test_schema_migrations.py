@@ -25,7 +25,8 @@ SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public
 UNION ALL
 SELECT table_name, column_name, concat_ws(' ', data_type, is_nullable, column_default, is_identity,
     identity_generation, generation_expression) FROM information_schema.columns
-WHERE table_schema = 'public' AND table_name NOT IN ('alembic_version', 'study_overview', 'study_object')
+JOIN information_schema.tables USING (table_schema, table_name)
+WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'alembic_version'
 """
 
 

@@ -21,7 +21,9 @@ _START_AND_WAIT = """
 import sys
 from pathlib import Path
 from storage.postgres.embedded import EmbeddedPostgres
-print(EmbeddedPostgres(Path(sys.argv[1])).start(), flush=True)
+server = EmbeddedPostgres(Path(sys.argv[1]))
+server.start()
+print(server.owner_url, flush=True)
 sys.stdin.read()
 """
 
@@ -43,12 +45,14 @@ def _ask(url: str, question: str) -> object:
 def test_what_was_written_is_there_after_a_restart(folder: Path) -> None:
     """The cluster under the data folder is used again, with the same password."""
     first = EmbeddedPostgres(folder)
-    _ask(first.start(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    first.start()
+    _ask(first.owner_url, "CREATE TABLE kept AS SELECT 42 AS answer")
     first.stop()
 
     second = EmbeddedPostgres(folder)
     try:
-        assert _ask(second.start(), "SELECT answer FROM kept") == 42
+        second.start()
+        assert _ask(second.owner_url, "SELECT answer FROM kept") == 42
     finally:
         second.stop()
 
@@ -87,7 +91,8 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed(folder: Path
 
     successor = EmbeddedPostgres(folder)
     try:
-        assert _ask(successor.start(), "SELECT answer FROM kept") == 7
+        successor.start()
+        assert _ask(successor.owner_url, "SELECT answer FROM kept") == 7
     finally:
         successor.stop()
 
@@ -95,7 +100,8 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed(folder: Path
 def test_a_server_that_was_killed_is_revived_with_its_data_and_its_url(folder: Path) -> None:
     """Whoever looks after it now and then gets the same server back."""
     server = EmbeddedPostgres(folder)
-    url = server.start()
+    server.start()
+    url = server.owner_url
     try:
         _ask(url, "CREATE TABLE kept AS SELECT 3 AS answer")
         os.kill(int((folder / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
@@ -141,6 +147,8 @@ def test_nobody_else_may_open_the_socket_and_a_password_is_asked(folder: Path) -
         assert _ask(url, "SHOW listen_addresses") == ""
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(f"postgresql://overread:wrong@/overread?host={folder / 'socket'}")
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(f"postgresql://overread_service:wrong@/overread?host={folder / 'socket'}")
     finally:
         server.stop()
 
@@ -148,7 +156,8 @@ def test_nobody_else_may_open_the_socket_and_a_password_is_asked(folder: Path) -
 def test_the_log_of_the_server_repeats_no_value_of_a_row(folder: Path) -> None:
     """A refused row leaves no trace of its values, for they may be a patient's."""
     server = EmbeddedPostgres(folder)
-    url = server.start()
+    server.start()
+    url = server.owner_url
     try:
         _ask(url, "CREATE TABLE patient (patient_id text PRIMARY KEY)")
         _ask(url, "INSERT INTO patient VALUES ('CANARY-4711')")

@@ -168,12 +168,12 @@ class Hospital:
 
 
 @pytest.fixture
-def open_hospital(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Hospital]]:
-    """Makes hospitals over the test's one database, each with its own connections."""
+def open_hospital(database_url: str, service_url: str, tmp_path: Path) -> Iterator[Callable[..., Hospital]]:
+    """Makes hospitals over the test's one database, each with its own connections and the rights of the service."""
     opened: list[Hospital] = []
 
     def open_one(**settings: Any) -> Hospital:
-        database = open_database(database_url, "test")
+        database = open_database(service_url, "test")
         hospital = Hospital(
             database_url,
             database,

@@ -15,25 +15,29 @@ from storage.errors import DatabaseUnavailable, SchemaOutdated, StorageError
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.main import _House, keep_house
 from storage.postgres.engine import open_database
-from storage.settings import JobSettings, StudySettings
+from storage.settings import AuditSettings, JobSettings, StudySettings
 
 _PROGRAM = """
 import logging, sys
 from pathlib import Path
 from storage.housekeeping.main import keep_house
-from storage.settings import JobSettings, StudySettings
+from storage.settings import AuditSettings, JobSettings, StudySettings
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")
 study, jobs = StudySettings(quiet_seconds=0.001), JobSettings(max_attempts=1)
-sys.exit(keep_house(data_dir=Path("house"), database_url=sys.argv[1], study=study, jobs=jobs))
+audit = AuditSettings(checkpoint_seconds=1)
+sys.exit(keep_house(data_dir=Path(sys.argv[2]), database_url=sys.argv[1], study=study, jobs=jobs, audit=audit))
 """
 
 
 class Housekeeper:
     """A housekeeper in a process of its own, and the lines it logs."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, data_dir: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, url], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-c", _PROGRAM, url, str(data_dir)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.lines: list[str] = []
 
@@ -55,12 +59,12 @@ class Housekeeper:
 
 
 @pytest.fixture
-def start_housekeeper() -> Iterator[Callable[[str], Housekeeper]]:
+def start_housekeeper(tmp_path: Path) -> Iterator[Callable[[str], Housekeeper]]:
     """Starts housekeepers and ends those that a test left running."""
     started: list[Housekeeper] = []
 
     def start(url: str) -> Housekeeper:
-        started.append(Housekeeper(url))
+        started.append(Housekeeper(url, tmp_path / "house"))
         return started[-1]
 
     yield start
@@ -211,7 +215,13 @@ def test_it_starts_without_a_database_and_ends_cleanly(start_housekeeper: Callab
     assert housekeeper.stop() == 0
 
 
-def test_an_outdated_schema_stops_it_at_the_start(empty_database_url: str) -> None:
+def test_an_outdated_schema_stops_it_at_the_start(empty_database_url: str, tmp_path: Path) -> None:
     """Working on a schema of another release would be worse than not working."""
     with pytest.raises(SchemaOutdated):
-        keep_house(data_dir=Path("house"), database_url=empty_database_url, study=StudySettings(), jobs=JobSettings())
+        keep_house(
+            data_dir=tmp_path,
+            database_url=empty_database_url,
+            study=StudySettings(),
+            jobs=JobSettings(),
+            audit=AuditSettings(),
+        )

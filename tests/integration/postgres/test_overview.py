@@ -85,7 +85,7 @@ def test_no_acknowledged_instance_is_silent(hospital: Any) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "DELETE FROM audit_event; DELETE FROM delivery; DELETE FROM evidence; DELETE FROM result_input; "
+        "DELETE FROM delivery; DELETE FROM evidence; DELETE FROM result_input; "
         "UPDATE job SET result_id = NULL; DELETE FROM result; DELETE FROM job",
         "DELETE FROM delivery; DELETE FROM evidence; DELETE FROM result_input; DELETE FROM result",
         "UPDATE job SET state = 'completed' WHERE kind = 'delivery'",
