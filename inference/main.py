@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,9 +31,17 @@ _LOG = logging.getLogger(__name__)
 
 
 def work(
-    worker: WorkerSettings, *, data_dir: Path, database_url: str, jobs: JobSettings, destinations: Sequence[str]
+    worker: WorkerSettings,
+    *,
+    data_dir: Path,
+    database_url: str,
+    jobs: JobSettings,
+    destinations: Sequence[str],
+    alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Run inference jobs until SIGTERM or SIGINT; return the exit status.
+
+    ``alive`` is called each time the loop goes round, and while an analysis is watched.
 
     Raises:
         DeviceUnavailable: the device asked for is not there.
@@ -58,7 +66,7 @@ def work(
     with _stop_on_signals() as stop:
         _LOG.info("%s: ready", name)
         try:
-            Worker(queue, name, analyse_job, destinations, jobs.lease_seconds).run(stop)
+            Worker(queue, name, analyse_job, destinations, jobs.lease_seconds, alive).run(stop)
         finally:
             queue.close()
             database.close()

@@ -63,7 +63,9 @@ class Worker:
         analyse: Callable[[ClaimedJob], NewResult | NotAnalysed],
         destinations: Sequence[str],
         lease_seconds: float,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._queue = queue
         self._name = name
         self._analyse = analyse
@@ -74,6 +76,7 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; the job then in hand is finished or given back."""
         while not stop.is_set():
+            self._alive()
             try:
                 job = self._queue.claim(JobKind.INFERENCE, self._name)
             except DatabaseUnavailable:
@@ -115,6 +118,7 @@ class Worker:
         renew_at = time.monotonic() + self._renew_every
         given_back_at: float | None = None
         while not ended.wait(_TICK_S):
+            self._alive()
             now = time.monotonic()
             if stop.is_set():
                 given_back_at = given_back_at or now + _GRACE_S
@@ -165,6 +169,7 @@ class Worker:
             LeaseLost: nothing was changed.
         """
         while True:
+            self._alive()
             try:
                 self._tell(job, conclusion)
                 self._database_is_back()

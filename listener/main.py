@@ -39,8 +39,11 @@ def serve(
     database_url: str,
     spool: SpoolSettings,
     announce: Callable[[int], None] | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Receive until SIGTERM or SIGINT and return the exit status; ``announce`` is told the port once we listen.
+
+    ``alive`` is called each time the accept loop goes round.
 
     The database may be away at any time, also at the start: what is received waits in the spool.
 
@@ -55,7 +58,7 @@ def serve(
     database = open_database(database_url, "overread listener")  # connects when it is first used
     importer = SpoolImporter(file_spool, ObjectStore(folder), PostgresArrivalLog(database))
     trail = PostgresAuditTrail(database)
-    acceptor = Acceptor(listener, AssociationPolicy(listener), StoreHandler(file_spool, wake.set))
+    acceptor = Acceptor(listener, AssociationPolicy(listener), StoreHandler(file_spool, wake.set), alive)
     threads = [
         threading.Thread(target=_import, args=(importer, database_url, quiet, wake, importing), name="importer"),
         threading.Thread(target=_record_when_possible, args=(trail, AuditAction.APPLICATION_STARTED, quiet)),

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "work": "overread.commands.roles:work",
     "deliver": "overread.commands.roles:deliver",
     "housekeep": "overread.commands.roles:housekeep",
+    "health": "overread.commands.health:health",
     "status": "overread.commands.status:status",
     "explain": "overread.commands.explain:explain",
     "jobs": "overread.commands.jobs:jobs",

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from overread.errors import InvalidSettings
@@ -40,8 +40,10 @@ def reachable_database(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def awaited_database(settings: Settings) -> Iterator[str]:
+def awaited_database(settings: Settings, alive: Callable[[], None]) -> Iterator[str]:
     """As ``reachable_database``, for a role: a configured server and its upgrade are waited for.
+
+    ``alive`` is called at each look.
 
     Raises:
         SchemaOutdated: waiting would not help, because another release or another program made the schema.
@@ -50,7 +52,7 @@ def awaited_database(settings: Settings) -> Iterator[str]:
     if settings.database.url:
         stop = threading.Event()
         with stop_on_signals(stop):
-            there = schema.wait_until_current(settings.database.url, stop)
+            there = schema.wait_until_current(settings.database.url, stop, alive)
         if not there:
             raise SystemExit(0)
         yield settings.database.url

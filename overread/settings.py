@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         default=Path("/var/lib/overread"),
         description="Spool, received objects, results, algorithms and the embedded PostgreSQL live here.",
     )
+    run_dir: str = Field(
+        default="",
+        description="Each role leaves a sign of life in this folder for `overread health`; empty: none is left.",
+    )
     database: DatabaseSettings = DatabaseSettings()
     spool: SpoolSettings = SpoolSettings()
     listener: ListenerSettings = ListenerSettings()
@@ -122,7 +126,7 @@ def _is_json(key: str) -> bool:
     field = Settings.model_fields[section]
     if name:
         return bool(get_args(field.annotation.model_fields[name].annotation))  # type: ignore[union-attr]
-    return bool(get_args(field.annotation)) or section != "data_dir"
+    return bool(get_args(field.annotation)) or section not in ("data_dir", "run_dir")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -72,7 +72,14 @@ class _Conversation:
 class Acceptor:
     """Accepts associations on one port and serves C-STORE and C-ECHO in them."""
 
-    def __init__(self, settings: ListenerSettings, policy: AssociationPolicy, handler: StoreHandler) -> None:
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        policy: AssociationPolicy,
+        handler: StoreHandler,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._alive = alive
         self._settings = settings
         self._policy = policy
         self._handler = handler
@@ -103,6 +110,7 @@ class Acceptor:
                     (evt.EVT_C_ECHO, self._on_echo),
                 ],
                 self._on_end,
+                self._alive,
             )
         except OSError as error:
             raise _bind_error(address, error) from error

@@ -64,7 +64,10 @@ class _GuardedHandler(RequestHandler):
 
 
 class GuardedServer(ThreadedAssociationServer):
-    """A server whose connections are guarded; ``on_end`` is called once for each association that is over."""
+    """A server whose connections are guarded; ``on_end`` is called once for each association that is over.
+
+    ``alive`` is called each time the accept loop goes round.
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -76,8 +79,10 @@ class GuardedServer(ThreadedAssociationServer):
         context: PresentationContext,
         evt_handlers: list[evt.EventHandlerType],
         on_end: Callable[[Association], None],
+        alive: Callable[[], None],
     ) -> None:
         self.on_end = on_end
+        self.service_actions = alive  # type: ignore[method-assign] # called by each turn of the accept loop
         super().__init__(
             entity,
             address,

@@ -47,6 +47,7 @@ class DeliveryWorker:
         jobs: JobSettings,
         worker: str,
         in_a_hurry: Callable[[], bool] = lambda: False,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._log = log
@@ -55,6 +56,7 @@ class DeliveryWorker:
         self._jobs = jobs
         self._worker = worker
         self._in_a_hurry = in_a_hurry
+        self._alive = alive
 
     def deliver_one(self) -> bool:
         """Work on one due delivery; ``False`` when there was none.
@@ -93,8 +95,12 @@ class DeliveryWorker:
         if not evidence:
             return ()
         with Heartbeat(self._queue, job, self._jobs.lease_seconds / 3) as heartbeat:
-            outcomes = self._sender.send(destination, evidence, lambda: heartbeat.lease_lost or self._in_a_hurry())
-        return outcomes
+
+            def stopped() -> bool:
+                self._alive()  # the sender asks all the time, and gives up by itself in the end
+                return heartbeat.lease_lost or self._in_a_hurry()
+
+            return self._sender.send(destination, evidence, stopped)
 
     def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
         waiting = [outcome for outcome in outcomes if outcome.verdict is Verdict.TRY_AGAIN]

@@ -35,8 +35,11 @@ def deliver(
     data_dir: Path,
     database_url: str,
     jobs: JobSettings,
+    alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Deliver until SIGTERM or SIGINT; the job in hand is finished within a grace or given back. Returns 0.
+
+    ``alive`` is called each time the loop goes round, and while a destination is being sent to.
 
     While the database is away nothing is claimed; delivery goes on by itself when it is back.
     """
@@ -55,19 +58,23 @@ def deliver(
             jobs,
             f"delivery {socket.gethostname()}:{os.getpid()}",
             stop.is_overdue,
+            alive,
         )
         _LOG.info("delivering to %d destination(s)", len(destinations))
-        run(worker, queue, stop.is_given)
+        run(worker, queue, stop.is_given, alive)
         queue.close()
     finally:
         database.close()
     return 0
 
 
-def run(worker: DeliveryWorker, queue: JobQueue, stopped: Callable[[], bool]) -> None:
+def run(
+    worker: DeliveryWorker, queue: JobQueue, stopped: Callable[[], bool], alive: Callable[[], None] = lambda: None
+) -> None:
     """Deliver what is due and wait for more until ``stopped``; one log line when the database goes or returns."""
     database_away = False
     while not stopped():
+        alive()
         try:
             delivered = worker.deliver_one()
             if database_away:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import click
 
 from overread.database import awaited_database, listeners_database, make_data_folder, own_database
 from overread.logs import configure_logging
+from overread.pulse import pulse
 from overread.settings import Settings, load_settings
 from overread.supervisor import Supervisor, stop_on_signals
 
@@ -54,19 +56,33 @@ def _warn_of_what_is_missing(settings: Settings, url: str) -> None:
         _LOG.warning("no [[destinations]] are configured, so results stay in storage and are sent nowhere")
 
 
+def _begin() -> Settings:
+    """Log, and end at once when told to, until the role has something to finish and takes the signal itself.
+
+    Without this the first process of a container would not even notice, since the system's own way is not for it.
+    """
+    configure_logging()
+    signal.signal(signal.SIGTERM, _leave)
+    return load_settings()
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
 @click.command()
 def listen() -> None:
     """Receive studies over C-STORE and keep them."""
+    settings = _begin()
     from listener.main import serve
 
-    configure_logging()
-    settings = load_settings()
     with listeners_database(settings) as url:
         code = serve(
             settings.listener,
             data_dir=settings.data_dir,
             database_url=url,
             spool=settings.spool,
+            alive=pulse(settings.run_dir, "listen"),
         )
     sys.exit(code)
 
@@ -74,10 +90,10 @@ def listen() -> None:
 @click.command()
 def web() -> None:
     """Serve the dashboard, DICOMweb, the API and metrics."""
+    settings = _begin()
     from listener.web.main import serve
 
-    configure_logging()
-    settings = load_settings()
+    pulse(settings.run_dir, "web")  # the first and only one: `overread health` asks the door itself
     with listeners_database(settings) as url:
         code = serve(
             settings.web,
@@ -92,17 +108,18 @@ def web() -> None:
 @click.command()
 def work() -> None:
     """Run algorithms on studies that are complete."""
+    settings = _begin()
     from inference.main import work as run_worker
 
-    configure_logging()
-    settings = load_settings()
-    with awaited_database(settings) as url:
+    alive = pulse(settings.run_dir, "work")
+    with awaited_database(settings, alive) as url:
         code = run_worker(
             settings.worker,
             data_dir=settings.data_dir,
             database_url=url,
             jobs=settings.jobs,
             destinations=[destination.name for destination in settings.destinations],
+            alive=alive,
         )
     sys.exit(code)
 
@@ -110,17 +127,18 @@ def work() -> None:
 @click.command()
 def deliver() -> None:
     """Send results to their destinations, for as long as it takes."""
+    settings = _begin()
     from listener.scu.main import deliver as run_delivery
 
-    configure_logging()
-    settings = load_settings()
-    with awaited_database(settings) as url:
+    alive = pulse(settings.run_dir, "deliver")
+    with awaited_database(settings, alive) as url:
         code = run_delivery(
             settings.destinations,
             ae_title=settings.listener.ae_title,
             data_dir=settings.data_dir,
             database_url=url,
             jobs=settings.jobs,
+            alive=alive,
         )
     sys.exit(code)
 
@@ -128,16 +146,17 @@ def deliver() -> None:
 @click.command()
 def housekeep() -> None:
     """Settle studies that are complete and rescue work whose worker died."""
+    settings = _begin()
     from storage.housekeeping.main import keep_house
 
-    configure_logging()
-    settings = load_settings()
-    with awaited_database(settings) as url:
+    alive = pulse(settings.run_dir, "housekeep")
+    with awaited_database(settings, alive) as url:
         code = keep_house(
             data_dir=settings.data_dir,
             database_url=url,
             study=settings.study,
             jobs=settings.jobs,
             audit=settings.audit,
+            alive=alive,
         )
     sys.exit(code)

@@ -31,7 +31,8 @@ _ANCHOR = "anchor the audit trail"
 class _House:
     """Runs a duty if this process holds the lock, and tells once when it begins to fail and once when it is back."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, alive: Callable[[], None] = lambda: None) -> None:
+        self._alive = alive
         self._leadership = Leadership(database)
         self._one_at_a_time = threading.Lock()
         self._away = False
@@ -42,6 +43,7 @@ class _House:
         with self._one_at_a_time:
             if self._leads():
                 self._do(name, duty)
+            self._alive()
 
     def _leads(self) -> bool:
         try:
@@ -75,12 +77,19 @@ class _House:
 
 
 def keep_house(
-    *, data_dir: Path, database_url: str, study: StudySettings, jobs: JobSettings, audit: AuditSettings
+    *,
+    data_dir: Path,
+    database_url: str,
+    study: StudySettings,
+    jobs: JobSettings,
+    audit: AuditSettings,
+    alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Settle studies, rescue leases and anchor the audit trail until SIGTERM or SIGINT; return the exit status.
 
     Must be called from the main thread, which receives the signals. Under ``data_dir`` the checkpoints of the audit
-    trail are kept; what else is to be done is always a row.
+    trail are kept; what else is to be done is always a row. ``alive`` is called after each turn, also while the
+    database is away.
 
     Raises:
         SchemaOutdated: the database needs another release or `overread db upgrade`.
@@ -91,7 +100,7 @@ def keep_house(
         _LOG.warning("the database does not answer yet; housekeeping starts when it does")
     stop = threading.Event()
     database = open_database(database_url, "overread housekeeper")
-    house = _House(database)
+    house = _House(database, alive)
     anchor = partial(anchor_audit, database, CheckpointFile(data_dir))
     scheduler = _scheduler(
         house,

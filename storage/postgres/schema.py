@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,16 +74,18 @@ def check(url: str) -> str:
     )
 
 
-def wait_until_current(url: str, stop: threading.Event) -> bool:
+def wait_until_current(url: str, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> bool:
     """Wait until the database answers and is at this release's revision; ``False`` once ``stop`` is set.
 
-    Servers and their upgrade may start in any order; each reason for waiting is told once.
+    Servers and their upgrade may start in any order; each reason for waiting is told once. ``alive`` is called at
+    each look.
 
     Raises:
         SchemaOutdated: waiting would not help, because another release or another program made the schema.
     """
     told = ""
     while not stop.is_set():
+        alive()
         try:
             check(url)
         except (DatabaseUnavailable, SchemaBehind) as reason:

@@ -30,6 +30,7 @@ class Roles:
             "OVERREAD_DATABASE_URL": url,
             "OVERREAD_LISTENER_PORT": "0",
             "OVERREAD_WEB_PORT": "0",
+            "OVERREAD_RUN_DIR": str(folder),
         }
 
     def start(self, role: str) -> None:
@@ -49,6 +50,11 @@ class Roles:
             assert self._processes[role].poll() is None, self.log(role)
             assert time.monotonic() < deadline, self.log(role)
             time.sleep(0.05)
+
+    def health(self) -> str:
+        """What `overread health` says of all of them."""
+        command = [sys.executable, "-m", "overread", "health"]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
 
     def stop(self) -> dict[str, int]:
         """End every role as an operator would; the exit statuses."""
@@ -101,6 +107,7 @@ def test_roles_wait_for_the_server_and_then_for_its_schema(
     for role in (*_WAITING_ROLES, "listen"):
         running.wait_for(role, "The database does not answer")
     running.wait_for("listen", "Listening on")  # reception waits for nothing
+    assert running.health() == "deliver: alive.\nhousekeep: alive.\nlisten: alive.\nwork: alive.\n"
 
     absent_server.start()
     for role in (*_WAITING_ROLES, "listen"):

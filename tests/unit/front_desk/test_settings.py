@@ -90,7 +90,7 @@ def test_a_variable_wins_over_the_file(written, monkeypatch: pytest.MonkeyPatch)
 def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """A value that no key can take is refused in the name of the variable, so each variable is really read."""
     written("")
-    text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR"}
+    text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR", "OVERREAD_RUN_DIR"}
     halves = {"OVERREAD_WEB_TLS_CERTIFICATE", "OVERREAD_WEB_TLS_KEY"}  # each is refused without the other
     if variable in text_keys | halves:
         for half in halves if variable in halves else ():
