@@ -11,7 +11,7 @@ from overread.supervisor import stop_on_signals
 from storage.errors import DatabaseUnavailable, SchemaBehind
 from storage.postgres import schema
 from storage.postgres.embedded import SERVICE_ROLE, EmbeddedPostgres, running_url
-from storage.postgres.rights import grant_service_rights
+from storage.postgres.rights import grant_service_rights, role_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,6 +111,20 @@ def own_database(settings: Settings) -> Iterator[EmbeddedPostgres]:
         yield server
     finally:
         server.stop()
+
+
+def upgrade_configured(settings: Settings) -> str:
+    """Upgrade the database of the settings as its owner, give the service's role its rights, return the revision.
+
+    Raises:
+        SchemaOutdated: another release or program made its schema, or this role may not change it.
+        DatabaseUnavailable: it does not answer.
+    """
+    owner_url = settings.database.owner_url
+    revision = schema.upgrade(owner_url or settings.database.url)
+    if owner_url:
+        grant_service_rights(owner_url, role_of(settings.database.url))
+    return revision
 
 
 def make_data_folder(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """Settings of storage; each is described by its consequence."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class DatabaseSettings(BaseModel):
@@ -13,12 +13,27 @@ class DatabaseSettings(BaseModel):
         description="A postgresql:// URL. Empty: a PostgreSQL of our own runs under data_dir and stops with us.",
     )
 
-    @field_validator("url")
+    owner_url: str = Field(
+        default="",
+        description=(
+            "The same database for the role that owns the tables; only `overread db upgrade` and `overread up` use it, "
+            "to upgrade and to give the role of url its rights. Empty: the role of url owns the tables and could undo "
+            "the audit trail."
+        ),
+    )
+
+    @field_validator("url", "owner_url")
     @classmethod
     def _is_postgresql(cls, url: str) -> str:
         if url and not url.startswith("postgresql://"):
             raise ValueError("the URL must begin with postgresql:// or be empty")  # the value may hold a password
         return url
+
+    @model_validator(mode="after")
+    def _owner_of_something(self) -> "DatabaseSettings":
+        if self.owner_url and not self.url:
+            raise ValueError("owner_url needs url: the same database for the service's own role")
+        return self
 
 
 class SpoolSettings(BaseModel):

@@ -35,9 +35,10 @@ def show() -> None:
 
 def _masked(settings: Settings) -> dict[str, Any]:
     values = settings.model_dump(mode="json")
-    url = urlsplit(values["database"]["url"])
-    if url.password:
-        values["database"]["url"] = url._replace(netloc=url.netloc.replace(f":{url.password}@", ":…@")).geturl()
+    for key in ("url", "owner_url"):
+        url = urlsplit(values["database"][key])
+        if url.password:
+            values["database"][key] = url._replace(netloc=url.netloc.replace(f":{url.password}@", ":…@")).geturl()
     return values
 
 

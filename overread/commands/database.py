@@ -4,10 +4,12 @@ import time
 
 import click
 
-from overread.database import existing_database, reachable_database
-from overread.settings import load_settings
-from storage.errors import DatabaseUnavailable
+from overread.database import existing_database, reachable_database, upgrade_configured
+from overread.settings import Settings, load_settings
+from storage.errors import AuditTampered, DatabaseUnavailable
 from storage.postgres import schema
+from storage.postgres.audit_chain import guard
+from storage.postgres.engine import open_database
 
 _PAUSE_SECONDS = 1.0
 
@@ -23,7 +25,7 @@ def upgrade(wait: float) -> None:
     """Bring the database to the revision this release needs."""
     settings = load_settings()
     if settings.database.url:
-        click.echo(f"The database stands at revision {_upgraded(settings.database.url, wait)}.")
+        click.echo(f"The database stands at revision {_upgraded(settings, wait)}.")
         return
     with reachable_database(settings) as url:
         click.echo(f"The embedded database stands at revision {schema.upgrade(url)}.")
@@ -31,17 +33,26 @@ def upgrade(wait: float) -> None:
 
 @db.command()
 def check() -> None:
-    """Say whether the database is reachable and at the revision this release needs."""
+    """Say whether the database is reachable, at the revision this release needs, and guards its audit trail."""
     with existing_database(load_settings()) as url:
         click.echo(f"The database is reachable and stands at revision {schema.check(url)}, as this release needs.")
+        database = open_database(url, "overread db check")
+        try:
+            found = guard(database)
+        finally:
+            database.close()
+    for sentence in found.weak:
+        click.echo(f"Note: {sentence}", err=True)
+    if found.broken:
+        raise AuditTampered(" ".join(found.broken))
 
 
-def _upgraded(url: str, wait: float) -> str:
+def _upgraded(settings: Settings, wait: float) -> str:
     """Upgrade once the server answers; the last failure is raised when it does not in time."""
     deadline = time.monotonic() + wait
     while True:
         try:
-            return schema.upgrade(url)
+            return upgrade_configured(settings)
         except DatabaseUnavailable:
             if time.monotonic() >= deadline:
                 raise

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import click
 
-from overread.database import awaited_database, listeners_database, make_data_folder, own_database
+from overread.database import awaited_database, listeners_database, make_data_folder, own_database, upgrade_configured
 from overread.logs import configure_logging
 from overread.pulse import pulse
 from overread.settings import Settings, load_settings
@@ -27,9 +27,7 @@ def up() -> None:
     stop = threading.Event()
     with stop_on_signals(stop):
         if settings.database.url:
-            from storage.postgres import schema
-
-            schema.upgrade(settings.database.url)
+            upgrade_configured(settings)
             _supervise(settings, settings.database.url, stop)
         else:
             with own_database(settings) as server:
@@ -38,7 +36,9 @@ def up() -> None:
 
 def _supervise(settings: Settings, url: str, stop: threading.Event, watch: Callable[[], None] = lambda: None) -> None:
     _warn_of_what_is_missing(settings, url)
-    Supervisor({**os.environ, "OVERREAD_DATABASE_URL": url}, watch=watch).run(stop)
+    environment = {**os.environ, "OVERREAD_DATABASE_URL": url}
+    environment.pop("OVERREAD_DATABASE_OWNER_URL", None)  # no role needs what the owner may do
+    Supervisor(environment, watch=watch).run(stop)
 
 
 def _warn_of_what_is_missing(settings: Settings, url: str) -> None:

@@ -1,7 +1,8 @@
 """What the service may do in the database: its work on every table, and nothing to the audit trail but add and read."""
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
+from storage.errors import StorageError
 from storage.postgres.engine import named_errors, open_engine
 
 # docs/reference/database-roles.md shows the same statements; a test holds the two equal.
@@ -26,3 +27,15 @@ def grant_service_rights(owner_url: str, role: str) -> None:
     with named_errors(), engine.begin() as connection:
         for wording in SERVICE_RIGHTS:
             connection.execute(text(wording.format(role=quoted)))
+
+
+def role_of(url: str) -> str:
+    """The role that a URL connects as.
+
+    Raises:
+        StorageError: the URL names none.
+    """
+    name = make_url(url).username
+    if not name:
+        raise StorageError("[database] url names no role, so none can be given its rights; write postgresql://ROLE@….")
+    return name

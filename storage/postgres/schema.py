@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
+from sqlalchemy.exc import ProgrammingError
 
 from storage.errors import DatabaseUnavailable, SchemaBehind, SchemaOutdated
 from storage.postgres.engine import named_errors, open_engine
@@ -19,6 +20,7 @@ from storage.postgres.tables import Base
 _LOG = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+_INSUFFICIENT_PRIVILEGE = "42501"  # a SQLSTATE
 
 
 def migrations_folder() -> Path:
@@ -40,13 +42,22 @@ def upgrade(url: str) -> str:
 
     Raises:
         DatabaseUnavailable: there is no server, or another program held a table for too long.
-        SchemaOutdated: another release, or another program, made the schema that is there; nothing was changed.
+        SchemaOutdated: another release, or another program, made the schema that is there, or this role may not
+            change it; nothing was changed.
     """
     config = configuration(url)
     scripts = ScriptDirectory.from_config(config)
     _refuse_foreign(scripts, _found(url))
     with named_errors():
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except ProgrammingError as error:
+            if getattr(error.orig, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
+                raise
+            raise SchemaOutdated(
+                "This database role may not change the schema; run `overread db upgrade` with [database] owner_url set "
+                "to the role that owns the tables."
+            ) from None
     return _wanted(scripts)
 
 
