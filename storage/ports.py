@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from storage.domain.account import Account, Credential, Role
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
-from storage.domain.audit_event import AuditEvent
+from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
-from storage.domain.job import ClaimedJob, JobKind, Reason, Refusal
+from storage.domain.job import ClaimedJob, JobKind, JobState, Reason, Refusal
 from storage.domain.result import FrozenEvidence, NewResult
 from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy, HeldObject, Page, SearchKeys
-from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy
+from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy, StudyState
+
+Facts = dict[str, Any]  # a row, or several, as JSON can carry them; times are ISO 8601 in UTC
 
 
 class InstanceSpool(Protocol):
@@ -160,6 +162,86 @@ class AuditTrail(Protocol):
 
     def record(self, event: AuditEvent) -> None:
         """Write an event that belongs to no other change, such as the start of a process."""
+        ...
+
+
+class SiteReading(Protocol):
+    """What pages and metrics tell of the whole site, as plain dictionaries."""
+
+    def studies(
+        self,
+        *,
+        state: StudyState | None,
+        days: int | None,
+        before: tuple[datetime, str] | None,
+        rows: int,
+        accession_number: str | None = None,
+    ) -> list[Facts]:
+        """Studies, newest first, received in the last ``days`` and before the last one of the previous page."""
+        ...
+
+    def study_of(self, uid: str) -> str:
+        """The Study Instance UID that a Study, Series or SOP Instance UID belongs to. Raises UnknownRecord."""
+        ...
+
+    def identity(self, study_instance_uid: str) -> Facts:
+        """Whose study it is. Raises UnknownRecord."""
+        ...
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        kind: JobKind | None = None,
+        before: int | None = None,
+        study_instance_uid: str | None = None,
+        rows: int,
+    ) -> list[Facts]:
+        """Jobs, newest first, with what may be done about each."""
+        ...
+
+    def summary(self, days: int) -> Facts:
+        """Counts over the last ``days``, and the studies to look at."""
+        ...
+
+    def audit(
+        self,
+        *,
+        action: AuditAction | None = None,
+        actor: str | None = None,
+        study_instance_uid: str | None = None,
+        before: int | None = None,
+        rows: int,
+    ) -> list[Facts]:
+        """Rows of the audit trail, newest first."""
+        ...
+
+    def change_marker(self, study_instance_uid: str | None = None) -> int:
+        """A number that differs once anything that a page shows has changed, of one study or of all."""
+        ...
+
+
+class StudyExplainer(Protocol):
+    """Everything that is known about one study."""
+
+    def explain(self, uid: str) -> Facts:
+        """The facts that `storage.domain.explanation` makes sentences of. Raises UnknownRecord."""
+        ...
+
+
+class JobDesk(Protocol):
+    """What an operator may do about work."""
+
+    def cancel(self, job_id: int, actor: str) -> None:
+        """Stop a job. Raises UnknownRecord or InvalidTransition."""
+        ...
+
+    def resubmit(self, job_id: int, actor: str) -> int:
+        """Have the work of a finished job done again; return the new job's id. Raises as ``cancel``."""
+        ...
+
+    def submit(self, study_instance_uid: str, actor: str) -> list[int]:
+        """Have a study analysed by the active algorithms that have not looked at it. Raises as ``cancel``."""
         ...
 
 

@@ -100,9 +100,9 @@ class Guard:
         principal = gate.authenticate(request)
         if principal is None:
             raise NotAuthenticated
+        request.state.principal = principal
         if not principal.may(self.permission):
             raise NotPermitted(principal, self.permission)
-        request.state.principal = principal
         return principal
 
 

@@ -20,7 +20,8 @@ from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.errors import DatabaseUnavailable
 from storage.ports import AccountDirectory, AuditTrail, SessionStore
 
-LIVE_HEADER = "x-overread-live"  # a page that brings itself up to date, which is no sign of a person
+LIVE_HEADER = "x-overread-live"  # sent by a page that brings itself up to date
+EVENTS_PATH = "/events"
 
 _UNKNOWN = "unknown"  # the actor of a login under a name that no account has; what was typed may be a password
 _REMEMBER_SECONDS = 15 * 60.0  # a verified password is not hashed again for this long
@@ -76,7 +77,8 @@ class AccountGate:
         token = self.token(request)
         if token is None:
             return None
-        owner = self._sessions.owner(_sha256(token), touch=LIVE_HEADER not in request.headers)
+        owner = self._sessions.owner(_sha256(token), touch=not _is_live(request))
+        request.state.form_token = form_token(token)
         return None if owner is None else Principal(owner.name, owner.roles)
 
     def token(self, request: Request) -> str | None:
@@ -159,6 +161,11 @@ class AccountGate:
 def is_for_programs(path: str) -> bool:
     """Whether requests to this path authenticate with name and password each time."""
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in BASIC_PREFIXES)
+
+
+def _is_live(request: Request) -> bool:
+    """Whether an open page asks by itself, which is no sign of a person."""
+    return LIVE_HEADER in request.headers or request.url.path == EVENTS_PATH
 
 
 def address_of(request: Request) -> str:

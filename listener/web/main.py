@@ -1,39 +1,63 @@
 """The web door's process: wires the application to storage, serves until it is told to stop."""
 
-import errno
 import logging
-import signal
-import socket
+import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 
-import uvicorn
-from fastapi import Request
+from fastapi import FastAPI
 
-from listener.errors import ListenerError, WebPortBusy
+from listener.errors import ListenerError
 from listener.scp.store import StoreHandler
 from listener.scp.toolkit_log import quiet_toolkits
-from listener.settings import WebSettings, check_web_settings
-from listener.web.access import Principal
+from listener.settings import DestinationSettings, WebSettings, check_web_settings, is_loopback
+from listener.web import server
 from listener.web.app import create_app
 from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.dicomweb.router import dicomweb_router
+from listener.web.hardening import harden
+from listener.web.login import AccountGate
+from listener.web.pages.desk import Desk, DiskUse
+from listener.web.pages.router import dashboard_router
 from listener.web.uploads import Uploads
+from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.errors import StorageError
 from storage.importer import SpoolImporter
+from storage.objects.algorithm_card import card_text
+from storage.objects.capacity import spool_usage
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
 from storage.postgres import schema
+from storage.postgres.account_rows import PostgresAccountDirectory
+from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.arrival_log import PostgresArrivalLog
+from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import open_database
+from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.overview import Overview
+from storage.postgres.session_rows import PostgresSessionStore
+from storage.postgres.site_reading import PostgresSiteReading
 from storage.settings import JobSettings, SpoolSettings
 
 log = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 10  # for requests in progress when a stop comes
+_ACTOR = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The application with what it holds open."""
+
+    app: FastAPI
+    importer: SpoolImporter
+    wake: threading.Event  # set when something new stands in the spool
+    stopping: threading.Event  # to be set first at a stop; ends the streams of open pages
+    trail: PostgresAuditTrail
 
 
 def serve(
@@ -43,54 +67,92 @@ def serve(
     database_url: str,
     spool: SpoolSettings,
     jobs: JobSettings,
+    destinations: tuple[DestinationSettings, ...],
     announce: Callable[[int], None] | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT and return the exit status; ``announce`` is told the port once we listen.
 
     Raises:
         ListenerError: the settings are not safe, or the port cannot be had.
+        DatabaseUnavailable: beyond loopback, whether there is an account cannot be told.
         OSError: the data folder cannot be made.
     """
     check_web_settings(web)
     quiet_toolkits()
-    folder = DataFolder(data_dir)
-    file_spool = FileSpool(folder, spool)
-    database = open_database(database_url, "overread web")
-    importer = SpoolImporter(file_spool, ObjectStore(folder), PostgresArrivalLog(database))
-    wake = threading.Event()
-    uploads = Uploads(
-        StoreHandler(file_spool, wake.set),
-        UploadPlaces(web.max_uploads),
-        BodyLimits(web.max_request_bytes),
-        web.max_instance_bytes,
-    )
-    app = create_app(
-        gate=_ClosedGate(),
-        checks={"database": lambda: schema.check(database_url)},
-        routers=[dicomweb_router(uploads)],
-    )
-    listening = _listening_socket(web)
-    port = int(listening.getsockname()[1])
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,  # paths hold identifiers
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-    )
-    log.info("The web door listens on %s port %d.", web.host, port)
-    if announce is not None:
-        announce(port)
-    try:
-        with _signals_do_not_kill(), _importing(importer, wake):
-            server.run(sockets=[listening])
-    finally:
-        listening.close()
-        database.close()
-        file_spool.close()
+    with open_door(
+        web, data_dir=data_dir, database_url=database_url, spool=spool, jobs=jobs, destinations=destinations
+    ) as door:
+
+        def tell(port: int) -> None:
+            log.info("The web door listens on %s port %d.", web.host, port)
+            with suppress(StorageError):
+                door.trail.record(AuditEvent(AuditAction.APPLICATION_STARTED, _ACTOR))
+            if announce is not None:
+                announce(port)
+
+        with _importing(door.importer, door.wake):
+            server.run(harden(door.app, web), web, door.stopping, tell)
+        with suppress(StorageError):
+            door.trail.record(AuditEvent(AuditAction.APPLICATION_STOPPED, _ACTOR))
     return 0
+
+
+@contextmanager
+def open_door(
+    web: WebSettings,
+    *,
+    data_dir: Path,
+    database_url: str,
+    spool: SpoolSettings,
+    jobs: JobSettings,
+    destinations: tuple[DestinationSettings, ...],
+) -> Iterator[Door]:
+    """Every part of the door with its adapters, for as long as the block; raises as ``serve`` does."""
+    folder = DataFolder(data_dir)
+    with (
+        closing(FileSpool(folder, spool)) as file_spool,
+        closing(open_database(database_url, "overread web")) as database,
+    ):
+        objects = ObjectStore(folder)
+        trail = PostgresAuditTrail(database)
+        accounts = PostgresAccountDirectory(database)
+        if not is_loopback(web.host):
+            _require_account(web, accounts)
+        gate = AccountGate(
+            accounts,
+            PostgresSessionStore(
+                database, timedelta(minutes=web.session_idle_minutes), timedelta(hours=web.session_hours)
+            ),
+            trail,
+            secure_cookie=bool(web.tls_certificate) or web.behind_proxy,
+        )
+        wake, stopping = threading.Event(), threading.Event()
+        uploads = Uploads(
+            StoreHandler(file_spool, wake.set),
+            UploadPlaces(web.max_uploads),
+            BodyLimits(web.max_request_bytes),
+            web.max_instance_bytes,
+        )
+        desk = Desk(
+            reading=PostgresSiteReading(database),
+            explainer=Overview(database),
+            jobs=PostgresJobQueue(database, objects, jobs),
+            accounts=accounts,
+            algorithms=PostgresAlgorithmCatalog(database),
+            trail=trail,
+            evidence=objects,
+            card=card_text,
+            disk_use=lambda: _disk_use(folder),
+            destinations=destinations,
+        )
+        app = create_app(
+            gate=gate,
+            trail=trail,
+            checks={"database": lambda: schema.check(database_url), "spool": file_spool.require_room},
+            routers=[dashboard_router(desk, gate, stopping), dicomweb_router(uploads)],
+        )
+        importer = SpoolImporter(file_spool, objects, PostgresArrivalLog(database))
+        yield Door(app, importer, wake, stopping, trail)
 
 
 @contextmanager
@@ -107,58 +169,20 @@ def _importing(importer: SpoolImporter, wake: threading.Event) -> Iterator[None]
         thread.join()
 
 
-class _ClosedGate:
-    """Lets nobody in: there are no accounts yet."""
-
-    def authenticate(self, request: Request) -> Principal | None:
-        """Nobody is known."""
-        return None
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, as we start and stop it."""
-
-
-def _listening_socket(web: WebSettings) -> socket.socket:
-    """A bound socket; made by us, because uvicorn ends the process when it cannot make one.
+def _require_account(web: WebSettings, accounts: PostgresAccountDirectory) -> None:
+    """Refuse to be open to a network while nobody could log in.
 
     Raises:
-        WebPortBusy: another program has the port.
-        ListenerError: the address cannot be listened on.
+        ListenerError: names the command that adds an account.
+        DatabaseUnavailable: whether there is one cannot be told now.
     """
-    try:
-        family, *_, address = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except OSError as error:
-        raise _bind_error(web, error) from error
-    return listening
-
-
-def _bind_error(web: WebSettings, error: OSError) -> ListenerError:
-    if error.errno == errno.EADDRINUSE:
-        return WebPortBusy(
-            f"Port {web.port} on {web.host} is already in use; stop the other program or set another [web] port."
+    if not any(account.disabled_at is None for account in accounts.all()):
+        raise ListenerError(
+            f'[web] host = "{web.host}" is reachable from other machines but there is no account; run `overread users '
+            'add NAME --role administrator`, or set host = "127.0.0.1".'
         )
-    return ListenerError(
-        f"The web door cannot listen on {web.host} port {web.port} ({error.strerror}); correct [web] host or port."
-    )
 
 
-@contextmanager
-def _signals_do_not_kill() -> Iterator[None]:
-    """uvicorn stops by itself on SIGTERM and SIGINT and then raises the signal again, which must not end us."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ignore(_number: int, _frame: FrameType | None) -> None:
-        pass
-
-    previous = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _disk_use(folder: DataFolder) -> DiskUse:
+    waiting = spool_usage(folder)
+    return DiskUse(waiting.entries, waiting.bytes, shutil.disk_usage(folder.root).free)

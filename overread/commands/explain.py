@@ -1,30 +1,15 @@
 """`overread explain`: why a study was, or was not, processed, in sentences from the rows."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import click
 
 from overread.commands.status import with_overview
 from overread.errors import FrontDeskError
 from overread.settings import load_settings
+from storage.domain.explanation import sentences
 from storage.domain.identifiers import checked_uid
 from storage.errors import InvalidIdentifier
-
-Facts = Mapping[str, Any]
-
-_STATES = {
-    "receiving": "is still being received; it is looked at once no new instance has arrived for quiet_seconds",
-    "queued": "is complete and waits for a worker",
-    "analysing": "is being analysed",
-    "delivering": "has been analysed, and its results are on their way",
-    "done": "has been analysed, and its results are where they should be",
-    "not-analysed": "was not analysed",
-    "failed": "could not be dealt with",
-    "parked": "is held back by a rule",
-    "canceled": "was canceled by an operator",
-}
 
 
 @click.command()
@@ -49,119 +34,3 @@ def _checked(uid: str) -> str:
         raise FrontDeskError(
             "What was given is not a UID; give a Study, Series or SOP Instance UID, such as `overread status` shows."
         ) from None
-
-
-def sentences(facts: Facts) -> Iterator[str]:
-    """The whole story, one sentence a line, in the order in which things happened."""
-    yield from _received(facts)
-    yield from _set_aside(facts)
-    for revision in facts["revisions"]:
-        yield f"It became complete (revision {revision['revision']}) at {_time(revision['stable_at'])}."
-        if revision["reason"]:
-            yield _sentence(revision["reason"])
-    for job in facts["jobs"]:
-        yield from _inference(job, facts) if job["kind"] == "inference" else _delivery(job, facts)
-
-
-def _received(facts: Facts) -> Iterator[str]:
-    study = facts["study"]
-    if study is None:
-        yield f"Nothing of {facts['uid']} was stored."
-    else:
-        modalities = "/".join(sorted({series["modality"] for series in facts["series"] if series["modality"]}))
-        kind = f" ({modalities})" if modalities else ""
-        state = _STATES[study["state"]]
-        if study["state"] == "done" and not facts["deliveries"]:
-            state = "has been analysed; no destination was configured then, so its results stay in storage"
-        yield f"Study {facts['study_instance_uid']}{kind} {state}."
-        if study["state"] == "parked":  # every other reason stands with its job or its revision below
-            yield _sentence(study["error"])
-    for association in facts["associations"]:
-        web = association["door"] == "web"
-        who = f"Account {association['account']}" if web else association["calling_ae_title"]
-        yield (
-            f"{who} at {association['remote_address']} sent "
-            f"{_count(association['instances'], 'instance')} of it, from {_time(association['started_at'])}; "
-            f"the {'web request' if web else 'association'} {_ended(association)}."
-        )
-    instance = facts["instance"]
-    if instance is not None:
-        yield (
-            f"Instance {instance['sop_instance_uid']} has {instance['size']} bytes with SHA-256 "
-            f"{instance['sha256']}, as received at {_time(instance['received_at'])}."
-        )
-
-
-def _ended(association: Facts) -> str:
-    if association["end"] == "open":
-        return "has not been seen to end"
-    if association["end"] == "aborted":
-        return "was aborted"
-    return f"was {association['end']}"
-
-
-def _set_aside(facts: Facts) -> Iterator[str]:
-    for thing in facts["quarantined"]:
-        name = f"instance {thing['sop_instance_uid']}" if thing["sop_instance_uid"] else "an object without a valid UID"
-        yield f"Set aside as {thing['reason_code']}: {name}. {thing['error']}"
-    for rule, reason in sorted({(thing["excluded_rule"], thing["reason"]) for thing in facts["excluded"]}):
-        number = sum(thing["excluded_rule"] == rule for thing in facts["excluded"])
-        yield f"{_count(number, 'instance')} did not count ({rule}): {_sentence(reason)}"
-
-
-def _inference(job: Facts, facts: Facts) -> Iterator[str]:
-    name, again = job["algorithm"], f" (doing job {job['predecessor_id']} again)" if job["predecessor_id"] else ""
-    if job["outcome"] == "analysed":
-        for result in facts["results"]:
-            if result["job_id"] == job["id"]:
-                yield (
-                    f"{name}{again} analysed {_count(result['inputs'], 'instance')} of series "
-                    f"{result['series_instance_uid']} in attempt {job['attempt']} on {result['execution_provider']}; "
-                    f"its model file has SHA-256 {result['artifact_sha256']}."
-                )
-    elif job["outcome"] == "not-analysed":
-        yield f"{name}{again} did not analyse it ({job['reason_code']}): {_sentence(job['reason'])}"
-        for refusal in job["refusals"]:
-            yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
-    else:
-        yield _unfinished(job, f"{name}{again}")
-
-
-def _unfinished(job: Facts, what: str) -> str:
-    because = f" ({job['reason_code']}): {_sentence(job['reason'])}" if job["reason"] else "."
-    if job["state"] == "failed":
-        return f"{what} was given up after {_count(job['attempt'], 'attempt')}{because}"
-    if job["state"] == "canceled":
-        return f"{what} was canceled{because}"
-    if job["state"] == "in_progress":
-        return f"{what} is in the hands of {job['worker']}, attempt {job['attempt']}."
-    if job["attempt"]:
-        return f"{what} is tried again at {_time(job['due_at'])}, after {_count(job['attempt'], 'attempt')}{because}"
-    return f"{what} waits for a worker since {_time(job['due_at'])}."
-
-
-def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
-    for delivery in facts["deliveries"]:
-        if delivery["job_id"] != job["id"]:
-            continue
-        what = f"The {delivery['role']} {delivery['sop_instance_uid']}"
-        if delivery["state"] == "acknowledged":
-            status = "no status" if delivery["status"] is None else f"status 0x{delivery['status']:04X}"
-            when = _time(delivery["acknowledged_at"])
-            yield f"{what} was acknowledged by {delivery['destination']} at {when} ({status})."
-        elif delivery["state"] == "refused":
-            yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
-    if job["state"] != "completed":
-        yield _unfinished(job, f"The delivery to {job['destination']}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _time(iso: str | None) -> str:
-    return f"{iso[:10]} {iso[11:19]}Z" if iso else "an unknown time"
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -101,6 +101,7 @@ def web() -> None:
             database_url=url,
             spool=settings.spool,
             jobs=settings.jobs,
+            destinations=settings.destinations,
         )
     sys.exit(code)
 

@@ -135,6 +135,12 @@ class FileSpool:
                 raise
             finish_quarantined(self._folder, quarantined.quarantine_id)
 
+    def require_room(self) -> None:
+        """Raise SpoolFull unless something could be kept now, SpoolWriteFailed when the folder cannot be written."""
+        self._capacity.reserve(0)
+        if not os.access(self._folder.entries, os.W_OK | os.X_OK):
+            raise SpoolWriteFailed
+
     def record_association(self, association: Association) -> None:
         """Leave a note of an association that ended, for the importer; raises as ``keep`` does."""
         with _disk_errors():

@@ -1,19 +1,15 @@
 """What administrators and auditors ask of the rows; nothing here changes any."""
 
-from collections.abc import Mapping
-from datetime import date, datetime
-from typing import Any
-
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from storage.domain.study import EXCLUSION_SENTENCES, QUARANTINE_SENTENCES, ExclusionRule, QuarantineReason
 from storage.errors import UnknownRecord
+from storage.ports import Facts
 from storage.postgres.engine import Database
+from storage.postgres.facts import as_facts, ask
 from storage.postgres.statement import statement
 from storage.postgres.tables import InstanceRow, QuarantinedObjectRow, SeriesRow, StudyRevisionRow, StudyRow
-
-Facts = dict[str, Any]
 
 
 class Overview:
@@ -29,9 +25,9 @@ class Overview:
         """Every study, job, delivery and quarantined object, each with its state and the sentence of its error."""
         with self._database.transaction() as session:
             return {
-                "studies": _ask(session, "overview_studies", study_instance_uid=None),
-                "jobs": _ask(session, "overview_jobs", study_instance_uid=None),
-                "deliveries": _ask(session, "overview_deliveries", study_instance_uid=None),
+                "studies": ask(session, "overview_studies", study_instance_uid=None),
+                "jobs": ask(session, "overview_jobs", study_instance_uid=None),
+                "deliveries": ask(session, "overview_deliveries", study_instance_uid=None),
                 "quarantined": _quarantined(session, None),
             }
 
@@ -69,29 +65,29 @@ class Overview:
             known = session.scalar(select(StudyRow.id).where(StudyRow.study_instance_uid == study_instance_uid))
             if known is None:
                 raise UnknownRecord(f"No study {study_instance_uid} is known here.")
-            return _ask(session, "explain_results", study_instance_uid=study_instance_uid)
+            return ask(session, "explain_results", study_instance_uid=study_instance_uid)
 
     def no_silent_state(self) -> list[Facts]:
         """Every acknowledged instance that nothing accounts for; anything but an empty list is a fault of ours."""
         with self._database.transaction() as session:
-            return _ask(session, "no_silent_state")
+            return ask(session, "no_silent_state")
 
 
 def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
     only = {"study_instance_uid": study_instance_uid}
-    studies = _ask(session, "overview_studies", **only) if study_instance_uid else []
+    studies = ask(session, "overview_studies", **only) if study_instance_uid else []
     return {
         "study_instance_uid": study_instance_uid,
         "study": studies[0] if studies else None,
-        "associations": _ask(session, "explain_associations", **only),
-        "series": _ask(session, "explain_series", **only),
+        "associations": ask(session, "explain_associations", **only),
+        "series": ask(session, "explain_series", **only),
         "instance": _instance(session, uid),
         "excluded": _excluded(session, study_instance_uid),
         "quarantined": _quarantined(session, study_instance_uid or uid),
         "revisions": _revisions(session, study_instance_uid),
-        "jobs": _ask(session, "overview_jobs", **only),
-        "results": _ask(session, "explain_results", **only),
-        "deliveries": _ask(session, "overview_deliveries", **only),
+        "jobs": ask(session, "overview_jobs", **only),
+        "results": ask(session, "explain_results", **only),
+        "deliveries": ask(session, "overview_deliveries", **only),
     }
 
 
@@ -112,7 +108,7 @@ def _instance(session: Session, uid: str) -> Facts | None:
         .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
         .where(InstanceRow.sop_instance_uid == uid)
     ).one_or_none()
-    return None if row is None else _json(row._mapping)
+    return None if row is None else as_facts(row._mapping)
 
 
 def _excluded(session: Session, study_instance_uid: str) -> list[Facts]:
@@ -122,7 +118,7 @@ def _excluded(session: Session, study_instance_uid: str) -> list[Facts]:
         .where(StudyRow.study_instance_uid == study_instance_uid, InstanceRow.excluded_rule.is_not(None))
         .order_by(InstanceRow.id)
     )
-    return [{**_json(row._mapping), "reason": EXCLUSION_SENTENCES[ExclusionRule(row.excluded_rule)]} for row in rows]
+    return [{**as_facts(row._mapping), "reason": EXCLUSION_SENTENCES[ExclusionRule(row.excluded_rule)]} for row in rows]
 
 
 def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:
@@ -137,7 +133,7 @@ def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:
         .where(StudyRow.study_instance_uid == study_instance_uid)
         .order_by(StudyRevisionRow.revision)
     )
-    return [_json(row._mapping) for row in rows]
+    return [as_facts(row._mapping) for row in rows]
 
 
 def _quarantined(session: Session, uid: str | None) -> list[Facts]:
@@ -161,11 +157,3 @@ def _quarantined(session: Session, uid: str | None) -> list[Facts]:
         }
         for row in session.scalars(wanted)
     ]
-
-
-def _ask(session: Session, name: str, **parameters: str | None) -> list[Facts]:
-    return [_json(row._mapping) for row in session.execute(statement(name), parameters)]
-
-
-def _json(row: Mapping[Any, Any]) -> Facts:
-    return {str(key): value.isoformat() if isinstance(value, date | datetime) else value for key, value in row.items()}

@@ -1,0 +1,43 @@
+"""What the pages are made from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from listener.settings import DestinationSettings
+from storage.domain.algorithm import RegisteredAlgorithm
+from storage.ports import (
+    AccountDirectory,
+    AlgorithmCatalog,
+    AuditTrail,
+    EvidenceStore,
+    JobDesk,
+    SiteReading,
+    StudyExplainer,
+)
+
+SUMMARY_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """What waits in the spool, and what the disk under the data folder has left."""
+
+    spool_entries: int
+    spool_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Every port a page may ask, in one place; `listener.web.main` fills it."""
+
+    reading: SiteReading
+    explainer: StudyExplainer
+    jobs: JobDesk
+    accounts: AccountDirectory
+    algorithms: AlgorithmCatalog
+    trail: AuditTrail
+    evidence: EvidenceStore
+    card: Callable[[RegisteredAlgorithm], str]
+    disk_use: Callable[[], DiskUse]  # raises OSError
+    destinations: tuple[DestinationSettings, ...]

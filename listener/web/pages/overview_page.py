@@ -1,0 +1,56 @@
+"""The first page: how it goes, and what needs a look."""
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from listener.settings import DestinationSettings
+from listener.web.access import Permission, require
+from listener.web.pages.desk import SUMMARY_DAYS, Desk
+from listener.web.pages.live import live_region
+from listener.web.pages.rendering import render
+from storage.domain.study import StudyState
+from storage.ports import Facts
+
+_ORDER = tuple(StudyState)
+
+
+def overview_router(desk: Desk) -> APIRouter:
+    """``/``."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/", dependencies=[Depends(require(Permission.VIEW_STATUS))])
+    def overview(request: Request) -> Response:
+        """Counts, troubles, spool and destinations."""
+        live = live_region(desk)
+        summary = desk.reading.summary(SUMMARY_DAYS)
+        counts = summary["studies"]
+        try:
+            disk = desk.disk_use()
+        except OSError:
+            disk = None
+        return render(
+            request,
+            "overview.html",
+            live=live,
+            days=SUMMARY_DAYS,
+            summary=summary,
+            states=[(state, counts.get(state, 0)) for state in _ORDER],
+            disk=disk,
+            destinations=[_destination(place, summary["deliveries"]) for place in desk.destinations],
+            waiting=[job for job in summary["jobs"] if job["state"] in ("scheduled", "in_progress")],
+        )
+
+    return router
+
+
+def _destination(place: DestinationSettings, deliveries: list[Facts]) -> Facts:
+    """A configured destination with its counts."""
+    own = {row["state"]: row for row in deliveries if row["destination"] == place.name}
+    acknowledged = own.get("acknowledged", {})
+    return {
+        "name": place.name,
+        "address": f"{place.ae_title}@{place.host}:{place.port}",
+        "waiting": own.get("waiting", {}).get("deliveries", 0),
+        "acknowledged": acknowledged.get("deliveries", 0),
+        "refused": own.get("refused", {}).get("deliveries", 0),
+        "last_acknowledged_at": acknowledged.get("last_acknowledged_at"),
+    }

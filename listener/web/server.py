@@ -1,0 +1,127 @@
+"""The HTTP server around the application: its socket, its encryption, how it stops."""
+
+import errno
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from listener.errors import ListenerError, WebPortBusy
+from listener.settings import WebSettings
+
+_GRACE_SECONDS = 10  # for requests in progress when a stop comes
+
+
+def run(app: ASGIApp, web: WebSettings, stopping: threading.Event, announce: Callable[[int], None]) -> None:
+    """Serve until SIGTERM, SIGINT or ``stopping``, which a signal sets too; ``announce`` is told the port.
+
+    Raises:
+        ListenerError: certificate or key cannot be used, or the port cannot be had.
+    """
+    encryption = _encryption(web)
+    listening = _listening_socket(web)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # paths hold identifiers
+        server_header=False,
+        proxy_headers=False,  # listener.web.hardening believes them, from the stated proxy only
+        ws="none",
+        lifespan="off",
+        ssl_context_factory=(lambda *_: encryption) if encryption else None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    try:
+        announce(int(listening.getsockname()[1]))
+        with _signals_do_not_kill():
+            _Server(config, stopping).run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; a stop ends the streams of open pages first, which would otherwise outlast the grace."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop now."""
+        return await super().on_tick(counter) or self._stopping.is_set()
+
+
+def _encryption(web: WebSettings) -> ssl.SSLContext | None:
+    """TLS 1.2 or 1.3 with the certificate of the settings, or ``None`` without one.
+
+    Raises:
+        ListenerError: certificate or key cannot be used.
+    """
+    if not web.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(web.tls_certificate, web.tls_key, password=lambda: b"")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise ListenerError(
+            "[web] tls_certificate and tls_key are not a certificate and its key, as PEM and without a password, in "
+            "files that this account may read; correct the paths or the files."
+        ) from error
+    return context
+
+
+def _listening_socket(web: WebSettings) -> socket.socket:
+    """A bound socket; made by us, because uvicorn ends the process when it cannot make one.
+
+    Raises:
+        WebPortBusy: another program has the port.
+        ListenerError: the address cannot be listened on.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise _bind_error(web, error) from error
+    return listening
+
+
+def _bind_error(web: WebSettings, error: OSError) -> ListenerError:
+    if error.errno == errno.EADDRINUSE:
+        return WebPortBusy(
+            f"Port {web.port} on {web.host} is already in use; stop the other program or set another [web] port."
+        )
+    return ListenerError(
+        f"The web door cannot listen on {web.host} port {web.port} ({error.strerror}); correct [web] host or port."
+    )
+
+
+@contextmanager
+def _signals_do_not_kill() -> Iterator[None]:
+    """uvicorn stops by itself on SIGTERM and SIGINT and then raises the signal again, which must not end us."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        pass
+
+    previous = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
