@@ -13,10 +13,13 @@ _DIGEST_LETTERS = 12
 _CARD_LIMIT = 2**20
 
 
-def install(folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str) -> RegisteredAlgorithm:
+def install(
+    folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str, *, hold: bool = False
+) -> RegisteredAlgorithm:
     """Verify an algorithm folder, copy it under ``data_dir`` and make it the active version of its name.
 
-    Installing the same bytes again mends a damaged copy and changes nothing else.
+    With ``hold`` it is given no work until it is promoted. Installing the same bytes again mends a damaged copy and
+    changes nothing else.
 
     Raises:
         InvalidAlgorithm: the folder is not complete and consistent; nothing was copied or recorded.
@@ -27,7 +30,7 @@ def install(folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str)
     algorithm = RegisteredAlgorithm(
         name=identity.name,
         version=identity.version,
-        stage=AlgorithmStage.ACTIVE,
+        stage=AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE,
         folder=home,
         manifest_sha256=verified.manifest_sha256,
         artifact_sha256=verified.artifact_sha256,
@@ -36,7 +39,7 @@ def install(folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str)
         _copy(folder, home, verified)
     if algorithm not in catalog.all(AlgorithmStage.ACTIVE):
         catalog.add(algorithm, actor)
-    return algorithm
+    return catalog.find(algorithm.name, algorithm.version)
 
 
 def _is_intact(home: Path, wanted: VerifiedAlgorithm) -> bool:

@@ -145,7 +145,19 @@ class AlgorithmCatalog(Protocol):
     """Which algorithms are installed."""
 
     def add(self, algorithm: RegisteredAlgorithm, actor: str) -> None:
-        """Record a version; the previous active version of the same name is retired in the same transaction."""
+        """Record a version; one that is to be active is promoted in the same transaction."""
+        ...
+
+    def promote(self, name: str, version: str, actor: str) -> RegisteredAlgorithm | None:
+        """Give a version the work of its name from now on; return the version that had it, which is retired."""
+        ...
+
+    def retire(self, name: str, version: str, actor: str) -> None:
+        """Give a version no more work; retiring the active one leaves its name without any."""
+        ...
+
+    def previous(self, name: str) -> RegisteredAlgorithm:
+        """The version that was active before the one that was active last. Raises UnknownRecord."""
         ...
 
     def find(self, name: str, version: str) -> RegisteredAlgorithm:

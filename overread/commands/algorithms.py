@@ -1,6 +1,8 @@
-"""`overread algorithms`: what is installed, adding one, checking the bytes."""
+"""`overread algorithms`: what is installed, adding one, checking the bytes, deciding which version is given work."""
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -18,7 +20,7 @@ from storage.postgres.engine import open_database
 
 @click.group()
 def algorithms() -> None:
-    """List, add and verify algorithms."""
+    """List, add and verify algorithms, and decide which version is given work."""
 
 
 @algorithms.command("list")
@@ -37,18 +39,50 @@ def list_algorithms() -> None:
 
 @algorithms.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def add(folder: Path) -> None:
+@click.option("--hold", is_flag=True, help="Give it no work until it is promoted.")
+def add(folder: Path, hold: bool) -> None:
     """Check the algorithm in FOLDER, copy it and make it the active version of its name."""
     from overread.installation import install
 
     settings = load_settings()
-    with reachable_database(settings) as url:
-        database = open_database(url, "overread algorithms")
-        try:
-            added = install(folder, settings.data_dir, PostgresAlgorithmCatalog(database), getpass.getuser())
-        finally:
-            database.close()
-    click.echo(f"{added.name} {added.version} is active; its model file has SHA-256 {added.artifact_sha256}.")
+    with reachable_database(settings) as url, _catalog(url) as catalog:
+        added = install(folder, settings.data_dir, catalog, getpass.getuser(), hold=hold)
+    click.echo(f"{added.name} {added.version} is {added.stage}; its model file has SHA-256 {added.artifact_sha256}.")
+
+
+@algorithms.command()
+@click.argument("name")
+@click.argument("version")
+def promote(name: str, version: str) -> None:
+    """Give VERSION of NAME the work from now on, and retire the version that had it."""
+    with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        _promote(catalog, catalog.find(name, version))
+
+
+@algorithms.command()
+@click.argument("name")
+def rollback(name: str) -> None:
+    """Promote the version of NAME that was active before the last one."""
+    with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        _promote(catalog, catalog.previous(name))
+
+
+@algorithms.command()
+@click.argument("name")
+@click.argument("version")
+def retire(name: str, version: str) -> None:
+    """Give VERSION of NAME no more work; where it is the active one, nothing analyses in its place."""
+    with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        catalog.retire(name, version, getpass.getuser())
+    click.echo(f"{name} {version} is retired; what is scheduled already is still done.")
+
+
+def _promote(catalog: PostgresAlgorithmCatalog, algorithm: RegisteredAlgorithm) -> None:
+    """Promote after a look at the bytes: a version that a worker would refuse must not replace one that works."""
+    _check_bytes(algorithm)
+    before = catalog.promote(algorithm.name, algorithm.version, getpass.getuser())
+    replaced = f" in place of {before.version}" if before else ""
+    click.echo(f"{algorithm.name} {algorithm.version} is active{replaced}; SHA-256 {algorithm.artifact_sha256}.")
 
 
 @algorithms.command()
@@ -65,18 +99,29 @@ def verify(name_or_folder: str | None) -> None:
     if name_or_folder and not chosen:
         raise UnknownRecord(f"{name_or_folder} is neither a folder nor an installed algorithm.")
     for algorithm in chosen:
-        verified = verify_folder(algorithm.folder)
-        if verified.artifact_sha256 != algorithm.artifact_sha256:
-            raise InvalidAlgorithm(
-                f"The model file of {algorithm.name} {algorithm.version} is not the one that was added; add it again."
-            )
+        _check_bytes(algorithm)
         click.echo(f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.")
 
 
+def _check_bytes(algorithm: RegisteredAlgorithm) -> None:
+    from inference.algorithms.folder import verify as verify_folder
+
+    verified = verify_folder(algorithm.folder)
+    if (verified.manifest_sha256, verified.artifact_sha256) != (algorithm.manifest_sha256, algorithm.artifact_sha256):
+        raise InvalidAlgorithm(
+            f"The files of {algorithm.name} {algorithm.version} are not those that were added; add it again."
+        )
+
+
 def _installed() -> tuple[RegisteredAlgorithm, ...]:
-    with existing_database(load_settings()) as url:
-        database = open_database(url, "overread algorithms")
-        try:
-            return PostgresAlgorithmCatalog(database).all()
-        finally:
-            database.close()
+    with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        return catalog.all()
+
+
+@contextmanager
+def _catalog(url: str) -> Iterator[PostgresAlgorithmCatalog]:
+    database = open_database(url, "overread algorithms")
+    try:
+        yield PostgresAlgorithmCatalog(database)
+    finally:
+        database.close()

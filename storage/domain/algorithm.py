@@ -8,8 +8,9 @@ from pathlib import Path
 class AlgorithmStage(StrEnum):
     """Whether an algorithm is given work."""
 
-    ACTIVE = "active"
-    RETIRED = "retired"
+    REGISTERED = "registered"  # checked and copied, given no work yet
+    ACTIVE = "active"  # given work; at most one version of a name
+    RETIRED = "retired"  # given no work any more
 
 
 @dataclass(frozen=True, slots=True)

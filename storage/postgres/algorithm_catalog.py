@@ -1,16 +1,15 @@
-"""Which algorithms are installed, and which of them are given work."""
+"""Which algorithms are installed, and which of them are given work; every change is an audit row with its digests."""
 
 from pathlib import Path
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.errors import StorageError, UnknownRecord
+from storage.errors import InvalidTransition, StorageError, UnknownRecord
 from storage.postgres.audit_trail import append
-from storage.postgres.engine import Database
+from storage.postgres.engine import ALGORITHM_LOCK, Database
 from storage.postgres.tables import AlgorithmRow
 
 
@@ -21,19 +20,21 @@ class PostgresAlgorithmCatalog:
         self._database = database
 
     def add(self, algorithm: RegisteredAlgorithm, actor: str) -> None:
-        """Record a version; the previous active version of the same name is retired in the same transaction.
+        """Record a version; one that is to be active is promoted in the same transaction.
 
-        Adding what is already there in the same stage changes nothing but its folder.
+        Adding what is already there changes its folder, and its stage only where that makes it active.
 
         Raises:
             StorageError: this version is known with other bytes; a version never changes what it is.
             DatabaseUnavailable: nothing was written.
         """
         with self._database.transaction() as session:
-            if algorithm.stage is AlgorithmStage.ACTIVE:
-                _retire_others(session, algorithm, actor)
-            known = _locked(session, algorithm)
-            if known is not None and (known.manifest_sha256, known.artifact_sha256) != (
+            _hold_name(session, algorithm.name)
+            known = _row(session, algorithm.name, algorithm.version)
+            if known is None:
+                known = _insert(session, algorithm)
+                append(session, _event(AuditAction.ALGORITHM_ADDED, actor, known))
+            elif (known.manifest_sha256, known.artifact_sha256) != (
                 algorithm.manifest_sha256,
                 algorithm.artifact_sha256,
             ):
@@ -41,21 +42,68 @@ class PostgresAlgorithmCatalog:
                     f"Version {algorithm.version} of algorithm {algorithm.name} is already registered with other "
                     "bytes; give the changed one a new version."
                 )
-            if known is None or known.stage != algorithm.stage:
-                append(
-                    session, _event(AuditAction.ALGORITHM_ADDED, algorithm.name, algorithm.version, actor, algorithm)
+            known.folder = str(algorithm.folder)
+            if algorithm.stage is AlgorithmStage.ACTIVE and known.stage != algorithm.stage:
+                _promote(session, known, actor)
+
+    def promote(self, name: str, version: str, actor: str) -> RegisteredAlgorithm | None:
+        """Give a version the work of its name from now on; return the version that had it, which is retired.
+
+        Jobs that are scheduled already stay with the version they were scheduled for.
+
+        Raises:
+            UnknownRecord: no such version.
+            InvalidTransition: it is the active one already; nothing was changed.
+        """
+        with self._database.transaction() as session:
+            _hold_name(session, name)
+            row = _known(session, name, version)
+            if row.stage == AlgorithmStage.ACTIVE:
+                raise InvalidTransition(
+                    f"Version {version} of algorithm {name} is active already; nothing was changed."
                 )
-            _write(session, algorithm)
+            return _promote(session, row, actor)
+
+    def retire(self, name: str, version: str, actor: str) -> None:
+        """Give a version no more work; retiring the active one leaves its name without any.
+
+        Raises:
+            UnknownRecord: no such version.
+            InvalidTransition: it is retired already; nothing was changed.
+        """
+        with self._database.transaction() as session:
+            _hold_name(session, name)
+            row = _known(session, name, version)
+            if row.stage == AlgorithmStage.RETIRED:
+                raise InvalidTransition(
+                    f"Version {version} of algorithm {name} is retired already; nothing was changed."
+                )
+            _retire(session, row, actor)
+
+    def previous(self, name: str) -> RegisteredAlgorithm:
+        """The version that was active before the one that was active last.
+
+        Raises:
+            UnknownRecord: there is none.
+        """
+        with self._database.transaction() as session:
+            row = session.scalar(
+                select(AlgorithmRow)
+                .where(AlgorithmRow.name == name, AlgorithmRow.activated_at.is_not(None))
+                .order_by(AlgorithmRow.activated_at.desc(), AlgorithmRow.id.desc())
+                .offset(1)
+                .limit(1)
+            )
+            if row is None:
+                raise UnknownRecord(
+                    f"Algorithm {name} has had no version before its last active one; see `overread algorithms list`."
+                )
+            return _registered(row)
 
     def find(self, name: str, version: str) -> RegisteredAlgorithm:
         """One version. Raises UnknownRecord."""
         with self._database.transaction() as session:
-            row = session.scalar(select(AlgorithmRow).where(AlgorithmRow.name == name, AlgorithmRow.version == version))
-        if row is None:
-            raise UnknownRecord(
-                f"Version {version} of algorithm {name} is not installed; see `overread algorithms list`."
-            )
-        return _registered(row)
+            return _registered(_known(session, name, version))
 
     def all(self, stage: AlgorithmStage | None = None) -> tuple[RegisteredAlgorithm, ...]:
         """Every version, newest first, or those of one stage."""
@@ -66,50 +114,71 @@ class PostgresAlgorithmCatalog:
             return tuple(map(_registered, session.scalars(wanted)))
 
 
-def _retire_others(session: Session, algorithm: RegisteredAlgorithm, actor: str) -> None:
-    retired = session.scalars(
-        update(AlgorithmRow)
-        .where(
-            AlgorithmRow.name == algorithm.name,
-            AlgorithmRow.version != algorithm.version,
-            AlgorithmRow.stage == str(AlgorithmStage.ACTIVE),
-        )
-        .values(stage=str(AlgorithmStage.RETIRED))
-        .returning(AlgorithmRow.version)
-    ).all()
-    append(session, *(_event(AuditAction.ALGORITHM_RETIRED, algorithm.name, version, actor) for version in retired))
+def _hold_name(session: Session, name: str) -> None:
+    """Changes of one algorithm happen one after the other."""
+    session.execute(select(func.pg_advisory_xact_lock(ALGORITHM_LOCK, func.hashtext(name))))
 
 
-def _locked(session: Session, algorithm: RegisteredAlgorithm) -> AlgorithmRow | None:
-    return session.scalar(
-        select(AlgorithmRow)
-        .where(AlgorithmRow.name == algorithm.name, AlgorithmRow.version == algorithm.version)
-        .with_for_update()
+def _row(session: Session, name: str, version: str) -> AlgorithmRow | None:
+    return session.scalar(select(AlgorithmRow).where(AlgorithmRow.name == name, AlgorithmRow.version == version))
+
+
+def _known(session: Session, name: str, version: str) -> AlgorithmRow:
+    row = _row(session, name, version)
+    if row is None:
+        raise UnknownRecord(f"Version {version} of algorithm {name} is not installed; see `overread algorithms list`.")
+    return row
+
+
+def _insert(session: Session, algorithm: RegisteredAlgorithm) -> AlgorithmRow:
+    row = AlgorithmRow(
+        name=algorithm.name,
+        version=algorithm.version,
+        stage=str(AlgorithmStage.REGISTERED),
+        folder=str(algorithm.folder),
+        manifest_sha256=algorithm.manifest_sha256,
+        artifact_sha256=algorithm.artifact_sha256,
     )
+    session.add(row)
+    session.flush()
+    return row
 
 
-def _write(session: Session, algorithm: RegisteredAlgorithm) -> None:
-    changing = {"stage": str(algorithm.stage), "folder": str(algorithm.folder)}
-    session.execute(
-        insert(AlgorithmRow)
-        .values(
-            name=algorithm.name,
-            version=algorithm.version,
-            manifest_sha256=algorithm.manifest_sha256,
-            artifact_sha256=algorithm.artifact_sha256,
-            **changing,
-        )
-        .on_conflict_do_update(index_elements=["name", "version"], set_=changing)
+def _promote(session: Session, row: AlgorithmRow, actor: str) -> RegisteredAlgorithm | None:
+    before = session.scalar(
+        select(AlgorithmRow).where(AlgorithmRow.name == row.name, AlgorithmRow.stage == str(AlgorithmStage.ACTIVE))
     )
+    replaced: dict[str, str | int | float | None] = {}
+    if before is not None:
+        _retire(session, before, actor)
+        replaced = {
+            "previous_version": before.version,
+            "previous_manifest_sha256": before.manifest_sha256,
+            "previous_artifact_sha256": before.artifact_sha256,
+        }
+    row.stage = str(AlgorithmStage.ACTIVE)
+    row.activated_at = session.scalar(select(func.clock_timestamp()))
+    session.flush()
+    append(session, _event(AuditAction.ALGORITHM_PROMOTED, actor, row, replaced))
+    return None if before is None else _registered(before)
+
+
+def _retire(session: Session, row: AlgorithmRow, actor: str) -> None:
+    row.stage = str(AlgorithmStage.RETIRED)
+    session.flush()  # before another version becomes active: a name has one at most
+    append(session, _event(AuditAction.ALGORITHM_RETIRED, actor, row))
 
 
 def _event(
-    action: AuditAction, name: str, version: str, actor: str, algorithm: RegisteredAlgorithm | None = None
+    action: AuditAction, actor: str, row: AlgorithmRow, more: dict[str, str | int | float | None] | None = None
 ) -> AuditEvent:
-    details: dict[str, str | int | float | None] = {"name": name, "version": version}
-    if algorithm is not None:
-        details |= {"manifest_sha256": algorithm.manifest_sha256, "artifact_sha256": algorithm.artifact_sha256}
-    return AuditEvent(action, actor, details=details)
+    details: dict[str, str | int | float | None] = {
+        "name": row.name,
+        "version": row.version,
+        "manifest_sha256": row.manifest_sha256,
+        "artifact_sha256": row.artifact_sha256,
+    }
+    return AuditEvent(action, actor, details=details | (more or {}))
 
 
 def _registered(row: AlgorithmRow) -> RegisteredAlgorithm:

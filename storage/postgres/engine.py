@@ -19,6 +19,7 @@ LOCK_TIMEOUT_S = 10
 # Advisory locks of this service; the numbers only have to be ours and differ.
 UPGRADE_LOCK = 0x0F5EAD01  # any two upgrades of one database meet here
 HOUSEKEEPER_LOCK = 0x0F5EAD02  # of several housekeepers the one that holds it acts
+ALGORITHM_LOCK = 0x0F5EAD04  # first key of a pair, the second is a name's: its versions are changed one by one
 EVIDENCE_LOCK = 0x0F5EAD03  # first key of a pair, the second is a study's: its results are stored one by one
 
 _SILENT_PEER_S = 20  # a server that vanished without a word is noticed within this time

@@ -78,6 +78,7 @@ class AlgorithmRow(Base):
     manifest_sha256: Mapped[str]
     artifact_sha256: Mapped[str]
     added_at: Mapped[DatabaseTime]
+    activated_at: Mapped[datetime | None]  # when it was last made active
 
 
 class JobTransitionRow(Base):
