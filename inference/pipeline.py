@@ -1,29 +1,24 @@
-"""One job told as a story: read, select, predict, measure, report."""
+"""One job told as a story: select a series, examine it as the algorithm's task asks, report."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from inference.algorithms.classification_manifest import ClassificationManifest
-from inference.algorithms.engine import Predictor
+from inference.algorithms.engine import Classifier, Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
-from inference.algorithms.segmentation_manifest import SegmentationManifest
-from inference.algorithms.sliding_window import predict_volume
-from inference.errors import InferenceError
-from inference.evidence.build import build_evidence
-from inference.evidence.context import EvidenceContext
-from inference.evidence.overlay_pictures import overlay_pictures
 from inference.evidence.report_text import report_text
 from inference.evidence.result_uids import ResultIdentity
-from inference.findings.measurement import measure
-from inference.findings.segmentation import Labels, label_voxels
-from inference.imaging.intensity import scale_intensity
-from inference.imaging.resampling import to_network_grid
 from inference.imaging.series_selection import AcceptedSeries, select_series
-from inference.imaging.volume import Volume, load_volume
+from inference.tasks import classification, segmentation
+from inference.tasks.examination import Case
 from storage.domain.job import Reason, Refusal
-from storage.domain.result import EvidenceObject, EvidenceRole, NewResult
+from storage.domain.result import NewResult
 from storage.domain.study import StableStudy
+
+
+class Network(Predictor, Classifier, Protocol):
+    """A resident session; which of its two calls is right, the manifest's task says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +26,7 @@ class ReadyAlgorithm:
     """A verified algorithm with its resident session and the execution provider that really runs it."""
 
     verified: VerifiedAlgorithm
-    predictor: Predictor
+    network: Network
     provider: str
 
 
@@ -57,48 +52,26 @@ def analyse(
         InvalidOutput: the network's output is no result.
     """
     manifest = algorithm.verified.manifest
-    if isinstance(manifest, ClassificationManifest):
-        raise InferenceError("This release verifies classification algorithms, but does not run them yet.")
     selection = select_series(study.instances, manifest)
-    if selection.accepted is None:
+    series = selection.accepted
+    if series is None:
         return _not_analysed(selection.refusals, manifest.title)
-    volume = load_volume(selection.accepted.instances, selection.accepted.headers)
-    labels = segment(volume, algorithm.predictor, manifest)
-    identity = _result_identity(study, selection.accepted, algorithm, site_secret)
-    findings = measure(
-        volume, labels, manifest.outputs, manifest.identity.name, lambda label: identity.uid(f"tracking {label}")
-    )
-    context = EvidenceContext(volume.headers, algorithm.verified.identity, started_at, identity)
-    segments = [described.description() for described in manifest.outputs.segments]
-    evidence = build_evidence(context, labels, segments, findings)
+    identity = _result_identity(study, series, algorithm, site_secret)
+    case = Case(series, algorithm.verified.identity, started_at, identity)
+    if isinstance(manifest, ClassificationManifest):
+        examined = classification.examine(case, algorithm.network, manifest)
+    else:
+        examined = segmentation.examine(case, algorithm.network, manifest)
     return NewResult(
-        series_instance_uid=selection.accepted.series_instance_uid,
-        input_sop_instance_uids=tuple(str(header.SOPInstanceUID) for header in volume.headers),
+        series_instance_uid=series.series_instance_uid,
+        input_sop_instance_uids=tuple(str(source.SOPInstanceUID) for source in examined.context.sources),
         artifact_sha256=algorithm.verified.artifact_sha256,
         execution_provider=algorithm.provider,
-        findings=findings,
-        report_text=report_text(context, findings, evidence),
-        evidence=evidence,
-        pictures=overlay_pictures(volume, _of_role(evidence, EvidenceRole.SEGMENTATION), context.short_mark),
+        findings=examined.findings,
+        report_text=report_text(examined.context, examined.findings, examined.evidence),
+        evidence=examined.evidence,
+        pictures=examined.pictures,
     )
-
-
-def segment(volume: Volume, predictor: Predictor, manifest: SegmentationManifest) -> Labels:
-    """Preprocess, predict and label one volume; training evaluates an algorithm by this same path.
-
-    Raises:
-        UnusableInput: the volume shows nothing.
-        PredictionFailed: the runtime could not do it.
-        InvalidOutput: the network's output is no result.
-    """
-    preprocessing = manifest.preprocessing
-    resampled, mapping = to_network_grid(volume, preprocessing)
-    output = predict_volume(predictor, scale_intensity(resampled, preprocessing.intensity), manifest.inference)
-    return label_voxels(output, manifest.outputs.segments, mapping, anti_aliasing=preprocessing.anti_aliasing)
-
-
-def _of_role(evidence: Sequence[EvidenceObject], role: EvidenceRole) -> EvidenceObject | None:
-    return next((one for one in evidence if one.role is role), None)
 
 
 def _not_analysed(refusals: tuple[Refusal, ...], title: str) -> NotAnalysed:

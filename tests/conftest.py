@@ -23,6 +23,8 @@ _NEEDED_BY = {
     "Orthanc": ("orthanc", "start_orthanc", "test_a_study_there_and_back"),
     "dciodvfy": ("tests/conformance", "test_a_study_there_and_back", "test_each_slice_is_valid_dicom"),
     "dsrdump": ("tests/conformance", "test_a_study_there_and_back"),
+    "java": ("pixelmed",),
+    "/usr/share/java/pixelmed.jar": ("pixelmed",),
     "echoscu": ("test_storing_over_dicom",),
     "storescu": ("storescu", "test_storing_over_dicom", "test_a_study_there_and_back"),
     "strace": ("test_every_answer_follows_its_syncs",),
@@ -107,7 +109,7 @@ def _execute(url: str, statement: str) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out, by name of the program, what talks to one that is not installed."""
     path = f"{os.environ['PATH']}:/usr/sbin"
-    missing = [program for program in _NEEDED_BY if shutil.which(program, path=path) is None]
+    missing = [one for one in _NEEDED_BY if not (Path(one).is_file() or shutil.which(one, path=path))]
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         for program in missing:

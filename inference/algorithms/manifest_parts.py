@@ -12,6 +12,7 @@ Text = Annotated[str, Field(min_length=1, max_length=64)]
 ColorValue = Annotated[int, Field(ge=0, le=255)]
 Color = tuple[ColorValue, ColorValue, ColorValue]
 Percentage = Annotated[float, Field(ge=0, le=100)]
+ANY_SPACING_MM = 1000.0  # a limit that no image comes near, so that none is meant
 
 
 class Part(BaseModel):
@@ -62,8 +63,10 @@ class InputContract(Part):
     plane: Literal["any", "axial", "coronal", "sagittal"] = "any"
     min_slices: int = Field(default=2, ge=2)
     max_slices: int = Field(default=2000, ge=2, le=10_000)
-    max_slice_spacing_mm: float = Field(default=1000.0, gt=0, description="Between centres of neighbouring slices.")
-    max_pixel_spacing_mm: float = Field(default=1000.0, gt=0)
+    max_slice_spacing_mm: float = Field(
+        default=ANY_SPACING_MM, gt=0, description="Between centres of neighbouring slices."
+    )
+    max_pixel_spacing_mm: float = Field(default=ANY_SPACING_MM, gt=0)
     min_matrix: int = Field(default=1, ge=1, description="The smaller of Rows and Columns is at least this.")
     min_age_years: float | None = Field(default=None, ge=0)
     max_age_years: float | None = Field(default=None, ge=0)

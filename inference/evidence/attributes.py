@@ -21,9 +21,17 @@ MANUFACTURER = "Overread"
 MODEL_NAME = "Overread"
 IMPLEMENTATION_CLASS_UID = UID("2.25.138914520719438570184264171358247313881")
 
-SERIES_NUMBERS = {EvidenceRole.SEGMENTATION: 9001, EvidenceRole.REPORT: 9002}
+SERIES_NUMBERS = {EvidenceRole.SEGMENTATION: 9001, EvidenceRole.REPORT: 9002, EvidenceRole.SECONDARY_CAPTURE: 9003}
 
 LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
+# The common paired structures of PS3.16 annex L; a series of one states its side (PS3.3 section C.7.3.1).
+# fmt: off
+_PAIRED = frozenset({
+    "ADRENAL", "ANKLE", "ARM", "BREAST", "CALCANEUS", "CALF", "CHEEK", "CLAVICLE", "EAR", "ELBOW", "EYE", "FEMUR",
+    "FINGER", "FOOT", "FOREARM", "HAND", "HIP", "HUMERUS", "IAC", "KIDNEY", "KNEE", "LEG", "OVARY", "PATELLA",
+    "SCAPULA", "SHOULDER", "THIGH", "THUMB", "TIBIA", "TOE", "ULNA", "WRIST", "ZYGOMA",
+})
+# fmt: on
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
@@ -70,10 +78,20 @@ def complete(sop: SOPClass, context: EvidenceContext, role: EvidenceRole, descri
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:
     sop.copy_patient_and_study_information(source)
     # The series of a report has no body part (PS3.3 section C.17.1).
-    body_part = ("BodyPartExamined",) if role is EvidenceRole.SEGMENTATION else ()
+    body_part = () if role is EvidenceRole.REPORT else ("BodyPartExamined",)
     for keyword in (*_COPIED_FOR_ALL, *body_part):
         if keyword in source:
             sop[keyword] = source[keyword]
+    if role is not EvidenceRole.REPORT:
+        _copy_laterality(sop, source)
+
+
+def _copy_laterality(sop: SOPClass, source: Dataset) -> None:
+    """Laterality (0020,0060) of the series: the source's side; empty where there is one and it is not known."""
+    side = str(source.get("Laterality") or source.get("ImageLaterality") or "")
+    part = str(source.get("BodyPartExamined") or "").upper()
+    if side in ("R", "L") or not part or part in _PAIRED:
+        sop.Laterality = side if side in ("R", "L") else ""
 
 
 def _describe_equipment(sop: SOPClass, context: EvidenceContext) -> None:

@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 
+from inference.evidence.class_words import sentence
 from inference.evidence.context import EvidenceContext
-from storage.domain.finding import Finding, Measurement
-from storage.domain.result import EvidenceObject
+from storage.domain.finding import Classification, Finding, Measurement
+from storage.domain.result import EvidenceObject, EvidenceRole
 
 _SIGNIFICANT = 4
 # UCUM codes that read badly in plain words; the DICOM objects keep the codes.
 _UNIT_WORDS = {"1": "", "cm3": "ml", "[hnsf'U]": "HU"}
+_ROLE_WORDS = {
+    EvidenceRole.SEGMENTATION: "Segmentation",
+    EvidenceRole.SECONDARY_CAPTURE: "Key image",
+    EvidenceRole.REPORT: "Report",
+}
 
 
 def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence: Sequence[EvidenceObject]) -> str:
@@ -16,7 +22,7 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
     source, algorithm = context.sources[0], context.algorithm
     study_date = str(source.get("StudyDate") or "")
     lines = [
-        "AI MEASUREMENT REPORT",
+        f"AI {'CLASSIFICATION' if any(one.classification for one in findings) else 'MEASUREMENT'} REPORT",
         context.mark,
         "",
         f"Study date    {_dashed(study_date) or 'not given'}",
@@ -29,11 +35,21 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         "",
     ]
     for finding in findings:
+        if finding.classification is not None:
+            lines.extend(_classification_lines(finding.classification, context))
+            continue
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
     lines.append("")
-    lines.extend(f"{one.role.value.capitalize():<14}{one.sop_instance_uid}" for one in evidence)
+    lines.extend(f"{_ROLE_WORDS[one.role]:<14}{one.sop_instance_uid}" for one in evidence)
     return "\n".join(lines) + "\n"
+
+
+def _classification_lines(one: Classification, context: EvidenceContext) -> list[str]:
+    lines = [sentence(one, context.sources)]
+    if one.images_examined < one.images:
+        lines.append(f"  {one.images_examined} of {one.images} images were examined; the others show nothing")
+    return lines
 
 
 def _heading(finding: Finding) -> str:

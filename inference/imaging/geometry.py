@@ -47,11 +47,27 @@ class Geometry:
 
     @property
     def plane(self) -> Plane:
-        """The anatomical plane of the slices; oblique when the normal is more than 25 degrees from every axis."""
-        normal = np.abs(self.affine[:3, 0]) / self.spacing_mm[0]
-        names: tuple[Plane, Plane, Plane] = ("sagittal", "coronal", "axial")
-        nearest = int(np.argmax(normal))
-        return names[nearest] if normal[nearest] >= _ALONG_AXIS else "oblique"
+        """The anatomical plane of the slices."""
+        return named_plane(self.affine[:3, 0] / self.spacing_mm[0])
+
+
+def named_plane(normal: NDArray[np.float64]) -> Plane:
+    """The anatomical plane of a unit normal; oblique when that is more than 25 degrees from every axis."""
+    along = np.abs(normal)
+    names: tuple[Plane, Plane, Plane] = ("sagittal", "coronal", "axial")
+    nearest = int(np.argmax(along))
+    return names[nearest] if along[nearest] >= _ALONG_AXIS else "oblique"
+
+
+def image_places(headers: Sequence[Dataset]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where parallel images lie along their common normal, in mm, and that unit normal.
+
+    Raises:
+        UnusableInput: ``missing-geometry`` or ``mixed-orientation``.
+    """
+    row_direction, column_direction = _one_orientation(headers)
+    normal = np.cross(row_direction, column_direction)
+    return _numbers(headers, "ImagePositionPatient", 3) @ normal, normal
 
 
 def order_slices(headers: Sequence[Dataset]) -> tuple[list[Dataset], Geometry]:

@@ -88,6 +88,32 @@ def read_pixels(instance: StoredInstance) -> NDArray[np.generic]:
     return pixels
 
 
+def read_values(instance: StoredInstance, header: Dataset) -> NDArray[np.float32]:
+    """The values of one instance after the Modality LUT (PS3.3 section C.11.1), as (row, column).
+
+    Raises:
+        UnusableInput: what ``read_pixels`` raises, or ``modality-lut`` when values need a table, or ``not-finite``
+            when the rescaled values are no numbers.
+    """
+    slope, intercept = _rescale(header)
+    values = read_pixels(instance).astype(np.float32)
+    values *= slope
+    values += intercept
+    if not np.isfinite(values).all():
+        raise UnusableInput("not-finite", "The rescaled pixel values of the series are not all numbers.")
+    return values
+
+
+def _rescale(header: Dataset) -> tuple[np.float32, np.float32]:
+    if header.get("ModalityLUTSequence"):
+        raise UnusableInput("modality-lut", "The series needs a Modality LUT table, which this release does not apply.")
+    try:
+        slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+        return np.float32(1 if slope is None else slope), np.float32(0 if intercept is None else intercept)
+    except (TypeError, ValueError):
+        raise UnusableInput("unreadable", "Rescale Slope or Intercept is malformed in a slice.") from None
+
+
 def check_budget(headers: Sequence[Dataset], budget: int = PIXEL_BUDGET) -> None:
     """Refuse a series whose headers promise more pixels than the worker will hold, before anything is decoded.
 

@@ -6,10 +6,12 @@ from fnmatch import fnmatchcase
 
 from pydicom import Dataset
 
+from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.manifest import Manifest
-from inference.algorithms.manifest_parts import InputContract
+from inference.algorithms.manifest_parts import ANY_SPACING_MM, InputContract
 from inference.errors import UnusableInput
-from inference.imaging.geometry import Geometry, order_slices
+from inference.imaging.geometry import order_slices
+from inference.imaging.image_series import Layout, order_images
 from inference.imaging.series_reader import pixel_bytes, read_headers
 from storage.domain.job import Reason, Refusal
 from storage.domain.study import StoredInstance
@@ -89,10 +91,20 @@ def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> Acce
     for header in headers:
         pixel_bytes(header)
     _check_header(headers, manifest)
-    ordered, geometry = order_slices(headers)
-    _check_geometry(geometry, manifest)
+    ordered = _in_order(headers, manifest)
     by_uid = {member.header.sop_instance_uid: member for member in members}
     return AcceptedSeries(uid, members[0].header.series_number, ordered, by_uid)
+
+
+def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
+    """A segmentation needs a volume; a classification takes images as they are, and the geometry they state."""
+    if isinstance(manifest, ClassificationManifest):
+        images, layout = order_images(headers)
+        _check_layout(layout, manifest)
+        return images
+    slices, geometry = order_slices(headers)
+    _check_layout(Layout(geometry.plane, geometry.spacing_mm[0], max(geometry.spacing_mm[1:])), manifest)
+    return slices
 
 
 def _check_summary(members: list[StoredInstance], manifest: Manifest) -> None:
@@ -150,22 +162,21 @@ def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
         )
 
 
-def _check_geometry(geometry: Geometry, manifest: Manifest) -> None:
+def _check_layout(layout: Layout, manifest: Manifest) -> None:
     contract, title = manifest.input, manifest.title
-    if contract.plane not in ("any", geometry.plane):
-        raise _Refused("plane-not-accepted", f"The series is {geometry.plane}; {title} takes {contract.plane} series.")
-    between, rows, columns = geometry.spacing_mm
-    if between > contract.max_slice_spacing_mm:
-        raise _Refused(
-            "slice-spacing-too-large",
-            f"The slices are {between:.1f} mm apart; {title} takes up to {contract.max_slice_spacing_mm:g} mm.",
-        )
-    if max(rows, columns) > contract.max_pixel_spacing_mm:
-        raise _Refused(
-            "pixel-spacing-too-large",
-            f"The pixels are {max(rows, columns):.1f} mm apart; "
-            f"{title} takes up to {contract.max_pixel_spacing_mm:g} mm.",
-        )
+    if contract.plane not in ("any", layout.plane):
+        plane = layout.plane or "in no known plane"
+        raise _Refused("plane-not-accepted", f"The series is {plane}; {title} takes {contract.plane} series.")
+    _check_spacing("slice", layout.slice_spacing_mm, contract.max_slice_spacing_mm, title)
+    _check_spacing("pixel", layout.pixel_spacing_mm, contract.max_pixel_spacing_mm, title)
+
+
+def _check_spacing(what: str, spacing: float | None, limit: float, title: str) -> None:
+    if spacing is None and limit >= ANY_SPACING_MM:
+        return
+    if spacing is None or spacing > limit:
+        apart = f"{spacing:.1f} mm apart" if spacing is not None else "at unknown distances"
+        raise _Refused(f"{what}-spacing-too-large", f"The {what}s are {apart}; {title} takes up to {limit:g} mm.")
 
 
 def _several(value: object) -> list[object]:

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from inference.errors import UnusableInput
 from inference.imaging.geometry import Geometry, order_slices
-from inference.imaging.series_reader import check_budget, read_pixels
+from inference.imaging.series_reader import check_budget, read_values
 from storage.domain.study import StoredInstance
 
 
@@ -33,27 +32,11 @@ def load_volume(instances: dict[str, StoredInstance], headers: list[Dataset]) ->
     """Decode a series whose headers were read; ``instances`` are found by SOP Instance UID.
 
     Raises:
-        UnusableInput: as ``order_slices``, ``check_budget`` and ``read_pixels``; ``modality-lut`` when values need
-            a table; ``not-finite`` when the rescaled values are no numbers.
+        UnusableInput: as ``order_slices``, ``check_budget`` and ``read_values``.
     """
     ordered, geometry = order_slices(headers)
     check_budget(ordered)
     values = np.empty(geometry.shape, np.float32)
     for index, header in enumerate(ordered):
-        slope, intercept = _rescale(header)
-        values[index] = read_pixels(instances[str(header.SOPInstanceUID)])
-        values[index] *= slope
-        values[index] += intercept
-    if not np.isfinite(values).all():
-        raise UnusableInput("not-finite", "The rescaled pixel values of the series are not all numbers.")
+        values[index] = read_values(instances[str(header.SOPInstanceUID)], header)
     return Volume(values, geometry, tuple(ordered))
-
-
-def _rescale(header: Dataset) -> tuple[np.float32, np.float32]:
-    if header.get("ModalityLUTSequence"):
-        raise UnusableInput("modality-lut", "The series needs a Modality LUT table, which this release does not apply.")
-    try:
-        slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-        return np.float32(1 if slope is None else slope), np.float32(0 if intercept is None else intercept)
-    except (TypeError, ValueError):
-        raise UnusableInput("unreadable", "Rescale Slope or Intercept is malformed in a slice.") from None

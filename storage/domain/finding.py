@@ -19,8 +19,26 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Classification:
+    """What a classification says of one class: how probable it is on the image where it is most probable.
+
+    ``threshold_origin`` is a sentence on where the threshold came from; the class counts as ``present`` from the
+    threshold on. ``images_examined`` of the ``images`` analysed were shown to the network; the others show nothing.
+    """
+
+    label: str
+    probability: float
+    threshold: float
+    threshold_origin: str
+    present: bool
+    key_sop_instance_uid: str
+    images_examined: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing seen: what it is, where it is, and how large.
+    """One thing looked for: what it is, where it is, and how large or how probable.
 
     ``tracking_uid`` and ``tracking_identifier`` are the same in the segmentation, the report and the
     presentation state that speak of it (PS3.16 TID 1501).
@@ -31,3 +49,4 @@ class Finding:
     tracking_identifier: str
     tracking_uid: str
     measurements: tuple[Measurement, ...] = field(default=())
+    classification: Classification | None = None

@@ -12,7 +12,7 @@ class EvidenceRole(StrEnum):
 
     SEGMENTATION = "segmentation"
     SECONDARY_CAPTURE = "secondary-capture"
-    REPORT = "report"  # last, because it refers to the others
+    REPORT = "report"  # last: when it has arrived, what it speaks of is there
 
 
 DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumerate(EvidenceRole)}

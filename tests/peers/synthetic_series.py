@@ -82,7 +82,7 @@ def as_kept(ds: Dataset, path: Path) -> StoredInstance:
         body_part_examined=str(ds.get("BodyPartExamined", "")),
         series_description=str(ds.get("SeriesDescription", "")),
         series_number=int(ds.SeriesNumber),
-        instance_number=int(ds.InstanceNumber),
+        instance_number=int(ds.get("InstanceNumber") or 0),
     )
     return StoredInstance(header, path, hashlib.sha256(data_set).hexdigest(), len(data_set))
 

@@ -136,8 +136,14 @@ class Site:
 
     def job_when_settled(self) -> tuple[str, str | None, str | None]:
         """The job once it is neither untouched nor in progress."""
-        self.wait_for(lambda: self.job()[0] != "in_progress" and self.job() != ("scheduled", None, None))
-        return self.job()
+        seen = [self.job()]
+
+        def settled() -> bool:
+            seen.append(self.job())
+            return seen[-1][0] != "in_progress" and seen[-1] != ("scheduled", None, None)
+
+        self.wait_for(settled)
+        return seen[-1]
 
     @contextlib.contextmanager
     def database_away(self) -> Iterator[None]:

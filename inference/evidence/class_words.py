@@ -1,0 +1,45 @@
+"""What a classification says, in the words of a report."""
+
+from collections.abc import Sequence
+
+from pydicom import Dataset
+
+from storage.domain.finding import Classification
+
+_DIGITS = 2
+
+
+def verdict(one: Classification) -> str:
+    """The class and whether it counts as present, such as ``Tumour: not found``."""
+    return f"{one.label}: {'found' if one.present else 'not found'}"
+
+
+def numbers(one: Classification) -> tuple[str, str]:
+    """Probability and threshold with as many digits as it takes to see which one is higher."""
+    digits = _DIGITS
+    while digits < 7 and _differ(one) and f"{one.probability:.{digits}f}" == f"{one.threshold:.{digits}f}":
+        digits += 1
+    return f"{one.probability:.{digits}f}", f"{one.threshold:.{digits}f}"
+
+
+def sentence(one: Classification, sources: Sequence[Dataset]) -> str:
+    """The finding in one sentence, such as radiologists read it."""
+    probability, threshold = numbers(one)
+    where = "" if len(sources) == 1 else f" on image {image_number(one, sources)}"
+    highest = "probability" if len(sources) == 1 else "highest probability"
+    return f"{verdict(one)}; {highest} {probability}{where}, threshold {threshold} {one.threshold_origin}"
+
+
+def image_number(one: Classification, sources: Sequence[Dataset]) -> int:
+    """What viewers call the key image: its Instance Number, or its place in the series where it has none."""
+    for place, source in enumerate(sources, start=1):
+        if str(source.SOPInstanceUID) == one.key_sop_instance_uid:
+            try:
+                return int(source.get("InstanceNumber"))
+            except (TypeError, ValueError):
+                return place
+    raise ValueError("The key image is not among the sources.")
+
+
+def _differ(one: Classification) -> bool:
+    return one.probability != one.threshold

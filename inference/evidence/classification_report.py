@@ -1,0 +1,71 @@
+"""A classification as a Comprehensive 3D SR with TID 1500, Measurement Report, as root (PS3.16).
+
+Each class is one group of TID 1501, because TID 1410 would hang coordinates on the group and highdicom then allows no
+number to name them; OHIF shows the group as a shape with the probability beside it and offers no editing. The
+probability is inferred from coordinates on the key image, never from none, because OHIF fails on the whole report
+when one group has none: a box around the salient region where the class is present and the algorithm says where it
+looked, else the border of the whole image. A box and no outline, because activation maps are too coarse to outline
+anything. The threshold is a parameter of the algorithm, and whether it was reached a qualitative evaluation.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from highdicom.sr import CoordinatesForMeasurement, MeasurementsAndQualitativeEvaluations, QualitativeEvaluation
+from pydicom.sr.codedict import codes
+
+from inference.evidence.codes import item_code
+from inference.evidence.context import EvidenceContext
+from inference.evidence.outline import Polyline, frame_outline
+from inference.evidence.report_parts import (
+    algorithm_identification,
+    build_report,
+    finding_sites,
+    number,
+    region_source,
+    tracking,
+)
+from inference.findings.classification import KeyImage
+from inference.findings.saliency import Region
+from storage.domain.coded_concept import CodedConcept
+from storage.domain.finding import Measurement
+from storage.domain.result import EvidenceObject
+
+# The certainty that a device places upon a finding, in percent, as the Standard's own CAD templates state it.
+CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
+PERCENT = CodedConcept("%", "UCUM", "percent")
+
+
+def build_classification_report(context: EvidenceContext, keys: Sequence[KeyImage]) -> EvidenceObject:
+    """The report of a classification, one group per class, present or absent."""
+    return build_report(context, [_group(context, key) for key in keys], [])
+
+
+def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativeEvaluations:
+    finding, one = key.finding, key.classification
+    image = context.sources[key.index]
+    seen = CoordinatesForMeasurement(
+        graphic_type="POLYLINE",
+        graphic_data=_box(key.region) if key.region else frame_outline(int(image.Rows), int(image.Columns)),
+        source_image=region_source(image),
+    )
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking(finding),
+        finding_type=item_code(finding.kind),
+        finding_sites=finding_sites(finding),
+        algorithm_id=algorithm_identification(
+            context, f"threshold for {one.label}: {one.threshold:g}, {one.threshold_origin}"
+        ),
+        measurements=[number(Measurement(CERTAINTY, one.probability * 100, PERCENT), coordinates=[seen])],
+        qualitative_evaluations=[
+            QualitativeEvaluation(
+                name=codes.DCM.PresenceOfProperty,
+                value=codes.DCM.Present if one.present else codes.DCM.Absent,
+            )
+        ],
+    )
+
+
+def _box(region: Region) -> Polyline:
+    top, left, bottom, right = region
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], np.float32)

@@ -1,0 +1,155 @@
+"""What every Comprehensive 3D SR of ours has: root, observer, procedure, algorithm, flags (PS3.16 TID 1500, 4019)."""
+
+from collections.abc import Sequence
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    Comprehensive3DSR,
+    CoordinatesForMeasurement,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    SourceImageForMeasurement,
+    SourceImageForRegion,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
+from inference.evidence.codes import item_code
+from inference.evidence.context import EvidenceContext
+from inference.evidence.sources import stand_in
+from storage.domain.finding import Finding
+from storage.domain.finding import Measurement as FindingMeasurement
+from storage.domain.result import EvidenceObject, EvidenceRole
+
+Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
+
+# The imaging procedure, not the algorithm: CID 100 "Quantitative Diagnostic Imaging Procedures".
+_PROCEDURES: dict[str, Code] = {
+    "CT": codes.cid100.CTUnspecifiedBodyRegion,
+    "MR": codes.cid100.MRIUnspecifiedBodyRegion,
+    "PT": codes.cid100.PETUnspecifiedBodyRegion,
+    "NM": codes.cid100.NMUnspecifiedBodyRegion,
+    "CR": codes.cid100.XRUnspecifiedBodyRegion,
+    "DX": codes.cid100.XRUnspecifiedBodyRegion,
+}
+
+
+def build_report(context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject]) -> EvidenceObject:
+    """A report of these measurement groups: complete, preliminary and unverified, because no physician has seen it.
+
+    ``others`` are the objects of ours that the groups refer to.
+    """
+    images = [stand_in(source) for source in context.sources]
+    content = MeasurementReport(
+        observation_context=_observation_context(context),
+        procedure_reported=_PROCEDURES.get(images[0].Modality, codes.cid100.ImagingProcedure),
+        imaging_measurements=list(groups),
+        title=codes.cid7021.ImagingMeasurementReport,
+    )
+    report = Comprehensive3DSR(
+        # The image series stands first: readers take the first series of the evidence for the one that is outlined.
+        evidence=[*images, *(_reference(context, one) for one in others)],
+        content=content,
+        series_instance_uid=context.identity.uid("report-series"),
+        series_number=1,
+        sop_instance_uid=context.identity.uid("report"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        contributing_equipment=[algorithm_equipment(context)],
+    )
+    return complete(report, context, EvidenceRole.REPORT, series_description(context, "report"))
+
+
+def _observation_context(context: EvidenceContext) -> ObservationContext:
+    algorithm = context.algorithm
+    device = DeviceObserverIdentifyingAttributes(
+        uid=context.identity.device_uid(),
+        # Every rendering of the report prints the observer's name, so the mark stands in it.
+        name=f"{algorithm.name} {algorithm.version}. {context.mark}",
+        manufacturer_name=algorithm.manufacturer,
+        model_name=algorithm.name,
+        serial_number=algorithm.artifact_sha256[:16],
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=codes.cid270.Device, observer_identifying_attributes=device
+        )
+    )
+
+
+def tracking(finding: Finding) -> TrackingIdentifier:
+    """What ties a group to the other objects that speak of the same finding (TID 1501)."""
+    return TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_identifier)
+
+
+def number(
+    measurement: FindingMeasurement,
+    images: Sequence[SourceImageForMeasurement] | None = None,
+    coordinates: Sequence[CoordinatesForMeasurement] | None = None,
+) -> Measurement:
+    """A measurement (TID 300) with what it was inferred from."""
+    return Measurement(
+        name=item_code(measurement.name),
+        value=_readable(measurement.value),
+        unit=item_code(measurement.unit),
+        derivation=item_code(measurement.derivation) if measurement.derivation is not None else None,
+        referenced_images=images,
+        referenced_coordinates=coordinates,
+    )
+
+
+def _readable(value: float) -> float:
+    """Seven significant digits; what a floating point sum leaves behind them is noise that viewers would print."""
+    return float(f"{value:.7g}")
+
+
+def algorithm_identification(context: EvidenceContext, *parameters: str) -> AlgorithmIdentification:
+    """Who made the finding, with which bytes and which ``parameters`` of its own (TID 4019)."""
+    algorithm = context.algorithm
+    return AlgorithmIdentification(
+        name=algorithm.name,
+        version=algorithm.version,
+        parameters=[
+            f"artifact sha256:{algorithm.artifact_sha256}",
+            f"manifest sha256:{algorithm.manifest_sha256}",
+            *parameters,
+        ],
+        family=item_code(algorithm.family),
+        manufacturer=algorithm.manufacturer,
+    )
+
+
+def finding_sites(finding: Finding) -> list[FindingSite] | None:
+    """Where it was looked for."""
+    return [FindingSite(anatomic_location=item_code(finding.site))] if finding.site is not None else None
+
+
+def region_source(image: Dataset) -> SourceImageForRegion:
+    """The image that coordinates are drawn on."""
+    return SourceImageForRegion(
+        referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID
+    )
+
+
+def _reference(context: EvidenceContext, one: EvidenceObject) -> Dataset:
+    """What the evidence sequence needs to know of an object of ours."""
+    reference = Dataset()
+    reference.StudyInstanceUID = context.sources[0].StudyInstanceUID
+    reference.SeriesInstanceUID = one.series_instance_uid
+    reference.SOPClassUID = one.sop_class_uid
+    reference.SOPInstanceUID = one.sop_instance_uid
+    return reference

@@ -1,0 +1,56 @@
+"""A classification told as a story: prepare each image, score it, look at the highest, report."""
+
+from collections.abc import Iterator
+
+from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.engine import Classifier
+from inference.algorithms.image_scoring import score_images
+from inference.errors import UnusableInput
+from inference.evidence.build import build_classification_evidence
+from inference.evidence.drawing import png
+from inference.evidence.key_image_picture import draw_key_image
+from inference.findings.classification import conclude
+from inference.imaging.image_series import ImageSeries, bright_is_high, open_series
+from inference.imaging.plane import Plane, prepare_plane
+from inference.tasks.examination import Case, Examination
+from storage.domain.result import ResultPicture
+
+
+def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest) -> Examination:
+    """Say of each class how probable it is on the image of the series where it is most probable.
+
+    Raises:
+        UnusableInput: an image cannot be used, or all of them show nothing.
+        PredictionFailed: the runtime could not do it.
+        InvalidOutput: the network's output is no result.
+    """
+    series = open_series(case.series.instances, case.series.headers)
+    examined: list[int] = []
+    classes = [one.index for one in manifest.outputs.classes]
+    highest = score_images(classifier, _prepared(series, manifest, examined), classes, manifest.inference.batch)
+    if not examined:
+        raise UnusableInput("empty-image", "The series shows nothing: the pixel values of its images do not differ.")
+    keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
+    context = case.context(series.headers)
+    drawn = [draw_key_image(context, key) for key in keys]
+    return Examination(
+        context,
+        tuple(key.finding for key in keys),
+        build_classification_evidence(context, keys, drawn),
+        tuple(
+            ResultPicture(key.classification.label, png(picture.image()))
+            for key, picture in zip(keys, drawn, strict=True)
+        ),
+    )
+
+
+def _prepared(
+    series: ImageSeries, manifest: ClassificationManifest, examined: list[int]
+) -> Iterator[tuple[int, Plane]]:
+    """The network's input for each image that shows something; ``examined`` is told which these are."""
+    for index, header in enumerate(series.headers):
+        values = bright_is_high(series.values(index), header)
+        if values.min() == values.max():
+            continue
+        examined.append(index)
+        yield index, prepare_plane(values, manifest.image)

@@ -1,0 +1,42 @@
+"""What goes into one examination of a series, and what comes out of it, whatever the task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom import Dataset
+
+from inference.algorithms.identity import AlgorithmIdentity
+from inference.evidence.context import EvidenceContext
+from inference.evidence.result_uids import ResultIdentity
+from inference.imaging.series_selection import AcceptedSeries
+from storage.domain.finding import Finding
+from storage.domain.result import EvidenceObject, ResultPicture
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One accepted series and the job around it."""
+
+    series: AcceptedSeries
+    algorithm: AlgorithmIdentity
+    started_at: datetime
+    identity: ResultIdentity
+
+    def context(self, sources: Sequence[Dataset]) -> EvidenceContext:
+        """What evidence on these images is built from."""
+        return EvidenceContext(tuple(sources), self.algorithm, self.started_at, self.identity)
+
+    def tracking_uid(self, label: str) -> str:
+        """The UID that ties together what speaks of one finding."""
+        return self.identity.uid(f"tracking {label}")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found on the images of ``context``, and what tells of it."""
+
+    context: EvidenceContext
+    findings: tuple[Finding, ...]
+    evidence: tuple[EvidenceObject, ...]
+    pictures: tuple[ResultPicture, ...]
