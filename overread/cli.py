@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 import sys
 import traceback
 from typing import NoReturn
@@ -86,7 +87,7 @@ def main() -> None:
         click.echo("Stopped.", err=True)
         sys.exit(130)
     except _KNOWN_ERRORS as error:
-        click.echo(f"overread: {error}", err=True)
+        _tell(str(error))
         sys.exit(TEMPORARY_FAILURE if isinstance(error, DatabaseUnavailable) else 1)
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").split(".")[0])
@@ -104,7 +105,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             _report(error)
-        click.echo(f"overread: A file could not be written ({error.strerror}); free space on the disk.", err=True)
+        _tell(f"A file could not be written ({error.strerror}); free space on the disk.")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last boundary: an operator gets a sentence, not a stack
         _report(error)
@@ -115,9 +116,16 @@ def _report(error: Exception) -> NoReturn:
     if "--traceback" in sys.argv:
         traceback.print_exception(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    click.echo(
-        f"overread: Unexpected {type(error).__name__} in {place.name} ({place.lineno}); run it again as "
-        "`overread --traceback …` and report what it prints.",
-        err=True,
+    _tell(
+        f"Unexpected {type(error).__name__} in {place.name} ({place.lineno}); run it again as "
+        "`overread --traceback …` and report what it prints."
     )
     sys.exit(_INTERNAL_ERROR)
+
+
+def _tell(sentence: str) -> None:
+    """On standard error; as a log line where a role has begun to log, so that a collector can read it."""
+    if logging.getLogger().handlers:
+        logging.getLogger("overread").error("%s", sentence)
+    else:
+        click.echo(f"overread: {sentence}", err=True)

@@ -21,6 +21,7 @@ from listener.settings import (
     check_web_settings,
 )
 from overread.errors import InvalidSettings
+from overread.logs import LogSettings
 from storage.settings import AuditSettings, DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = JobSettings()
     audit: AuditSettings = AuditSettings()
     worker: WorkerSettings = WorkerSettings()
+    logs: LogSettings = LogSettings()
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results go; with no entry, results stay in storage and are sent nowhere."
     )

@@ -21,6 +21,7 @@ from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.dicomweb.router import dicomweb_router
 from listener.web.hardening import harden
 from listener.web.login import AccountGate
+from listener.web.metrics import metrics_router
 from listener.web.pages.desk import Desk, DiskUse
 from listener.web.pages.router import dashboard_router
 from listener.web.uploads import Uploads
@@ -149,7 +150,11 @@ def open_door(
             gate=gate,
             trail=trail,
             checks={"database": lambda: schema.check(database_url), "spool": file_spool.require_room},
-            routers=[dashboard_router(desk, gate, stopping), dicomweb_router(uploads)],
+            routers=[
+                dashboard_router(desk, gate, stopping),
+                metrics_router(desk, without_login=web.metrics_without_login),
+                dicomweb_router(uploads),
+            ],
         )
         importer = SpoolImporter(file_spool, objects, PostgresArrivalLog(database))
         yield Door(app, importer, wake, stopping, trail)

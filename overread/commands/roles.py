@@ -23,6 +23,7 @@ def up() -> None:
     """Run all roles on this machine, with a PostgreSQL of our own unless one is configured."""
     configure_logging()
     settings = load_settings()
+    configure_logging(settings.logs)
     make_data_folder(settings)
     stop = threading.Event()
     with stop_on_signals(stop):
@@ -63,7 +64,9 @@ def _begin() -> Settings:
     """
     configure_logging()
     signal.signal(signal.SIGTERM, _leave)
-    return load_settings()
+    settings = load_settings()
+    configure_logging(settings.logs)
+    return settings
 
 
 def _leave(*_: object) -> None:

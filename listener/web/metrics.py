@@ -1,0 +1,139 @@
+"""Figures for Prometheus, computed from the rows at each scrape; none of them holds a patient's data.
+
+``docs/reference/metrics.md`` holds the same table; a test compares.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
+from prometheus_client.registry import Collector
+
+from listener.web.access import Permission, open_to_all, require
+from listener.web.pages.desk import SUMMARY_DAYS, Desk
+from storage.domain.delivery import DeliveryState
+from storage.domain.job import JobKind, JobState
+from storage.domain.study import QuarantineReason, StudyState
+from storage.errors import StorageError
+from storage.ports import Facts
+
+Samples = Iterator[tuple[tuple[str, ...], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One metric: its type, its labels and what it means."""
+
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+METRICS: Mapping[str, Described] = {
+    "overread_build_info": Described("gauge", ("version",), "1, with the version of this release."),
+    "overread_database_up": Described("gauge", (), "1 when the database answered this scrape; else 0, without counts."),
+    "overread_studies": Described(
+        "gauge", ("state",), f"Studies that received something in the last {SUMMARY_DAYS} days, by state."
+    ),
+    "overread_jobs": Described(
+        "gauge", ("kind", "state"), f"Jobs that wait, run, or ended in the last {SUMMARY_DAYS} days."
+    ),
+    "overread_oldest_waiting_seconds": Described("gauge", ("kind",), "Age of the job that waits longest; 0 for none."),
+    "overread_deliveries": Described(
+        "gauge",
+        ("destination", "state"),
+        f"Objects on their way to a destination, or settled in the last {SUMMARY_DAYS} days.",
+    ),
+    "overread_quarantined_objects": Described("gauge", ("reason",), "Objects that were set aside, ever, by reason."),
+    "overread_instances_received": Described(
+        "counter", (), "Instances recorded since the installation; a number may be skipped, never given twice."
+    ),
+    "overread_studies_received": Described("counter", (), "Studies recorded since the installation."),
+    "overread_active_algorithms": Described("gauge", (), "Algorithms that are given work."),
+    "overread_spool_entries": Described("gauge", (), "Instances on disk that have no rows yet."),
+    "overread_spool_bytes": Described("gauge", (), "Bytes of those instances."),
+    "overread_disk_free_bytes": Described("gauge", (), "What the disk under data_dir has left."),
+}
+
+
+def metrics_router(desk: Desk, *, without_login: bool) -> APIRouter:
+    """``/metrics``, for whoever may read metrics, or for everybody where the settings say so."""
+    guard: Callable[..., object] = open_to_all if without_login else require(Permission.READ_METRICS)
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(guard)])
+
+    @router.get("/metrics")
+    def metrics() -> Response:
+        """The figures as they are now."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Figures(desk))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_1_0_0)
+
+    return router
+
+
+class _Figures(Collector):
+    """Asks everything once per scrape."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def collect(self) -> Iterator[Metric]:
+        """The families in the order of the table; those that cannot be told now are left out."""
+        values: dict[str, Samples] = {"overread_build_info": iter([((version("overread"),), 1.0)])}
+        try:
+            summary = self._desk.reading.summary(SUMMARY_DAYS)
+        except StorageError:
+            values["overread_database_up"] = _one(0)
+        else:
+            values["overread_database_up"] = _one(1)
+            values |= _from_rows(summary, [place.name for place in self._desk.destinations])
+        try:
+            disk = self._desk.disk_use()
+        except OSError:
+            pass  # no figure is better than a wrong one; readiness says that the spool is not there
+        else:
+            values["overread_spool_entries"] = _one(disk.spool_entries)
+            values["overread_spool_bytes"] = _one(disk.spool_bytes)
+            values["overread_disk_free_bytes"] = _one(disk.free_bytes)
+        for name, described in METRICS.items():
+            if name in values:
+                family_class = CounterMetricFamily if described.kind == "counter" else GaugeMetricFamily
+                family = family_class(name, described.meaning, labels=described.labels)
+                for labels, value in values[name]:
+                    family.add_metric(labels, value)
+                yield family
+
+
+def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
+    jobs = {(row["kind"], row["state"]): row for row in summary["jobs"]}
+    aside = {row["reason"]: row["objects"] for row in summary["quarantined"]}
+    deliveries = {(row["destination"], row["state"]): row["deliveries"] for row in summary["deliveries"]}
+    places = sorted({*destinations, *(destination for destination, _ in deliveries)})
+    return {
+        "overread_studies": iter([((state,), summary["studies"].get(state, 0)) for state in StudyState]),
+        "overread_jobs": iter(
+            [
+                ((kind, state), jobs[kind, state]["jobs"] if (kind, state) in jobs else 0)
+                for kind in JobKind
+                for state in JobState
+            ]
+        ),
+        "overread_oldest_waiting_seconds": iter(
+            [((kind,), jobs.get((kind, JobState.SCHEDULED), {}).get("oldest_seconds", 0)) for kind in JobKind]
+        ),
+        "overread_deliveries": iter(
+            [((place, state), deliveries.get((place, state), 0)) for place in places for state in DeliveryState]
+        ),
+        "overread_quarantined_objects": iter([((reason,), aside.get(reason, 0)) for reason in QuarantineReason]),
+        "overread_instances_received": _one(summary["instances_ever"]),
+        "overread_studies_received": _one(summary["studies_ever"]),
+        "overread_active_algorithms": _one(summary["algorithms"]),
+    }
+
+
+def _one(value: float) -> Samples:
+    return iter([((), float(value))])
