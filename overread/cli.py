@@ -37,6 +37,9 @@ COMMANDS: dict[str, str] = {
     "audit": "overread.commands.audit:audit",
     "dataset": "overread.commands.dataset:dataset",
     "users": "overread.commands.users:users",
+    "train": "overread.commands.training:train",
+    "evaluate": "overread.commands.training:evaluate",
+    "export": "overread.commands.training:export",
     "config": "overread.commands.config:config",
     "db": "overread.commands.database:db",
 }

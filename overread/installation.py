@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
+from inference.algorithms.golden import GOLDEN_NAME
 from inference.algorithms.manifest import MANIFEST_NAME
 from inference.errors import InvalidAlgorithm
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
@@ -50,7 +51,7 @@ def _is_intact(home: Path, wanted: VerifiedAlgorithm) -> bool:
 
 
 def _copy(folder: Path, home: Path, verified: VerifiedAlgorithm) -> None:
-    """Write what was verified, and nothing else of the folder, beside the final place; then rename.
+    """Write what was verified and the golden pair, and nothing else of the folder, beside the final place; then rename.
 
     So a worker never sees half a folder, and a link or device among the files is not followed.
 
@@ -63,6 +64,8 @@ def _copy(folder: Path, home: Path, verified: VerifiedAlgorithm) -> None:
     (partial / MANIFEST_NAME).write_bytes((folder / MANIFEST_NAME).read_bytes())
     (partial / verified.manifest.artifact.file).write_bytes(verified.model_bytes)
     (partial / CARD_NAME).write_bytes((folder / CARD_NAME).read_bytes()[:_CARD_LIMIT])
+    if (folder / GOLDEN_NAME).is_file():
+        (partial / GOLDEN_NAME).write_bytes((folder / GOLDEN_NAME).read_bytes())
     if not _is_intact(partial, verified):
         raise InvalidAlgorithm(f"{folder} changed while it was added; add it again.")
     shutil.rmtree(home, ignore_errors=True)

@@ -54,6 +54,12 @@ class LearningSettings(_Part):
     batch: int = Field(default=32, ge=2, le=4096, description="Images per step.")
     learning_rate: float = Field(default=4e-3, gt=0, lt=1, description="At the top of the cycle.")
     weight_decay: float = Field(default=1e-2, ge=0, description="Of AdamW; more of it gives smaller weights.")
+    copies: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Of a group of n near-duplicates, an epoch draws n to this power: 0 draws one, 1 draws all.",
+    )
     patience: int = Field(default=6, ge=1, description="Epochs without a better validation loss before it ends early.")
     seed: int = Field(default=1, ge=0, description="The same seed, machine and versions give the same weights.")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes every core this process may use.")

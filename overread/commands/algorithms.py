@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -16,6 +17,9 @@ from storage.domain.algorithm import RegisteredAlgorithm
 from storage.errors import UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
+
+if TYPE_CHECKING:
+    from inference.algorithms.folder import VerifiedAlgorithm
 
 
 @click.group()
@@ -93,17 +97,32 @@ def verify(name_or_folder: str | None) -> None:
 
     if name_or_folder and Path(name_or_folder).is_dir():
         verified = verify_folder(Path(name_or_folder))
-        click.echo(f"{name_or_folder}: complete and consistent; SHA-256 {verified.artifact_sha256}.")
+        golden = _golden_sentence(Path(name_or_folder), verified)
+        click.echo(f"{name_or_folder}: complete and consistent; SHA-256 {verified.artifact_sha256}.{golden}")
         return
     chosen = [known for known in _installed() if name_or_folder in (None, known.name)]
     if name_or_folder and not chosen:
         raise UnknownRecord(f"{name_or_folder} is neither a folder nor an installed algorithm.")
     for algorithm in chosen:
-        _check_bytes(algorithm)
-        click.echo(f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.")
+        golden = _golden_sentence(algorithm.folder, _check_bytes(algorithm))
+        click.echo(f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.{golden}")
 
 
-def _check_bytes(algorithm: RegisteredAlgorithm) -> None:
+def _golden_sentence(folder: Path, verified: "VerifiedAlgorithm") -> str:
+    """Run the golden pair, if the folder has one, and say so."""
+    from inference.algorithms.golden import check_golden, read_golden
+
+    golden = read_golden(folder)
+    if golden is None:
+        return ""
+    from inference.algorithms.engine import Engine
+    from inference.settings import WorkerSettings
+
+    difference = check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
+    return f" The golden pair holds (largest difference {difference:.1g})."
+
+
+def _check_bytes(algorithm: RegisteredAlgorithm) -> "VerifiedAlgorithm":
     from inference.algorithms.folder import verify as verify_folder
 
     verified = verify_folder(algorithm.folder)
@@ -111,6 +130,7 @@ def _check_bytes(algorithm: RegisteredAlgorithm) -> None:
         raise InvalidAlgorithm(
             f"The files of {algorithm.name} {algorithm.version} are not those that were added; add it again."
         )
+    return verified
 
 
 def _installed() -> tuple[RegisteredAlgorithm, ...]:
