@@ -20,13 +20,13 @@ pytest_plugins = ["tests.peers.plugin"]
 
 # Which tests talk to which program: part of a test's place, or the name of a fixture.
 _NEEDED_BY = {
-    "Orthanc": ("orthanc", "start_orthanc", "test_a_study_there_and_back"),
-    "dciodvfy": ("tests/conformance", "test_a_study_there_and_back", "test_each_slice_is_valid_dicom"),
-    "dsrdump": ("tests/conformance", "test_a_study_there_and_back"),
+    "Orthanc": ("orthanc", "start_orthanc", "there_and_back"),
+    "dciodvfy": ("tests/conformance", "there_and_back", "test_each_slice_is_valid_dicom"),
+    "dsrdump": ("tests/conformance", "there_and_back"),
     "java": ("pixelmed",),
     "/usr/share/java/pixelmed.jar": ("pixelmed",),
     "echoscu": ("test_storing_over_dicom",),
-    "storescu": ("storescu", "test_storing_over_dicom", "test_a_study_there_and_back"),
+    "storescu": ("storescu", "test_storing_over_dicom", "there_and_back"),
     "strace": ("test_every_answer_follows_its_syncs",),
 }
 
