@@ -94,10 +94,13 @@ def listen() -> None:
 def web() -> None:
     """Serve the dashboard, DICOMweb, the API and metrics."""
     settings = _begin()
+    from listener.settings import is_loopback
     from listener.web.main import serve
 
-    pulse(settings.run_dir, "web")  # the first and only one: `overread health` asks the door itself
-    with listeners_database(settings) as url:
+    alive = pulse(settings.run_dir, "web")  # beats no more once we serve: `overread health` asks the door itself
+    # Beyond loopback the door opens only when there is an account, which nobody but the database can tell.
+    at_home = is_loopback(settings.web.host)
+    with listeners_database(settings) if at_home else awaited_database(settings, alive) as url:
         code = serve(
             settings.web,
             data_dir=settings.data_dir,

@@ -122,7 +122,15 @@ def _found(url: str) -> _Found:
     with named_errors(), engine.connect() as connection:
         # Tables first: an upgrade that ends between the two questions then shows by its revision.
         tables = frozenset(Base.metadata.tables).intersection(inspect(connection).get_table_names())
-        return _Found(MigrationContext.configure(connection).get_current_heads(), tables)
+        try:
+            return _Found(MigrationContext.configure(connection).get_current_heads(), tables)
+        except ProgrammingError as error:
+            if getattr(error.orig, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
+                raise
+            raise SchemaBehind(
+                "The role of [database] url has no rights on the tables yet; run `overread db upgrade` with [database] "
+                "owner_url set to the role that owns them."
+            ) from None
 
 
 def _refuse_foreign(scripts: ScriptDirectory, found: _Found) -> None:

@@ -3,6 +3,7 @@
 from tests.peers.dcmtk import storescu
 from tests.peers.evidence_files import freeze_evidence
 from tests.peers.orthanc import orthanc, start_orthanc
+from tests.peers.postgres_server import tcp_server
 from tests.peers.recording_pacs import recording_pacs
 
-__all__ = ["freeze_evidence", "orthanc", "recording_pacs", "start_orthanc", "storescu"]
+__all__ = ["freeze_evidence", "orthanc", "recording_pacs", "start_orthanc", "storescu", "tcp_server"]
