@@ -43,6 +43,7 @@ from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.overview import Overview
 from storage.postgres.session_rows import PostgresSessionStore
 from storage.postgres.site_reading import PostgresSiteReading
+from storage.postgres.study_index import PostgresStudyIndex
 from storage.settings import JobSettings, SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def open_door(
             routers=[
                 dashboard_router(desk, gate, stopping),
                 metrics_router(desk, without_login=web.metrics_without_login),
-                dicomweb_router(uploads),
+                dicomweb_router(uploads, PostgresStudyIndex(database, objects), trail),
             ],
         )
         importer = SpoolImporter(file_spool, objects, PostgresArrivalLog(database))

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import Request
+from pydicom.data import get_testdata_file
+from pydicom.filereader import dcmread
+from pydicom.filewriter import dcmwrite
 
 from listener.scp.store import StoreHandler
 from listener.scp.toolkit_log import quiet_toolkits
@@ -26,7 +30,9 @@ from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
 from storage.postgres.arrival_log import PostgresArrivalLog
+from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import Database, open_database
+from storage.postgres.study_index import PostgresStudyIndex
 from storage.settings import SpoolSettings
 
 _BOUNDARY = "a-boundary"
@@ -93,6 +99,18 @@ def multipart(*files: bytes, part_type: str = "application/dicom") -> bytes:
     return parts + b"--%s--\r\n" % _BOUNDARY.encode()
 
 
+def file_bytes(name: str) -> bytes:
+    """One of pydicom's test files; file meta information that names another instance is corrected first."""
+    path = Path(get_testdata_file(name, download=False))
+    instance = dcmread(path)
+    if instance.file_meta.MediaStorageSOPInstanceUID == instance.SOPInstanceUID:
+        return path.read_bytes()
+    instance.file_meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID
+    buffer = BytesIO()
+    dcmwrite(buffer, instance)
+    return buffer.getvalue()
+
+
 @pytest.fixture
 def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., WebDoor]]:
     """Starts web doors on one data folder and stops them after the test."""
@@ -111,7 +129,10 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
         database = open_database(database_url, "test web")
         importer = SpoolImporter(spool, ObjectStore(folder), PostgresArrivalLog(database))
         uploads = Uploads(StoreHandler(spool), UploadPlaces(places), limits, max_instance_bytes)
-        app = create_app(gate=RoleGate(), checks={}, routers=[dicomweb_router(uploads)])
+        index = PostgresStudyIndex(database, ObjectStore(folder))
+        app = create_app(
+            gate=RoleGate(), checks={}, routers=[dicomweb_router(uploads, index, PostgresAuditTrail(database))]
+        )
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -194,35 +194,35 @@ def test_what_is_too_large_is_answered_413(open_web_door):
     assert "1.2.3.6" not in kept_digests(door.folder.root)
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "status"),
-    [
-        ({"Content-Type": "application/zip"}, b"PK\x03\x04", 415),
-        ({"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=b'}, b"--b--", 415),
-        ({"Content-Type": 'multipart/related; type="application/dicom+xml"; boundary=b'}, b"--b--", 415),
-        ({"Content-Type": "multipart/form-data; boundary=b"}, b"--b--", 415),
-        ({"Content-Type": ""}, b"", 415),
-        ({"Content-Type": CONTENT_TYPE, "Content-Encoding": "gzip"}, b"\x1f\x8b", 415),
-        ({"Content-Type": CONTENT_TYPE}, multipart(b"x", part_type="application/dicom+json"), 415),
-        ({"Content-Type": CONTENT_TYPE, "Accept": "application/dicom+xml"}, multipart(ct_file()), 406),
-        ({"Content-Type": 'multipart/related; type="application/dicom"'}, multipart(ct_file()), 400),
-        ({"Content-Type": f'multipart/related; type="application/dicom"; boundary={"b" * 9999}'}, b"", 400),
-        ({"Content-Type": CONTENT_TYPE}, b"", 400),
-        ({"Content-Type": CONTENT_TYPE}, multipart(), 400),
-        ({"Content-Type": CONTENT_TYPE}, multipart(ct_file())[:-20], 400),
-        ({"Content-Type": CONTENT_TYPE}, b"flood " * 10_000 + multipart(ct_file()), 400),
-        ({"Content-Type": CONTENT_TYPE}, b"--a-boundary\r\n" + b"X: y\r\n" * 10_000, 400),
-        ({"Content-Type": CONTENT_TYPE}, b"--a-boundary\r\nno field\r\n\r\n\r\n--a-boundary--", 400),
-    ],
-)
-def test_what_is_no_store_request_is_refused(open_web_door, headers, body, status):
+_NO_STORE_REQUESTS = [
+    ({"Content-Type": "application/zip"}, b"PK\x03\x04", 415),
+    ({"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=b'}, b"--b--", 415),
+    ({"Content-Type": 'multipart/related; type="application/dicom+xml"; boundary=b'}, b"--b--", 415),
+    ({"Content-Type": "multipart/form-data; boundary=b"}, b"--b--", 415),
+    ({"Content-Type": ""}, b"", 415),
+    ({"Content-Type": CONTENT_TYPE, "Content-Encoding": "gzip"}, b"\x1f\x8b", 415),
+    ({"Content-Type": CONTENT_TYPE}, multipart(b"x", part_type="application/dicom+json"), 415),
+    ({"Content-Type": CONTENT_TYPE, "Accept": "application/dicom+xml"}, multipart(ct_file()), 406),
+    ({"Content-Type": 'multipart/related; type="application/dicom"'}, multipart(ct_file()), 400),
+    ({"Content-Type": f'multipart/related; type="application/dicom"; boundary={"b" * 9999}'}, b"", 400),
+    ({"Content-Type": CONTENT_TYPE}, b"", 400),
+    ({"Content-Type": CONTENT_TYPE}, multipart(), 400),
+    ({"Content-Type": CONTENT_TYPE}, multipart(ct_file())[:-20], 400),
+    ({"Content-Type": CONTENT_TYPE}, b"flood " * 10_000 + multipart(ct_file()), 400),
+    ({"Content-Type": CONTENT_TYPE}, b"--a-boundary\r\n" + b"X: y\r\n" * 10_000, 400),
+    ({"Content-Type": CONTENT_TYPE}, b"--a-boundary\r\nno field\r\n\r\n\r\n--a-boundary--", 400),
+]
+
+
+def test_what_is_no_store_request_is_refused(open_web_door):
     """Archives, references to elsewhere, compressed and malformed bodies get their status; nothing is kept of them."""
     door = open_web_door()
 
     with door.client() as client:
-        answer = client.post("/dicom-web/studies", content=body, headers=headers)
+        for headers, body, status in _NO_STORE_REQUESTS:
+            answer = client.post("/dicom-web/studies", content=body, headers=headers)
+            assert answer.status_code == status, (headers, answer.text)
 
-    assert answer.status_code == status, answer.text
     assert kept_digests(door.folder.root) == {}
 
 
@@ -240,17 +240,17 @@ def test_a_million_parts_end_at_the_limit(open_web_door):
     assert answer.status_code == 415
 
 
-@pytest.mark.parametrize(
-    "uid", ["../../x", "/abs", "..", "", "1" * 65, "1.2\x00.3", "1.2\\3", "%2e%2e", "1.2.३", "1.2.003"]
-)
-def test_no_name_from_outside_becomes_a_path(open_web_door, tmp_path, uid):
+_ODD_UIDS = ["../../x", "/abs", "..", "", "1" * 65, "1.2\x00.3", "1.2\\3", "%2e%2e", "1.2.३", "1.2.003"]
+
+
+def test_no_name_from_outside_becomes_a_path(open_web_door, tmp_path):
     """Odd UIDs are refused with 0xA900, and nothing appears outside the data folder."""
     door = open_web_door()
     parent = tree(tmp_path.parent)
 
-    answer = door.stow(part10(ct_data_set(uid), uid))
+    for uid in _ODD_UIDS:
+        assert door.stow(part10(ct_data_set(uid), uid)).status_code == 409, uid
 
-    assert answer.status_code == 409
     assert tree(tmp_path.parent) - {path for path in tree(tmp_path.parent) if "/data/" in path} == parent - {
         path for path in parent if "/data/" in path
     }
