@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -76,7 +77,9 @@ def add_error_handlers(app: FastAPI, trail: AuditTrail) -> None:
 def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    sentence = _SENTENCES.get(error.status_code, str(error.detail))
+    told = str(error.detail)
+    unsaid = told == HTTPStatus(error.status_code).phrase  # the framework's own word
+    sentence = _SENTENCES.get(error.status_code, told) if unsaid else told
     return _answer(request, error.status_code, sentence, dict(error.headers or {}))
 
 

@@ -129,10 +129,8 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
         database = open_database(database_url, "test web")
         importer = SpoolImporter(spool, ObjectStore(folder), PostgresArrivalLog(database))
         uploads = Uploads(StoreHandler(spool), UploadPlaces(places), limits, max_instance_bytes)
-        index = PostgresStudyIndex(database, ObjectStore(folder))
-        app = create_app(
-            gate=RoleGate(), checks={}, routers=[dicomweb_router(uploads, index, PostgresAuditTrail(database))]
-        )
+        index, trail = PostgresStudyIndex(database, ObjectStore(folder)), PostgresAuditTrail(database)
+        app = create_app(gate=RoleGate(), trail=trail, checks={}, routers=[dicomweb_router(uploads, index, trail)])
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
