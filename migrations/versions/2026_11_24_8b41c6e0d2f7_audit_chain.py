@@ -4,7 +4,7 @@ Rows that are there already are chained as they are found, in their order, and n
 shows whether they were changed before; a row `audit-chain-started` behind them says how many they are.
 
 Can the previous release run beside it: yes, it only inserts, and the trigger chains its rows too. The table is locked
-while old rows are chained, about twenty seconds for each million; what is received meanwhile waits in the spool.
+while old rows are chained, less than a minute for each million; what is received meanwhile waits in the spool.
 """
 
 from alembic import op
