@@ -128,4 +128,5 @@ class ManifestCore(Part):
             manifest_sha256=manifest_sha256,
             family=who.family.concept(),
             use=who.use,
+            intended_use=" ".join(who.intended_use.split()),
         )

@@ -27,7 +27,7 @@ def sentence(one: Classification, sources: Sequence[Dataset]) -> str:
     probability, threshold = numbers(one)
     where = "" if len(sources) == 1 else f" on image {image_number(one, sources)}"
     highest = "probability" if len(sources) == 1 else "highest probability"
-    return f"{verdict(one)}; {highest} {probability}{where}, threshold {threshold} {one.threshold_origin}"
+    return f"{verdict(one)}; {highest} {probability}{where}, threshold {threshold} ({_origin(one)})"
 
 
 def image_number(one: Classification, sources: Sequence[Dataset]) -> int:
@@ -39,6 +39,12 @@ def image_number(one: Classification, sources: Sequence[Dataset]) -> int:
             except (TypeError, ValueError):
                 return place
     raise ValueError("The key image is not among the sources.")
+
+
+def _origin(one: Classification) -> str:
+    """The sentence on the threshold, fit to stand in brackets."""
+    words = one.threshold_origin.strip().rstrip(".")
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]
 
 
 def _differ(one: Classification) -> bool:

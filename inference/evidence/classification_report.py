@@ -54,7 +54,7 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
         finding_type=item_code(finding.kind),
         finding_sites=finding_sites(finding),
         algorithm_id=algorithm_identification(
-            context, f"threshold for {one.label}: {one.threshold:g}, {one.threshold_origin}"
+            context, f"threshold for {one.label}: {one.threshold:g} ({one.threshold_origin})"
         ),
         measurements=[number(Measurement(CERTAINTY, one.probability * 100, PERCENT), coordinates=[seen])],
         qualitative_evaluations=[

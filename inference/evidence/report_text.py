@@ -1,6 +1,7 @@
 """The report in plain words, for a terminal; it tells no one who the patient is."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from inference.evidence.class_words import sentence
 from inference.evidence.context import EvidenceContext
@@ -8,6 +9,7 @@ from storage.domain.finding import Classification, Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 _SIGNIFICANT = 4
+_LINE = 100  # characters of a line of prose
 # UCUM codes that read badly in plain words; the DICOM objects keep the codes.
 _UNIT_WORDS = {"1": "", "cm3": "ml", "[hnsf'U]": "HU"}
 _ROLE_WORDS = {
@@ -41,6 +43,8 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
     lines.append("")
+    if algorithm.intended_use:
+        lines.extend([*wrap(f"Intended use: {algorithm.intended_use}", _LINE), ""])
     lines.extend(f"{_ROLE_WORDS[one.role]:<14}{one.sop_instance_uid}" for one in evidence)
     return "\n".join(lines) + "\n"
 

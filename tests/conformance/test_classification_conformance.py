@@ -101,7 +101,7 @@ def test_dsrdump_prints_the_report_and_its_flags(case: Classified, tmp_path: Pat
         "Verification Flag   : UNVERIFIED",
         '"Finding")=(108369006,SCT,"Neoplasm")',
         f'"Certainty of Finding")="{float(f"{case.keys[0].classification.probability * 100:.7g}")}" (%,UCUM,"percent")',
-        '"threshold for Tumour: 0.62, chosen on validation"',
+        '"threshold for Tumour: 0.62 (chosen on validation)"',
         "Not verified by a physician.",
     ):
         assert wanted in text

@@ -44,7 +44,7 @@ def test_a_study_becomes_a_classification_with_evidence_and_a_picture(site: Site
     assert told["probability"] == pytest.approx(0.75, abs=0.01)
     assert (told["present"], told["threshold"], told["threshold_origin"]) == (True, 0.62, "chosen on validation")
     assert told["key_sop_instance_uid"] == headers[3].SOPInstanceUID
-    assert "Tumour: found; highest probability 0.75 on image 4, threshold 0.62 chosen on validation" in text
+    assert "Tumour: found; highest probability 0.75 on image 4, threshold 0.62 (chosen on validation)" in text
     roles = site.rows("SELECT role, sha256 FROM evidence ORDER BY id")
     assert [role for role, _ in roles] == ["secondary-capture", "report"]
     capture, report = (dcmread(site.objects.evidence(digest)) for _, digest in roles)

@@ -85,7 +85,7 @@ def test_the_numbers_come_back_from_the_report(present: Classified, absent: Clas
         assert _named(group, "121071")[0].ConceptCodeSequence[0].CodeValue == key.finding.kind.value
         assert _named(group, "363698007")[0].ConceptCodeSequence[0].CodeMeaning == "Brain"
         assert _named(group, "121052")[0].ConceptCodeSequence[0].CodeValue == presence
-        assert "threshold for Tumour: 0.62, chosen on validation" in [
+        assert "threshold for Tumour: 0.62 (chosen on validation)" in [
             item.TextValue for item in _named(group, "111002")
         ]
         assert key.finding.tracking_uid == _named(group, "112040")[0].UID
@@ -219,7 +219,7 @@ def test_nothing_of_the_patient_is_in_text_or_metadata_of_pictures(present: Clas
     """The text names class, numbers and image, never the patient."""
     text = report_text(present.context, [key.finding for key in present.keys], present.evidence)
 
-    assert "Tumour: found; highest probability 0.93 on image 3, threshold 0.62 chosen on validation" in text
+    assert "Tumour: found; highest probability 0.93 on image 3, threshold 0.62 (chosen on validation)" in text
     assert "AI CLASSIFICATION REPORT" in text
     assert present.evidence[0].sop_instance_uid in text
     for secret in ("Doe", "Jane", "PID-0042", "19600102", "ACC-7"):
@@ -263,7 +263,7 @@ def test_the_sentence_for_a_single_image_speaks_of_no_highest() -> None:
     image.SOPInstanceUID = "1.2.3"
 
     assert sentence(_classification(0.7, 0.5), [image]) == (
-        "Tumour: found; probability 0.70, threshold 0.50 chosen on validation"
+        "Tumour: found; probability 0.70, threshold 0.50 (chosen on validation)"
     )
 
 

@@ -230,6 +230,14 @@ def test_the_text_for_a_terminal_tells_the_result_and_not_the_patient(built: Bui
         assert secret not in text
 
 
+def test_the_text_repeats_what_the_algorithm_is_for(built: Built) -> None:
+    """Who reads the result reads in the same place what it may be used for."""
+    context, findings, evidence = built
+    said = replace(context, algorithm=replace(context.algorithm, intended_use="Research only: outlines organs."))
+
+    assert "Intended use: Research only: outlines organs." in report_text(said, findings, evidence)
+
+
 def test_the_text_needs_no_study_date(nothing_found: Built) -> None:
     """A source without a study date still has a report in words."""
     context, findings, evidence = nothing_found
