@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from overread.database import make_data_folder, own_database
+from overread.demo import account
 from overread.demo.brain_extraction import write_brain_extraction
 from overread.demo.head_study import HeadStudy, write_head_study
 from overread.demo.modality import push
@@ -26,6 +27,7 @@ from overread.settings import CONFIG_VARIABLE, Settings
 from overread.supervisor import Supervisor, stop_on_signals
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
+from storage.postgres.account_rows import PostgresAccountDirectory
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import Database, open_database
 from storage.postgres.overview import Overview
@@ -63,6 +65,9 @@ def run_demo(
         log = data_dir / "demo.log"
         cleanup.enter_context(_roles(demo, server.url, log, stop))
         story = _Story(console, Overview(database), study, log, stop)
+        if not once:
+            story.wait_for(demo.web_port, "web door")
+            _tell_how_to_watch(console, demo, account.open_account(PostgresAccountDirectory(database)))
         story.push(demo)
         told = story.watch(demo.pacs_ae_title)
         show_result(console, Overview(database), ObjectStore(DataFolder(data_dir)), study, told, output)
@@ -70,6 +75,12 @@ def run_demo(
             console.print(f"\nKept for the next time in {data_dir}; remove it whenever you like.", markup=False)
         else:
             _wait_for_more(console, demo, stop)
+
+
+def _tell_how_to_watch(console: Console, demo: DemoSettings, password: str) -> None:
+    console.print(
+        f"\nWatch it in a browser: {demo.dashboard}\n  name      {account.NAME}\n  password  {password}\n", markup=False
+    )
 
 
 def _prepare_study(console: Console, data_dir: Path) -> HeadStudy:
@@ -138,7 +149,7 @@ class _Story:
 
     def push(self, demo: DemoSettings) -> None:
         """Send the study to the listener as a modality would."""
-        self._wait_for_listener(demo.listener_port)
+        self.wait_for(demo.listener_port, "listener")
         total = len(self._study.files)
         with self._console.status("") as line:
             push(
@@ -190,14 +201,15 @@ class _Story:
             self._pause()
         raise DemoFailed(f"The study was acknowledged but never recorded; {self._log} may say why.")
 
-    def _wait_for_listener(self, port: int) -> None:
+    def wait_for(self, port: int, who: str) -> None:
+        """Wait until a role answers on its port."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             self._pause()
-        raise DemoFailed(f"The listener did not start; {self._log} may say why.")
+        raise DemoFailed(f"The {who} did not start; {self._log} may say why.")
 
     def _pause(self) -> None:
         if self._stop.wait(_LOOK_SECONDS):
@@ -219,7 +231,7 @@ def _wait_for_more(console: Console, demo: DemoSettings, stop: threading.Event) 
     console.print(
         f"\nOverread goes on running: push a study to OVERREAD@127.0.0.1:{demo.listener_port}, for example\n"
         f"  storescu -aec OVERREAD 127.0.0.1 {demo.listener_port} FILE.dcm …\n"
-        f"and look at it with\n"
+        f"and look at it at {demo.dashboard} (name and password stand above), or with\n"
         f"  {CONFIG_VARIABLE}={demo.config_file} {command} status\n"
         f"Results go to {demo.pacs_ae_title}@{demo.pacs_host}:{demo.pacs_port}. The algorithm's folder, as `overread\n"
         f"algorithms add` takes it, is {demo.data_dir / 'brain-extraction'}. Ctrl-C ends everything.",

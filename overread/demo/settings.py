@@ -48,6 +48,11 @@ class DemoSettings:
         """The settings file of the demo, which also lets every other command look into it."""
         return self.data_dir / "overread.toml"
 
+    @property
+    def dashboard(self) -> str:
+        """Where a browser finds the dashboard."""
+        return f"http://127.0.0.1:{self.web_port}/"
+
     def environment(self) -> dict[str, str]:
         """The variables that make every role of the demo read its settings file and nothing else."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")}
