@@ -20,6 +20,7 @@ pytest_plugins = ["tests.peers.plugin"]
 
 # Which tests talk to which program: part of a test's place, or the name of a fixture.
 _NEEDED_BY = {
+    "chromium": ("test_dashboard_in_a_browser",),
     "Orthanc": ("orthanc", "start_orthanc", "there_and_back"),
     "dciodvfy": ("tests/conformance", "there_and_back", "test_each_slice_is_valid_dicom"),
     "dsrdump": ("tests/conformance", "there_and_back"),

@@ -54,11 +54,12 @@ class Product:
             **self.settings,
         }
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run an `overread` command to its end."""
+    def command(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run an `overread` command to its end, with this on its standard input."""
         return subprocess.run(
             [sys.executable, "-m", "overread", *arguments],
             env=self.environment(),
+            input=typed,
             capture_output=True,
             text=True,
             check=False,

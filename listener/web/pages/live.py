@@ -94,6 +94,7 @@ def live_router(desk: Desk, gate: AccountGate, stopping: threading.Event) -> API
                 while not stopping.is_set():
                     try:
                         if await run_in_threadpool(gate.authenticate, request) is None:
+                            yield {"event": "ended", "data": ""}
                             return
                         current = await run_in_threadpool(markers.marker, uid)
                         if current != last:

@@ -188,7 +188,9 @@ def _steps(facts: Facts) -> list[dict[str, Any]]:
         {"name": "analysed", "at": study["inferred_at"], "note": _algorithms(facts)},
         {"name": "delivered", "at": study["delivered_at"], "note": _destinations(facts)},
     ]
+    stays_here = study["state"] == "done" and not facts["deliveries"]
     for step in steps:
+        step["open"] = "stays here: no destination was configured" if stays_here else "not yet"
         step["now"] = step["name"] == waiting[0]
         if step["now"]:
             step["note"] = waiting[1]

@@ -57,7 +57,9 @@
     if (!live || source || document.hidden) return;
     source = new EventSource(live.dataset.feed);
     source.onopen = () => say("Live: changes appear by themselves.");
-    source.onerror = () => say("Not connected; trying again.");
+    source.onerror = () => say(source?.readyState === EventSource.CLOSED
+      ? "Load the page again to see changes." : "Not connected; trying again.");
+    source.addEventListener("ended", () => { leave(); location.reload(); }); // the session has ended
     source.addEventListener("marker", (event) => {
       if (event.data !== document.getElementById("live").dataset.marker) update();
     });
