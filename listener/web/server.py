@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from listener.errors import ListenerError, WebPortBusy
 from listener.settings import WebSettings
 
+_BACKLOG = 2048
 _GRACE_SECONDS = 10  # for requests in progress when a stop comes
 
 
@@ -94,6 +95,7 @@ def _listening_socket(web: WebSettings) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(_BACKLOG)  # already now, so that whoever is told the port is not refused
     except OSError as error:
         raise _bind_error(web, error) from error
     return listening

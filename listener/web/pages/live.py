@@ -20,6 +20,7 @@ from storage.ports import Facts
 
 _LOOK_SECONDS = 1.0
 _PING_SECONDS = 20
+_END_SECONDS = 5  # after a stop came, for streams to notice it and end as they should
 _STREAMS = 100
 _STREAMS_OF_ONE = 8
 
@@ -106,6 +107,6 @@ def live_router(desk: Desk, gate: AccountGate, stopping: threading.Event) -> API
             finally:
                 streams.leave(viewer.name)
 
-        return EventSourceResponse(changes(), ping=_PING_SECONDS)
+        return EventSourceResponse(changes(), ping=_PING_SECONDS, shutdown_grace_period=_END_SECONDS)
 
     return router

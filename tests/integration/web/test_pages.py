@@ -1,0 +1,205 @@
+"""What the pages say of real rows, and what a look at them leaves behind."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from storage.domain.job import JobKind, Reason
+from storage.domain.result import ResultPicture
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.postgres.engine import open_database
+from tests.integration.postgres.conftest import Hospital
+from tests.peers.web_door import WebDoor, form_of
+
+PNG = b"\x89PNG\r\n\x1a\n is not looked into"
+
+
+@pytest.fixture
+def hospital(database_url: str, tmp_path: Path) -> Iterator[Hospital]:
+    """Rows behind the pages, made by hand."""
+    database = open_database(database_url, "test")
+    made = Hospital(database_url, database, ObjectStore(DataFolder(tmp_path)))
+    yield made
+    made.queue.close()
+    database.close()
+
+
+def _looks(hospital: Hospital) -> list[tuple[str, str, str]]:
+    return [
+        (actor, study, details["what"])
+        for actor, study, details in hospital.rows(
+            "SELECT actor, study_instance_uid, details FROM audit_event WHERE action = 'study-viewed' ORDER BY id"
+        )
+    ]
+
+
+def test_an_empty_site_is_told_what_to_do_next(web_door: WebDoor) -> None:
+    """A first look ends with the next step, on every page."""
+    operator = web_door.logged_in("operator")
+
+    overview = operator.get("/").text
+    assert "Nothing has arrived yet" in overview
+    assert "overread algorithms add" in overview
+    assert "[[destinations]]" in overview
+    assert "Send one by C-STORE" in operator.get("/studies?days=all").text
+    assert "No work has been scheduled yet" in operator.get("/jobs").text
+    assert "overread algorithms add" in operator.get("/algorithms").text
+
+
+def test_each_look_at_a_study_is_one_audit_row(web_door: WebDoor, hospital: Hospital) -> None:
+    """The row names who looked at which study; a study that is not there leaves none."""
+    hospital.stable_study("1.2.3")
+    viewer = web_door.logged_in("viewer")
+
+    assert "P1" in viewer.get("/studies/1.2.3").text
+    assert viewer.get("/studies/9.9.9").status_code == 404
+    assert viewer.get("/studies/Doe^Jane").status_code == 404
+    viewer.get("/studies/1.2.3")
+
+    assert _looks(hospital) == [("viewer", "1.2.3", "page")] * 2
+
+
+def test_a_look_that_cannot_be_written_down_is_not_given(web_door: WebDoor, hospital: Hospital) -> None:
+    """If the audit trail takes no row, the study is not shown."""
+    hospital.stable_study("1.2.3")
+    viewer = web_door.logged_in("viewer")
+    hospital.rows(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    answer = viewer.get("/studies/1.2.3")
+
+    assert answer.status_code >= 500
+    assert "P1" not in answer.text
+
+
+def test_a_picture_counts_under_the_look_at_its_page(web_door: WebDoor, hospital: Hospital) -> None:
+    """Pictures of an open page leave no row of their own; one that is opened by its address alone does."""
+    hospital.install()
+    arrivals = hospital.stable_study("1.2.3")
+    result = replace(hospital.result(arrivals), pictures=(ResultPicture("Axial", PNG),))
+    hospital.queue.complete_analysed(hospital.claimed(), result, [])
+    viewer, other = web_door.logged_in("viewer"), web_door.logged_in("operator")
+    (address,) = re.findall(r'<img src="(/studies/[^"]+)"', viewer.get("/studies/1.2.3").text)
+
+    shown = viewer.get(address)
+    assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
+    assert shown.headers["cache-control"] == "no-store"
+    assert _looks(hospital) == [("viewer", "1.2.3", "page")]
+    assert other.get(address).content == PNG
+    assert _looks(hospital)[1:] == [("operator", "1.2.3", "picture")]
+
+
+def test_a_picture_belongs_to_its_study(web_door: WebDoor, hospital: Hospital) -> None:
+    """A digest that is no picture of this study opens nothing, whatever else is stored under it."""
+    hospital.install()
+    hospital.analysed("1.2.3", ())
+    ((evidence,),) = hospital.rows("SELECT sha256 FROM evidence LIMIT 1")
+    viewer = web_door.logged_in("viewer")
+
+    for address in (evidence, "a" * 64, "..%2F..%2Fsite-secret"):
+        assert viewer.get(f"/studies/1.2.3/pictures/{address}").status_code == 404
+    assert viewer.get("/studies/9.9.9/pictures/" + "a" * 64).status_code == 404
+
+
+def test_what_failed_stands_on_the_first_page_with_its_reason(web_door: WebDoor, hospital: Hospital) -> None:
+    """A study that failed, and objects that were set aside, are told in sentences; an auditor gets no link to it."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    hospital.queue.fail(hospital.claimed(), Reason("no-memory", "The model needs more memory than there is."))
+    hospital.arrivals.record([], [hospital.quarantined()], [])
+    operator, auditor = web_door.logged_in("operator"), web_door.logged_in("auditor")
+
+    for page in (operator.get("/").text, auditor.get("/").text):
+        assert "The model needs more memory than there is." in page
+        assert "1 object set aside" in page
+        assert "P1" not in page
+    assert 'href="/studies/1.2.3"' in operator.get("/").text
+    assert 'href="/studies' not in auditor.get("/").text
+
+
+def test_the_list_is_paged_and_filtered(web_door: WebDoor, hospital: Hospital) -> None:
+    """Every study is on exactly one page; a state shows those in it and no others."""
+    for number in range(60):
+        hospital.receive(hospital.arrival(f"1.2.{number}"))
+    hospital.settle()
+    hospital.receive(hospital.arrival("1.9"))
+    viewer = web_door.logged_in("viewer")
+
+    seen: list[str] = []
+    address = "/studies"
+    while address:
+        page = viewer.get(address).text
+        seen += re.findall(r'href="/studies/([0-9.]+)"', page)
+        older = re.search(r'rel="next" href="([^"]+)"', page)
+        address = older[1].replace("&amp;", "&") if older else ""
+
+    assert len(seen) == len(set(seen)) == 61
+    assert re.findall(r'href="/studies/([0-9.]+)"', viewer.get("/studies?state=receiving").text) == ["1.9"]
+    assert viewer.get("/studies?state=nonsense").status_code == 422
+    assert "before=" not in viewer.get("/studies?before=nonsense&days=1&state=failed").text
+
+
+def test_an_operator_cancels_and_resubmits(web_door: WebDoor, hospital: Hospital) -> None:
+    """What the buttons send does what they say, in the operator's name; a second press is told, not done."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    operator = web_door.logged_in("operator")
+    form = form_of(operator, "/jobs")
+
+    assert operator.post("/jobs/1/cancel", data=form).status_code == 303
+    assert "An operator canceled the job" in operator.get("/jobs").text
+    again = operator.post("/jobs/1/resubmit", data=form | {"back": "/studies/1.2.3"})
+    assert again.headers["location"] == "/studies/1.2.3"
+    refused = operator.post("/jobs/1/resubmit", data=form)
+    assert refused.status_code == 409
+    assert "already resubmitted as job 2" in refused.text
+    assert operator.post("/jobs/99/cancel", data=form).status_code == 404
+    actors = hospital.rows("SELECT actor FROM audit_event WHERE action = 'job-canceled'")
+    assert actors == [("operator",)]
+    assert hospital.claimed(JobKind.INFERENCE).job_id == 2
+
+
+def test_reading_the_audit_trail_is_audited(web_door: WebDoor, hospital: Hospital) -> None:
+    """Who watches is watched too; the filter finds the row of the look itself."""
+    hospital.stable_study("1.2.3")
+    auditor = web_door.logged_in("auditor")
+
+    page = auditor.get("/audit", params={"study": "1.2.3"}).text
+    assert "study-stable" in page
+    assert "login-succeeded" not in page.partition("<tbody>")[2]
+    assert hospital.rows("SELECT actor FROM audit_event WHERE action = 'audit-read'") == [("auditor",)]
+    assert "audit-read" in auditor.get("/audit?action=audit-read").text.partition("<tbody>")[2]
+
+
+def test_a_page_that_updates_itself_does_not_keep_its_session_alive(web_door: WebDoor, hospital: Hospital) -> None:
+    """A page left open overnight ends with the idle time, however much happens on it."""
+    viewer = web_door.logged_in("viewer")
+    hospital.rows("UPDATE web_session SET last_seen_at = now() - interval '29 minutes'")
+
+    assert viewer.get("/", headers={"X-Overread-Live": "1"}).status_code == 200
+    ((idle,),) = hospital.rows("SELECT last_seen_at < now() - interval '20 minutes' FROM web_session")
+    assert idle
+
+
+def test_figures_for_prometheus_are_those_of_the_rows(web_door: WebDoor, hospital: Hospital) -> None:
+    """Studies, jobs, deliveries and quarantine are counted by their states."""
+    hospital.install()
+    hospital.analysed("1.2.3", ("pacs",))
+    hospital.arrivals.record([], [hospital.quarantined()], [])
+    program = web_door.browser()
+    program.auth = ("operator", "a long enough password")
+    lines = program.get("/metrics").text.splitlines()
+
+    assert 'overread_studies{state="delivering"} 1.0' in lines
+    assert 'overread_jobs{kind="delivery",state="scheduled"} 1.0' in lines
+    assert 'overread_deliveries{destination="pacs",state="waiting"} 2.0' in lines
+    assert 'overread_quarantined_objects{reason="conflict"} 1.0' in lines
+    assert "overread_studies_received_total 1.0" in lines
+    assert "overread_instances_received_total 2.0" in lines
+    assert "P1" not in "\n".join(lines)
