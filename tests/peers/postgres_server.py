@@ -1,4 +1,4 @@
-"""A PostgreSQL as others run it: over TCP, with a password, with TLS where it is asked for."""
+"""A PostgreSQL as others run it: over TCP, with a password."""
 
 import os
 import secrets
@@ -18,6 +18,7 @@ from storage.postgres.embedded import EmbeddedPostgres, _packaged_programs
 _ROLES_SQL = Path(__file__).parents[2] / "docker" / "postgres" / "roles.sql"
 
 
+_ODD = "'$ %/:@"  # what passwords may hold and a URL would have to escape
 OWNER, SERVICE = "overread_owner", "overread_app"  # as in docker/compose.yaml
 
 
@@ -61,19 +62,19 @@ class TcpServer:
 
 @pytest.fixture
 def tcp_server() -> Iterator[Callable[..., TcpServer]]:
-    """Make servers that are not started yet: ``tcp_server(options=("ssl=on",))``."""
+    """Make servers that are not started yet: ``tcp_server()``."""
     with ExitStack() as cleanup:
         root = Path(tempfile.mkdtemp(prefix="overread-tcp-"))
         root.chmod(0o711)
         cleanup.callback(shutil.rmtree, root, ignore_errors=True)
 
-        def make(options: tuple[str, ...] = ()) -> TcpServer:
+        def make() -> TcpServer:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-            listening = (f"port={port}", "listen_addresses=127.0.0.1", "fsync=off", *options)
-            server = EmbeddedPostgres(root / str(port), listening)
+            options = (f"port={port}", "listen_addresses=127.0.0.1", "fsync=off")
+            server = EmbeddedPostgres(root / str(port), options)
             cleanup.callback(server.stop)
-            made = TcpServer(server, port, secrets.token_hex(12), secrets.token_hex(12) + "'$ %/:@")
+            made = TcpServer(server, port, secrets.token_hex(12), secrets.token_hex(12) + _ODD)
             made.start()
             made.run_role_script()
             made.stop()
