@@ -63,6 +63,10 @@ def test_a_study_pushed_by_dcmtk_is_analysed(
     assert "acknowledged" in told
     assert "Phantom^Test" not in told
     assert "Phantom^Test" not in product.log()
+    verified = product.command("audit", "verify")
+    assert verified.returncode == 0, verified.stderr
+    assert "each follows from the one before it" in verified.stdout
+    assert "Phantom" not in product.command("audit", "export", "--csv", "-").stdout
 
 
 def _assert_valid(instance: pydicom.Dataset, path: Path) -> None:

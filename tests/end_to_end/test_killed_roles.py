@@ -45,6 +45,7 @@ def test_ten_kills_of_the_worker_mid_job_lose_nothing(
     assert _contents_per_uid(recording_pacs) == [1] * (2 * _ROUNDS)
     assert len(recording_pacs.received) == 2 * _ROUNDS
     assert product.silent_instances() == []
+    assert product.command("audit", "verify").returncode == 0
 
 
 def _held_jobs(product: Product) -> set[tuple[int, int]]:

@@ -114,6 +114,11 @@ def test_the_page_shows_the_rights_that_are_given() -> None:
     assert [f"{wording.format(role='overread_app')};" for wording in SERVICE_RIGHTS] == shown[6:11]
 
 
+def _questions() -> list[str]:
+    page = _PAGE.with_name("audit-queries.md").read_text(encoding="utf-8")
+    return re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+
+
 def _statements() -> list[str]:
     blocks = re.findall(r"```sql\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
@@ -141,8 +146,8 @@ def hospital_server(postgres_server: str) -> Iterator[dict[str, str]]:
     yield {
         **{role: f"postgresql://{name}:{passwords[role]}@/hospital_{mark}?{host}" for role, name in roles.items()},
         "superuser": parts._replace(path=f"/hospital_{mark}").geturl(),
-        "reassign": ours(_statements()[13]),
-        "auditor": ";".join(map(ours, _statements()[11:13])),
+        "reassign": ours(_statements()[15]),
+        "auditor": ";".join(map(ours, _statements()[11:15])),
     }
     _ask(
         postgres_server,
@@ -182,6 +187,11 @@ def test_the_roles_of_the_page_leave_the_service_without_rights_on_the_trail(hos
         _ask(app, "DELETE FROM audit_event")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         _ask(auditor, "INSERT INTO audit_event (action) VALUES ('a')")
+    for question in _questions():
+        _ask(auditor, re.sub(r":'\w+'", "'1.2.3'", question))
+    for secret in ("account", "web_session"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            _ask(auditor, f"TABLE {secret}")
 
 
 def test_a_database_of_one_role_is_told_and_can_be_put_right(hospital_server: dict[str, str]) -> None:
