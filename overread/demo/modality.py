@@ -16,11 +16,16 @@ from overread.errors import FrontDeskError
 _config.STORE_SEND_CHUNKED_DATASET = True
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 20.0
+_TRIES = 3  # per image
 
 
 class PushFailed(FrontDeskError):
     """The images could not be pushed."""
+
+
+class _NoAnswer(Exception):
+    """The peer may or may not have the image."""
 
 
 class _File(NamedTuple):
@@ -38,20 +43,30 @@ def push(
     calling_ae_title: str = "DEMO_MR",
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Send every file over one association; ``progress`` is told how many have been acknowledged so far.
+    """Send every file; ``progress`` is told how many have been acknowledged so far.
+
+    One association carries them all, unless an answer is missed: then another one goes on with that image.
 
     Raises:
         PushFailed: a file is not DICOM, the peer cannot be reached, or an image was not acknowledged.
     """
     files = [_described(path) for path in paths]
-    association = _associate(files, host, port, called_ae_title, calling_ae_title)
-    try:
-        for done, file in enumerate(files, start=1):
-            _send(association, file)
-            if progress is not None:
-                progress(done)
-    finally:
-        association.release()
+    done = failures = 0
+    while done < len(files):
+        association = _associate(files, host, port, called_ae_title, calling_ae_title)
+        try:
+            for file in files[done:]:
+                _send(association, file)
+                done, failures = done + 1, 0
+                if progress is not None:
+                    progress(done)
+        except _NoAnswer:
+            # As a modality does: the peer takes an image that it already has once more, and says so.
+            failures += 1
+            if failures == _TRIES:
+                raise PushFailed(f"{files[done].path.name} was not acknowledged; the peer did not answer.") from None
+        finally:
+            association.release()
 
 
 def _associate(
@@ -79,7 +94,7 @@ def _send(association: Association, file: _File) -> None:
         raise PushFailed(f"{file.path.name} could not be sent; the peer does not accept it or went away.") from error
     status = answer.get("Status")
     if status is None:
-        raise PushFailed(f"{file.path.name} was not acknowledged; the peer did not answer.")
+        raise _NoAnswer
     if status != 0x0000 and status & 0xF000 != 0xB000:
         raise PushFailed(f"{file.path.name} was refused with status 0x{status:04X} (PS3.4 section B.2.3).")
 

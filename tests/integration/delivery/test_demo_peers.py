@@ -79,6 +79,40 @@ def test_the_modality_names_the_file_that_was_refused(freeze_evidence: Freeze, r
         push([file.path], host="127.0.0.1", port=recording_pacs.port, called_ae_title="PACS")
 
 
+def test_the_modality_sends_an_image_again_whose_answer_it_missed(
+    freeze_evidence: Freeze, recording_pacs: RecordingPacs
+) -> None:
+    """An answer that is lost after the image was kept costs a second association, not the push."""
+    files = [freeze_evidence(EvidenceRole.REPORT), freeze_evidence(EvidenceRole.SEGMENTATION, 4_000)]
+    counted: list[int] = []
+    recording_pacs.abort_next(after_storing=True)
+
+    push(
+        [file.path for file in files],
+        host="127.0.0.1",
+        port=recording_pacs.port,
+        called_ae_title="PACS",
+        progress=counted.append,
+    )
+
+    assert counted == [1, 2]
+    assert {uid: len(kept) for uid, kept in recording_pacs.contents.items()} == {
+        file.sop_instance_uid: 1 for file in files
+    }
+
+
+def test_the_modality_names_the_image_that_is_never_answered(
+    freeze_evidence: Freeze, recording_pacs: RecordingPacs
+) -> None:
+    """A peer that breaks off every time ends the push with one sentence that has the file's name."""
+    file = freeze_evidence(EvidenceRole.REPORT)
+    for _ in range(3):
+        recording_pacs.abort_next()
+
+    with pytest.raises(PushFailed, match=rf"{file.path.name} was not acknowledged"):
+        push([file.path], host="127.0.0.1", port=recording_pacs.port, called_ae_title="PACS")
+
+
 def test_the_modality_says_that_nobody_answers(freeze_evidence: Freeze) -> None:
     """Without a peer the push ends with one sentence that has its address."""
     file = freeze_evidence(EvidenceRole.REPORT)
