@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 def up() -> None:
     """Run all roles on this machine, with a PostgreSQL of our own unless one is configured."""
     configure_logging()
+    _leave_no_core()
     settings = load_settings()
     configure_logging(settings.logs)
     make_data_folder(settings)
@@ -63,10 +65,16 @@ def _begin() -> Settings:
     Without this the first process of a container would not even notice, since the system's own way is not for it.
     """
     configure_logging()
+    _leave_no_core()
     signal.signal(signal.SIGTERM, _leave)
     settings = load_settings()
     configure_logging(settings.logs)
     return settings
+
+
+def _leave_no_core() -> None:
+    """A process that crashes leaves no file of its memory, which holds patients' data and passwords."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _leave(*_: object) -> None:

@@ -50,6 +50,8 @@ class StudyRow(Base):
     __table_args__ = (
         CheckConstraint("revision >= 0", name="revision_counts_up"),
         CheckConstraint("num_nonnulls(parked_at, parked_code, parked_sentence) IN (0, 3)", name="parked_with_a_reason"),
+        Index("study_newest", "last_received_at", "study_instance_uid"),  # a page of the list, read backwards
+        Index("study_accession_number", "accession_number"),
     )
 
     id: Mapped[RowId]

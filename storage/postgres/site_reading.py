@@ -1,9 +1,12 @@
 """What the pages and the metrics tell of the whole site; nothing here changes any row."""
 
+import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction
 from storage.domain.job import JobKind, JobState
@@ -16,6 +19,7 @@ from storage.postgres.statement import statement
 from storage.postgres.tables import AlgorithmRow, AuditEventRow, QuarantinedObjectRow, StudyRow
 
 _TROUBLE_SHOWN = 20
+_SUMMARY_SECONDS = 5.0  # ages grow, and days pass, without any change
 # Who looks at a page does not change what it shows; every other change has its audit row in its own transaction.
 _LOOKS = frozenset(
     {
@@ -33,6 +37,8 @@ class PostgresSiteReading:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._summing = threading.Lock()
+        self._summed: tuple[tuple[int, int], float, Facts] | None = None
 
     def studies(
         self,
@@ -99,26 +105,24 @@ class PostgresSiteReading:
             )
 
     def summary(self, days: int) -> Facts:
-        """Counts over the last ``days``: studies, jobs, deliveries, quarantine, and the studies to look at."""
+        """Counts over the last ``days``: studies, jobs, deliveries, quarantine, and the studies to look at.
+
+        Asked of the rows once per change, however many pages ask; of an unchanged site, again after some seconds.
+        """
+        with self._summing:
+            state = (days, self.change_marker())
+            if self._summed is None or self._summed[0] != state or time.monotonic() > self._summed[1]:
+                self._summed = (state, time.monotonic() + _SUMMARY_SECONDS, self._summary(days))
+            return self._summed[2]
+
+    def _summary(self, days: int) -> Facts:
         with self._database.transaction() as session:
-            aside = session.execute(
-                select(
-                    QuarantinedObjectRow.reason,
-                    func.count().label("objects"),
-                    func.max(QuarantinedObjectRow.recorded_at).label("last_at"),
-                )
-                .group_by(QuarantinedObjectRow.reason)
-                .order_by(QuarantinedObjectRow.reason)
-            ).all()
+            (studies,) = ask(session, "summary_studies", days=days, rows=_TROUBLE_SHOWN)
             return {
-                "studies": {row["state"]: row["studies"] for row in ask(session, "summary_studies", days=days)},
-                "trouble": ask(session, "summary_trouble", days=days, rows=_TROUBLE_SHOWN),
+                **studies,
                 "jobs": ask(session, "summary_jobs", days=days),
                 "deliveries": ask(session, "summary_deliveries", days=days),
-                "quarantined": [
-                    {**as_facts(row._mapping), "error": QUARANTINE_SENTENCES[QuarantineReason(row.reason)]}
-                    for row in aside
-                ],
+                "quarantined": _quarantined(session),
                 "studies_ever": session.scalar(select(func.count()).select_from(StudyRow)),
                 "instances_ever": session.scalar(text("SELECT coalesce(max(id), 0) FROM instance")),
                 "algorithms": session.scalar(select(func.count()).where(AlgorithmRow.stage == "active")),
@@ -168,6 +172,19 @@ class PostgresSiteReading:
             wanted = wanted.where(AuditEventRow.study_instance_uid == study_instance_uid)
         with self._database.transaction() as session:
             return session.scalar(wanted) or 0
+
+
+def _quarantined(session: Session) -> list[Facts]:
+    rows = session.execute(
+        select(
+            QuarantinedObjectRow.reason,
+            func.count().label("objects"),
+            func.max(QuarantinedObjectRow.recorded_at).label("last_at"),
+        )
+        .group_by(QuarantinedObjectRow.reason)
+        .order_by(QuarantinedObjectRow.reason)
+    ).all()
+    return [{**as_facts(row._mapping), "error": QUARANTINE_SENTENCES[QuarantineReason(row.reason)]} for row in rows]
 
 
 def _words(actions: frozenset[AuditAction]) -> Sequence[str]:

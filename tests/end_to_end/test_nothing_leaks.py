@@ -11,6 +11,7 @@ import pydicom
 import pytest
 
 from overread.demo.modality import push
+from overread.supervisor import ROLES
 from tests.end_to_end.conftest import Product, destination, free_port, write_series
 from tests.peers.recording_pacs import RecordingPacs
 
@@ -52,6 +53,7 @@ def test_a_seeded_patient_is_found_nowhere_it_does_not_belong(site: Product, tmp
     """Name, ID, birth date, accession number and passwords: in no log, metric, status, error page, file name or
     temporary file, after a study that is analysed, one that conflicts, one that is odd, garbage, and failed logins.
     """
+    assert [role for role in ROLES if not _leaves_no_core(site.role(role))] == []
     told = [*_send_everything(site, tmp_path), *_use_the_web_door(site)]
     told += [site.command(*words).stdout for words in (("status",), ("status", "--json"), ("jobs", "list"))]
     told.append(site.command("explain", PATIENT).stderr)
@@ -120,6 +122,11 @@ def _use_the_web_door(site: Product) -> Iterator[str]:
             yield answer.text
         study = next(study for study in site.status()["studies"] if study["state"] == "done")
         assert PATIENT in stranger.get(f"/studies/{study['study_instance_uid']}").text, "who may look, sees"
+
+
+def _leaves_no_core(process_id: int | None) -> bool:
+    limits = Path(f"/proc/{process_id}/limits").read_text()
+    return "Max core file size        0 " in limits
 
 
 def _canaries_in(text: str) -> list[str]:

@@ -1,5 +1,5 @@
 -- One page of studies, newest first; the page is cut before states are derived, unless a state is asked for.
-WITH chosen AS NOT MATERIALIZED (
+WITH chosen AS MATERIALIZED (
     SELECT study.id, study.study_instance_uid, study.study_date, study.last_received_at
     FROM study
     WHERE (CAST(:days AS integer) IS NULL OR study.last_received_at > now() - make_interval(days => :days))
@@ -12,7 +12,7 @@ WITH chosen AS NOT MATERIALIZED (
     LIMIT CASE WHEN CAST(:state AS text) IS NULL THEN CAST(:rows AS integer) END
 )
 SELECT
-    study_overview.*,
+    state.*,
     chosen.study_date,
     (
         SELECT coalesce(string_agg(DISTINCT series.modality, '/' ORDER BY series.modality), '')
@@ -20,7 +20,9 @@ SELECT
         WHERE series.study_id = chosen.id AND series.modality <> ''
     ) AS modalities
 FROM chosen
-JOIN study_overview ON study_overview.study_instance_uid = chosen.study_instance_uid
-WHERE CAST(:state AS text) IS NULL OR study_overview.state = :state
+CROSS JOIN LATERAL ( -- OFFSET keeps the view from being joined as a whole: each study's state is derived on its own
+    SELECT * FROM study_overview WHERE study_overview.study_instance_uid = chosen.study_instance_uid OFFSET 0
+) AS state
+WHERE CAST(:state AS text) IS NULL OR state.state = :state
 ORDER BY chosen.last_received_at DESC, chosen.study_instance_uid DESC
 LIMIT :rows;

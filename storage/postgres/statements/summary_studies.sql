@@ -1,6 +1,21 @@
--- How many studies of the last days stand in which state.
-SELECT study_overview.state, count(*) AS studies
-FROM study
-JOIN study_overview ON study_overview.study_instance_uid = study.study_instance_uid
-WHERE study.last_received_at > now() - make_interval(days => :days)
-GROUP BY study_overview.state;
+-- The studies of the last days in one pass: how many stand in which state, and the newest that an operator should look
+-- at, because they failed, are held back, or are late at a destination.
+WITH recent AS MATERIALIZED (
+    SELECT study_instance_uid, state, error, last_received_at
+    FROM study_overview
+    WHERE last_received_at > now() - make_interval(days => :days)
+), counted AS (
+    SELECT state, count(*) AS studies FROM recent GROUP BY state
+), troubled AS (
+    SELECT *
+    FROM recent
+    WHERE state IN ('failed', 'parked') OR (state = 'delivering' AND error <> '')
+    ORDER BY last_received_at DESC, study_instance_uid
+    LIMIT :rows
+)
+SELECT
+    (SELECT coalesce(jsonb_object_agg(state, studies), '{}') FROM counted) AS studies,
+    (
+        SELECT coalesce(jsonb_agg(to_jsonb(troubled) ORDER BY last_received_at DESC, study_instance_uid), '[]')
+        FROM troubled
+    ) AS trouble;
