@@ -40,6 +40,7 @@ ENV PATH=/opt/overread/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     OVERREAD_DATA_DIR=/var/lib/overread \
     OVERREAD_RUN_DIR=/run/overread \
     LD_LIBRARY_PATH=/opt/overread/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/overread/lib/python3.11/site-packages/nvidia/cudnn/lib \
