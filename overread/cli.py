@@ -127,8 +127,12 @@ def _report(error: Exception) -> NoReturn:
 
 
 def _tell(sentence: str) -> None:
-    """On standard error; as a log line where a role has begun to log, so that a collector can read it."""
-    if logging.getLogger().handlers:
-        logging.getLogger("overread").error("%s", sentence)
-    else:
-        click.echo(f"overread: {sentence}", err=True)
+    """On standard error; as a record where a collector reads JSON lines."""
+    if logging.getLogger().handlers:  # so `overread.logs` is loaded
+        from overread.logs import one_line, writes_json
+
+        sentence = one_line(sentence)
+        if writes_json():
+            logging.getLogger("overread").error("%s", sentence)
+            return
+    click.echo(f"overread: {sentence}", err=True)

@@ -50,6 +50,11 @@ def configure_logging(settings: LogSettings | None = None) -> None:
     )
 
 
+def writes_json() -> bool:
+    """Whether this process logs for a collector."""
+    return any(isinstance(handler.formatter, _JsonLines) for handler in logging.getLogger().handlers)
+
+
 def one_line(text: str) -> str:
     """The text with what could break out of its line written as an escape."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
