@@ -5,18 +5,22 @@ import signal
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from listener.errors import ListenerError, WebPortBusy
 from listener.settings import WebSettings
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 10  # for requests in progress when a stop comes
+_HEAD_SECONDS = 30  # from a connection, or the answer before, to the end of the next request's header
+_TICKS_BETWEEN_LOOKS = 10  # uvicorn ticks ten times a second
 
 
 def run(app: ASGIApp, web: WebSettings, stopping: threading.Event, announce: Callable[[int], None]) -> None:
@@ -33,6 +37,7 @@ def run(app: ASGIApp, web: WebSettings, stopping: threading.Event, announce: Cal
         access_log=False,  # paths hold identifiers
         server_header=False,
         proxy_headers=False,  # listener.web.hardening believes them, from the stated proxy only
+        http="h11",
         ws="none",
         lifespan="off",
         ssl_context_factory=(lambda *_: encryption) if encryption else None,
@@ -47,11 +52,15 @@ def run(app: ASGIApp, web: WebSettings, stopping: threading.Event, announce: Cal
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server; a stop ends the streams of open pages first, which would otherwise outlast the grace."""
+    """uvicorn's server; a stop ends the streams of open pages first, which would otherwise outlast the grace.
+
+    It also closes connections on which no request comes; uvicorn would keep them for ever, anybody's and any number.
+    """
 
     def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
+        self._silent: dict[H11Protocol, tuple[RequestResponseCycle | None, float]] = {}
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT."""
@@ -60,7 +69,24 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop now."""
+        if counter % _TICKS_BETWEEN_LOOKS == 0:
+            self._close_silent_connections(time.monotonic())
         return await super().on_tick(counter) or self._stopping.is_set()
+
+    def _close_silent_connections(self, now: float) -> None:
+        """Close those that have waited for a whole header since the same last answer for too long."""
+        silent = {}
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, H11Protocol):
+                continue
+            answered = connection.cycle
+            if answered is not None and not answered.response_complete:
+                continue
+            before, since = self._silent.get(connection, (answered, now))
+            silent[connection] = (answered, since if before is answered else now)
+            if now - silent[connection][1] > _HEAD_SECONDS:
+                connection.transport.close()
+        self._silent = silent
 
 
 def _encryption(web: WebSettings) -> ssl.SSLContext | None:

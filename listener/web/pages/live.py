@@ -3,12 +3,14 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from listener.errors import ListenerError
 from listener.web.access import Permission, Principal, require
@@ -53,20 +55,32 @@ class Streams:
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
 
-    def require_room(self, name: str) -> None:
-        """Raises TooManyStreams when no further stream may be opened."""
+    @contextmanager
+    def one_more(self, name: str) -> Iterator[None]:
+        """Counts a stream for as long as the block. Raises TooManyStreams when no further one may be opened."""
         if sum(self._open.values()) >= _STREAMS or self._open.get(name, 0) >= _STREAMS_OF_ONE:
             raise TooManyStreams
-
-    def enter(self, name: str) -> None:
-        """Count one more."""
         self._open[name] = self._open.get(name, 0) + 1
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
 
-    def leave(self, name: str) -> None:
-        """Count one less."""
-        self._open[name] -= 1
-        if not self._open[name]:
-            del self._open[name]
+
+class _CountedStream(EventSourceResponse):
+    """Counted from before its first byte, so that streams asked for at once are too, to its end."""
+
+    def __init__(self, content: AsyncIterator[dict[str, str]], streams: Streams, name: str) -> None:
+        super().__init__(content, ping=_PING_SECONDS, shutdown_grace_period=_END_SECONDS)
+        self._streams = streams
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or raise TooManyStreams."""
+        with self._streams.one_more(self._name):
+            await super().__call__(scope, receive, send)
 
 
 def live_region(desk: Desk, study_instance_uid: str = "") -> Facts:
@@ -86,27 +100,22 @@ def live_router(desk: Desk, gate: AccountGate, stopping: threading.Event) -> API
     ) -> Response:
         """A stream of change markers of one study, or of everything."""
         uid = checked_uid(study, "The address") if study else None
-        streams.require_room(viewer.name)
 
         async def changes() -> AsyncIterator[dict[str, str]]:
             last: int | None = None
-            streams.enter(viewer.name)
-            try:
-                while not stopping.is_set():
-                    try:
-                        if await run_in_threadpool(gate.authenticate, request) is None:
-                            yield {"event": "ended", "data": ""}
-                            return
-                        current = await run_in_threadpool(markers.marker, uid)
-                        if current != last:
-                            yield {"event": "marker", "data": str(current)}
-                            last = current
-                    except StorageError:
-                        pass  # the database is away; the page keeps what it has
-                    await asyncio.sleep(_LOOK_SECONDS)
-            finally:
-                streams.leave(viewer.name)
+            while not stopping.is_set():
+                try:
+                    if await run_in_threadpool(gate.authenticate, request) is None:
+                        yield {"event": "ended", "data": ""}
+                        return
+                    current = await run_in_threadpool(markers.marker, uid)
+                    if current != last:
+                        yield {"event": "marker", "data": str(current)}
+                        last = current
+                except StorageError:
+                    pass  # the database is away; the page keeps what it has
+                await asyncio.sleep(_LOOK_SECONDS)
 
-        return EventSourceResponse(changes(), ping=_PING_SECONDS, shutdown_grace_period=_END_SECONDS)
+        return _CountedStream(changes(), streams, viewer.name)
 
     return router
