@@ -27,7 +27,7 @@ _NEEDED_BY = {
     "java": ("pixelmed",),
     "/usr/share/java/pixelmed.jar": ("pixelmed",),
     "echoscu": ("test_storing_over_dicom",),
-    "storescu": ("storescu", "test_storing_over_dicom", "there_and_back"),
+    "storescu": ("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
     "strace": ("test_every_answer_follows_its_syncs",),
 }
 

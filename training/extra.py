@@ -4,7 +4,10 @@ from importlib.util import find_spec
 
 from training.errors import MissingExtra
 
-_PACKAGES = ("torch", "monai", "onnxscript", "onnxruntime", "pandas", "sklearn", "matplotlib")
+_PACKAGES = (
+    *("torch", "monai", "onnxscript", "onnxruntime", "pandas", "sklearn", "matplotlib"),
+    *("numpy", "scipy", "cv2", "onnx", "yaml"),
+)
 
 
 def require_extra() -> None:

@@ -22,25 +22,25 @@ class NetworkSettings(_Part):
     """A plain convolutional network, its last map averaged into one number: small enough for two CPU cores."""
 
     channels: tuple[_CHANNELS, ...] = Field(
-        default=(16, 32, 64, 96),
+        default=(16, 32, 48, 64, 64),
         min_length=2,
         max_length=6,
         description="Of each block; all but the last halve the size, so the activation map has size / 2^(blocks - 1).",
     )
-    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of the last map's channels left out at random.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of the last map's channels left out at random.")
 
 
 class AugmentationSettings(_Part):
     """How training images are varied, each time anew; validation and test images never are."""
 
     probability: float = Field(default=0.9, ge=0, le=1, description="Of turning, moving and scaling an image.")
-    rotate_degrees: float = Field(default=15, ge=0, le=180, description="Largest turn to either side.")
+    rotate_degrees: float = Field(default=12, ge=0, le=180, description="Largest turn to either side.")
     shift: float = Field(default=0.08, ge=0, le=0.5, description="Largest move along each axis, as a part of the size.")
     scale: float = Field(default=0.12, ge=0, lt=1, description="Largest change of size, as a part of it.")
     mirror: bool = Field(default=True, description="Left and right may be exchanged.")
     flip: bool = Field(default=False, description="Up and down may be exchanged.")
     contrast: float = Field(
-        default=0.4, ge=0, lt=1, description="Grey values are raised to 1 - this up to 1 / (1 - this)."
+        default=0.25, ge=0, lt=1, description="Grey values are raised to 1 - this up to 1 / (1 - this)."
     )
     noise: float = Field(default=0.02, ge=0, le=1, description="Standard deviation of Gaussian noise, white being 1.")
 
@@ -49,18 +49,18 @@ class LearningSettings(_Part):
     """How long and how fast; the learning rate follows one cycle (up, then down to nearly nothing)."""
 
     epochs: int = Field(
-        default=20, ge=1, le=10_000, description="At most; a shorter cycle also learns slower at its end."
+        default=30, ge=1, le=10_000, description="At most; a shorter cycle also learns slower at its end."
     )
-    batch: int = Field(default=32, ge=2, le=4096, description="Images per step.")
-    learning_rate: float = Field(default=4e-3, gt=0, lt=1, description="At the top of the cycle.")
+    batch: int = Field(default=16, ge=2, le=4096, description="Images per step.")
+    learning_rate: float = Field(default=3e-3, gt=0, lt=1, description="At the top of the cycle.")
     weight_decay: float = Field(default=1e-2, ge=0, description="Of AdamW; more of it gives smaller weights.")
     copies: float = Field(
-        default=0.5,
+        default=0.7,
         ge=0,
         le=1,
         description="Of a group of n near-duplicates, an epoch draws n to this power: 0 draws one, 1 draws all.",
     )
-    patience: int = Field(default=6, ge=1, description="Epochs without a better validation loss before it ends early.")
+    patience: int = Field(default=12, ge=1, description="Epochs without a better validation loss before it ends early.")
     seed: int = Field(default=1, ge=0, description="The same seed, machine and versions give the same weights.")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes every core this process may use.")
 
