@@ -20,6 +20,7 @@ from training.evaluation.report import write_report
 from training.evaluation.threshold import chosen_threshold, rule_sentence
 from training.export.folder import write_algorithm
 from training.learning.augmentation import Augmentation
+from training.learning.blanks import with_blanks
 from training.learning.fitting import Epoch, Fitted, Images, fit
 from training.learning.machine import prepare_machine, versions
 from training.learning.network import EvidenceNetwork, parameter_count
@@ -49,10 +50,11 @@ def train(settings: TrainingSettings, folder: Path, progress: Progress) -> Fitte
     began = monotonic()
     threads = prepare_machine(settings.learning.seed, settings.learning.threads)
     network = EvidenceNetwork(settings.network)
+    seed = settings.learning.seed
     fitted = fit(
         network,
-        Augmentation(settings.augmentation, settings.image.size, settings.learning.seed),
-        _images(dataset, TRAIN, settings),
+        Augmentation(settings.augmentation, settings.image.size, seed),
+        with_blanks(_images(dataset, TRAIN, settings), settings.augmentation.blanks, settings.image, seed),
         _images(dataset, VALIDATION, settings),
         settings.learning,
         progress,

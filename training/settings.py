@@ -42,6 +42,12 @@ class AugmentationSettings(_Part):
     contrast: float = Field(
         default=0.25, ge=0, lt=1, description="Grey values are raised to 1 - this up to 1 / (1 - this)."
     )
+    blanks: float = Field(
+        default=0.25,
+        ge=0,
+        le=10,
+        description="Images of pure noise per group, as negatives: series begin and end in air; 0 adds none.",
+    )
     noise: float = Field(default=0.02, ge=0, le=1, description="Standard deviation of Gaussian noise, white being 1.")
 
 
@@ -59,6 +65,12 @@ class LearningSettings(_Part):
         ge=0,
         le=1,
         description="Of a group of n near-duplicates, an epoch draws n to this power: 0 draws one, 1 draws all.",
+    )
+    averaging: float = Field(
+        default=0.99,
+        ge=0,
+        lt=1,
+        description="The judged and kept weights are a running mean over about 1 / (1 - this) steps; 0 is none.",
     )
     patience: int = Field(default=12, ge=1, description="Epochs without a better validation loss before it ends early.")
     seed: int = Field(default=1, ge=0, description="The same seed, machine and versions give the same weights.")

@@ -58,7 +58,7 @@ def evaluate(run: Path) -> None:
     )
     for name, title in FIGURE_NAMES.items():
         click.echo(f"  {title:24}{test.by_group[name]}")
-    click.echo(f"Threshold {evaluation.threshold:.4f}: {evaluation.threshold_rule}")
+    click.echo(f"Threshold {evaluation.threshold:.4f}, {evaluation.threshold_rule}.")
     click.echo(f"Report: {run / 'evaluation' / 'report.html'}")
 
 

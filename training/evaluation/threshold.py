@@ -25,13 +25,8 @@ def chosen_threshold(truth: Flags, probability: Numbers, weights: Numbers, setti
 
 
 def rule_sentence(settings: ThresholdSettings) -> str:
-    """How the threshold came about, for reports and manifests."""
+    """How the threshold came about, as a clause that follows the number in reports."""
+    once = "(each group of near-duplicates counts once)"
     if settings.rule == "sensitivity":
-        return (
-            f"Highest value with a sensitivity of at least {settings.at_least:.0%} on the validation split, "
-            "each group of near-duplicates counting once."
-        )
-    return (
-        "Largest sensitivity + specificity (Youden) on the validation split, "
-        "each group of near-duplicates counting once."
-    )
+        return f"chosen on validation: the highest with a sensitivity of {settings.at_least:.0%} or more {once}"
+    return f"chosen on validation: the largest sensitivity + specificity (Youden) {once}"

@@ -1,6 +1,7 @@
 """The loop: epochs of augmented images, judged after each on validation images that are never varied."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from time import monotonic
 
@@ -64,6 +65,7 @@ def fit(
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=batches * settings.epochs
     )
+    smooth = RunningMean(network, settings.averaging)
     history: list[Epoch] = []
     best: tuple[Epoch, dict[str, Tensor]] | None = None
     for number in range(1, settings.epochs + 1):
@@ -82,19 +84,44 @@ def fit(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            smooth.follow(network)
             rate = float(cycle.get_last_lr()[0])
             cycle.step()
             losses.append(float(loss.detach()))
-        loss_now, auroc_now = judged(network.eval(), validation)
+        loss_now, auroc_now = judged(smooth.network, validation)
         epoch = Epoch(number, rate, float(np.mean(losses)), loss_now, auroc_now, round(monotonic() - began, 2))
         history.append(epoch)
         progress(epoch)
         if best is None or epoch.validation_loss < best[0].validation_loss:
-            best = epoch, {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+            best = epoch, {name: tensor.detach().clone() for name, tensor in smooth.network.state_dict().items()}
         elif number - best[0].epoch >= settings.patience:
             break
     assert best is not None  # noqa: S101 - there is at least one epoch
     return Fitted(best[1], best[0], tuple(history))
+
+
+class RunningMean:
+    """A second network that follows the first: each weight is a mean of the last steps, the newer the heavier.
+
+    The first jumps about while its learning rate is high; which epoch is the best would be luck.
+    """
+
+    def __init__(self, network: EvidenceNetwork, decay: float) -> None:
+        self.network = deepcopy(network).eval()
+        self._decay = decay
+        self._steps = 0
+
+    def follow(self, network: EvidenceNetwork) -> None:
+        """Take in the weights after a step; the first steps count more, so that the start is soon forgotten."""
+        self._steps += 1
+        decay = min(self._decay, self._steps / (self._steps + 10))
+        newest = network.state_dict()
+        with torch.no_grad():
+            for name, kept in self.network.state_dict().items():
+                if kept.is_floating_point():
+                    kept.lerp_(newest[name], 1 - decay)
+                else:
+                    kept.copy_(newest[name])
 
 
 def judged(network: EvidenceNetwork, images: Images) -> tuple[float, float]:

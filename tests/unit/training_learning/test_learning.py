@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
+from inference.algorithms.classification_manifest import ImagePreprocessing
 from tests.peers.trained_run import spot_run, spot_settings
 from training.errors import InvalidRun, StraddlingDataset
 from training.learning.augmentation import Augmentation
-from training.learning.fitting import balanced, drawn
+from training.learning.blanks import with_blanks
+from training.learning.fitting import Images, RunningMean, balanced, drawn
+from training.learning.network import EvidenceNetwork
 from training.learning.run_folder import load_run
 from training.main import evaluate, train
-from training.settings import AugmentationSettings
+from training.settings import AugmentationSettings, NetworkSettings
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,38 @@ def test_a_run_is_not_overwritten(run: Path) -> None:
     """Days of training are not lost to a repeated command."""
     with pytest.raises(InvalidRun, match="not empty"):
         train(spot_settings(run.parent), run, lambda _: None)
+
+
+def test_air_is_a_negative_of_its_own() -> None:
+    """Blanks are prepared as the worker prepares air, are negative, and no two of them are one group."""
+    random = np.random.default_rng(0)
+    images = Images(random.random((8, 20, 30), np.float32), np.ones(8, np.float32), np.repeat(np.arange(4), 2))
+    image = ImagePreprocessing(size=(20, 30))
+
+    more = with_blanks(images, 1.5, image, seed=1)
+
+    assert more.planes.shape == (14, 20, 30)
+    assert (more.planes[8:].min(), more.planes[8:].max()) == (0, 1)
+    assert more.truth.tolist() == [1] * 8 + [0] * 6
+    assert more.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9]
+    assert with_blanks(images, 0, image, seed=1) is images
+
+
+def test_the_kept_weights_are_a_running_mean() -> None:
+    """After many steps at one place it is that place; after one jump it has gone a hundredth of the way; 0 follows."""
+    network = EvidenceNetwork(NetworkSettings(channels=(2, 2)))
+    smooth, direct = RunningMean(network, 0.99), RunningMean(network, 0.0)
+    for _ in range(2000):
+        smooth.follow(network)
+    start = network.evidence.bias.detach().clone()
+    network.evidence.bias.data += 1
+
+    smooth.follow(network)
+    direct.follow(network)
+
+    assert (smooth.network.evidence.bias - start).item() == pytest.approx(0.01, rel=1e-3)
+    assert (direct.network.evidence.bias - start).item() == pytest.approx(1)
+    assert not smooth.network.training
 
 
 def test_an_epoch_draws_fewer_copies_than_there_are() -> None:
