@@ -41,11 +41,12 @@ def test_weights_mean_copies(case) -> None:
 
 
 def test_calibration_error_is_zero_exactly_when_what_was_said_happened() -> None:
-    """Four images said 0.25 of which one is positive: no error; none positive: an error of 0.25."""
+    """Four images said 0.25 of which one is positive: no error; none positive: an error of 0.25; all: of 0.75."""
     probability, row = np.full(4, 0.25), np.ones((1, 4))
 
     assert calibration_error(np.array([True, False, False, False]), probability, row, 10)[0] == pytest.approx(0)
     assert calibration_error(np.zeros(4, np.bool_), probability, row, 10)[0] == pytest.approx(0.25)
+    assert calibration_error(np.ones(4, np.bool_), probability, row, 10)[0] == pytest.approx(0.75)
 
 
 def test_a_certain_probability_has_a_bin(case) -> None:
