@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from storage.postgres.engine import open_database
 from storage.postgres.overview import Overview
 
 _UNBROKEN = 1000
+_SHOWN = 200  # of each kind; a sender gone wrong can leave thousands
 
 _STATE_STYLES = {
     "done": "green",
@@ -50,11 +51,10 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    print_studies(facts["studies"])
-    print_jobs(facts["jobs"])
-    print_deliveries(facts["deliveries"])
-    for thing in facts["quarantined"]:
-        click.echo(f"Set aside: {thing['sop_instance_uid'] or 'an object without a valid UID'}: {thing['error']}")
+    _print_newest(print_studies, facts["studies"], "studies", slice(None, _SHOWN))
+    _print_newest(print_jobs, facts["jobs"], "jobs", slice(-_SHOWN, None))
+    _print_newest(print_deliveries, facts["deliveries"], "deliveries", slice(-_SHOWN, None))
+    _print_newest(_print_quarantined, facts["quarantined"], "objects that were set aside", slice(-_SHOWN, None))
     if not running:
         click.echo("Overread is not running on this data folder; `overread up` starts it.")
     click.echo(f"Spool: {waiting.entries} waiting, {waiting.bytes} bytes.")
@@ -111,6 +111,22 @@ def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
             delivery["sop_instance_uid"],
         )
     _print(table)
+
+
+def _print_quarantined(things: Sequence[Mapping[str, Any]]) -> None:
+    for thing in things:
+        click.echo(f"Set aside: {thing['sop_instance_uid'] or 'an object without a valid UID'}: {thing['error']}")
+
+
+def _print_newest(
+    print_rows: Callable[[Sequence[Mapping[str, Any]]], None],
+    rows: Sequence[Mapping[str, Any]],
+    kind: str,
+    newest: slice,
+) -> None:
+    print_rows(rows[newest])
+    if len(rows) > _SHOWN:
+        click.echo(f"… and {len(rows) - _SHOWN} older {kind}; `overread status --json` has all of them.")
 
 
 def _table(title: str, *columns: str) -> Table:
