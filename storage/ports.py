@@ -1,6 +1,6 @@
 """What other rooms may ask of storage; `storage.postgres` and `storage.objects` answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,6 +90,18 @@ class StudyIndex(Protocol):
         self, study_instance_uid: str, series_instance_uid: str | None = None, sop_instance_uid: str | None = None
     ) -> tuple[HeldObject, ...]:
         """Every object of a study, or of one series or instance in it; empty when there is none."""
+        ...
+
+
+class StudySettlement(Protocol):
+    """For whoever says that a study is complete, instead of a quiet time."""
+
+    def settle_now(self, study_instance_uid: str, sop_instance_uids: Collection[str], actor: str) -> bool:
+        """Make the study stable as it is once it holds these instances; ``False`` while some of them have no row yet.
+
+        Raises:
+            DatabaseUnavailable: nothing was changed.
+        """
         ...
 
 

@@ -22,12 +22,17 @@ pytest_plugins = ["tests.peers.plugin"]
 _NEEDED_BY = {
     "chromium": ("test_dashboard_in_a_browser",),
     "Orthanc": ("orthanc", "start_orthanc", "there_and_back"),
-    "dciodvfy": ("tests/conformance", "there_and_back", "test_each_slice_is_valid_dicom"),
+    "curl": ("test_curl_stores", "test_an_instance_comes_back"),
+    "dcm2json": ("test_metadata_is_what_dcmtk",),
+    "dciodvfy": ("tests/conformance", "there_and_back", "is_valid_dicom", "test_studies_over_the_web"),
     "dsrdump": ("tests/conformance", "there_and_back"),
     "java": ("pixelmed",),
     "/usr/share/java/pixelmed.jar": ("pixelmed",),
     "echoscu": ("test_storing_over_dicom",),
-    "storescu": ("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
+    "storescu": (
+        *("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
+        "test_studies_over_the_web",
+    ),
     "strace": ("test_every_answer_follows_its_syncs",),
 }
 

@@ -16,12 +16,14 @@ from listener.scp.store import StoreHandler
 from listener.scp.toolkit_log import quiet_toolkits
 from listener.settings import DestinationSettings, WebSettings, check_web_settings, is_loopback
 from listener.web import server
+from listener.web.analyze.router import AnalyzeDesk, analyze_router
 from listener.web.app import create_app
 from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.dicomweb.router import dicomweb_router
 from listener.web.hardening import harden
 from listener.web.login import AccountGate
 from listener.web.metrics import metrics_router
+from listener.web.openapi import openapi_router
 from listener.web.pages.desk import Desk, DiskUse
 from listener.web.pages.router import dashboard_router
 from listener.web.uploads import Uploads
@@ -44,6 +46,7 @@ from storage.postgres.overview import Overview
 from storage.postgres.session_rows import PostgresSessionStore
 from storage.postgres.site_reading import PostgresSiteReading
 from storage.postgres.study_index import PostgresStudyIndex
+from storage.postgres.study_settlement import PostgresStudySettlement
 from storage.settings import JobSettings, SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -155,6 +158,10 @@ def open_door(
                 dashboard_router(desk, gate, stopping),
                 metrics_router(desk, without_login=web.metrics_without_login),
                 dicomweb_router(uploads, PostgresStudyIndex(database, objects), trail),
+                analyze_router(
+                    AnalyzeDesk(uploads, PostgresStudySettlement(database), Overview(database), objects, trail)
+                ),
+                openapi_router(),
             ],
         )
         importer = SpoolImporter(file_spool, objects, PostgresArrivalLog(database))

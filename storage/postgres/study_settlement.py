@@ -1,8 +1,9 @@
 """Making a quiet study stable: a revision that holds exactly its instances, and one job per active algorithm."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
@@ -44,21 +45,51 @@ def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy 
             study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
         if study is None:
             return None
-        revision = study.revision + 1
-        count = _open_revision(session, study.study_id, revision)
-        append(
-            session,
-            AuditEvent(
-                AuditAction.STUDY_STABLE,
-                _ACTOR,
-                study_instance_uid=study.study_instance_uid,
-                details={"revision": revision, "instances": count},
-            ),
-        )
-        jobs = schedule_inference(session, study.study_id, study.study_instance_uid, revision, _ACTOR)
-        if not jobs:
-            _say_why_not(session, study.study_id, revision)
-        return SettledStudy(study.study_instance_uid, revision, len(jobs))
+        return _settle(session, study.study_id, study.study_instance_uid, study.revision + 1, _ACTOR)
+
+
+class PostgresStudySettlement:
+    """Implements the port StudySettlement: for whoever says that a study is complete, instead of a quiet time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def settle_now(self, study_instance_uid: str, sop_instance_uids: Collection[str], actor: str) -> bool:
+        """Make the study stable as it is once it holds these instances; ``False`` while some of them have no row yet.
+
+        A study that has nothing new, or that is parked, is left as it is.
+
+        Raises:
+            DatabaseUnavailable: nothing was changed.
+        """
+        with self._database.transaction() as session:
+            study = session.scalar(
+                select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update()
+            )
+            held = select(func.count(InstanceRow.id)).where(InstanceRow.sop_instance_uid.in_(sop_instance_uids))
+            if study is None or (session.scalar(held) or 0) < len(set(sop_instance_uids)):
+                return False
+            if study.parked_at is None and _has_unsettled_instances(session, study.id):
+                _settle(session, study.id, study_instance_uid, study.revision + 1, actor)
+            return True
+
+
+def _settle(session: Session, study_id: int, study_instance_uid: str, revision: int, actor: str) -> SettledStudy:
+    """Open the revision of a study that the caller has locked, and schedule its work."""
+    count = _open_revision(session, study_id, revision)
+    append(
+        session,
+        AuditEvent(
+            AuditAction.STUDY_STABLE,
+            actor,
+            study_instance_uid=study_instance_uid,
+            details={"revision": revision, "instances": count},
+        ),
+    )
+    jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor)
+    if not jobs:
+        _say_why_not(session, study_id, revision)
+    return SettledStudy(study_instance_uid, revision, len(jobs))
 
 
 def _has_unsettled_instances(session: Session, study_id: int) -> bool:

@@ -1,12 +1,23 @@
 """The addresses under which we offer what we hold."""
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Path, Request
 from starlette.exceptions import HTTPException
 
 from storage.domain.identifiers import checked_uid
 from storage.errors import InvalidIdentifier
 
 PREFIX = "/dicom-web"
+
+# A UID in a path. What it must look like is told here and checked by `checked_path_uid`, which answers 400.
+PathUid = Annotated[
+    str,
+    Path(
+        description="A UID (PS3.5 section 9.1).",
+        json_schema_extra={"pattern": r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$", "maxLength": 64},
+    ),
+]
 
 
 class Addresses:

@@ -5,18 +5,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from listener.web.access import Permission, Principal, require
-from listener.web.dicomweb.addresses import Addresses, checked_path_uid
+from listener.web.dicomweb.addresses import Addresses, PathUid, checked_path_uid
 from listener.web.dicomweb.dicom_file import PIXEL_TAGS, DicomFile, UnreadableFile, read_dicom_file
 from listener.web.dicomweb.dicom_json import MEDIA_TYPE, dumped
 from listener.web.dicomweb.frames import OCTETS, FrameSource, frame_source
 from listener.web.dicomweb.media_types import ANY, Wanted, require_json, wanted
 from listener.web.dicomweb.metadata import BINARY_VRS, instance_metadata
 from listener.web.dicomweb.multipart_writer import OutgoingPart, multipart_response, pieces_of
+from listener.web.problem import described
 from listener.web.uploads import remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.search import HeldObject
@@ -33,13 +34,24 @@ RETRIEVE_STATUSES: dict[int, str] = {
     422: "The pixels of the instance contradict its attributes; retrieve it as application/dicom.",
     503: "The database does not answer; ask again later.",
 }
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": sentence} for status, sentence in RETRIEVE_STATUSES.items()
+_WHOLE: dict[str, Any] = {
+    kind: {} for kind in ("multipart/related", "application/dicom", MEDIA_TYPE, OCTETS, "image/*", "video/*")
 }
+_RESPONSES = described(RETRIEVE_STATUSES, {200: _WHOLE, 206: _WHOLE})
 _DICOM = "application/dicom"
 _FRAMES_LIMIT = 10_000
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"
 
+FrameList = Annotated[
+    str,
+    Path(
+        description="Numbers of frames from 1 on, separated by commas.",
+        json_schema_extra={"pattern": r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"},
+    ),
+]
+HexTag = Annotated[
+    str, Path(description="A tag as hexadecimal digits.", json_schema_extra={"pattern": r"^[0-9A-Fa-f]{8}$"})
+]
 ViewsImages = Annotated[Principal, Depends(require(Permission.VIEW_IMAGES))]
 
 
@@ -80,40 +92,42 @@ def retrieve_router(index: StudyIndex, trail: AuditTrail) -> APIRouter:
     library = _Library(index, trail)
 
     @router.get("/studies/{study}", response_class=Response, summary="Retrieve a study")
-    def study_(request: Request, study: str, principal: ViewsImages) -> Response:
+    def study_(request: Request, study: PathUid, principal: ViewsImages) -> Response:
         """Every instance of the study, received or made by us, as stored."""
         return _instances(request, library.find(request, principal, "instances", study))
 
     @router.get("/studies/{study}/series/{series}", response_class=Response, summary="Retrieve a series")
-    def series_(request: Request, study: str, series: str, principal: ViewsImages) -> Response:
+    def series_(request: Request, study: PathUid, series: PathUid, principal: ViewsImages) -> Response:
         """Every instance of the series, as stored."""
         return _instances(request, library.find(request, principal, "instances", study, series))
 
     @router.get(_INSTANCE, response_class=Response, summary="Retrieve an instance")
-    def instance_(request: Request, study: str, series: str, instance: str, principal: ViewsImages) -> Response:
+    def instance_(
+        request: Request, study: PathUid, series: PathUid, instance: PathUid, principal: ViewsImages
+    ) -> Response:
         """The instance as stored; alone where the client takes application/dicom."""
         return _instances(request, library.find(request, principal, "instances", study, series, instance))
 
     @router.get("/studies/{study}/metadata", response_class=Response, summary="Retrieve the metadata of a study")
-    def study_metadata(request: Request, study: str, principal: ViewsImages) -> Response:
+    def study_metadata(request: Request, study: PathUid, principal: ViewsImages) -> Response:
         """The attributes of every instance of the study."""
         return _metadata(request, library.find(request, principal, "metadata", study))
 
     @router.get("/studies/{study}/series/{series}/metadata", response_class=Response, summary="Metadata of a series")
-    def series_metadata(request: Request, study: str, series: str, principal: ViewsImages) -> Response:
+    def series_metadata(request: Request, study: PathUid, series: PathUid, principal: ViewsImages) -> Response:
         """The attributes of every instance of the series."""
         return _metadata(request, library.find(request, principal, "metadata", study, series))
 
     @router.get(_INSTANCE + "/metadata", response_class=Response, summary="Metadata of an instance")
     def instance_metadata_(
-        request: Request, study: str, series: str, instance: str, principal: ViewsImages
+        request: Request, study: PathUid, series: PathUid, instance: PathUid, principal: ViewsImages
     ) -> Response:
         """The attributes of the instance."""
         return _metadata(request, library.find(request, principal, "metadata", study, series, instance))
 
     @router.get(_INSTANCE + "/frames/{frames}", response_class=Response, summary="Retrieve frames")
     def frames_(
-        request: Request, study: str, series: str, instance: str, frames: str, principal: ViewsImages
+        request: Request, study: PathUid, series: PathUid, instance: PathUid, frames: FrameList, principal: ViewsImages
     ) -> Response:
         """The frames with these numbers, separated by commas; the first is 1."""
         numbers = _numbers(frames)
@@ -126,7 +140,7 @@ def retrieve_router(index: StudyIndex, trail: AuditTrail) -> APIRouter:
 
     @router.get(_INSTANCE + "/bulkdata/{tag}", response_class=Response, summary="Retrieve a bulk value")
     def bulkdata_(
-        request: Request, study: str, series: str, instance: str, tag: str, principal: ViewsImages
+        request: Request, study: PathUid, series: PathUid, instance: PathUid, tag: HexTag, principal: ViewsImages
     ) -> Response:
         """The value that a BulkDataURI in the metadata stands for; encapsulated pixels come frame by frame."""
         if not re.fullmatch(r"[0-9A-Fa-f]{8}", tag):

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from listener.web.access import Permission, Principal, require
-from listener.web.dicomweb.addresses import Addresses, checked_path_uid
+from listener.web.dicomweb.addresses import Addresses, PathUid, checked_path_uid
 from listener.web.dicomweb.dicom_json import MEDIA_TYPE, Attributes, dumped
 from listener.web.dicomweb.media_types import require_json
 from listener.web.dicomweb.search_query import KEYS, STUDY_KEYS, Level, SearchQuery, read_query
 from listener.web.dicomweb.search_response import instance_attributes, series_attributes, study_attributes
+from listener.web.problem import described
 from listener.web.uploads import remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy
@@ -25,13 +26,8 @@ SEARCH_STATUSES: dict[int, str] = {
     406: "The client takes no application/dicom+json.",
     503: "The database does not answer; ask again later.",
 }
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": sentence,
-        "content": {MEDIA_TYPE: {"schema": {"type": "array", "items": {"type": "object"}}}} if status == 200 else {},
-    }
-    for status, sentence in SEARCH_STATUSES.items()
-}
+_FOUND = {MEDIA_TYPE: {"schema": {"type": "array", "items": {"type": "object"}}}}
+_RESPONSES = described(SEARCH_STATUSES, {200: _FOUND})
 _FUZZY = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
 
 ViewsImages = Annotated[Principal, Depends(require(Permission.VIEW_IMAGES))]
@@ -60,37 +56,50 @@ def search_router(index: StudyIndex, trail: AuditTrail) -> APIRouter:
         _record(trail, principal, request, Level.INSTANCES, query, found.total)
         return _answer(found, query, lambda each: instance_attributes(each, addresses, query.included))
 
-    @router.get("/studies", openapi_extra=_parameters(STUDY_KEYS), summary="Search for studies")
+    @router.get(
+        "/studies", openapi_extra=_parameters(STUDY_KEYS), response_class=Response, summary="Search for studies"
+    )
     def all_studies(request: Request, principal: ViewsImages) -> Response:
         """Studies, newest first."""
         return studies(request, principal)
 
-    @router.get("/series", openapi_extra=_parameters(KEYS), summary="Search for series")
+    @router.get("/series", openapi_extra=_parameters(KEYS), response_class=Response, summary="Search for series")
     def all_series(request: Request, principal: ViewsImages) -> Response:
         """Series of any study."""
         return series(request, principal)
 
-    @router.get("/instances", openapi_extra=_parameters(KEYS), summary="Search for instances")
+    @router.get("/instances", openapi_extra=_parameters(KEYS), response_class=Response, summary="Search for instances")
     def all_instances(request: Request, principal: ViewsImages) -> Response:
         """Instances of any study."""
         return instances(request, principal)
 
-    @router.get("/studies/{study}/series", openapi_extra=_parameters(KEYS), summary="Search in a study for series")
-    def series_of_study(request: Request, study: str, principal: ViewsImages) -> Response:
+    @router.get(
+        "/studies/{study}/series",
+        openapi_extra=_parameters(KEYS),
+        response_class=Response,
+        summary="Search in a study for series",
+    )
+    def series_of_study(request: Request, study: PathUid, principal: ViewsImages) -> Response:
         """Series of one study."""
         return series(request, principal, study_instance_uid=study)
 
-    @router.get("/studies/{study}/instances", openapi_extra=_parameters(KEYS), summary="Search in a study")
-    def instances_of_study(request: Request, study: str, principal: ViewsImages) -> Response:
+    @router.get(
+        "/studies/{study}/instances",
+        openapi_extra=_parameters(KEYS),
+        response_class=Response,
+        summary="Search in a study",
+    )
+    def instances_of_study(request: Request, study: PathUid, principal: ViewsImages) -> Response:
         """Instances of one study."""
         return instances(request, principal, study_instance_uid=study)
 
     @router.get(
         "/studies/{study}/series/{series_uid}/instances",
         openapi_extra=_parameters(KEYS),
+        response_class=Response,
         summary="Search in a series for instances",
     )
-    def instances_of_series(request: Request, study: str, series_uid: str, principal: ViewsImages) -> Response:
+    def instances_of_series(request: Request, study: PathUid, series_uid: PathUid, principal: ViewsImages) -> Response:
         """Instances of one series."""
         return instances(request, principal, study_instance_uid=study, series_instance_uid=series_uid)
 

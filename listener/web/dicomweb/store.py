@@ -1,7 +1,7 @@
 """STOW-RS (PS3.18 section 10.5): instances over HTTP into the same spool as C-STORE, one in memory at a time."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
@@ -10,24 +10,23 @@ from starlette.requests import ClientDisconnect
 
 from listener.web.access import Permission, Principal, require
 from listener.web.body import BodyLimits, bounded_body, require_plain_body
-from listener.web.dicomweb.addresses import Addresses, checked_path_uid
+from listener.web.dicomweb.addresses import Addresses, PathUid, checked_path_uid
 from listener.web.dicomweb.dicom_json import MEDIA_TYPE
 from listener.web.dicomweb.media_types import require_json
 from listener.web.dicomweb.store_response import RETRY_SECONDS, STORE_STATUSES, http_status, store_response
 from listener.web.intake import InstanceTooLarge, Intake
 from listener.web.multipart_reader import MalformedMultipart, MultipartReader, Part, content_type_of
+from listener.web.problem import described
 from listener.web.uploads import Uploads
 
 _DICOM = "application/dicom"
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": sentence, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
-    for status, sentence in STORE_STATUSES.items()
-}
+_TOLD = {MEDIA_TYPE: {"schema": {"type": "object"}}, "application/json": {"schema": {"type": "object"}}}
+_RESPONSES = described(STORE_STATUSES, dict.fromkeys(STORE_STATUSES, _TOLD))
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "One DICOM file (PS3.10) per part.",
-        "content": {'multipart/related; type="application/dicom"': {"schema": {"type": "string", "format": "binary"}}},
+        "description": 'One DICOM file (PS3.10) per part; `type="application/dicom"` is a parameter of the media type.',
+        "content": {"multipart/related": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
@@ -43,7 +42,7 @@ def store_router(uploads: Uploads) -> APIRouter:
         return await _store(request, principal, uploads, "")
 
     @router.post("/studies/{study}", responses=_RESPONSES, openapi_extra=_BODY, summary="Store instances of one study")
-    async def store_study(request: Request, study: str, principal: StoresInstances) -> JSONResponse:
+    async def store_study(request: Request, study: PathUid, principal: StoresInstances) -> JSONResponse:
         """The same for one study: instances of another one fail with 0xA900."""
         return await _store(request, principal, uploads, study)
 

@@ -34,6 +34,7 @@ from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import Database, open_database
 from storage.postgres.study_index import PostgresStudyIndex
 from storage.settings import SpoolSettings
+from tests.peers import web_door
 
 _BOUNDARY = "a-boundary"
 _LIMITS = BodyLimits(2**30)
@@ -144,3 +145,16 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
         thread.join()
         spool.close()
         database.close()
+
+
+@pytest.fixture
+def api_door(database_url: str, tmp_path: Path) -> Iterator[web_door.WebDoor]:
+    """The whole web door with its importer, as `overread web` runs it."""
+    with web_door.opened(database_url, tmp_path / "data") as door:
+        stop = threading.Event()
+        importer = threading.Thread(target=door.door.importer.run, args=(stop, door.door.wake))
+        importer.start()
+        yield door
+        stop.set()
+        door.door.wake.set()
+        importer.join()

@@ -9,6 +9,7 @@ import psycopg2
 
 from storage.domain.job import JobKind
 from storage.housekeeping.settle_studies import settle_studies
+from storage.postgres.study_settlement import PostgresStudySettlement
 
 
 def test_a_quiet_study_becomes_stable_with_one_job_per_active_algorithm(hospital: Any) -> None:
@@ -168,3 +169,35 @@ def test_registering_a_version_retires_the_previous_one(hospital: Any) -> None:
     assert [hospital.audited("algorithm-added"), hospital.audited("algorithm-retired")] == [2, 1]
     hospital.install("lungs", "1")
     assert hospital.algorithms.find("lungs", "2").stage == "retired"
+
+
+def test_a_study_is_settled_at_once_when_it_is_said_to_be_complete(hospital: Any) -> None:
+    """As soon as the named instances have rows, whatever the quiet time; a second call changes nothing."""
+    hospital.install()
+    first, second = hospital.arrival(), hospital.arrival()
+    uids = [first.header.sop_instance_uid, second.header.sop_instance_uid]
+    settlement = PostgresStudySettlement(hospital.database)
+
+    assert settlement.settle_now("1.2.3", uids, "researcher") is False
+    hospital.receive(first)
+    assert settlement.settle_now("1.2.3", uids, "researcher") is False
+    assert hospital.rows("SELECT revision FROM study") == [(0,)]
+    hospital.receive(second)
+    assert settlement.settle_now("1.2.3", uids, "researcher") is True
+    assert settlement.settle_now("1.2.3", uids, "researcher") is True
+
+    assert hospital.rows("SELECT revision FROM study") == [(1,)]
+    assert hospital.rows("SELECT state FROM job") == [("scheduled",)]
+    assert hospital.rows("SELECT actor FROM audit_event WHERE action = 'study-stable'") == [("researcher",)]
+
+
+def test_a_parked_study_is_not_settled_by_anybody(hospital: Any) -> None:
+    """Two patients in one study: whoever says that it is complete gets no analysis of the mix."""
+    hospital.install()
+    one, other = hospital.arrival(), hospital.arrival(patient_id="P2")
+    hospital.receive(one, other)
+    uids = [one.header.sop_instance_uid, other.header.sop_instance_uid]
+
+    assert PostgresStudySettlement(hospital.database).settle_now("1.2.3", uids, "researcher") is True
+
+    assert hospital.rows("SELECT count(*) FROM job") == [(0,)]

@@ -1,0 +1,1 @@
+"""The API for those without a PACS: files in, findings out."""

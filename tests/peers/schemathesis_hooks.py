@@ -1,0 +1,39 @@
+"""Lets schemathesis reach what is behind the first check: real UIDs in paths, and bodies with a boundary.
+
+schemathesis loads this by the variable SCHEMATHESIS_HOOKS; KNOWN_PATHS holds the paths of instances that are stored.
+"""
+
+import json
+import os
+from random import Random
+from typing import Any
+
+import schemathesis
+from schemathesis.transport.requests import REQUESTS_TRANSPORT
+
+_KNOWN: list[dict[str, str]] = json.loads(os.environ.get("KNOWN_PATHS", "[]"))
+_BOUNDARY = "generated"
+_random = Random(1)
+
+
+@schemathesis.hook
+def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Most often the UIDs of an instance that is there."""
+    if path_parameters and _KNOWN and _random.random() < 0.8:
+        known = _random.choice(_KNOWN)
+        return {name: known.get(name, value) for name, value in path_parameters.items()}
+    return path_parameters
+
+
+@REQUESTS_TRANSPORT.serializer("multipart/related")
+def related(context: Any, value: Any) -> dict[str, Any]:
+    """One part per line of what was generated."""
+    content = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+    parts = b"".join(
+        b"--%s\r\nContent-Type: application/dicom\r\n\r\n%s\r\n" % (_BOUNDARY.encode(), line)
+        for line in content.split(b"\n")
+    )
+    return {
+        "data": parts + b"--%s--\r\n" % _BOUNDARY.encode(),
+        "headers": {"Content-Type": f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'},
+    }
