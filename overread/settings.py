@@ -137,7 +137,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InvalidSettings(f"{path} does not exist; create it or correct {CONFIG_VARIABLE}.") from None
     except OSError as error:
-        raise InvalidSettings(f"{path} cannot be read ({error.strerror}); correct its permissions.") from None
+        raise InvalidSettings(
+            f"{path} cannot be read ({error.strerror}); correct its permissions or {CONFIG_VARIABLE}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
 

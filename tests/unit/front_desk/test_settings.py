@@ -193,3 +193,11 @@ def test_a_settings_file_that_is_missing_is_named(tmp_path: Path, monkeypatch: p
 
     with pytest.raises(InvalidSettings, match=r"absent\.toml does not exist"):
         load_settings()
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions alone would be the wrong remedy."""
+    monkeypatch.setenv("OVERREAD_CONFIG", str(tmp_path))
+
+    with pytest.raises(InvalidSettings, match=r"cannot be read \(Is a directory\); .* or OVERREAD_CONFIG"):
+        load_settings()
