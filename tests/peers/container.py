@@ -21,7 +21,7 @@ from typing import Any
 from tests.peers.dockerfile import Stage, stages
 
 _BUILD_ENVIRONMENT = ("PATH", "HOME", "LANG")  # and what the package installer needs to find its index
-_SIZE = "6g"
+_SIZE = "10g"  # of memory, at most: the view of a worker with CUDA needs most of it
 _PROGRAMS = ("unshare", "nsenter", "/usr/bin/setpriv", "/usr/sbin/chroot")
 _NSENTER = shutil.which("nsenter") or "nsenter"
 _CHROOT = "/usr/sbin/chroot"
