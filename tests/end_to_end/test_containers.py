@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -40,14 +41,19 @@ def small(data: Path) -> Iterator[Image]:
     """The small image, built, read-only, with the volume."""
     folder = Path(tempfile.mkdtemp(prefix="overread-image-"))
     with built_image(ROOT / "docker" / "service.Dockerfile", ROOT, folder) as image:
-        image.prepare(data)
+        image.prepare(data, {"/etc/overread/overread.toml": ROOT / "docker" / "overread.toml"})
         yield image
     folder.rmdir()
 
 
 def _service(name: str) -> dict[str, Any]:
     """What `docker compose config` makes of a service."""
-    command = [str(ROOT / ".venv/bin/docker-compose"), "--file", str(ROOT / "docker" / "compose.yaml"), "config"]
+    command = [
+        str(Path(sys.executable).parent / "docker-compose"),
+        "--file",
+        str(ROOT / "docker" / "compose.yaml"),
+        "config",
+    ]
     environment = {"HOME": "/nonexistent", "ORTHANC_PASSWORD": "x"} | dict.fromkeys(_PASSWORDS, "x")
     done = subprocess.run([*command, "--format", "json"], env=environment, capture_output=True, text=True, check=True)
     service: dict[str, Any] = json.loads(done.stdout)["services"][name]
@@ -62,7 +68,6 @@ def _environment(role: str, server: TcpServer, ports: dict[str, int]) -> dict[st
     else:
         from_compose |= {"PGPASSWORD": server.service_password}
     return from_compose | {
-        "OVERREAD_CONFIG": str(ROOT / "docker" / "overread.toml"),
         "OVERREAD_DATABASE_URL": server.url(),
         "OVERREAD_LISTENER_PORT": str(ports["listen"]),
         "OVERREAD_LISTENER_PEERS": '[{"ae_title": "ORTHANC", "networks": ["127.0.0.0/8"]}]',
@@ -81,6 +86,14 @@ def _until(what: Callable[[], bool], explain: Callable[[], str]) -> None:
     while not what():
         assert time.monotonic() < deadline, explain()
         time.sleep(0.2)
+
+
+def test_the_settings_are_mounted_where_the_variable_looks() -> None:
+    """compose.yaml mounts docker/overread.toml at the path that it gives in OVERREAD_CONFIG."""
+    service = _service("listen")
+
+    assert service["configs"] == [{"source": "overread", "target": service["environment"]["OVERREAD_CONFIG"]}]
+    assert service["environment"]["OVERREAD_CONFIG"] == "/etc/overread/overread.toml"
 
 
 def test_the_small_image_has_no_model_runtime(small: Image) -> None:

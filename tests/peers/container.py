@@ -46,8 +46,13 @@ class Image:
         """The variables of a container."""
         return {**self.stage.environment(), **extra}
 
-    def prepare(self, data: Path) -> None:
-        """Make the root read-only, with temporary memory where a container has it and ``data`` as the volume."""
+    def prepare(self, data: Path, files: Mapping[str, Path] | None = None) -> None:
+        """Make the root read-only, with temporary memory where a container has it and ``data`` as the volume.
+
+        ``files`` are mounted files: where they are seen, and which they are.
+        """
+        for target, source in (files or {}).items():
+            self.namespace.run("install", "-D", "--mode=0444", str(source), f"{self.root}{target}")
         user, _, group = self.user.partition(":")
         root = str(self.root)
         for place in self.tmpfs:
