@@ -21,7 +21,8 @@ def quiet_toolkits() -> None:
     """Route both toolkits' warnings through the handler above; for the whole process, and any number of times."""
     _config.LOG_HANDLER_LEVEL = "none"  # no handlers that format each PDU and command for a debug log
     pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # its warnings quote the values
-    for name in ("pynetdicom", "pydicom"):
+    logging.captureWarnings(True)  # a warning may quote a value too, and is printed wherever it was called
+    for name in ("pynetdicom", "pydicom", "py.warnings"):
         toolkit = logging.getLogger(name)
         toolkit.setLevel(logging.WARNING)
         toolkit.propagate = False

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from listener.errors import ListenerError, WebPortBusy
 from listener.settings import WebSettings
+from listener.web.connection_caps import HEADER_LIMIT, protocol_for
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 10  # for requests in progress when a stop comes
@@ -33,11 +34,12 @@ def run(app: ASGIApp, web: WebSettings, stopping: threading.Event, announce: Cal
     listening = _listening_socket(web)
     config = uvicorn.Config(
         app,
+        http=protocol_for(web.behind_proxy),
+        h11_max_incomplete_event_size=HEADER_LIMIT,
         log_config=None,
         access_log=False,  # paths hold identifiers
         server_header=False,
         proxy_headers=False,  # listener.web.hardening believes them, from the stated proxy only
-        http="h11",
         ws="none",
         lifespan="off",
         ssl_context_factory=(lambda *_: encryption) if encryption else None,
