@@ -46,6 +46,7 @@ def _supervise(settings: Settings, url: str, stop: threading.Event, watch: Calla
 
 def _warn_of_what_is_missing(settings: Settings, url: str) -> None:
     from storage.domain.algorithm import AlgorithmStage
+    from storage.postgres.account_rows import PostgresAccountDirectory
     from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
     from storage.postgres.engine import open_database
 
@@ -53,6 +54,8 @@ def _warn_of_what_is_missing(settings: Settings, url: str) -> None:
     try:
         if not PostgresAlgorithmCatalog(database).all(AlgorithmStage.ACTIVE):
             _LOG.warning("no algorithm is installed, so nothing will be analysed; run `overread algorithms add FOLDER`")
+        if not any(account.disabled_at is None for account in PostgresAccountDirectory(database).all()):
+            _LOG.warning("nobody can log in to the dashboard; run `overread users add NAME --role administrator`")
     finally:
         database.close()
     if not settings.destinations:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,7 +54,9 @@ def test_the_demo_ends_with_a_plausible_report_and_pictures(folder: Path) -> Non
 
 
 def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
-    """Without --once it says how to push more, and Ctrl-C ends it and everything it started."""
+    """Without --once it says how to push more and how to log in to its dashboard, which shows the study; Ctrl-C ends it
+    and everything it started.
+    """
     demo = subprocess.Popen(
         [*_COMMAND, "--output", str(folder / "output"), "--data", str(folder / "data")],
         stdout=subprocess.PIPE,
@@ -68,6 +71,7 @@ def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
         told += line
         if "Ctrl-C ends everything" in line:
             break
+    shown = _study_on_the_dashboard(told)
     demo.send_signal(signal.SIGINT)
     told += demo.stdout.read()
     status = demo.wait()
@@ -75,7 +79,21 @@ def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
 
     assert status == 0, told
     assert "storescu -aec OVERREAD" in told
+    assert "Volume" in shown
+    assert shown.count("<figure>") == 3
     assert _processes_with(str(folder)) == []
+
+
+def _study_on_the_dashboard(told: str) -> str:
+    """The study's page, as somebody finds it who does what the demo says."""
+    address = re.search(r"Watch it in a browser: (\S+)", told)
+    password = re.search(r"password +(\S+)", told)
+    assert address is not None, told
+    assert password is not None, told
+    with httpx.Client(base_url=address[1], follow_redirects=True, timeout=60) as browser:
+        (proof,) = re.findall(r'name="proof" value="([^"]+)"', browser.get("/").text)
+        browser.post("/login", data={"name": "demo", "password": password[1], "proof": proof})
+        return browser.get(f"/studies/{_study(told)}").text
 
 
 def _run_once(folder: Path) -> str:
