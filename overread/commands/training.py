@@ -57,7 +57,7 @@ def evaluate(run: Path) -> None:
         f"{evaluation.confidence:.0%} intervals:"
     )
     for name, title in FIGURE_NAMES.items():
-        click.echo(f"  {title:24}{test.by_group[name]}")
+        click.echo(f"  {title:34}{test.by_group[name]}")
     click.echo(f"Threshold {evaluation.threshold:.4f}, {evaluation.threshold_rule}.")
     click.echo(f"Report: {run / 'evaluation' / 'report.html'}")
 

@@ -64,6 +64,11 @@ def reliability(truth: Flags, probability: Numbers, weights: Numbers, bins: int)
     return weight, said, happened
 
 
+def calibration_offset(truth: Flags, probability: Numbers, weights: Numbers) -> Numbers:
+    """How much higher the mean probability is than the share of positive images."""
+    return np.asarray((weights @ (probability - truth)) / weights.sum(axis=1), np.float64)
+
+
 def calibration_error(truth: Flags, probability: Numbers, weights: Numbers, bins: int) -> Numbers:
     """The expected calibration error: how far, on average, what was said lies from what happened."""
     weight, said, happened = reliability(truth, probability, weights, bins)

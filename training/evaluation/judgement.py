@@ -12,6 +12,7 @@ from training.evaluation.figures import (
     auroc,
     brier,
     calibration_error,
+    calibration_offset,
     once_per_group,
     reliability,
     sensitivity,
@@ -70,11 +71,14 @@ def judge(
     each_group, each_image = once_per_group(groups), np.ones(len(truth))
 
     def estimates(weights: Numbers) -> dict[str, Estimate]:
-        values = _all_figures(truth, probability, threshold, weights[np.newaxis], settings.bins)
-        replicated = _all_figures(truth, probability, threshold, draws * weights, settings.bins)
-        return {
+        values = _regular_figures(truth, probability, threshold, weights[np.newaxis])
+        replicated = _regular_figures(truth, probability, threshold, draws * weights)
+        estimated = {
             name: percentile_interval(float(values[name][0]), replicated[name], settings.confidence) for name in values
         }
+        # Drawn samples scatter more within the bins, so their calibration error is larger throughout: no interval.
+        error = calibration_error(truth, probability, weights[np.newaxis], settings.bins)
+        return estimated | {"calibration_error": Estimate(float(error[0]))}
 
     return Judgement(
         images=len(truth),
@@ -98,16 +102,14 @@ def confusion(truth: Flags, called: Flags) -> Confusion:
     )
 
 
-def _all_figures(
-    truth: Flags, probability: Numbers, threshold: float, weights: Numbers, bins: int
-) -> dict[str, Numbers]:
+def _regular_figures(truth: Flags, probability: Numbers, threshold: float, weights: Numbers) -> dict[str, Numbers]:
     called = probability >= threshold
     return {
         "auroc": auroc(truth, probability, weights),
         "sensitivity": sensitivity(truth, called, weights),
         "specificity": specificity(truth, called, weights),
         "brier": brier(truth, probability, weights),
-        "calibration_error": calibration_error(truth, probability, weights, bins),
+        "calibration_offset": calibration_offset(truth, probability, weights),
     }
 
 

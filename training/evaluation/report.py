@@ -19,6 +19,7 @@ FIGURE_NAMES = {
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "brier": "Brier score",
+    "calibration_offset": "Mean probability - share positive",
     "calibration_error": "Calibration error (ECE)",
 }
 

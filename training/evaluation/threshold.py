@@ -26,7 +26,7 @@ def chosen_threshold(truth: Flags, probability: Numbers, weights: Numbers, setti
 
 def rule_sentence(settings: ThresholdSettings) -> str:
     """How the threshold came about, as a clause that follows the number in reports."""
-    once = "(each group of near-duplicates counts once)"
+    once = "each group of near-duplicates counting once"
     if settings.rule == "sensitivity":
-        return f"chosen on validation: the highest with a sensitivity of {settings.at_least:.0%} or more {once}"
-    return f"chosen on validation: the largest sensitivity + specificity (Youden) {once}"
+        return f"chosen on validation: the highest with a sensitivity of {settings.at_least:.0%} or more, {once}"
+    return f"chosen on validation: the largest sensitivity + specificity (Youden), {once}"

@@ -67,6 +67,9 @@ def test_a_judgement_holds_the_closed_form() -> None:
     assert estimate.low < 0.5 < estimate.high
     assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * np.sqrt(201 / (12 * 100 * 100)), rel=0.1)
     assert judged.by_group == judged.by_image
+    offset = judged.by_group["calibration_offset"]
+    assert offset.low < offset.value < offset.high
+    assert judged.by_group["calibration_error"].low is None
     outcomes = judged.confusion
     assert outcomes.true_positive + outcomes.false_negative == 100
     assert outcomes.true_negative + outcomes.false_positive == 100

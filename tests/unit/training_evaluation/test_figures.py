@@ -8,6 +8,7 @@ from training.evaluation.figures import (
     auroc,
     brier,
     calibration_error,
+    calibration_offset,
     log_loss,
     once_per_group,
     reliability,
@@ -36,6 +37,7 @@ def test_weights_mean_copies(case) -> None:
         assert sensitivity(truth, called, weights)[row] == pytest.approx(metrics.recall_score(t, c))
         assert specificity(truth, called, weights)[row] == pytest.approx(metrics.recall_score(~t, ~c))
         assert brier(truth, probability, weights)[row] == pytest.approx(metrics.brier_score_loss(t, p))
+        assert calibration_offset(truth, probability, weights)[row] == pytest.approx(p.mean() - t.mean())
         given = np.clip(probability, 1e-7, 1 - 1e-7)
         assert log_loss(truth, given, weights)[row] == pytest.approx(metrics.log_loss(t, given[copies]), rel=1e-5)
 
