@@ -1,5 +1,6 @@
 """`overread dataset`: images to learn from, and a study to try the result on."""
 
+import re
 from pathlib import Path
 
 import click
@@ -54,7 +55,7 @@ def own_folder(folder: Path, positive: str, negative: str, title: str, source: s
     require_extra()
     from training.datasets.labelled_folder import About, make_dataset
 
-    about = About(folder.absolute().name.lower(), title, source, licence, positive, negative)
+    about = About(_name(folder), title, source, licence, positive, negative)
     with progress_bars() as report:
         made = make_dataset(folder, about, seed, report)
     click.echo(made.summary())
@@ -69,3 +70,8 @@ def head_study(folder: Path, packages: Path | None) -> None:
 
     study = write_head_study(fetch(PYDEFACE, packages or package_cache()), folder)
     click.echo(f"{len(study.files)} slices in {folder}; Study Instance UID {study.study_instance_uid}")
+
+
+def _name(folder: Path) -> str:
+    """The folder's name in the letters that a data set's name may have."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.absolute().name.lower()).strip("-")[:64] or "images"

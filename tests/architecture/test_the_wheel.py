@@ -34,3 +34,10 @@ def test_a_wheel_carries_the_statements_and_the_migrations(wheel: zipfile.ZipFil
     assert any(name.startswith("storage/postgres/statements/") and name.endswith(".sql") for name in names)
     assert "storage/postgres/migrations/env.py" in names
     assert any(name.startswith("storage/postgres/migrations/versions/") for name in names)
+
+
+def test_a_wheel_carries_what_training_writes_from(wheel: zipfile.ZipFile) -> None:
+    """An installed Overread can write the worked example's configuration, the evaluation report and the model card."""
+    wanted = {"training/datasets/brain_mr.yaml", "training/evaluation/report.html.j2", "training/export/card.md.j2"}
+
+    assert wanted <= set(wheel.namelist())

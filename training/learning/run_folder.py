@@ -1,11 +1,8 @@
 """A run on disk: what was asked for, with what, how it went, and the weights."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -79,11 +76,6 @@ def write_run(folder: Path, settings: TrainingSettings, record: RunRecord, fitte
     (folder / RECORD_NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def discard_run(folder: Path) -> None:
-    """Remove what an interrupted run left, so that the same command can be given again."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def load_run(folder: Path) -> Run:
     """Read a run, and its data set with all checks of that.
 
@@ -107,11 +99,6 @@ def load_run(folder: Path) -> Run:
             "make it as it was, or train again, or its test images may have been learned from."
         )
     return Run(folder, settings, record, dataset, saved_network(folder / WEIGHTS_NAME, settings.network))
-
-
-def write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - JSON has no type
-    """Write a document that people and programs read."""
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def per_split(dataset: Dataset, names: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:

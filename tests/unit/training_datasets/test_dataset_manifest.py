@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +138,20 @@ def test_patients_stay_on_one_side(tmp_path: Path) -> None:
     _write_patients(tmp_path, dict(list(patients.items())[1:]))
     with pytest.raises(InvalidDataset, match=names[0]):
         make_dataset(tmp_path, ABOUT, seed=1)
+
+
+def test_a_folder_of_ones_own_becomes_a_data_set(tmp_path: Path) -> None:
+    """`overread dataset folder` writes the manifest of labelled images, whatever their folder is called."""
+    folder = tmp_path / "My Images (2)"
+    write_labelled_images(folder)
+    command = [sys.executable, "-m", "overread", "dataset", "folder", str(folder), "--positive", "spot"]
+    command += ["--negative", "plain", "--title", "Discs", "--source", "a test", "--licence", "CC0-1.0"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "80 images in" in done.stdout
+    assert load_dataset(folder).description.name == "my-images-2"
 
 
 def _write_patients(folder: Path, patients: dict[str, str]) -> None:
