@@ -22,7 +22,7 @@ pytest_plugins = ["tests.peers.plugin"]
 _NEEDED_BY = {
     "chromium": ("test_dashboard_in_a_browser",),
     "Orthanc": ("orthanc", "start_orthanc", "there_and_back"),
-    "curl": ("test_curl_stores", "test_an_instance_comes_back"),
+    "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),
     "dcm2json": ("test_metadata_is_what_dcmtk",),
     "dciodvfy": ("tests/conformance", "there_and_back", "is_valid_dicom", "test_studies_over_the_web"),
     "dsrdump": ("tests/conformance", "there_and_back"),

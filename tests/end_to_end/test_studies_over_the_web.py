@@ -1,13 +1,18 @@
 """The web door in the whole product: files sent to the API are analysed, and STOW-RS comes to the same as C-STORE."""
 
 import io
+import json
+import re
+import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pandas
 import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
@@ -182,3 +187,42 @@ def _masks(web: DICOMwebClient, series: Series) -> list[bytes]:
     return [
         instance.PixelData for instance in web.retrieve_study(series.study_instance_uid) if instance.Modality == "SEG"
     ]
+
+
+def test_the_page_for_researchers_is_true(web_product: Product, http: httpx.Client, tmp_path: Path) -> None:
+    """The program, the curl command and the query of docs/for-researchers.md are run, but for address and account."""
+    page = (Path(__file__).parents[2] / "docs" / "for-researchers.md").read_text(encoding="utf-8")
+    script, table = (part.split("```")[0] for part in page.split("```python\n")[1:])
+    [command] = re.findall(r"^\$ curl (.*)$", page, re.MULTILINE)
+    add_classifier(web_product, tmp_path / "classifier", image=IMAGE)
+    web_product.start()
+    answers(web_product, http)
+    write_series(tmp_path / "head-study")
+    bright = np.linspace(150, 250, 1600).astype(np.uint8).reshape(40, 40)
+    (tmp_path / "slice.png").write_bytes(png(bright))
+    for placeholder, value in (("http://127.0.0.1:8080", base(web_product)), ('"demo", "PASSWORD"', repr(_ACCOUNT)[1:-1])):
+        assert placeholder in script
+        script, command = script.replace(placeholder, value), command.replace(placeholder, value)
+    asked = shlex.split(command)
+    asked[asked.index("demo")] = ":".join(_ACCOUNT)
+
+    shown = _run([sys.executable, "-c", script], tmp_path)
+    told = json.loads(_run(["curl", "--silent", "--fail", *asked], tmp_path))
+    found = eval(  # noqa: S307 - a line of our own page
+        table.split("table = ")[1].replace("postgresql://…", web_product.database_url()), {"pd": pandas}
+    )
+
+    assert shown.startswith("done\n")
+    assert "tiny-classifier 1.0" in shown
+    assert told["algorithms"][0]["findings"][0]["classification"]["present"] is True
+    assert list(found["class"]) == ["Tumour"] * 2
+    assert list(found["present"]) == [False, True]
+
+
+_ACCOUNT = ("researcher", PASSWORD)
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -32,6 +32,7 @@ RETRIEVE_STATUSES: dict[int, str] = {
     404: "Nothing is held under these UIDs, or the instance has no such frame or value.",
     406: "It is not held in a media type and transfer syntax that the client takes; nothing is transcoded.",
     422: "The pixels of the instance contradict its attributes; retrieve it as application/dicom.",
+    429: "Too many logins failed; wait as Retry-After says.",
     503: "The database does not answer; ask again later.",
 }
 _WHOLE: dict[str, Any] = {

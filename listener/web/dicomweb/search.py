@@ -24,6 +24,7 @@ SEARCH_STATUSES: dict[int, str] = {
     401: "Nobody is logged in.",
     403: "The account may not see images.",
     406: "The client takes no application/dicom+json.",
+    429: "Too many logins failed; wait as Retry-After says.",
     503: "The database does not answer; ask again later.",
 }
 _FOUND = {MEDIA_TYPE: {"schema": {"type": "array", "items": {"type": "object"}}}}

@@ -32,6 +32,7 @@ STORE_STATUSES: dict[int, str] = {
     408: "The body came too slowly.",
     413: "The body or an instance is larger than allowed; what came before it is told.",
     415: "The body is not multipart/related with parts of application/dicom, or has a Content-Encoding.",
+    429: "Too many logins failed; wait as Retry-After says.",
 }
 
 
