@@ -1,5 +1,6 @@
 """The whole web door on a port of its own, over a real database, with one account of each role."""
 
+import contextlib
 import queue
 import re
 import threading
@@ -8,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg2
 
 from listener.settings import WebSettings
 from listener.web import server
@@ -99,3 +102,17 @@ def form_of(client: httpx.Client, path: str) -> dict[str, str]:
     """The hidden fields of the first form with a proof on a page."""
     page = client.get(path).text
     return dict(re.findall(r'<input type="hidden" name="(proof|form_token)" value="([^"]*)"', page))
+
+
+@contextmanager
+def without_database(url: str) -> Iterator[None]:
+    """Nobody gets a connection to the test's database for as long as the block."""
+    parts = urlsplit(url)
+    name = parts.path.removeprefix("/")
+    with contextlib.closing(psycopg2.connect(parts._replace(path="/postgres").geturl())) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            yield
+            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

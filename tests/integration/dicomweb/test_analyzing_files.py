@@ -13,8 +13,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import generate_uid
 
 from storage.postgres.engine import open_database
-from tests.integration.dicomweb.conftest import file_bytes
-from tests.peers.web_door import PASSWORD, WebDoor
+from tests.integration.dicomweb.conftest import CONTENT_TYPE, file_bytes, multipart
+from tests.peers.web_door import PASSWORD, WebDoor, without_database
 
 _FORM = "multipart/form-data; boundary=b"
 
@@ -148,3 +148,27 @@ def test_who_may_not_analyse_is_refused(api_door: WebDoor) -> None:
 
     assert send(viewer, picture(), modality="MR").status_code == 403
     assert viewer.get("/api/v1/analyses/1.2.3").status_code == 403
+
+
+def test_what_is_sent_is_kept_while_the_database_is_away(
+    api_door: WebDoor, program: httpx.Client, database_url: str
+) -> None:
+    """For an account that is known, STOW-RS and the API store all the same; looking has to wait."""
+    assert program.get("/dicom-web/studies").status_code == 200
+    study = dcmread(io.BytesIO(file_bytes("MR_small.dcm"))).StudyInstanceUID
+
+    with without_database(database_url):
+        stored = program.post(
+            "/dicom-web/studies", content=multipart(file_bytes("CT_small.dcm")), headers={"Content-Type": CONTENT_TYPE}
+        )
+        sent = send(program, file_bytes("MR_small.dcm"))
+        assert program.get("/dicom-web/studies").status_code == 503
+        assert program.get(f"/api/v1/analyses/{study}").status_code == 503
+
+    assert stored.status_code == 200, stored.text
+    assert (sent.status_code, sent.json()["state"]) == (202, "receiving"), sent.text
+    api_door.door.importer.import_pending()
+    for _ in range(200):  # the importer's own thread may be at it
+        if len(program.get("/dicom-web/studies").json()) == 2:
+            return
+    raise AssertionError("what was stored never got its rows")

@@ -12,7 +12,7 @@ from pydicom.filereader import dcmread
 from tests.integration.dicomweb.conftest import file_bytes
 from tests.peers.web_door import PASSWORD, WebDoor
 
-_EXAMPLES = os.environ.get("TEST_SCHEMATHESIS_EXAMPLES", "15")
+_EXAMPLES = os.environ.get("TEST_SCHEMATHESIS_EXAMPLES", "10")
 
 
 _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

@@ -208,7 +208,7 @@ _NO_STORE_REQUESTS = [
     ({"Content-Type": CONTENT_TYPE}, b"", 400),
     ({"Content-Type": CONTENT_TYPE}, multipart(), 400),
     ({"Content-Type": CONTENT_TYPE}, multipart(ct_file())[:-20], 400),
-    ({"Content-Type": CONTENT_TYPE}, b"flood " * 10_000 + multipart(ct_file()), 400),
+    ({"Content-Type": CONTENT_TYPE}, b"flood " * 10_000 + b"\r\n" + multipart(ct_file()), 400),
     ({"Content-Type": CONTENT_TYPE}, b"--a-boundary\r\n" + b"X: y\r\n" * 10_000, 400),
     ({"Content-Type": CONTENT_TYPE}, b"--a-boundary\r\nno field\r\n\r\n\r\n--a-boundary--", 400),
 ]

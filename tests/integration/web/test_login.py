@@ -2,13 +2,11 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
-from tests.peers.web_door import PASSWORD, WebDoor, form_of, log_in
+from tests.peers.web_door import PASSWORD, WebDoor, form_of, log_in, without_database
 
 
 def _rows(url: str, query: str) -> list[tuple[object, ...]]:
@@ -184,7 +182,7 @@ def test_a_known_program_is_known_while_the_database_is_away(web_door: WebDoor, 
     program, viewer = web_door.browser(), web_door.logged_in("viewer")
     program.auth = ("operator", PASSWORD)
     assert program.get("/metrics").status_code == 200
-    with _without_database(database_url):
+    with without_database(database_url):
         answer = program.get("/metrics")
         assert answer.status_code == 200
         assert "overread_database_up 0.0" in answer.text
@@ -192,17 +190,3 @@ def test_a_known_program_is_known_while_the_database_is_away(web_door: WebDoor, 
         assert web_door.browser().get("/metrics", auth=("operator", "wrong password")).status_code == 503
         assert viewer.get("/studies").status_code == 503
     assert viewer.get("/studies").status_code == 200
-
-
-@contextlib.contextmanager
-def _without_database(url: str) -> Iterator[None]:
-    """Nobody gets a connection to the test's database for as long as the block."""
-    parts = urlsplit(url)
-    name = parts.path.removeprefix("/")
-    with contextlib.closing(psycopg2.connect(parts._replace(path="/postgres").geturl())) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-            yield
-            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
