@@ -4,6 +4,7 @@ import errno
 import importlib
 import logging
 import sys
+import threading
 import traceback
 from typing import NoReturn
 
@@ -50,6 +51,9 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("matplotlib", "monai", "onnxscript", "pandas", "sklearn", "torch"), "train"),
     "nibabel": "demo",
 }
+
+
+LEAVING = threading.Event()  # set by a role that was told to stop while it had nothing to finish
 
 
 class LazyGroup(click.Group):
@@ -111,6 +115,8 @@ def main() -> None:
         _tell(f"A file could not be written ({error.strerror}); free space on the disk.")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last boundary: an operator gets a sentence, not a stack
+        if LEAVING.is_set():  # a stop in the middle of loading a library comes out as that library's ImportError
+            sys.exit(0)
         _report(error)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import click
 
+from overread.cli import LEAVING
 from overread.database import awaited_database, listeners_database, make_data_folder, own_database, upgrade_configured
 from overread.logs import configure_logging
 from overread.pulse import pulse
@@ -81,6 +82,7 @@ def _leave_no_core() -> None:
 
 
 def _leave(*_: object) -> None:
+    LEAVING.set()
     raise SystemExit(0)
 
 

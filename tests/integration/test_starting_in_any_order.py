@@ -88,7 +88,7 @@ def absent_server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 def roles(tmp_path: Path, absent_server: EmbeddedPostgres) -> Iterator[Callable[..., Roles]]:
     """Start roles on the absent server."""
-    started = Roles(tmp_path, absent_server.url)
+    started = Roles(tmp_path, absent_server.owner_url)
 
     def start(*names: str) -> Roles:
         for name in names:
@@ -112,7 +112,7 @@ def test_roles_wait_for_the_server_and_then_for_its_schema(
     absent_server.start()
     for role in (*_WAITING_ROLES, "listen"):
         running.wait_for(role, "has no schema yet")
-    schema.upgrade(absent_server.url)
+    schema.upgrade(absent_server.owner_url)
     for role in (*_WAITING_ROLES, "listen"):
         running.wait_for(role, "the database is there")
 
@@ -135,7 +135,7 @@ def test_no_server_of_ours_starts_beside_a_configured_one(
 ) -> None:
     """With [database] url set, no role makes or starts an embedded PostgreSQL in the data folder."""
     absent_server.start()
-    schema.upgrade(absent_server.url)
+    schema.upgrade(absent_server.owner_url)
     running = roles(*_WAITING_ROLES, "listen")
     for role, text in (("work", "ready"), ("deliver", "delivering"), ("housekeep", "keeping"), ("listen", "Listening")):
         running.wait_for(role, text)
@@ -147,7 +147,7 @@ def test_no_server_of_ours_starts_beside_a_configured_one(
 def test_an_upgrade_waits_for_its_server(absent_server: EmbeddedPostgres, tmp_path: Path) -> None:
     """`overread db upgrade --wait` takes a server that comes later; without it the command ends at once with 75."""
     command = [sys.executable, "-m", "overread", "db", "upgrade"]
-    environment = {**os.environ, "OVERREAD_CONFIG": os.devnull, "OVERREAD_DATABASE_URL": absent_server.url}
+    environment = {**os.environ, "OVERREAD_CONFIG": os.devnull, "OVERREAD_DATABASE_URL": absent_server.owner_url}
     at_once = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     with subprocess.Popen([*command, "--wait", "60"], env=environment, stdout=subprocess.PIPE, text=True) as waiting:
         absent_server.start()
@@ -155,4 +155,4 @@ def test_an_upgrade_waits_for_its_server(absent_server: EmbeddedPostgres, tmp_pa
 
     assert at_once.returncode == 75
     assert waiting.returncode == 0
-    assert told == f"The database stands at revision {schema.check(absent_server.url)}.\n"
+    assert told == f"The database stands at revision {schema.check(absent_server.owner_url)}.\n"
