@@ -33,4 +33,15 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title="Overread", version=version("overread"), description=_DESCRIPTION, routes=app.routes)
     document.setdefault("components", {})["securitySchemes"] = {"account": {"type": "http", "scheme": "basic"}}
     document["security"] = [{"account": []}]
+    _leave_out_what_is_never_answered(document)
     return document
+
+
+def _leave_out_what_is_never_answered(document: dict[str, Any]) -> None:
+    """FastAPI describes its own form of 422 for each route with parameters; routes that answer 422 describe ours."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422", "")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)

@@ -75,7 +75,7 @@ class _Library:
         details: dict[str, str | int | float | None] = {
             "what": what,
             "instances": len(found),
-            "remote_address": remote_address(request),
+            "address": remote_address(request),
         }
         if len(uids) > 1:
             details["series_instance_uid"] = uids[1]

@@ -128,7 +128,7 @@ def _record(
                 "level": str(level),
                 "keys": ", ".join(sorted(set(query.asked))),
                 "found": total,
-                "remote_address": remote_address(request),
+                "address": remote_address(request),
             },
         )
     )
