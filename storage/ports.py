@@ -19,21 +19,44 @@ from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, 
 Facts = dict[str, Any]  # a row, or several, as JSON can carry them; times are ISO 8601 in UTC
 
 
+class IncomingInstance(Protocol):
+    """One data set on its way into the spool; ``keep``, ``quarantine`` or ``discard`` ends it, and only one of them."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the data set have come."""
+        ...
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes. They are not copied: leave them as they are until ``spill`` or the end."""
+        ...
+
+    def spill(self) -> None:
+        """Write what has come to disk, so that its memory is free again; trouble with the disk is told at the end."""
+        ...
+
+    def head(self, limit: int) -> bytes:
+        """The first bytes of the data set, at most ``limit``."""
+        ...
+
+    def discard(self) -> None:
+        """Forget it; nothing stays."""
+        ...
+
+
 class InstanceSpool(Protocol):
     """The durable door-step: what it keeps survives a power cut, with or without a database."""
 
+    def receive(self, part10_prefix: bytes) -> IncomingInstance:
+        """Begin to take an instance; ``part10_prefix`` (PS3.10 section 7.1) will stand before what is received."""
+        ...
+
     def keep(
-        self,
-        header: InstanceHeader,
-        part10_prefix: bytes,
-        data_set: bytes,
-        association: Association,
-        received_at: datetime,
+        self, incoming: IncomingInstance, header: InstanceHeader, association: Association, received_at: datetime
     ) -> KeepOutcome:
         """Make one instance durable and say what became of it; when this returns, it may be acknowledged.
 
-        ``part10_prefix`` is preamble, prefix and file meta information (PS3.10 section 7.1); ``data_set`` is
-        exactly what was received. On CONFLICT the second object is already in quarantine.
+        On CONFLICT the second object is already in quarantine.
 
         Raises:
             SpoolFull: the cap or the watermark is reached; nothing was kept.
@@ -43,10 +66,10 @@ class InstanceSpool(Protocol):
 
     def quarantine(
         self,
+        incoming: IncomingInstance,
         reason: QuarantineReason,
         sop_instance_uid: str,
         study_instance_uid: str,
-        data_set: bytes,
         association: Association,
         received_at: datetime,
     ) -> None:

@@ -201,14 +201,21 @@ class Acceptor:
     def _on_store(self, event: evt.Event) -> Dataset | int:
         conversation = self._conversations[event.assoc]
         request = cast(C_STORE, event.request)
+        sop_class_uid = str(request.AffectedSOPClassUID)
+        sop_instance_uid = str(request.AffectedSOPInstanceUID).strip()
+        transfer_syntax_uid = str(event.context.transfer_syntax)
         try:
+            incoming = self._handler.begin(
+                sop_class_uid, sop_instance_uid, transfer_syntax_uid, conversation.facts.calling_ae_title
+            )
+            incoming.add(cast(BytesIO, request.DataSet).getbuffer())
             status = self._handler.handle(
                 StoreRequest(
-                    sop_class_uid=str(request.AffectedSOPClassUID),
-                    sop_instance_uid=str(request.AffectedSOPInstanceUID).strip(),
+                    sop_class_uid=sop_class_uid,
+                    sop_instance_uid=sop_instance_uid,
                     abstract_syntax_uid=str(event.context.abstract_syntax),
-                    transfer_syntax_uid=str(event.context.transfer_syntax),
-                    data_set=cast(BytesIO, request.DataSet).getvalue(),
+                    transfer_syntax_uid=transfer_syntax_uid,
+                    incoming=incoming,
                     association=conversation.facts,
                 )
             )

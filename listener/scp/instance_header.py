@@ -12,7 +12,7 @@ from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import InvalidIdentifier
 
-_HEADER_LIMIT = 1024 * 1024  # bytes; a header whose identity lies behind this is refused
+HEADER_LIMIT = 1024 * 1024  # bytes; a header whose identity lies behind this is refused
 _TEXT_LIMIT = 256  # characters; the Standard's limits are 16 and 64
 _INTEGER_LIMIT = 2**31
 _ESCAPE = b"\x1b"
@@ -84,7 +84,7 @@ def _readable(data_set: bytes, transfer_syntax_uid: str) -> bytes:
     if transfer_syntax_uid not in _DEFLATED:
         return data_set
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, _HEADER_LIMIT)
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, HEADER_LIMIT)
     except zlib.error:
         raise UnreadableDataSet() from None
 

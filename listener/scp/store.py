@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from listener.errors import UnacceptableIdentity, UnreadableDataSet
 from listener.scp.file_meta import part10_prefix
-from listener.scp.instance_header import read_header
+from listener.scp.instance_header import HEADER_LIMIT, read_header
 from listener.scp.status import (
     OUT_OF_RESOURCES,
     SOP_CLASS_NOT_SUPPORTED,
@@ -22,7 +22,7 @@ from storage.domain.association import Association
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import InvalidIdentifier, SpoolFull, SpoolWriteFailed
-from storage.ports import InstanceSpool
+from storage.ports import IncomingInstance, InstanceSpool
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class StoreRequest:
     """One instance to store: a C-STORE request (PS3.7 section 9.1.1.1), or a part of a STOW-RS request.
 
     ``abstract_syntax_uid`` and ``transfer_syntax_uid`` are those of the presentation context it came in, or of its
-    file meta information; ``data_set`` is exactly what was received. ``study_instance_uid`` is set where the sender
+    file meta information; ``incoming`` has exactly what was received. ``study_instance_uid`` is set where the sender
     named the study beside the data set, as a STOW-RS request may.
     """
 
@@ -40,7 +40,7 @@ class StoreRequest:
     sop_instance_uid: str
     abstract_syntax_uid: str
     transfer_syntax_uid: str
-    data_set: bytes
+    incoming: IncomingInstance
     association: Association
     study_instance_uid: str = ""
 
@@ -69,6 +69,14 @@ class StoreHandler:
         self._spool = spool
         self._wake = wake
         self._clock = clock
+
+    def begin(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_ae_title: str
+    ) -> IncomingInstance:
+        """Begin to take the data set of an instance that was announced under these UIDs; never refuses."""
+        return self._spool.receive(
+            part10_prefix(sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae_title)
+        )
 
     def handle(self, request: StoreRequest) -> Status:
         """Store or refuse; when this returns a success, the instance survives a power cut."""
@@ -102,6 +110,7 @@ class StoreHandler:
 
     def _store(self, request: StoreRequest) -> Decision:
         if request.sop_class_uid != request.abstract_syntax_uid:
+            request.incoming.discard()
             return Decision(SOP_CLASS_NOT_SUPPORTED)
         try:
             header = _checked_header(request)
@@ -109,21 +118,15 @@ class StoreHandler:
             return Decision(self._refuse(request, QuarantineReason.UNPARSABLE))
         except UnacceptableIdentity as error:
             return Decision(self._refuse(request, error.reason, error.study_instance_uid))
-        outcome = self._spool.keep(
-            header,
-            part10_prefix(header, request.association.calling_ae_title),
-            request.data_set,
-            request.association,
-            self._clock(),
-        )
+        outcome = self._spool.keep(request.incoming, header, request.association, self._clock())
         return Decision(STATUS_OF_OUTCOME[outcome], header)
 
     def _refuse(self, request: StoreRequest, reason: QuarantineReason, study_instance_uid: str = "") -> Status:
         self._spool.quarantine(
+            request.incoming,
             reason,
             request.sop_instance_uid,
             study_instance_uid,
-            request.data_set,
             request.association,
             self._clock(),
         )
@@ -142,7 +145,12 @@ def _checked_header(request: StoreRequest) -> InstanceHeader:
         checked_uid(request.sop_instance_uid, "AffectedSOPInstanceUID")
     except InvalidIdentifier as error:
         raise UnacceptableIdentity(QuarantineReason.MALFORMED_IDENTIFIER) from error
-    header = read_header(request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, request.data_set)
+    header = read_header(
+        request.sop_class_uid,
+        request.sop_instance_uid,
+        request.transfer_syntax_uid,
+        request.incoming.head(HEADER_LIMIT),
+    )
     if request.study_instance_uid not in ("", header.study_instance_uid):
         raise UnacceptableIdentity(QuarantineReason.IDENTITY_MISMATCH, header.study_instance_uid)
     return header

@@ -95,7 +95,9 @@ class Intake:
 
     def _decide(self, meta: FileMeta | None, data_set: bytes, study_instance_uid: str) -> Taken:
         if meta is None:
-            unnamed = StoreRequest("", "", "", "", data_set, self._association)
+            incoming = self._handler.begin("", "", "", "")
+            incoming.add(data_set)
+            unnamed = StoreRequest("", "", "", "", incoming, self._association)
             return Taken(self._handler.refuse(unnamed, QuarantineReason.UNPARSABLE))
         decision = self._decision(meta, data_set, study_instance_uid)
         header = decision.header
@@ -112,13 +114,15 @@ class Intake:
             return Decision(SOP_CLASS_NOT_SUPPORTED)
         if meta.transfer_syntax_uid not in TRANSFER_SYNTAXES:
             return Decision(TRANSFER_SYNTAX_NOT_SUPPORTED)
+        incoming = self._handler.begin(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, "")
+        incoming.add(data_set)
         return self._handler.decide(
             StoreRequest(
                 sop_class_uid=meta.sop_class_uid,
                 sop_instance_uid=meta.sop_instance_uid,
                 abstract_syntax_uid=meta.sop_class_uid,
                 transfer_syntax_uid=meta.transfer_syntax_uid,
-                data_set=data_set,
+                incoming=incoming,
                 association=self._association,
                 study_instance_uid=study_instance_uid,
             )

@@ -26,6 +26,7 @@ from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.manifest import arrival_from_json, arrival_to_json, association_to_json, quarantined_to_json
 from storage.objects.object_store import ObjectStore
 from storage.objects.sweep import finish_quarantined, sweep
+from storage.ports import IncomingInstance
 from storage.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,36 @@ log = logging.getLogger(__name__)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNKNOWN_DIGEST = "of a damaged object"  # equals nothing, so that what arrives now is kept in quarantine
 _CLAIM_TRIES = 100  # each lost try means that another process imported the same UID in between
+
+
+class HeldInMemory:
+    """Implements the port IncomingInstance by keeping everything in memory until it is kept or set aside."""
+
+    def __init__(self, part10_prefix: bytes) -> None:
+        self.part10_prefix = part10_prefix
+        self._pieces: list[bytes | memoryview] = []
+        self.size = 0
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self._pieces.append(piece)
+        self.size += len(piece)
+
+    def spill(self) -> None:
+        """Copy what was referenced."""
+        self._pieces = [bytes(piece) for piece in self._pieces]
+
+    def head(self, limit: int) -> bytes:
+        """The first bytes of the data set."""
+        return self.data_set()[:limit]
+
+    def discard(self) -> None:
+        """Forget it."""
+        self._pieces = []
+
+    def data_set(self) -> bytes:
+        """Everything that came."""
+        return b"".join(self._pieces)
 
 
 class FileSpool:
@@ -69,13 +100,12 @@ class FileSpool:
                 log.info("Removed %d unfinished files from the spool.", count)
         fcntl.flock(self._presence, fcntl.LOCK_SH)
 
+    def receive(self, part10_prefix: bytes) -> "HeldInMemory":
+        """Begin to take an instance."""
+        return HeldInMemory(part10_prefix)
+
     def keep(
-        self,
-        header: InstanceHeader,
-        part10_prefix: bytes,
-        data_set: bytes,
-        association: Association,
-        received_at: datetime,
+        self, incoming: IncomingInstance, header: InstanceHeader, association: Association, received_at: datetime
     ) -> KeepOutcome:
         """Make one instance durable and say what became of it; when this returns, it may be acknowledged.
 
@@ -83,21 +113,23 @@ class FileSpool:
             SpoolFull: the cap or the watermark is reached; nothing was kept.
             SpoolWriteFailed: a write or sync failed; the instance must not be acknowledged.
         """
+        assert isinstance(incoming, HeldInMemory)  # noqa: S101
+        data_set = incoming.data_set()
         sha256 = hashlib.sha256(data_set).hexdigest()
         arrival = Arrival(header, sha256, len(data_set), association, received_at)
         with _disk_errors():
             held = self._held_digest(header.sop_instance_uid)
             if held is None:
-                held = self._keep_new(arrival, part10_prefix, data_set)
+                held = self._keep_new(arrival, incoming.part10_prefix, data_set)
         if held is None:
             return KeepOutcome.STORED
         if held == sha256:
             return KeepOutcome.ALREADY_HELD
         self.quarantine(
+            incoming,
             QuarantineReason.CONFLICT,
             header.sop_instance_uid,
             header.study_instance_uid,
-            data_set,
             association,
             received_at,
         )
@@ -105,14 +137,16 @@ class FileSpool:
 
     def quarantine(
         self,
+        incoming: IncomingInstance,
         reason: QuarantineReason,
         sop_instance_uid: str,
         study_instance_uid: str,
-        data_set: bytes,
         association: Association,
         received_at: datetime,
     ) -> None:
         """Set received bytes aside, durably; raises as ``keep`` does."""
+        assert isinstance(incoming, HeldInMemory)  # noqa: S101
+        data_set = incoming.data_set()
         quarantined = QuarantinedObject(
             quarantine_id=new_entry_id(),
             reason=reason,

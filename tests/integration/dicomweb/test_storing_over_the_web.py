@@ -12,7 +12,6 @@ from pydicom.filereader import dcmread
 
 from listener.scp.file_meta import part10_prefix
 from listener.web.body import BodyLimits
-from storage.domain.study import InstanceHeader
 from storage.settings import SpoolSettings
 from tests.integration.dicomweb.conftest import CONTENT_TYPE, multipart
 from tests.peers.raw_sender import CT, EXPLICIT, ct_data_set, kept_digests, tree
@@ -25,7 +24,7 @@ _SOP_UID = "00081155"
 
 def part10(data_set: bytes, uid: str = UID, sop_class: str = CT, syntax: str = EXPLICIT) -> bytes:
     """A DICOM file around a data set."""
-    return part10_prefix(InstanceHeader(sop_class, uid, "", "", syntax), "") + data_set
+    return part10_prefix(sop_class, uid, syntax, "") + data_set
 
 
 def ct_file(uid: str = UID, tail: bytes = b"x") -> bytes:

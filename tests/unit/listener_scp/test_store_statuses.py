@@ -21,7 +21,7 @@ from listener.scp.status import (
 )
 from listener.scp.store import StoreHandler, StoreRequest
 from storage.domain.association import Association
-from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason
+from storage.domain.study import KeepOutcome, QuarantineReason
 from storage.objects.layout import DataFolder
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
@@ -71,17 +71,19 @@ def folder(tmp_path):
     return DataFolder(tmp_path / "data")
 
 
-def request(**changes) -> StoreRequest:
+def request(handler: StoreHandler, data_set: bytes = b"garbage", **changes) -> StoreRequest:
     """A C-STORE request whose data set is garbage."""
     fields = {
         "sop_class_uid": CT,
         "sop_instance_uid": "1.2.3",
         "abstract_syntax_uid": CT,
         "transfer_syntax_uid": "1.2.840.10008.1.2",
-        "data_set": b"garbage",
         "association": FACTS,
     }
-    return StoreRequest(**{**fields, **changes})
+    fields |= changes
+    incoming = handler.begin(fields["sop_class_uid"], fields["sop_instance_uid"], fields["transfer_syntax_uid"], "CT1")
+    incoming.add(data_set)
+    return StoreRequest(incoming=incoming, **fields)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_what_is_refused_is_set_aside_and_woken_for(folder, changes, status, rea
     woken = []
     handler = StoreHandler(FileSpool(folder, SpoolSettings(min_free_bytes=0)), lambda: woken.append(True))
 
-    assert handler.handle(request(**changes)) is status
+    assert handler.handle(request(handler, **changes)) is status
     [note] = folder.quarantine_notes.glob("*.json")
     assert f'"{reason}"' in note.read_text()
     assert woken == [True]
@@ -107,7 +109,7 @@ def test_another_sop_class_than_the_contexts_is_not_supported(folder):
     """A command that names a class which was not negotiated for its context is refused, and nothing is kept."""
     handler = StoreHandler(FileSpool(folder, SpoolSettings(min_free_bytes=0)))
 
-    assert handler.handle(request(abstract_syntax_uid="1.2.840.10008.5.1.4.1.1.4")) is SOP_CLASS_NOT_SUPPORTED
+    assert handler.handle(request(handler, abstract_syntax_uid="1.2.840.10008.5.1.4.1.1.4")) is SOP_CLASS_NOT_SUPPORTED
     assert not list(folder.quarantined_objects.iterdir())
 
 
@@ -115,14 +117,12 @@ def test_a_full_spool_takes_no_garbage_either(folder):
     """When nothing can be set aside, the answer is out of resources."""
     handler = StoreHandler(FileSpool(folder, SpoolSettings(cap_bytes=1, min_free_bytes=0)))
 
-    assert handler.handle(request()) is OUT_OF_RESOURCES
+    assert handler.handle(request(handler)) is OUT_OF_RESOURCES
 
 
 def test_the_prefix_is_file_meta_information_that_others_read():
     """pydicom reads back class, instance, transfer syntax and sender; the preamble is zeros."""
-    header = InstanceHeader(CT, "1.2.3", "1.2", "1.2.4", "1.2.840.10008.1.2.4.70")
-
-    prefix = part10_prefix(header, "CT1")
+    prefix = part10_prefix(CT, "1.2.3", "1.2.840.10008.1.2.4.70", "CT1")
 
     meta = dcmread(io.BytesIO(prefix)).file_meta
     assert prefix[:132] == bytes(128) + b"DICM"

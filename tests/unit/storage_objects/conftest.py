@@ -43,6 +43,8 @@ def keep(header: Callable[[str], InstanceHeader]) -> Callable[[FileSpool, str, b
 
     def keep_one(spool: FileSpool, uid: str, data_set: bytes) -> KeepOutcome:
         made = header(uid)
-        return spool.keep(made, part10_prefix(made, "CT1"), data_set, ASSOCIATION, NOW)
+        incoming = spool.receive(part10_prefix(made.sop_class_uid, uid, made.transfer_syntax_uid, "CT1"))
+        incoming.add(data_set)
+        return spool.keep(incoming, made, ASSOCIATION, NOW)
 
     return keep_one
