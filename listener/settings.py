@@ -83,9 +83,9 @@ class WebSettings(BaseModel):
         default=12, gt=0, le=7 * 24, allow_inf_nan=False, description="A session ends this long after its login."
     )
     max_instance_bytes: int = Field(
-        default=2**30,
+        default=4 * 2**30,
         ge=2**20,
-        description="A larger instance is refused with 413; each upload may hold one this large in memory.",
+        description="A larger instance is refused with 413; whatever its size, about a megabyte of it is in memory.",
     )
     max_request_bytes: int = Field(
         default=64 * 2**30, ge=2**20, description="A larger body is refused with 413; send fewer instances at a time."

@@ -27,7 +27,7 @@ class BodyLimits:
 
 
 class UploadPlaces:
-    """Counts the bodies that are being received; each may hold one instance in memory."""
+    """Counts the bodies that are being received; each holds a few megabytes and a sender's attention."""
 
     def __init__(self, places: int) -> None:
         self._free = places

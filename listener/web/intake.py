@@ -1,20 +1,25 @@
 """The instances of one web request on their way into the spool, by the code that decides for C-STORE."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import BytesIO
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from listener.errors import ListenerError, UnreadableDataSet
 from listener.scp.presentation_contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
-from listener.scp.status import SOP_CLASS_NOT_SUPPORTED, SUCCESS, Status
-from listener.scp.store import Decision, StoreHandler, StoreRequest
+from listener.scp.status import SOP_CLASS_NOT_SUPPORTED, STATUS_OF_OUTCOME, STATUS_OF_REFUSAL, SUCCESS, Status
+from listener.scp.store import StoreHandler, StoreRequest
 from listener.web.part10_head import HEAD_LIMIT, FileMeta, read_file_meta
+from listener.web.set_aside_allowance import SetAsideAllowance
 from storage.domain.association import Association, AssociationEnd, Door
 from storage.domain.study import QuarantineReason
+from storage.ports import IncomingInstance
+
+SPILL_BYTES = 2**20  # of one instance are in memory at most, and as much again on its way to the disk
+SET_ASIDE_LIMIT = 100  # instances of one request that may go to quarantine
 
 # What a presentation context settles for C-STORE (PS3.18 table I.2-2).
 TRANSFER_SYNTAX_NOT_SUPPORTED = Status(
@@ -25,9 +30,16 @@ TRANSFER_SYNTAX_NOT_SUPPORTED = Status(
     "Send the instance in another transfer syntax.",
 )
 
+# An instance that is answered so has been set aside, durably.
+_SET_ASIDE = frozenset({*STATUS_OF_OUTCOME.values(), *STATUS_OF_REFUSAL.values()} - {SUCCESS})
+
 
 class InstanceTooLarge(ListenerError):
     """An instance is larger than [web] max_instance_bytes; send it by C-STORE, or raise the limit."""
+
+
+class TooManySetAside(ListenerError):
+    """More than 100 instances of the request were refused and set aside; repair them, and send the others again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +59,21 @@ class Taken:
 
 
 class Intake:
-    """Takes instances one by one, for one account; holds one in memory at a time."""
+    """Takes instances one by one, for one account; of each about a megabyte is in memory."""
 
-    def __init__(self, handler: StoreHandler, *, account: str, address: str, max_instance_bytes: int) -> None:
+    def __init__(
+        self,
+        handler: StoreHandler,
+        *,
+        account: str,
+        address: str,
+        max_instance_bytes: int,
+        allowance: SetAsideAllowance,
+    ) -> None:
         self._handler = handler
         self._max_bytes = max_instance_bytes
+        self._allowance = allowance
+        self._set_aside = 0
         self._association = Association(
             association_id=str(uuid.uuid4()),
             calling_ae_title="",
@@ -68,14 +90,28 @@ class Intake:
 
         Raises:
             InstanceTooLarge: it was not kept.
+            TooManySetAside: the request had too many instances refused before; this one was not read.
+            AllowanceSpent: the account had; this one was not read.
         """
-        file = _IncomingFile()
-        async for chunk in chunks:
-            if file.size + len(chunk) > self._max_bytes:
-                raise InstanceTooLarge
-            file.write(chunk)
-        taken = await run_sync(self._decide, *file.finished(), study_instance_uid)
+        if self._set_aside >= SET_ASIDE_LIMIT:
+            raise TooManySetAside
+        self._allowance.require(self._association.account)
+        file = _IncomingFile(self._handler.begin)
+        try:
+            async for chunk in chunks:
+                if file.size + len(chunk) > self._max_bytes:
+                    raise InstanceTooLarge
+                if file.write(chunk) >= SPILL_BYTES:
+                    await run_sync(file.spill)
+        except BaseException:
+            with CancelScope(shield=True):
+                await run_sync(file.discard)
+            raise
+        taken = await run_sync(self._decide, file, study_instance_uid)
         self.taken.append(taken)
+        if taken.status in _SET_ASIDE:
+            self._set_aside += 1
+            self._allowance.spend(self._association.account, file.size)
         return taken
 
     async def close(self, broken: str = "") -> None:
@@ -93,30 +129,15 @@ class Intake:
             ),
         )
 
-    def _decide(self, meta: FileMeta | None, data_set: bytes, study_instance_uid: str) -> Taken:
+    def _decide(self, file: "_IncomingFile", study_instance_uid: str) -> Taken:
+        meta, incoming = file.finished()
         if meta is None:
-            incoming = self._handler.begin("", "", "", "")
-            incoming.add(data_set)
             unnamed = StoreRequest("", "", "", "", incoming, self._association)
             return Taken(self._handler.refuse(unnamed, QuarantineReason.UNPARSABLE))
-        decision = self._decision(meta, data_set, study_instance_uid)
-        header = decision.header
-        return Taken(
-            decision.status,
-            meta.sop_class_uid,
-            meta.sop_instance_uid,
-            header.study_instance_uid if header else "",
-            header.series_instance_uid if header else "",
-        )
-
-    def _decision(self, meta: FileMeta, data_set: bytes, study_instance_uid: str) -> Decision:
-        if meta.sop_class_uid not in STORAGE_CLASSES:
-            return Decision(SOP_CLASS_NOT_SUPPORTED)
-        if meta.transfer_syntax_uid not in TRANSFER_SYNTAXES:
-            return Decision(TRANSFER_SYNTAX_NOT_SUPPORTED)
-        incoming = self._handler.begin(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, "")
-        incoming.add(data_set)
-        return self._handler.decide(
+        if file.refused is not None:
+            incoming.discard()
+            return Taken(file.refused, meta.sop_class_uid, meta.sop_instance_uid)
+        decision = self._handler.decide(
             StoreRequest(
                 sop_class_uid=meta.sop_class_uid,
                 sop_instance_uid=meta.sop_instance_uid,
@@ -127,38 +148,77 @@ class Intake:
                 study_instance_uid=study_instance_uid,
             )
         )
+        header = decision.header
+        return Taken(
+            decision.status,
+            meta.sop_class_uid,
+            meta.sop_instance_uid,
+            header.study_instance_uid if header else "",
+            header.series_instance_uid if header else "",
+        )
 
 
 class _IncomingFile:
-    """Collects a file: its head until the file meta information is read, then only the data set."""
+    """A file as it comes: its head is held until the file meta information is read, its data set goes to the spool."""
 
-    def __init__(self) -> None:
-        self.size = 0
+    def __init__(self, begin: Callable[[str, str, str, str], IncomingInstance]) -> None:
+        self._begin = begin
         self._head: bytearray | None = bytearray()
         self._meta: FileMeta | None = None
-        self._rest = BytesIO()
+        self._incoming: IncomingInstance | None = None
+        self._held = 0  # bytes since the last spill
+        self.refused: Status | None = None
+        self.size = 0
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> int:
+        """Take the next bytes; returns how many are in memory."""
         self.size += len(chunk)
-        if self._head is None:
-            self._rest.write(chunk)
-            return
-        self._head += chunk
-        if len(self._head) >= HEAD_LIMIT:
-            self._end_of_head()
-
-    def finished(self) -> tuple[FileMeta | None, bytes]:
-        """The file meta information and the data set; ``None`` and everything when it is no DICOM file."""
         if self._head is not None:
-            self._end_of_head()
-        return self._meta, self._rest.getvalue()
+            self._head += chunk
+            if len(self._head) >= HEAD_LIMIT:
+                self._end_of_head()
+        else:
+            self._add(chunk)
+        return self._held
 
-    def _end_of_head(self) -> None:
+    def spill(self) -> None:
+        """Free the memory."""
+        if self._incoming is not None:
+            self._incoming.spill()
+        self._held = 0
+
+    def discard(self) -> None:
+        """Forget it; nothing stays."""
+        if self._incoming is not None:
+            self._incoming.discard()
+
+    def finished(self) -> tuple[FileMeta | None, IncomingInstance]:
+        """The file meta information and the data set; ``None`` and everything when it is no DICOM file."""
+        incoming = self._incoming or self._end_of_head()
+        return self._meta, incoming
+
+    def _end_of_head(self) -> IncomingInstance:
         head = bytes(self._head or b"")
         self._head = None
         try:
-            self._meta = read_file_meta(head)
+            meta = self._meta = read_file_meta(head)
         except UnreadableDataSet:
-            self._rest.write(head)
+            self._incoming = self._begin("", "", "", "")
+            self._add(head)
         else:
-            self._rest.write(head[self._meta.data_set_offset :])
+            self.refused = _refused_unread(meta)
+            self._incoming = self._begin(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, "")
+            self._add(head[meta.data_set_offset :])
+        return self._incoming
+
+    def _add(self, piece: bytes) -> None:
+        if self.refused is None and self._incoming is not None:
+            self._incoming.add(piece)
+            self._held += len(piece)
+
+
+def _refused_unread(meta: FileMeta) -> Status | None:
+    """Why the data set of such a file is not wanted."""
+    if meta.sop_class_uid not in STORAGE_CLASSES:
+        return SOP_CLASS_NOT_SUPPORTED
+    return None if meta.transfer_syntax_uid in TRANSFER_SYNTAXES else TRANSFER_SYNTAX_NOT_SUPPORTED

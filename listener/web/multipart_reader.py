@@ -24,7 +24,7 @@ class MalformedMultipart(ListenerError):
 class MultipartLimits:
     """What the parts of one body may cost beside their content."""
 
-    parts: int = 100_000
+    parts: int = 50_000
     header_bytes: int = 8 * 1024
     preamble_bytes: int = 4 * 1024
 

@@ -1,6 +1,6 @@
 """What the routes that take instances share: where they go, and how much may come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -8,6 +8,7 @@ from listener.scp.store import StoreHandler
 from listener.web.access import Principal
 from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.intake import Intake
+from listener.web.set_aside_allowance import SetAsideAllowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Uploads:
     places: UploadPlaces
     limits: BodyLimits
     max_instance_bytes: int
+    allowance: SetAsideAllowance = field(default_factory=SetAsideAllowance)
 
     def intake(self, request: Request, principal: Principal) -> Intake:
         """The way into the spool for one request."""
@@ -26,6 +28,7 @@ class Uploads:
             account=principal.name,
             address=remote_address(request),
             max_instance_bytes=self.max_instance_bytes,
+            allowance=self.allowance,
         )
 
 

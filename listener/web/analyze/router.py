@@ -19,6 +19,7 @@ from listener.web.dicomweb.addresses import PathUid, checked_path_uid
 from listener.web.intake import InstanceTooLarge
 from listener.web.multipart_reader import MalformedMultipart, MultipartReader, content_type_of
 from listener.web.problem import Problem
+from listener.web.set_aside_allowance import AllowanceSpent
 from listener.web.uploads import Uploads, remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import DatabaseUnavailable, UnknownRecord
@@ -37,12 +38,12 @@ Wait = Annotated[
 Number = Annotated[int, Path(ge=1, le=10**6, description="The number of the picture, from 1 on.")]
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body or the UID is malformed."},
+    400: {"model": Problem, "description": "The body, the UID or a parameter of the address is not understood."},
     401: {"model": Problem, "description": "Nobody is logged in."},
     403: {"model": Problem, "description": "The account may not have images analysed."},
     404: {"model": Problem, "description": "No such study or picture is known."},
     422: {"model": Problem, "description": "A field or file is not usable, or fields are missing."},
-    429: {"model": Problem, "description": "Too many logins failed; wait."},
+    429: {"model": Problem, "description": "Too many logins failed, or too many files were refused; wait."},
     503: {"model": Problem, "description": "The database does not answer, or nothing can be stored now; try again."},
 }
 _UPLOAD_PROBLEMS = _PROBLEMS | {
@@ -125,6 +126,7 @@ def analyze_router(desk: AnalyzeDesk) -> APIRouter:
 
         What is answered is on stable storage. `Location` says where to ask for the findings.
         """
+        _require_known_parameters(request)
         submission = await _submitted(request, principal, desk.uploads)
         uid = submission.study_instance_uid
         await _settled(desk, submission, principal.name)
@@ -169,6 +171,16 @@ def analyze_router(desk: AnalyzeDesk) -> APIRouter:
     return router
 
 
+def _require_known_parameters(request: Request) -> None:
+    """Refuse what would be ignored: a misspelt ``wait`` is not answered as if nothing had been asked.
+
+    Raises:
+        HTTPException: 400.
+    """
+    if set(request.query_params) - {"wait"}:
+        raise HTTPException(400, "The address has a parameter other than wait; leave it out.", {"Connection": "close"})
+
+
 async def _submitted(request: Request, principal: Principal, uploads: Uploads) -> Submission:
     require_plain_body(request)
     told = content_type_of(request.headers.get("content-type", ""))
@@ -185,6 +197,10 @@ async def _submitted(request: Request, principal: Principal, uploads: Uploads) -
             raise HTTPException(400, broken := str(error)) from None
         except InstanceTooLarge as error:
             raise HTTPException(413, broken := str(error), {"Connection": "close"}) from None
+        except AllowanceSpent as error:
+            raise HTTPException(
+                429, broken := str(error), {"Connection": "close", "Retry-After": str(error.seconds)}
+            ) from None
         except ClientDisconnect:
             raise HTTPException(400, "The sender went away before the end of the body.") from None
         except HTTPException as refusal:

@@ -1,4 +1,4 @@
-"""STOW-RS (PS3.18 section 10.5): instances over HTTP into the same spool as C-STORE, one in memory at a time."""
+"""STOW-RS (PS3.18 section 10.5): instances over HTTP into the same spool as C-STORE, piece by piece as they arrive."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -14,12 +14,14 @@ from listener.web.dicomweb.addresses import Addresses, PathUid, checked_path_uid
 from listener.web.dicomweb.dicom_json import MEDIA_TYPE
 from listener.web.dicomweb.media_types import require_json
 from listener.web.dicomweb.store_response import RETRY_SECONDS, STORE_STATUSES, http_status, store_response
-from listener.web.intake import InstanceTooLarge, Intake
+from listener.web.intake import InstanceTooLarge, Intake, TooManySetAside
 from listener.web.multipart_reader import MalformedMultipart, MultipartReader, Part, content_type_of
 from listener.web.problem import described
+from listener.web.set_aside_allowance import AllowanceSpent
 from listener.web.uploads import Uploads
 
 _DICOM = "application/dicom"
+_CLOSE = {"Connection": "close"}  # what is left of the body is not read
 _TOLD = {MEDIA_TYPE: {"schema": {"type": "object"}}, "application/json": {"schema": {"type": "object"}}}
 _RESPONSES = described(STORE_STATUSES, dict.fromkeys(STORE_STATUSES, _TOLD))
 _BODY = {
@@ -73,7 +75,11 @@ async def _take_all(
     except MalformedMultipart as error:
         return HTTPException(400, broken := str(error))
     except InstanceTooLarge as error:
-        return HTTPException(413, broken := str(error), {"Connection": "close"})
+        return HTTPException(413, broken := str(error), _CLOSE)
+    except TooManySetAside as error:
+        return HTTPException(400, broken := str(error), _CLOSE)
+    except AllowanceSpent as error:
+        return HTTPException(429, broken := str(error), {**_CLOSE, "Retry-After": str(error.seconds)})
     except HTTPException as refusal:
         broken = str(refusal.detail)
         return refusal
@@ -106,12 +112,12 @@ def _boundary(request: Request) -> str:
         raise HTTPException(
             415,
             'Instances are taken as multipart/related; type="application/dicom"; send them so.',
-            {"Accept": 'multipart/related; type="application/dicom"', "Connection": "close"},
+            {"Accept": 'multipart/related; type="application/dicom"', **_CLOSE},
         )
     return told.parameters.get("boundary", "")
 
 
 def _dicom_of(part: Part) -> AsyncIterator[bytes]:
     if part.content_type.media_type not in ("", _DICOM):
-        raise HTTPException(415, "A part is no application/dicom; send DICOM files only.", {"Connection": "close"})
+        raise HTTPException(415, "A part is no application/dicom; send DICOM files only.", _CLOSE)
     return part.chunks

@@ -25,14 +25,14 @@ STORE_STATUSES: dict[int, str] = {
     202: "Some instances are; the others stand in Failed SOP Sequence or Other Failures Sequence with the reason.",
     409: "No instance was stored; each stands there with the reason.",
     503: "No instance was stored, because none could be made durable now, or too many uploads run: send it again.",
-    400: "The body is no well-formed multipart/related, or holds no part; what it held until then is told.",
+    400: "The body is no well-formed multipart/related, or holds no part or too many refused; the rest is told.",
     401: "Nobody is logged in.",
     403: "The account may not store.",
     406: "The client takes no application/dicom+json.",
     408: "The body came too slowly.",
     413: "The body or an instance is larger than allowed; what came before it is told.",
     415: "The body is not multipart/related with parts of application/dicom, or has a Content-Encoding.",
-    429: "Too many logins failed; wait as Retry-After says.",
+    429: "Too many logins failed, or too many instances of the account were refused; wait as Retry-After says.",
 }
 
 

@@ -23,6 +23,7 @@ from listener.web.access import Principal
 from listener.web.app import create_app
 from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.dicomweb.router import dicomweb_router
+from listener.web.set_aside_allowance import SetAsideAllowance
 from listener.web.uploads import Uploads
 from storage.domain.account import Role
 from storage.importer import SpoolImporter
@@ -124,12 +125,15 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
         limits: BodyLimits = _LIMITS,
         max_instance_bytes: int = 2**28,
         places: int = 4,
+        allowance: SetAsideAllowance | None = None,
     ) -> WebDoor:
         folder = DataFolder(tmp_path / "data")
         spool = FileSpool(folder, spool_settings or SpoolSettings(min_free_bytes=0))
         database = open_database(database_url, "test web")
         importer = SpoolImporter(spool, ObjectStore(folder), PostgresArrivalLog(database))
-        uploads = Uploads(StoreHandler(spool), UploadPlaces(places), limits, max_instance_bytes)
+        uploads = Uploads(
+            StoreHandler(spool), UploadPlaces(places), limits, max_instance_bytes, allowance or SetAsideAllowance()
+        )
         index, trail = PostgresStudyIndex(database, ObjectStore(folder)), PostgresAuditTrail(database)
         app = create_app(gate=RoleGate(), trail=trail, checks={}, routers=[dicomweb_router(uploads, index, trail)])
         listening = socket.create_server(("127.0.0.1", 0))

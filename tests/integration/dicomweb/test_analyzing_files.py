@@ -94,6 +94,14 @@ def test_a_waiting_answer_comes_when_it_is_over(program: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["finished"]) == (200, True)
 
 
+def test_a_parameter_that_nobody_knows_is_refused(program: httpx.Client) -> None:
+    """A misspelt `wait` is told instead of being ignored, and nothing is stored."""
+    answer = program.post("/api/v1/analyze?wiat=60", files=[("files", file_bytes("CT_small.dcm"))])
+
+    assert answer.status_code == 400
+    assert "wait" in answer.json()["detail"]
+
+
 def test_what_cannot_be_analysed_is_refused(api_door: WebDoor, program: httpx.Client, database_url: str) -> None:
     """Archives, other formats, mixed and unnamed files get their status; nothing of them is kept."""
     ct, other_study = file_bytes("CT_small.dcm"), instance(SOPInstanceUID="1.2.5", StudyInstanceUID="1.2.6")

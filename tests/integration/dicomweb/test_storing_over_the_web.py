@@ -12,6 +12,8 @@ from pydicom.filereader import dcmread
 
 from listener.scp.file_meta import part10_prefix
 from listener.web.body import BodyLimits
+from listener.web.intake import SET_ASIDE_LIMIT, SPILL_BYTES
+from listener.web.set_aside_allowance import SetAsideAllowance
 from storage.settings import SpoolSettings
 from tests.integration.dicomweb.conftest import CONTENT_TYPE, multipart
 from tests.peers.raw_sender import CT, EXPLICIT, ct_data_set, kept_digests, tree
@@ -30,6 +32,11 @@ def part10(data_set: bytes, uid: str = UID, sop_class: str = CT, syntax: str = E
 def ct_file(uid: str = UID, tail: bytes = b"x") -> bytes:
     """A small CT instance as a file."""
     return part10(ct_data_set(uid, tail), uid)
+
+
+def large_ct_file(size: int) -> bytes:
+    """A CT instance with so many bytes of pixels."""
+    return ct_file() + b"\xe0\x7f\x10\x00OW\x00\x00" + size.to_bytes(4, "little") + bytes(size)
 
 
 def test_dicomweb_client_stores_a_file(open_web_door):
@@ -191,6 +198,43 @@ def test_what_is_too_large_is_answered_413(open_web_door):
     assert "max_instance_bytes" in instance.headers["Warning"]
     assert UID in kept_digests(door.folder.root)
     assert "1.2.3.6" not in kept_digests(door.folder.root)
+
+
+def test_a_request_cannot_fill_quarantine(open_web_door):
+    """Once too many parts were refused the body is read no further; what came before is told, and the account waits."""
+    door = open_web_door(allowance=SetAsideAllowance(objects=SET_ASIDE_LIMIT + 5))
+    garbage = [b"no DICOM at all"] * (SET_ASIDE_LIMIT + 10)
+
+    first = door.stow(ct_file(), *garbage)
+    second = door.stow(*garbage)
+    third = door.stow(ct_file())
+
+    assert first.status_code == 400
+    assert [item[_SOP_UID]["Value"] for item in first.json()[_REFERENCED]["Value"]] == [[UID]]
+    assert len(first.json()[_OTHERS]["Value"]) == SET_ASIDE_LIMIT
+    assert second.status_code == third.status_code == 429
+    assert len(second.json()[_OTHERS]["Value"]) == 5
+    assert int(third.headers["Retry-After"]) > 3000
+    assert door.rows("SELECT count(*) FROM quarantined_object") == [(SET_ASIDE_LIMIT + 5,)]
+    assert door.rows("SELECT ending, stored_count, refused_count FROM association ORDER BY started_at") == [
+        ("aborted", 1, SET_ASIDE_LIMIT),
+        ("aborted", 0, 5),
+        ("aborted", 0, 0),
+    ]
+
+
+def test_an_instance_that_ends_in_the_middle_leaves_nothing(open_web_door):
+    """A body that is cut, or a part over its limit, is discarded also when some of it was on disk already."""
+    door = open_web_door(max_instance_bytes=6 * SPILL_BYTES)
+
+    cut = multipart(large_ct_file(4 * SPILL_BYTES))[:-30]
+    with door.client() as client:
+        answer = client.post("/dicom-web/studies", content=cut, headers={"Content-Type": CONTENT_TYPE})
+    too_large = door.stow(large_ct_file(7 * SPILL_BYTES))
+
+    assert (answer.status_code, too_large.status_code) == (400, 413)
+    assert kept_digests(door.folder.root) == {}
+    assert [path for path in door.folder.root.rglob("*") if path.stat().st_size > SPILL_BYTES] == []
 
 
 _NO_STORE_REQUESTS = [
