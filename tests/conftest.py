@@ -21,7 +21,7 @@ pytest_plugins = ["tests.peers.plugin"]
 # Which tests talk to which program: part of a test's place, or the name of a fixture.
 _NEEDED_BY = {
     "chromium": ("test_dashboard_in_a_browser",),
-    "Orthanc": ("orthanc", "start_orthanc", "there_and_back"),
+    "Orthanc": ("test_receiving_benchmark", "orthanc", "start_orthanc", "there_and_back"),
     "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),
     "dcm2json": ("test_metadata_is_what_dcmtk",),
     "dciodvfy": ("tests/conformance", "there_and_back", "is_valid_dicom", "test_studies_over_the_web"),
@@ -31,7 +31,7 @@ _NEEDED_BY = {
     "echoscu": ("test_storing_over_dicom",),
     "storescu": (
         *("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
-        "test_studies_over_the_web",
+        *("test_studies_over_the_web", "test_receiving_benchmark"),
     ),
     "strace": ("test_every_answer_follows_its_syncs",),
 }

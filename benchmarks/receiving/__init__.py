@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/bench_receive.py``: receivers, loads and figures."""
