@@ -58,7 +58,9 @@ def serve(
     database = open_database(database_url, "overread listener")  # connects when it is first used
     importer = SpoolImporter(file_spool, ObjectStore(folder), PostgresArrivalLog(database))
     trail = PostgresAuditTrail(database)
-    acceptor = Acceptor(listener, AssociationPolicy(listener), StoreHandler(file_spool, wake.set), alive)
+    acceptor = Acceptor(
+        listener, AssociationPolicy(listener), StoreHandler(file_spool, wake.set), alive, file_spool.require_room
+    )
     threads = [
         threading.Thread(target=_import, args=(importer, database_url, quiet, wake, importing), name="importer"),
         threading.Thread(target=_record_when_possible, args=(trail, AuditAction.APPLICATION_STARTED, quiet)),

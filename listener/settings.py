@@ -41,7 +41,34 @@ class ListenerSettings(BaseModel):
         default=(), description="Who may associate; with no entry, only programs on this machine may."
     )
     max_associations: int = Field(
-        default=50, ge=1, description="Further associations are refused as transient (local limit exceeded)."
+        default=256,
+        ge=1,
+        le=4096,
+        description="Further associations are refused as transient (local limit exceeded); processes count together.",
+    )
+    max_associations_per_address: int = Field(
+        default=64,
+        ge=1,
+        description="The same for one address, so that a sender gone wrong leaves room for the others.",
+    )
+    max_instance_bytes: int = Field(
+        default=4 * 2**30,
+        ge=2**20,
+        description="The association of a sender whose data set is larger is aborted, and nothing of it is kept.",
+    )
+    deflated_transfer_syntaxes: bool = Field(
+        default=False,
+        description=(
+            "Deflated data sets are accepted too. They are kept as they come, but whoever reads them later must be "
+            "ready for a small file that becomes very large."
+        ),
+    )
+    further_sop_classes: tuple[str, ...] = Field(
+        default=(), description="Private SOP Classes that are stored like the Standard's; their UIDs."
+    )
+    further_transfer_syntaxes: tuple[str, ...] = Field(
+        default=(),
+        description="Private transfer syntaxes that are accepted; the data set must be in Explicit VR Little Endian.",
     )
 
 

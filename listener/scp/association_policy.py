@@ -24,8 +24,22 @@ CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(
 )
 CALLED_AE_TITLE_NOT_RECOGNIZED = Rejection(1, 1, 7, "The peer called an AE title that is not ours.")
 LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2, "[listener] max_associations were open already.")
+TOO_MANY_FROM_ADDRESS = Rejection(2, 3, 2, "[listener] max_associations_per_address were open already.")
+STOPPING = Rejection(2, 3, 1, "The listener was being stopped.")
+NO_ROOM = Rejection(2, 3, 1, "The spool was full or its disk could not be written.")
+APPLICATION_CONTEXT_NOT_SUPPORTED = Rejection(1, 1, 2, "The application context was not that of DICOM.")
+PROTOCOL_VERSION_NOT_SUPPORTED = Rejection(1, 2, 2, "The peer does not speak version 1 of the protocol.")
 
-REJECTIONS = (CALLING_AE_TITLE_NOT_RECOGNIZED, CALLED_AE_TITLE_NOT_RECOGNIZED, LOCAL_LIMIT_EXCEEDED)
+REJECTIONS = (
+    CALLING_AE_TITLE_NOT_RECOGNIZED,
+    CALLED_AE_TITLE_NOT_RECOGNIZED,
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    PROTOCOL_VERSION_NOT_SUPPORTED,
+    LOCAL_LIMIT_EXCEEDED,
+    TOO_MANY_FROM_ADDRESS,
+    NO_ROOM,
+    STOPPING,
+)
 
 
 class AssociationPolicy:
@@ -35,11 +49,17 @@ class AssociationPolicy:
         self._listener = listener
 
     def rejection(
-        self, calling_ae_title: str, called_ae_title: str, remote_address: str, open_associations: int
+        self,
+        calling_ae_title: str,
+        called_ae_title: str,
+        remote_address: str,
+        open_associations: int,
+        open_from_address: int = 0,
     ) -> Rejection | None:
         """Why this request is rejected, or ``None`` when it is accepted.
 
-        ``open_associations`` counts those already accepted. A stranger learns nothing about our AE title.
+        The counts are those already accepted, all of them and those of this address. A stranger learns nothing about
+        our AE title.
         """
         if not self._is_peer(calling_ae_title, remote_address):
             return CALLING_AE_TITLE_NOT_RECOGNIZED
@@ -47,6 +67,8 @@ class AssociationPolicy:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         if open_associations >= self._listener.max_associations:
             return LOCAL_LIMIT_EXCEEDED
+        if open_from_address >= self._listener.max_associations_per_address:
+            return TOO_MANY_FROM_ADDRESS
         return None
 
     def _is_peer(self, calling_ae_title: str, remote_address: str) -> bool:

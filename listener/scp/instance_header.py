@@ -8,6 +8,7 @@ from pydicom.charset import decode_bytes, python_encoding
 
 from listener.errors import UnacceptableIdentity, UnreadableDataSet
 from listener.scp.element_walk import Encoding, wanted_values
+from listener.scp.presentation_contexts import DEFLATED_TRANSFER_SYNTAXES
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import InvalidIdentifier
@@ -19,9 +20,6 @@ _ESCAPE = b"\x1b"
 
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 _EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-_DEFLATED = frozenset(  # PS3.5 sections A.5, A.7 and A.13: the whole data set is deflated
-    {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
-)
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _SOP_CLASS_UID = 0x00080016
@@ -81,7 +79,7 @@ def read_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: 
 
 
 def _readable(data_set: bytes, transfer_syntax_uid: str) -> bytes:
-    if transfer_syntax_uid not in _DEFLATED:
+    if transfer_syntax_uid not in DEFLATED_TRANSFER_SYNTAXES:
         return data_set
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, HEADER_LIMIT)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pydicom.uid import AllTransferSyntaxes, ImplicitVRLittleEndian
 from pynetdicom.presentation import AllStoragePresentationContexts
 
+from listener.settings import ListenerSettings
+
 # Retired storage SOP Classes (PS3.4 section B.6): archives still hold and send them.
 RETIRED_STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.1.27": "StoredPrintStorage",
@@ -45,18 +47,44 @@ _FURTHER_TRANSFER_SYNTAXES = (
     *(f"1.2.840.10008.1.2.4.{number}" for number in (52, 53, 54, 55, 56, 58, 59, *range(60, 67))),  # retired JPEG
 )
 
-TRANSFER_SYNTAXES: tuple[str, ...] = tuple(dict.fromkeys([*AllTransferSyntaxes, *_FURTHER_TRANSFER_SYNTAXES]))
+# The whole data set is deflated (PS3.5 sections A.5, A.7, A.13): a few bytes can stand for very many.
+DEFLATED_TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.4.95",
+    "1.2.840.10008.1.2.4.205",
+)
+
+TRANSFER_SYNTAXES: tuple[str, ...] = tuple(
+    uid
+    for uid in dict.fromkeys([*AllTransferSyntaxes, *_FURTHER_TRANSFER_SYNTAXES])
+    if uid not in DEFLATED_TRANSFER_SYNTAXES
+)
 
 STORAGE_CLASSES = frozenset(
     {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | RETIRED_STORAGE_CLASSES.keys()
 )
 
 
-def in_order_of_preference(proposed: Iterable[str]) -> list[str]:
-    """The transfer syntaxes we accept of those proposed, in the peer's order, the default one last.
+VERIFICATION = "1.2.840.10008.1.1"
 
-    The peer's order spares it a conversion. Implicit VR Little Endian is what every peer must offer (PS3.5 section
-    10.1), and it forgets the value representations of private elements, so anything else is better.
-    """
-    known = [uid for uid in dict.fromkeys(proposed) if uid in TRANSFER_SYNTAXES]
-    return sorted(known, key=lambda uid: uid == ImplicitVRLittleEndian)
+
+class Repertoire:
+    """What is accepted under these settings."""
+
+    def __init__(self, settings: ListenerSettings) -> None:
+        self._classes = STORAGE_CLASSES | {VERIFICATION} | set(settings.further_sop_classes)
+        self._syntaxes = {*TRANSFER_SYNTAXES, *settings.further_transfer_syntaxes}
+        if settings.deflated_transfer_syntaxes:
+            self._syntaxes.update(DEFLATED_TRANSFER_SYNTAXES)
+
+    def offered(self, abstract_syntax: str, proposed: Iterable[str]) -> list[str] | None:
+        """The transfer syntaxes we accept of those proposed for this abstract syntax; ``None`` when it is not served.
+
+        They stand in the peer's order, which spares it a conversion, and the default one last: Implicit VR Little
+        Endian is what every peer must offer (PS3.5 section 10.1), and it forgets the value representations of private
+        elements, so anything else is better.
+        """
+        if abstract_syntax not in self._classes:
+            return None
+        known = [uid for uid in dict.fromkeys(proposed) if uid in self._syntaxes]
+        return sorted(known, key=lambda uid: uid == ImplicitVRLittleEndian)

@@ -1,4 +1,4 @@
-"""Every status a C-STORE or C-ECHO may be answered with; ``docs/conformance-statement.md`` holds the same table.
+"""Every status a request may be answered with; ``docs/conformance-statement.md`` holds the same table.
 
 Codes are those of PS3.7 annex C and PS3.4 table B.2-1. The comment is what the sender reads as Error Comment
 (0000,0902): a fixed text of at most 64 characters, never anything that came from the peer.
@@ -62,6 +62,13 @@ CANNOT_UNDERSTAND = Status(
     "PS3.4 B.2.3",
     "Repair the instance; what was sent is in quarantine.",
 )
+UNRECOGNIZED_OPERATION = Status(
+    "Refused: Unrecognized Operation",
+    0x0211,
+    "This operation is not performed here",
+    "PS3.7 annex C",
+    "Ask for C-ECHO or C-STORE only; the association goes on.",
+)
 
 STATUSES = (
     SUCCESS,
@@ -70,6 +77,7 @@ STATUSES = (
     OUT_OF_RESOURCES,
     DATA_SET_DOES_NOT_MATCH,
     CANNOT_UNDERSTAND,
+    UNRECOGNIZED_OPERATION,
 )
 
 STATUS_OF_OUTCOME: dict[KeepOutcome, Status] = {

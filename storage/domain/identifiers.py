@@ -17,9 +17,14 @@ def checked_uid(value: str, attribute: str) -> str:
     Raises:
         InvalidIdentifier: the value is empty, longer than 64 characters or not dotted decimal.
     """
-    if len(value) > _UID_LIMIT or _UID.fullmatch(value) is None:
+    if not is_uid(value):
         raise InvalidIdentifier(f"{attribute} is not a valid UID (PS3.5 section 9.1); correct it at the sender.")
     return value
+
+
+def is_uid(value: str) -> bool:
+    """Whether ``value`` is a UID as PS3.5 section 9.1 defines it."""
+    return len(value) <= _UID_LIMIT and _UID.fullmatch(value) is not None
 
 
 def same_ae_title(one: str, other: str) -> bool:

@@ -10,6 +10,11 @@ from pydicom import dcmread
 
 from listener.scp.association_policy import REJECTIONS
 from listener.scp.file_meta import part10_prefix
+from listener.scp.presentation_contexts import (
+    DEFLATED_TRANSFER_SYNTAXES,
+    RETIRED_STORAGE_CLASSES,
+    TRANSFER_SYNTAXES,
+)
 from listener.scp.status import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
@@ -51,6 +56,13 @@ def test_every_rejection_is_in_the_conformance_statement():
     assert rows_under("Rejected associations") == [
         [str(each.result), str(each.source), str(each.reason), each.sentence] for each in REJECTIONS
     ]
+
+
+def test_every_transfer_syntax_is_in_the_conformance_statement():
+    """What is accepted, what is accepted only by setting and which retired classes are served is documented."""
+    assert {row[0] for row in rows_under("Transfer syntaxes")} == set(TRANSFER_SYNTAXES)
+    assert {row[0] for row in rows_under("Deflated transfer syntaxes")} == set(DEFLATED_TRANSFER_SYNTAXES)
+    assert {row[0]: row[1] for row in rows_under("Retired storage SOP Classes")} == RETIRED_STORAGE_CLASSES
 
 
 def test_a_comment_fits_its_element():
