@@ -72,6 +72,19 @@ class ListenerSettings(BaseModel):
     )
 
 
+class ClientCertificateSettings(BaseModel):
+    """Which account a program has that shows a certificate instead of a password or token."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str = Field(
+        min_length=1,
+        max_length=1024,
+        description='The subject of the certificate (RFC 4514), such as "CN=ct1,O=Hospital".',
+    )
+    account: str = Field(min_length=1, max_length=64, description="The account; what it may, the program may.")
+
+
 class WebSettings(BaseModel):
     """The web door: dashboard, DICOMweb, API, metrics; each has its path on the same port."""
 
@@ -86,6 +99,16 @@ class WebSettings(BaseModel):
         default="", description="A PEM file with the certificate chain; with it the door speaks TLS (1.2 or later)."
     )
     tls_key: str = Field(default="", description="The PEM file of the certificate's private key.")
+    tls_client_ca: str = Field(
+        default="",
+        description=(
+            "A PEM file with the authorities that sign certificates of programs; one of another authority is refused, "
+            "and without any a program needs a password or a token."
+        ),
+    )
+    client_certificates: tuple[ClientCertificateSettings, ...] = Field(
+        default=(), description="A certificate whose subject is not listed lets nobody in."
+    )
     behind_proxy: bool = Field(
         default=False,
         description="A reverse proxy in front of the door speaks TLS; only proxy_addresses are answered then.",
@@ -161,6 +184,7 @@ def check_web_settings(web: WebSettings) -> None:
     if bool(web.tls_certificate) != bool(web.tls_key):
         missing = "tls_key" if web.tls_certificate else "tls_certificate"
         raise ListenerError(f'[web] {missing} is missing; TLS needs both tls_certificate = "…" and tls_key = "…".')
+    _check_client_certificates(web)
     if web.behind_proxy and not web.proxy_addresses:
         raise ListenerError(
             "[web] behind_proxy = true says that a reverse proxy is in front, but not where it comes from; add "
@@ -172,6 +196,22 @@ def check_web_settings(web: WebSettings) -> None:
             'tls_certificate = "…" and tls_key = "…", or behind_proxy = true with proxy_addresses = ["…"], or '
             'host = "127.0.0.1".'
         )
+
+
+def _check_client_certificates(web: WebSettings) -> None:
+    if web.tls_client_ca and not web.tls_certificate:
+        raise ListenerError(
+            "[web] tls_client_ca is set, but the door does not speak TLS itself, so no certificate reaches it; set "
+            'tls_certificate = "…" and tls_key = "…", or remove tls_client_ca.'
+        )
+    if bool(web.tls_client_ca) != bool(web.client_certificates):
+        missing = "[[web.client_certificates]]" if web.tls_client_ca else '[web] tls_client_ca = "…"'
+        raise ListenerError(
+            f"{missing} is missing; certificates of programs need an authority and an account for each subject."
+        )
+    subjects = [each.subject for each in web.client_certificates]
+    if len(set(subjects)) < len(subjects):
+        raise ListenerError("[[web.client_certificates]] lists a subject twice; give each one account.")
 
 
 def is_loopback(host: str) -> bool:

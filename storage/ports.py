@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from storage.domain.account import Account, Credential, Role
+from storage.domain.account import Account, ApiToken, Credential, Role, TokenOwner
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
@@ -341,6 +341,28 @@ class SessionStore(Protocol):
 
     def end(self, token_sha256: str, address: str) -> None:
         """End a session, with the audit row of the logout; nothing happens when it has ended already."""
+        ...
+
+
+class TokenStore(Protocol):
+    """API tokens of accounts; one is known by the SHA-256 of its text only, and stays as a row when it is revoked."""
+
+    def add(
+        self, account: str, name: str, token_sha256: str, roles: frozenset[Role], lifetime: timedelta, actor: str
+    ) -> None:
+        """Give an account a token. Raises UnknownRecord, or AccountRefused for a taken name or too much of a role."""
+        ...
+
+    def all(self, account: str | None = None) -> tuple[ApiToken, ...]:
+        """Every token, or those of one account, by account and name; revoked ones too."""
+        ...
+
+    def revoke(self, account: str, name: str, actor: str) -> None:
+        """Let the token in no more. Raises UnknownRecord."""
+        ...
+
+    def owner(self, token_sha256: str) -> TokenOwner | None:
+        """Whom a token stands for, noting that it was used; ``None`` when it is not in force."""
         ...
 
 

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from listener.web.client_certificate import remember_subject
+
 log = logging.getLogger(__name__)
 
 HEADER_LIMIT = 32 * 1024  # bytes of a request's line and header fields
@@ -24,6 +26,8 @@ class CappedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected."""
         super().connection_made(transport)
+        self.app_state = dict(self.app_state)
+        remember_subject(self.app_state, transport.get_extra_info("ssl_object"))
         self._address = self.client[0] if self.client else ""
         self._open_from[self._address] += 1
         crowded = self._open_from[self._address] > self.max_per_address

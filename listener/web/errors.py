@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 
 from listener.errors import ListenerError
 from listener.web.access import NotAuthenticated, NotPermitted
-from listener.web.login import TooManyAttempts, address_of, is_for_programs
+from listener.web.login import address_of, is_for_programs
 from listener.web.pages.forms import FormRefused
 from listener.web.pages.live import TooManyStreams
 from listener.web.pages.rendering import render
+from listener.web.password_check import TooManyAttempts
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.errors import (
     AccountRefused,
@@ -43,7 +44,7 @@ _STATUS_OF: dict[type[Exception], int] = {
     StorageError: 500,
     ListenerError: 400,
 }
-_BASIC = 'Basic realm="Overread", charset="UTF-8"'
+_CHALLENGES = 'Basic realm="Overread", charset="UTF-8", Bearer realm="Overread"'
 _SENTENCES = {
     404: "There is no such page.",
     405: "This address does not take that kind of request.",
@@ -62,7 +63,7 @@ def add_error_handlers(app: FastAPI, trail: AuditTrail) -> None:
             log.error("%s", error)
         if isinstance(error, NotAuthenticated) and not is_for_programs(request.url.path):
             return _to_login(request)
-        headers = {"WWW-Authenticate": _BASIC} if status == 401 else {}
+        headers = {"WWW-Authenticate": _CHALLENGES} if status == 401 else {}
         if isinstance(error, TooManyAttempts):
             headers["Retry-After"] = str(error.seconds)
         return _answer(request, status, str(error), headers)

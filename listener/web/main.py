@@ -26,6 +26,9 @@ from listener.web.metrics import metrics_router
 from listener.web.openapi import openapi_router
 from listener.web.pages.desk import Desk, DiskUse
 from listener.web.pages.router import dashboard_router
+from listener.web.password_check import PasswordCheck
+from listener.web.program_login import ProgramLogin
+from listener.web.throttle import Throttle
 from listener.web.uploads import Uploads
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import StorageError
@@ -47,6 +50,7 @@ from storage.postgres.session_rows import PostgresSessionStore
 from storage.postgres.site_reading import PostgresSiteReading
 from storage.postgres.study_index import PostgresStudyIndex
 from storage.postgres.study_settlement import PostgresStudySettlement
+from storage.postgres.token_rows import PostgresTokenStore
 from storage.settings import JobSettings, SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -63,6 +67,7 @@ class Door:
     wake: threading.Event  # set when something new stands in the spool
     stopping: threading.Event  # to be set first at a stop; ends the streams of open pages
     trail: PostgresAuditTrail
+    certificate_refused: Callable[[str], None]
 
 
 def serve(
@@ -96,7 +101,7 @@ def serve(
                 announce(port)
 
         with _importing(door.importer, door.wake):
-            server.run(harden(door.app, web), web, door.stopping, tell)
+            server.run(harden(door.app, web), web, door.stopping, tell, door.certificate_refused)
         with suppress(StorageError):
             door.trail.record(AuditEvent(AuditAction.APPLICATION_STOPPED, _ACTOR))
     return 0
@@ -123,14 +128,20 @@ def open_door(
         accounts = PostgresAccountDirectory(database)
         if not is_loopback(web.host):
             _require_account(web, accounts)
-        gate = AccountGate(
+        throttle = Throttle()
+        check = PasswordCheck(accounts, trail, throttle)
+        programs = ProgramLogin(
             accounts,
-            PostgresSessionStore(
-                database, timedelta(minutes=web.session_idle_minutes), timedelta(hours=web.session_hours)
-            ),
+            PostgresTokenStore(database),
             trail,
-            secure_cookie=bool(web.tls_certificate) or web.behind_proxy,
+            check,
+            throttle,
+            {each.subject: each.account for each in web.client_certificates},
         )
+        sessions = PostgresSessionStore(
+            database, timedelta(minutes=web.session_idle_minutes), timedelta(hours=web.session_hours)
+        )
+        gate = AccountGate(sessions, check, programs, secure_cookie=bool(web.tls_certificate) or web.behind_proxy)
         wake, stopping = threading.Event(), threading.Event()
         uploads = Uploads(
             StoreHandler(file_spool, wake.set),
@@ -165,7 +176,7 @@ def open_door(
             ],
         )
         importer = SpoolImporter(file_spool, objects, PostgresArrivalLog(database))
-        yield Door(app, importer, wake, stopping, trail)
+        yield Door(app, importer, wake, stopping, trail, programs.certificate_refused)
 
 
 @contextmanager

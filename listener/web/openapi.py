@@ -12,7 +12,7 @@ from listener.web.access import open_to_all
 ADDRESS = "/api/v1/openapi.json"
 _DESCRIPTION = (
     "Store, search and retrieve images with DICOMweb, or have files analysed without a PACS. Results are for research; "
-    "no physician has verified them. Each request carries the name and password of an account (HTTP Basic)."
+    "no physician has verified them. Each request carries a token of an account, or its name and password (HTTP Basic)."
 )
 
 
@@ -31,8 +31,11 @@ def openapi_router() -> APIRouter:
 def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The document; it leaves out the pages, which are for browsers."""
     document = get_openapi(title="Overread", version=version("overread"), description=_DESCRIPTION, routes=app.routes)
-    document.setdefault("components", {})["securitySchemes"] = {"account": {"type": "http", "scheme": "basic"}}
-    document["security"] = [{"account": []}]
+    document.setdefault("components", {})["securitySchemes"] = {
+        "account": {"type": "http", "scheme": "basic"},
+        "token": {"type": "http", "scheme": "bearer"},
+    }
+    document["security"] = [{"account": []}, {"token": []}]
     _leave_out_what_is_never_answered(document)
     return document
 

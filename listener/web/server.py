@@ -1,5 +1,6 @@
 """The HTTP server around the application: its socket, its encryption, how it stops."""
 
+import asyncio
 import errno
 import signal
 import socket
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from listener.errors import ListenerError, WebPortBusy
 from listener.settings import WebSettings
+from listener.web.client_certificate import watched
 from listener.web.connection_caps import HEADER_LIMIT, protocol_for
 
 _BACKLOG = 2048
@@ -24,13 +26,21 @@ _HEAD_SECONDS = 30  # from a connection, or the answer before, to the end of the
 _TICKS_BETWEEN_LOOKS = 10  # uvicorn ticks ten times a second
 
 
-def run(app: ASGIApp, web: WebSettings, stopping: threading.Event, announce: Callable[[int], None]) -> None:
+def run(
+    app: ASGIApp,
+    web: WebSettings,
+    stopping: threading.Event,
+    announce: Callable[[int], None],
+    certificate_refused: Callable[[str], None],
+) -> None:
     """Serve until SIGTERM, SIGINT or ``stopping``, which a signal sets too; ``announce`` is told the port.
+
+    ``certificate_refused`` is told, in a thread of its own, why a client's certificate ended a handshake.
 
     Raises:
         ListenerError: certificate or key cannot be used, or the port cannot be had.
     """
-    encryption = _encryption(web)
+    encryption = _encryption(web, certificate_refused)
     listening = _listening_socket(web)
     config = uvicorn.Config(
         app,
@@ -91,7 +101,7 @@ class _Server(uvicorn.Server):
         self._silent = silent
 
 
-def _encryption(web: WebSettings) -> ssl.SSLContext | None:
+def _encryption(web: WebSettings, certificate_refused: Callable[[str], None]) -> ssl.SSLContext | None:
     """TLS 1.2 or 1.3 with the certificate of the settings, or ``None`` without one.
 
     Raises:
@@ -108,7 +118,29 @@ def _encryption(web: WebSettings) -> ssl.SSLContext | None:
             "[web] tls_certificate and tls_key are not a certificate and its key, as PEM and without a password, in "
             "files that this account may read; correct the paths or the files."
         ) from error
+    if web.tls_client_ca:
+        _ask_for_certificates(context, web.tls_client_ca, certificate_refused)
     return context
+
+
+def _ask_for_certificates(context: ssl.SSLContext, authorities: str, refused: Callable[[str], None]) -> None:
+    """Ask clients for a certificate; browsers have none, but who shows one must be what it says.
+
+    Raises:
+        ListenerError: the authorities cannot be used.
+    """
+    try:
+        context.load_verify_locations(authorities)
+    except (OSError, ValueError) as error:
+        raise ListenerError(
+            "[web] tls_client_ca is no file with certificates as PEM that this account may read; correct it."
+        ) from error
+    context.verify_mode = ssl.CERT_OPTIONAL
+
+    def told(reason: str) -> None:  # in the midst of the handshake, where nothing may wait
+        asyncio.get_running_loop().run_in_executor(None, refused, reason)
+
+    context.sslobject_class = watched(told)
 
 
 def _listening_socket(web: WebSettings) -> socket.socket:

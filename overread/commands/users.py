@@ -10,6 +10,7 @@ from rich.table import Table
 
 from listener.web.passwords import UnfitPassword, hash_password
 from overread.commands.status import output_console
+from overread.commands.tokens import token
 from overread.database import existing_database, reachable_database
 from overread.errors import FrontDeskError
 from overread.settings import load_settings
@@ -37,7 +38,10 @@ def _accounts(*, make: bool = False) -> Iterator[PostgresAccountDirectory]:
 
 @click.group()
 def users() -> None:
-    """Add, list, change and disable accounts of the web door."""
+    """Add, list, change and disable accounts of the web door, and give programs tokens."""
+
+
+users.add_command(token)
 
 
 @users.command()

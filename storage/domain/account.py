@@ -41,6 +41,29 @@ class Credential:
     disabled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A program's own key to an account, as others may see it; the key itself is kept by the program alone."""
+
+    account: str
+    name: str
+    roles: frozenset[Role]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """Whom a token that is in force stands for: never more than its account may by now."""
+
+    account: str
+    token: str
+    roles: frozenset[Role]
+    expires_at: datetime
+
+
 def is_account_name(name: str) -> bool:
-    """Whether an account can have this name: small letters, digits, dot, hyphen and underscore, at most 64."""
+    """Whether an account or token can have this name: small letters, digits, dot, hyphen and underscore, at most 64."""
     return _NAME.fullmatch(name) is not None

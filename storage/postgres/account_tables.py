@@ -1,8 +1,8 @@
-"""The tables of local accounts and of who is logged in."""
+"""The tables of local accounts, of who is logged in, and of programs' tokens."""
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.domain.account import Role
@@ -41,3 +41,25 @@ class WebSessionRow(Base):
     started_at: Mapped[DatabaseTime]
     last_seen_at: Mapped[DatabaseTime]
     expires_at: Mapped[datetime]
+
+
+class ApiTokenRow(Base):
+    """One key of a program; never removed, so that the names in the audit trail keep their meaning."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (
+        CheckConstraint("name ~ '^[a-z0-9][a-z0-9._-]{0,63}$'", name="name_is_simple"),
+        CheckConstraint(f"roles <@ ARRAY[{listed(Role)}] AND cardinality(roles) > 0", name="roles_known"),
+        sha256_check("token_sha256"),
+        UniqueConstraint("account_id", "name"),
+    )
+
+    id: Mapped[RowId]
+    account_id: Mapped[Big] = mapped_column(ForeignKey("account.id"))
+    name: Mapped[str]
+    token_sha256: Mapped[str] = mapped_column(unique=True)
+    roles: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[DatabaseTime]
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

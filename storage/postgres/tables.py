@@ -25,7 +25,7 @@ from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import DeliveryState
 from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
 from storage.domain.result import EvidenceRole
-from storage.postgres.account_tables import AccountRow, WebSessionRow
+from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.received_tables import (
     AssociationRow,
     InstanceRow,
@@ -39,6 +39,7 @@ from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, To
 __all__ = [
     "AccountRow",
     "AlgorithmRow",
+    "ApiTokenRow",
     "AssociationRow",
     "AuditEventRow",
     "AuditHeadRow",

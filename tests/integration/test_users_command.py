@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from listener.web.passwords import matches
+from listener.web.program_login import token_sha256
 from storage.postgres.account_rows import PostgresAccountDirectory
 from storage.postgres.engine import open_database
+from storage.postgres.token_rows import PostgresTokenStore
 
 PASSWORD = "a good long password"
 _DEADLINE = 60.0
@@ -124,3 +126,30 @@ def test_on_a_terminal_the_password_is_asked_twice(environment: dict[str, str], 
     assert process.wait(_DEADLINE) == status
     assert PASSWORD.encode() not in shown
     assert (b"may log in as viewer" if status == 0 else b"differ") in shown
+
+
+def test_a_token_lives_its_life_on_the_command_line(users: Run, database_url: str) -> None:
+    """Shown once on standard output and nowhere again, listed with its state, revoked; each says what it did."""
+    assert users("add", "router", "--role", "operator", "--password-stdin", typed=f"{PASSWORD}\n").returncode == 0
+    assert "There is no token" in users("token", "list").stdout
+
+    added = users("token", "add", "router", "ct", "--role", "operator", "--days", "30")
+
+    assert added.returncode == 0
+    assert "30 days" in added.stderr
+    text = added.stdout.strip()
+    database = open_database(database_url, "test")
+    try:
+        owner = PostgresTokenStore(database).owner(token_sha256(text))
+    finally:
+        database.close()
+    assert owner is not None
+    assert owner.account == "router"
+    listed = users("token", "list", "router").stdout
+    assert "until" in listed
+    assert text not in listed
+    assert "lets nobody in" in users("token", "revoke", "router", "ct").stdout
+    assert "revoked" in users("token", "list").stdout
+    refused = users("token", "add", "router", "other", "--role", "viewer")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "own roles" in refused.stderr

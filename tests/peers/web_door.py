@@ -76,7 +76,9 @@ def opened(database_url: str, data_dir: Path, **settings: Any) -> Iterator[WebDo
         ) as door:
             ports: queue.Queue[int] = queue.Queue()
             serving = threading.Thread(
-                target=server.run, args=(harden(door.app, web), web, door.stopping, ports.put), name="web door"
+                target=server.run,
+                args=(harden(door.app, web), web, door.stopping, ports.put, door.certificate_refused),
+                name="web door",
             )
             serving.start()
             made = WebDoor(door, web, ports.get(timeout=60), accounts, data_dir)

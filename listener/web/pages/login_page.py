@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from listener.web.access import Permission, open_to_all, require
-from listener.web.login import AccountGate, LoginRefused, TooManyAttempts, address_of
+from listener.web.login import AccountGate, address_of
 from listener.web.pages.desk import Desk
 from listener.web.pages.forms import FormRefused, checked_form, local_path
 from listener.web.pages.rendering import render
+from listener.web.password_check import LoginRefused, TooManyAttempts
 
 _FORM_COOKIE_SECONDS = 3600
 

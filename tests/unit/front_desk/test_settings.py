@@ -91,10 +91,12 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
     """A value that no key can take is refused in the name of the variable, so each variable is really read."""
     written("")
     text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR", "OVERREAD_RUN_DIR"}
-    halves = {"OVERREAD_WEB_TLS_CERTIFICATE", "OVERREAD_WEB_TLS_KEY"}  # each is refused without the other
-    if variable in text_keys | halves:
-        for half in halves if variable in halves else ():
-            monkeypatch.setenv(half, "127.0.0.9")
+    tls = {"OVERREAD_WEB_TLS_CERTIFICATE": "x", "OVERREAD_WEB_TLS_KEY": "x"}  # each is refused without the other
+    subjects = {"OVERREAD_WEB_CLIENT_CERTIFICATES": '[{"subject": "CN=a", "account": "b"}]'}
+    needed = {**dict.fromkeys(tls, tls), "OVERREAD_WEB_TLS_CLIENT_CA": tls | subjects}
+    if variable in text_keys | needed.keys():
+        for other, its_value in needed.get(variable, {}).items():
+            monkeypatch.setenv(other, its_value)
         monkeypatch.setenv(variable, "127.0.0.9")
         section, _, key = known_variables()[variable].partition(".")
         value = getattr(load_settings(), section)
@@ -174,6 +176,30 @@ def test_an_open_door_without_peers_is_refused(written) -> None:
     written('[listener]\nhost = "0.0.0.0"')
 
     with pytest.raises(InvalidSettings, match=r"listener\.peers"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('tls_client_ca = "ca.pem"', "does not speak TLS"),
+        (
+            'tls_certificate = "c"\ntls_key = "k"\ntls_client_ca = "ca.pem"',
+            r"\[\[web\.client_certificates\]\] is missing",
+        ),
+        ('client_certificates = [{subject = "CN=a", account = "b"}]', "tls_client_ca = .* is missing"),
+        (
+            'tls_certificate = "c"\ntls_key = "k"\ntls_client_ca = "ca.pem"\n'
+            'client_certificates = [{subject = "CN=a", account = "b"}, {subject = "CN=a", account = "c"}]',
+            "a subject twice",
+        ),
+    ],
+)
+def test_client_certificates_are_said_as_a_whole(written, lines: str, told: str) -> None:
+    """An authority without subjects, subjects without one, or either without TLS would let in nobody, or confuse."""
+    written(f"[web]\n{lines}")
+
+    with pytest.raises(InvalidSettings, match=told):
         load_settings()
 
 
