@@ -40,6 +40,10 @@ class DataFolderBusy(StorageError):
     """Another Overread already uses this data folder; stop it or set another data_dir."""
 
 
+class SpoolOfOlderRelease(StorageError):
+    """The spool holds instances in the form of an older release; run that release's `overread listen` until none waits."""
+
+
 class SpoolFull(StorageError):
     """The spool has reached its cap or the disk its watermark; free space or start the database."""
 

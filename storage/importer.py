@@ -2,29 +2,31 @@
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject, DatabaseUnavailable, StorageError
-from storage.objects.durable import remove, sync_folder, sync_folders
+from storage.objects.durable import sync_folder, sync_folders
 from storage.objects.object_store import ObjectStore
-from storage.objects.part10 import data_set_digest
-from storage.objects.pending import PendingEntries
+from storage.objects.pending import Entry, PendingEntries
 from storage.objects.spool import FileSpool
+from storage.objects.sweep import sweep
 from storage.ports import ArrivalLog
 
 log = logging.getLogger(__name__)
 
-_Item = TypeVar("_Item")
-
 _BATCH = 100
-_POLL_SECONDS = 1.0  # other processes fill the same spool without waking us
+_POLL_SECONDS = 0.25  # other processes fill the same spool without waking us
 _GATHER_SECONDS = 0.05  # a little patience turns a burst of instances into one transaction
+_RETRY_SECONDS = 30.0  # for entries whose rows were refused
+_WRITERS = 4  # objects that are written and synced at the same time
 
 
 @dataclass
@@ -34,8 +36,6 @@ class _Batch:
     arrivals: list[Arrival] = field(default_factory=list)
     quarantined: list[QuarantinedObject] = field(default_factory=list)
     associations: list[Association] = field(default_factory=list)
-    entries: list[tuple[str, str]] = field(default_factory=list)  # entry id, SOP Instance UID
-    notes: list[Path] = field(default_factory=list)
     folders: set[Path] = field(default_factory=set)  # of the objects that were named
 
 
@@ -48,6 +48,8 @@ class SpoolImporter:
         self._objects = objects
         self._arrivals = arrivals
         self._refused: set[str] = set()
+        self._retry_at = 0.0
+        self._swept = False
 
     def import_pending(self) -> int:
         """Import what waits now and return how many instances and notes got their rows.
@@ -61,34 +63,16 @@ class SpoolImporter:
         with self._pending.alone() as alone:
             if not alone:
                 return 0
-            # Notes are listed first: the instances of an association that has ended are then surely in the list.
-            associations, quarantine_notes = self._pending.association_notes(), self._pending.quarantine_notes()
-            count = 0
-            count += self._import(self._pending.instances(), self._collect_instances)
-            count += self._import(quarantine_notes, self._collect_quarantined)
-            count += self._import(associations, self._collect_associations)
+            if not self._swept:
+                sweep(self._folder)
+                self._swept = True
+            count = sum(self._import_batch(batch) for batch in _batches(self._pending.entries()))
+            if time.monotonic() > self._retry_at:
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                count += sum(self._import_batch([entry]) for entry in self._pending.kept_entries())
+            if not count:
+                self._pending.tidy()
             return count
-
-    def _import(self, items: list[_Item], collect: Callable[[list[_Item]], _Batch]) -> int:
-        """Import in batches; when the rows of one item are refused, the others of its batch still get theirs."""
-        count = 0
-        for start in range(0, len(items), _BATCH):
-            part = items[start : start + _BATCH]
-            try:
-                count += self._record(collect(part))
-            except DatabaseUnavailable:
-                raise
-            except StorageError as error:
-                if len(items) > 1:
-                    count += sum(self._import([item], collect) for item in part)
-                else:
-                    self._explain_once(str(part[0]), error)
-        return count
-
-    def _explain_once(self, item: str, error: StorageError) -> None:
-        if item not in self._refused:
-            self._refused.add(item)
-            log.error("%s stays in the spool because its rows were refused: %s", Path(item).name, error)
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
         """Import until ``stop`` is set, whenever ``wake`` is set, and now and then; survives a lost database."""
@@ -114,63 +98,103 @@ class SpoolImporter:
             return f"Importing failed with {type(error).__name__}; it is tried again."
         return ""
 
-    def _collect_instances(self, entry_ids: list[str]) -> _Batch:
+    def _import_batch(self, entries: list[Entry]) -> int:
+        """Import a batch; when the rows of one entry are refused, the others of its batch still get theirs."""
+        try:
+            self._record(self._collected(entries))
+        except DatabaseUnavailable:
+            raise
+        except StorageError as error:
+            if len(entries) > 1:
+                return sum(self._import_batch([entry]) for entry in entries)
+            self._pending.keep(entries[0])
+            self._explain_once(entries[0].name, error)
+            return 0
+        self._pending.forget(entries)
+        return len(entries)
+
+    def _explain_once(self, name: str, error: StorageError) -> None:
+        if name not in self._refused:
+            self._refused.add(name)
+            log.error("Spool entry %s stays in the spool because its rows were refused: %s", name, error)
+
+    def _collected(self, entries: list[Entry]) -> _Batch:
         batch = _Batch()
-        for entry_id in entry_ids:
-            try:
-                arrival = self._pending.arrival(entry_id)
-            except DamagedObject:
-                log.error("The manifest of spool entry %s is damaged; the entry was set aside.", entry_id)
-                batch.quarantined.append(self._pending.set_aside_unreadable(entry_id))
-                batch.entries.append((entry_id, ""))
-                continue
-            if arrival is not None:
-                self._collect_arrival(batch, entry_id, arrival)
+        drafts = self._drafts(entries)
+        for entry in entries:
+            if isinstance(entry.thing, Arrival):
+                self._collect_arrival(batch, entry, entry.thing, drafts.get(entry.name))
+            elif isinstance(entry.thing, QuarantinedObject):
+                self._pending.set_aside(entry, entry.thing.quarantine_id)
+                batch.quarantined.append(entry.thing)
+            elif isinstance(entry.thing, Association):
+                batch.associations.append(entry.thing)
+            else:
+                log.error("Spool entry %s has a damaged manifest; it was set aside.", entry.name)
+                self._pending.set_aside(entry, entry.name)
+                batch.quarantined.append(self._pending.unreadable(entry))
         return batch
 
-    def _collect_arrival(self, batch: _Batch, entry_id: str, arrival: Arrival) -> None:
+    def _drafts(self, entries: list[Entry]) -> dict[str, Path]:
+        """The objects of the entries whose bytes are sound and in the log, written and synced but not named yet."""
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            drafts = writers.map(self._draft, entries)
+            return {entry.name: draft for entry, draft in zip(entries, drafts, strict=True) if draft is not None}
+
+    def _draft(self, entry: Entry) -> Path | None:
+        thing = entry.thing
+        if not isinstance(thing, Arrival) or entry.record.name:
+            return None
+        if not self._pending.sound_part10(entry, thing.sha256, thing.size):
+            return None
+        return self._objects.draft(entry.record.data, thing.header.sop_instance_uid)
+
+    def _collect_arrival(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> None:
         uid = arrival.header.sop_instance_uid
-        batch.entries.append((entry_id, uid))
-        reason = self._adopt(batch, entry_id, arrival)
+        reason = self._adopt(batch, entry, arrival, draft)
         if reason is None:
             batch.arrivals.append(arrival)
-        else:
-            log.error("Spool entry %s of instance %s was set aside: %s.", entry_id, uid, reason)
-            batch.quarantined.append(self._pending.set_aside(entry_id, arrival, reason))
+            return
+        log.error("Spool entry %s of instance %s was set aside: %s.", entry.name, uid, reason)
+        self._pending.set_aside(entry, entry.name)
+        batch.quarantined.append(_set_aside(entry.name, arrival, reason))
 
-    def _adopt(self, batch: _Batch, entry_id: str, arrival: Arrival) -> QuarantineReason | None:
+    def _adopt(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> QuarantineReason | None:
         """Name the object; the reason for quarantine when the bytes are not those that were acknowledged."""
         uid = arrival.header.sop_instance_uid
-        data = self._pending.data(entry_id)
+        large = self._pending.large_file(entry)
         try:
-            sound = data_set_digest(data) == (arrival.sha256, arrival.size)
-        except (DamagedObject, FileNotFoundError):
-            sound = False
-        try:
-            if sound:
-                batch.folders.add(self._objects.adopt(data, uid))
+            if draft is not None:
+                batch.folders.add(self._objects.name(draft, uid))
+            elif large is not None and self._pending.sound_part10(entry, arrival.sha256, arrival.size):
+                batch.folders.add(self._objects.adopt(large, uid))
             elif self._objects.held_digest(uid) != arrival.sha256:  # else a crash came between rows and removal
                 return QuarantineReason.DAMAGED
         except (FileExistsError, DamagedObject):
             return QuarantineReason.CONFLICT
         return None
 
-    def _collect_quarantined(self, notes: list[Path]) -> _Batch:
-        found = [(note, self._pending.quarantined(note)) for note in notes]
-        return _Batch(quarantined=[each for _, each in found if each], notes=[note for note, each in found if each])
-
-    def _collect_associations(self, notes: list[Path]) -> _Batch:
-        found = [(note, self._pending.association(note)) for note in notes]
-        return _Batch(associations=[each for _, each in found if each], notes=[note for note, each in found if each])
-
-    def _record(self, batch: _Batch) -> int:
+    def _record(self, batch: _Batch) -> None:
         sync_folders(batch.folders)
         if batch.quarantined:
             sync_folder(self._folder.quarantined_objects)
-        if batch.entries or batch.notes:
-            self._arrivals.record(batch.arrivals, batch.quarantined, batch.associations)
-        for entry_id, uid in batch.entries:
-            self._pending.forget(entry_id, uid)
-        for note in batch.notes:
-            remove(note)
-        return len(batch.entries) + len(batch.notes)
+        self._arrivals.record(batch.arrivals, batch.quarantined, batch.associations)
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    rest = iter(entries)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _set_aside(quarantine_id: str, arrival: Arrival, reason: QuarantineReason) -> QuarantinedObject:
+    return QuarantinedObject(
+        quarantine_id=quarantine_id,
+        reason=reason,
+        sop_instance_uid=arrival.header.sop_instance_uid,
+        study_instance_uid=arrival.header.study_instance_uid,
+        sha256=arrival.sha256,
+        size=arrival.size,
+        association=arrival.association,
+        received_at=arrival.received_at,
+    )

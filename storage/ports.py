@@ -60,7 +60,7 @@ class InstanceSpool(Protocol):
 
         Raises:
             SpoolFull: the cap or the watermark is reached; nothing was kept.
-            SpoolWriteFailed: a write or sync failed; nothing was kept.
+            SpoolWriteFailed: a write or sync failed; it must not be acknowledged, though it may turn up all the same.
         """
         ...
 

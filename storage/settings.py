@@ -52,6 +52,17 @@ class SpoolSettings(BaseModel):
         description="When the disk has less free than this, senders are answered 0xA700 and keep their images.",
     )
 
+    gather_milliseconds: float = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description=(
+            "How long the first of several waiting senders waits for others before their images are synced together; "
+            "more spares a slow disk and delays every answer by as much."
+        ),
+    )
+
 
 class StudySettings(BaseModel):
     """When a study counts as complete."""

@@ -7,14 +7,14 @@ descriptor twice: the file is dropped and the error goes to the caller.
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 
 
-def write_new(path: Path, *chunks: bytes) -> None:
+def write_new(path: Path, *chunks: bytes | memoryview) -> None:
     """Write a new file and sync its data; its name is durable once the folder is synced too.
 
     Raises:
@@ -33,7 +33,7 @@ def write_new(path: Path, *chunks: bytes) -> None:
         raise
 
 
-def _write_all(descriptor: int, chunk: bytes) -> None:
+def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -68,3 +68,12 @@ def remove(path: Path) -> None:
     """Remove a name if it is there; a leftover that cannot be removed is swept at the next start."""
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def rest_of(pieces: Sequence[bytes | memoryview], written: int) -> list[bytes | memoryview]:
+    """What is left of some pieces once so many bytes of them are written."""
+    for index, piece in enumerate(pieces):
+        if written < len(piece):
+            return [memoryview(piece)[written:], *pieces[index + 1 :]]
+        written -= len(piece)
+    return []

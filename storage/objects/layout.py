@@ -7,6 +7,10 @@ from pathlib import Path
 
 from storage.objects.durable import make_folder
 
+WRITER_LOCK = "writer.lock"
+WRITTEN_BOARD = "written"
+IMPORTED_BOARD = "imported"
+
 
 def new_entry_id() -> str:
     """A name for something that arrived now: sorts by time of arrival, unique across processes."""
@@ -24,22 +28,13 @@ class DataFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.entries = root / "spool" / "entries"  # <entry id>.dcm and <entry id>.json of instances
-        self.claims = root / "spool" / "claims"  # <sha256(SOP Instance UID)>.json: which entry holds a UID
-        self.association_notes = root / "spool" / "associations"  # <entry id>.json
-        self.quarantine_notes = root / "spool" / "quarantined"  # <quarantine id>.json
+        self.logs = root / "spool" / "log"  # <number>/: the segments of one writer (docs/decisions/0010)
+        self.large = root / "spool" / "large"  # <entry id>.dcm: instances that are too large for a log
+        self.claims = root / "spool" / "claims"  # <sha256(SOP Instance UID)>: whose a UID is until it has its object
         self.objects = root / "objects"
         self.quarantined_objects = root / "quarantine"
         self.evidence = root / "evidence"
-        for folder in (
-            self.entries,
-            self.claims,
-            self.association_notes,
-            self.quarantine_notes,
-            self.objects,
-            self.quarantined_objects,
-            self.evidence,
-        ):
+        for folder in (self.logs, self.large, self.claims, self.objects, self.quarantined_objects, self.evidence):
             make_folder(folder)
 
     @property
@@ -48,8 +43,8 @@ class DataFolder:
         return self.root / "spool"
 
     def claim(self, sop_instance_uid: str) -> Path:
-        """The name that an instance holds in the spool; whoever links it first has the UID."""
-        return self.claims / f"{_name_of(sop_instance_uid)}.json"
+        """The name that an instance holds in the spool; whoever makes it first has the UID."""
+        return self.claims / _name_of(sop_instance_uid)
 
     def instance(self, sop_instance_uid: str) -> Path:
         """The Part 10 file of an instance that left the spool."""

@@ -38,6 +38,34 @@ class ObjectStore:
                 raise
         return target.parent
 
+    def draft(self, part10: memoryview, sop_instance_uid: str) -> Path:
+        """Write an instance durably beside its lasting name. Raises OSError."""
+        target = self._folder.instance(sop_instance_uid)
+        make_folder(target.parent)
+        path = target.with_name(f"{new_entry_id()}.part")
+        write_new(path, part10)
+        return path
+
+    def name(self, draft: Path, sop_instance_uid: str) -> Path:
+        """Give a draft its lasting name; durable once ``sync_folder`` was called on the returned folder.
+
+        Only the importer names objects, one process at a time. The same bytes twice change nothing.
+
+        Raises:
+            FileExistsError: other bytes are already held under this UID; the draft is gone.
+            OSError: the name cannot be given.
+        """
+        target = self._folder.instance(sop_instance_uid)
+        if not target.exists():
+            draft.rename(target)
+            return target.parent
+        try:
+            if data_set_digest(target) != data_set_digest(draft):
+                raise FileExistsError(target.name)
+        finally:
+            remove(draft)
+        return target.parent
+
     def held_digest(self, sop_instance_uid: str) -> str | None:
         """The SHA-256 of the data set held under this UID, or ``None`` when there is none.
 

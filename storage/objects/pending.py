@@ -1,27 +1,53 @@
-"""What waits in the spool, in the order of arrival, and how an entry leaves it."""
+"""What waits in the spool, in the order of arrival, and how it leaves."""
 
 import contextlib
 import fcntl
 import hashlib
+import heapq
 import logging
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject
-from storage.objects.durable import remove
+from storage.objects.claims import Claim, Claims
+from storage.objects.durable import remove, write_new
 from storage.objects.layout import DataFolder
+from storage.objects.log_reader import LogReader, LogRecord, log_folders, owner_is_alive
+from storage.objects.log_record import RecordKind
 from storage.objects.manifest import arrival_from_json, association_from_json, quarantined_from_json
 from storage.objects.part10 import data_set_digest
-from storage.objects.sweep import finish_quarantined
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of one log, read; ``thing`` is ``None`` when its manifest cannot be."""
+
+    log: LogReader
+    record: LogRecord
+    thing: Arrival | QuarantinedObject | Association | None
+    moment: datetime  # of the arrival, as the receiver's clock had it
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """The place behind it."""
+        return self.record.number, self.record.end
+
+    @property
+    def name(self) -> str:
+        """How a log line calls it, and what is set aside of it."""
+        number, offset = self.record.place
+        return f"{self.log.folder.name}-{number:016d}-{offset:08x}"
 
 
 class PendingEntries:
@@ -29,6 +55,10 @@ class PendingEntries:
 
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
+        self._claims = Claims(folder)
+        self._logs: dict[str, LogReader] = {}
+        self._reached: dict[str, tuple[int, int]] = {}  # how far each log was read, also beyond what is kept
+        self._kept: dict[str, set[tuple[int, int]]] = {}  # records whose rows were refused, by log
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -44,119 +74,130 @@ class PendingEntries:
         finally:
             os.close(lock)
 
-    def instances(self) -> list[str]:
-        """Identifiers of the entries that hold an instance, oldest first."""
-        return sorted(path.stem for path in self._folder.entries.glob("*.json"))
+    def entries(self) -> Iterator[Entry]:
+        """Everything that waits now, in the order of arrival as far as it is kept within each log."""
+        self._find_logs()
+        streams = [self._entries_of(name) for name in self._logs]
+        return heapq.merge(*streams, key=lambda entry: entry.moment)
 
-    def quarantine_notes(self) -> list[Path]:
-        """Notes of bytes that were set aside, oldest first."""
-        return sorted(self._folder.quarantine_notes.glob("*.json"))
+    def kept_entries(self) -> list[Entry]:
+        """The entries whose rows were refused so far."""
+        found = []
+        for name, places in self._kept.items():
+            for place in sorted(places):
+                found += [_entry(self._logs[name], record) for record in islice(self._logs[name].records(place), 1)]
+        return found
 
-    def association_notes(self) -> list[Path]:
-        """Notes of associations that ended, oldest first."""
-        return sorted(self._folder.association_notes.glob("*.json"))
+    def keep(self, entry: Entry) -> None:
+        """Keep an entry whose rows were refused; its log is not given up, what stands behind it goes on."""
+        self._kept.setdefault(entry.log.folder.name, set()).add(entry.record.place)
+        self._reach([entry])
 
-    def data(self, entry_id: str) -> Path:
-        """The Part 10 file of an entry."""
-        return self._folder.entries / f"{entry_id}.dcm"
+    def forget(self, entries: list[Entry]) -> None:
+        """Take away entries that have their rows: what stands behind them is the rest."""
+        for entry in entries:
+            self._give_up_claim(entry)
+            if entry.record.name:
+                remove(self._folder.large / entry.record.name)
+            self._kept.get(entry.log.folder.name, set()).discard(entry.record.place)
+        self._reach(entries)
 
-    def arrival(self, entry_id: str) -> Arrival | None:
-        """What an entry's manifest says; ``None`` when the entry is not, or no longer, claimed.
+    def tidy(self) -> None:
+        """Remove what crashed writers left; nothing may wait."""
+        for name, reader in self._logs.items():
+            reader.advance(self._until_kept(name))
+        if not any(self._kept.values()):
+            self._claims.remove_abandoned(lambda owner: owner_is_alive(self._folder, owner))
+            self._remove_abandoned_files()
 
-        Raises:
-            DamagedObject: the manifest cannot be read.
-        """
-        try:
-            with self._manifest(entry_id).open("rb") as manifest:
-                if os.fstat(manifest.fileno()).st_nlink < 2:
-                    return None
-                return arrival_from_json(manifest.read())
-        except FileNotFoundError:
-            return None
+    def sound_part10(self, entry: Entry, sha256: str, size: int) -> bool:
+        """Whether the bytes of an entry are those that were acknowledged."""
+        record = entry.record
+        if record.name:
+            try:
+                return data_set_digest(self._folder.large / record.name) == (sha256, size)
+            except (DamagedObject, FileNotFoundError):
+                return False
+        data_set = record.data[record.prefix_length :]
+        return len(data_set) == size and hashlib.sha256(data_set).hexdigest() == sha256
 
-    def quarantined(self, note: Path) -> QuarantinedObject | None:
-        """What a note says; a note that cannot be read is put out of the way and ``None`` is returned."""
-        try:
-            quarantined = quarantined_from_json(note.read_bytes())
-        except DamagedObject:
-            _put_away(note)
-            return None
-        finish_quarantined(self._folder, quarantined.quarantine_id)
-        return quarantined
+    def large_file(self, entry: Entry) -> Path | None:
+        """The file of a large instance; ``None`` when its bytes are in the log."""
+        return self._folder.large / entry.record.name if entry.record.name else None
 
-    def association(self, note: Path) -> Association | None:
-        """What a note says; a note that cannot be read is put out of the way and ``None`` is returned."""
-        try:
-            return association_from_json(note.read_bytes())
-        except DamagedObject:
-            _put_away(note)
-            return None
+    def set_aside(self, entry: Entry, quarantine_id: str) -> None:
+        """Put the bytes of an entry into quarantine, durably but for the folder; doing it twice changes nothing."""
+        record, target = entry.record, self._folder.quarantined(quarantine_id)
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            if record.name:
+                os.link(self._folder.large / record.name, target)
+            else:
+                draft = target.with_suffix(".part")
+                remove(draft)
+                write_new(draft, record.data[record.prefix_length :])
+                draft.rename(target)
 
-    def set_aside(self, entry_id: str, arrival: Arrival, reason: QuarantineReason) -> QuarantinedObject:
-        """Link an entry's bytes into quarantine under the entry's own identifier; doing it twice changes nothing."""
-        self._link_into_quarantine(entry_id)
-        return QuarantinedObject(
-            quarantine_id=entry_id,
-            reason=reason,
-            sop_instance_uid=arrival.header.sop_instance_uid,
-            study_instance_uid=arrival.header.study_instance_uid,
-            sha256=arrival.sha256,
-            size=arrival.size,
-            association=arrival.association,
-            received_at=arrival.received_at,
-        )
-
-    def set_aside_unreadable(self, entry_id: str) -> QuarantinedObject:
-        """The same for an entry whose manifest is damaged: who sent it is not known any more."""
-        self._link_into_quarantine(entry_id)
-        with contextlib.suppress(FileExistsError):
-            os.link(self._manifest(entry_id), self._folder.quarantined(entry_id).with_suffix(".json"))
-        status = self._manifest(entry_id).stat()
-        received_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    def unreadable(self, entry: Entry) -> QuarantinedObject:
+        """What is known of an entry whose manifest is damaged: not even who sent it."""
         nobody = Association(
-            association_id=str(uuid.uuid5(uuid.NAMESPACE_OID, entry_id)),
+            association_id=str(uuid.uuid5(uuid.NAMESPACE_OID, entry.name)),
             calling_ae_title="",
             called_ae_title="",
             remote_address="",
-            started_at=received_at,
+            started_at=entry.moment,
             reason="The manifest in the spool was damaged, so the association is not known.",
         )
-        sha256, size = self._digest_of_what_is_left(entry_id)
-        return QuarantinedObject(entry_id, QuarantineReason.DAMAGED, "", "", sha256, size, nobody, received_at)
+        data = entry.record.data
+        digest = hashlib.sha256(data).hexdigest()
+        return QuarantinedObject(entry.name, QuarantineReason.DAMAGED, "", "", digest, len(data), nobody, entry.moment)
 
-    def forget(self, entry_id: str, sop_instance_uid: str) -> None:
-        """Remove an entry that has its rows; the claim goes first, so that a crash in between leaves it unclaimed."""
-        manifest = self._manifest(entry_id)
-        claim = self._folder.claim(sop_instance_uid) if sop_instance_uid else self._claim_of(manifest)
-        with contextlib.suppress(FileNotFoundError):
-            if claim is not None and claim.samefile(manifest):
-                remove(claim)
-        remove(manifest)
-        remove(self.data(entry_id))
+    def _find_logs(self) -> None:
+        for path in log_folders(self._folder):
+            if path.name not in self._logs:
+                reader = LogReader(path)
+                self._logs[path.name] = reader
+                self._reached[path.name] = reader.position
 
-    def _digest_of_what_is_left(self, entry_id: str) -> tuple[str, int]:
-        try:
-            return data_set_digest(self.data(entry_id))
-        except DamagedObject:
-            content = self.data(entry_id).read_bytes()
-        except FileNotFoundError:
-            content = b""
-        return hashlib.sha256(content).hexdigest(), len(content)
+    def _entries_of(self, name: str) -> Iterator[Entry]:
+        reader = self._logs[name]
+        return (_entry(reader, record) for record in reader.records(self._reached[name]))
 
-    def _claim_of(self, manifest: Path) -> Path | None:
-        inode = manifest.stat().st_ino
-        with os.scandir(self._folder.claims) as items:
-            return next((Path(item.path) for item in items if item.inode() == inode), None)
+    def _reach(self, entries: list[Entry]) -> None:
+        for name in {entry.log.folder.name for entry in entries}:
+            ends = [entry.end for entry in entries if entry.log.folder.name == name]
+            self._reached[name] = max(self._reached[name], *ends)
+            self._logs[name].advance(self._until_kept(name))
 
-    def _link_into_quarantine(self, entry_id: str) -> None:
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
-            os.link(self.data(entry_id), self._folder.quarantined(entry_id))
+    def _until_kept(self, name: str) -> tuple[int, int]:
+        return min([self._reached[name], *self._kept.get(name, set())])
 
-    def _manifest(self, entry_id: str) -> Path:
-        return self._folder.entries / f"{entry_id}.json"
+    def _give_up_claim(self, entry: Entry) -> None:
+        if isinstance(entry.thing, Arrival):
+            holder = self._claims.holder(entry.thing.header.sop_instance_uid)
+            if holder is not None and holder.sha256 == entry.thing.sha256:
+                self._claims.give_back(entry.thing.header.sop_instance_uid, Claim(holder.sha256, holder.owner))
+
+    def _remove_abandoned_files(self) -> None:
+        for path in self._folder.large.glob("*.dcm"):
+            owner = path.name.split(".")[1] if path.name.count(".") == 2 else ""
+            if not owner_is_alive(self._folder, owner):
+                remove(path)
 
 
-def _put_away(note: Path) -> None:
-    log.error("The note %s in the spool cannot be read; it was renamed and is not recorded.", note.name)
-    with contextlib.suppress(OSError):
-        note.rename(note.with_suffix(".damaged"))
+def _entry(reader: LogReader, record: LogRecord) -> Entry:
+    thing, moment = _read(record)
+    return Entry(reader, record, thing, moment)
+
+
+def _read(record: LogRecord) -> tuple[Arrival | QuarantinedObject | Association | None, datetime]:
+    try:
+        if record.kind is RecordKind.ASSOCIATION:
+            association = association_from_json(record.manifest)
+            return association, association.ended_at or association.started_at
+        if record.kind is not None:
+            read = arrival_from_json if record.kind is RecordKind.INSTANCE else quarantined_from_json
+            thing = read(record.manifest)
+            return thing, thing.received_at
+    except DamagedObject:
+        pass
+    return None, datetime.now(UTC)

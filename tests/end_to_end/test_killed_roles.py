@@ -13,6 +13,7 @@ from pynetdicom import AE, build_context
 
 from tests.end_to_end.conftest import Product, Series, destination, write_series
 from tests.peers.recording_pacs import RecordingPacs
+from tests.peers.spool_content import waiting
 
 _ROUNDS = 10
 
@@ -114,7 +115,7 @@ def test_the_listener_starts_and_acknowledges_without_its_database(product: Prod
     with product.running("listen"):
         assert _Sender(product).send(series) == {}
 
-    assert len(list((product.data_dir / "spool" / "entries").glob("*.json"))) == len(series.paths)
+    assert len(waiting(product.data_dir)) == len(series.paths)
 
 
 class _Sender:

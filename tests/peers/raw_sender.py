@@ -15,6 +15,8 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from tests.peers.spool_content import waiting_digests
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -81,14 +83,15 @@ def ct_data_set(sop_instance_uid: str, text: bytes = b"x", study: str = "1.2.3")
     )
 
 
+def pixels(size: int) -> bytes:
+    """A Pixel Data element of this many bytes, to stand behind a data set in explicit VR little endian."""
+    return bytes.fromhex("e07f1000") + b"OW\0\0" + size.to_bytes(4, "little") + bytes(size)
+
+
 def kept_digests(data_dir: Path) -> dict[str, str]:
     """SOP Instance UID and SHA-256 of every data set in the spool or the objects, read from the files themselves."""
-    found = {}
-    claimed = {path.stat().st_ino for path in (data_dir / "spool" / "claims").glob("*.json")}
-    entries = [
-        p.with_suffix(".dcm") for p in (data_dir / "spool" / "entries").glob("*.json") if p.stat().st_ino in claimed
-    ]
-    for path in [*entries, *(data_dir / "objects").rglob("*.dcm")]:
+    found = waiting_digests(data_dir)
+    for path in (data_dir / "objects").rglob("*.dcm"):
         raw = path.read_bytes()
         meta = read_file_meta_info(path)
         offset = 144 + meta.FileMetaInformationGroupLength

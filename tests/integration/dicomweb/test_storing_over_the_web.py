@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from listener.web.set_aside_allowance import SetAsideAllowance
 from storage.settings import SpoolSettings
 from tests.integration.dicomweb.conftest import CONTENT_TYPE, multipart
 from tests.peers.raw_sender import CT, EXPLICIT, ct_data_set, kept_digests, tree
+from tests.peers.spool_content import waiting
 
 UID = "1.2.3.4.5"
 STUDY = "1.2.3"
@@ -52,8 +54,8 @@ def test_dicomweb_client_stores_a_file(open_web_door):
     # dicomweb-client leaves the port out of its Host header, so only the rest can be compared.
     assert answer.RetrieveURL.endswith(f"/dicom-web/studies/{sent.StudyInstanceUID}")
     assert "FailedSOPSequence" not in answer or not answer.FailedSOPSequence
-    [entry] = door.folder.entries.glob("*.dcm")
-    assert dcmread(entry).PixelData == sent.PixelData
+    [record] = waiting(door.folder.root)
+    assert dcmread(BytesIO(record.data)).PixelData == sent.PixelData
 
 
 def test_curl_stores_a_file(open_web_door, tmp_path):

@@ -15,10 +15,12 @@ from listener.settings import ListenerSettings
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.settings import SpoolSettings
-from tests.peers.raw_sender import associated, ct_data_set, kept_digests, rows, send
+from tests.peers.raw_sender import associated, ct_data_set, kept_digests, pixels, rows, send
+from tests.peers.spool_content import waiting
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 ROUNDS, SENDERS = 3, 4
+_TRACED = "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg"
 
 
 def test_nothing_acknowledged_is_lost_when_the_listener_is_killed(listener_process, tmp_path):
@@ -68,10 +70,8 @@ def test_a_listener_without_database_acknowledges_and_imports_later(listener_pro
         ("application-started",),
         ("application-stopped",),
     ]
-    assert [path.name for path in (tmp_path / "data" / "spool").rglob("*") if path.is_file()] in (
-        ["in-use.lock", "import.lock"],
-        ["import.lock", "in-use.lock"],
-    )
+    assert waiting(tmp_path / "data") == []
+    assert list((tmp_path / "data" / "spool").rglob("*.seg")) == []
 
 
 def test_sigterm_aborts_an_idle_association_and_ends_with_zero(listener_process):
@@ -135,30 +135,29 @@ def test_the_importer_waits_for_the_database_and_says_so_once(open_door, databas
 
     with pytest.raises(DatabaseUnavailable):
         door.importer(NOWHERE).import_pending()
-    assert len(list(door.folder.entries.glob("*.json"))) == 1
+    assert len(waiting(door.folder.root)) == 1
 
     assert door.importer(database_url).import_pending() >= 1
-    assert list(door.folder.entries.iterdir()) == []
+    assert waiting(door.folder.root) == []
     assert list(door.folder.claims.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "manifest"])
+@pytest.mark.parametrize("damage", ["flip", "head", "manifest"])
 def test_damage_in_the_spool_is_set_aside_and_blocks_nobody(open_door, database_url, caplog, damage):
     """An entry whose bytes or manifest rot is quarantined with a row and a log line; the others are imported."""
     door = open_door()
     with associated(door.port) as association:
         for number in (1, 2, 3):
             assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
-    second = sorted(door.folder.entries.glob("*.dcm"))[1]
-    _damage(second, damage)
+    second = waiting(door.folder.root)[1]
+    _damage(door.folder, second, damage)
 
     door.importer(database_url).import_pending()
 
     assert rows(database_url, "SELECT sop_instance_uid FROM instance ORDER BY 1") == [("1.2.3.1",), ("1.2.3.3",)]
-    uid = "" if damage == "manifest" else "1.2.3.2"
+    uid = "1.2.3.2" if damage == "flip" else ""
     assert rows(database_url, "SELECT reason, sop_instance_uid FROM quarantined_object") == [("damaged", uid)]
-    assert second.stem in caplog.text
-    assert list(door.folder.claims.iterdir()) == []
+    assert f"{second.number:016d}-{second.offset:08x}" in caplog.text
     with associated(door.port) as association:
         assert send(association, ct_data_set("1.2.3.2"), "1.2.3.2") == 0x0000  # the sender may mend it
     assert "1.2.3.2" in kept_digests(door.folder.root)
@@ -183,12 +182,12 @@ def test_rows_that_are_refused_hold_up_nobody_else(open_door, database_url, capl
     importer.import_pending()
 
     assert rows(database_url, "SELECT sop_instance_uid FROM instance ORDER BY 1") == [("1.2.3.1",), ("1.2.3.3",)]
-    assert len(list(door.folder.entries.glob("*.dcm"))) == 1
+    assert len(waiting(door.folder.root)) >= 1
     assert caplog.text.count("stays in the spool") == 1
 
 
 def test_a_crash_between_rows_and_removal_changes_nothing(open_door, database_url, monkeypatch):
-    """Importing the same entries again gives no second row and no quarantine, also when the data is already gone."""
+    """Importing the same entries again gives no second row and no quarantine."""
     door = open_door()
     with associated(door.port) as association:
         for number in (1, 2):
@@ -196,13 +195,13 @@ def test_a_crash_between_rows_and_removal_changes_nothing(open_door, database_ur
     with monkeypatch.context() as crashing:
         crashing.setattr("storage.objects.pending.PendingEntries.forget", lambda *_: None)
         door.importer(database_url).import_pending()
-    sorted(door.folder.entries.glob("*.dcm"))[0].unlink()
+    assert len(waiting(door.folder.root)) == 2
 
     door.importer(database_url).import_pending()
 
     assert rows(database_url, "SELECT count(*) FROM instance") == [(2,)]
     assert rows(database_url, "SELECT count(*) FROM quarantined_object") == [(0,)]
-    assert list(door.folder.entries.iterdir()) == []
+    assert waiting(door.folder.root) == []
 
 
 def test_an_open_door_to_the_network_is_refused_at_the_start(tmp_path):
@@ -217,33 +216,62 @@ def test_an_open_door_to_the_network_is_refused_at_the_start(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_every_answer_follows_its_syncs(listener_process, tmp_path):
-    """Seen from the kernel: data synced, renamed, manifest synced, linked, both folders synced, then the answer."""
+def test_every_answer_follows_its_sync(listener_process, tmp_path):
+    """Seen from the kernel: the record is written, the segment is synced, then comes the answer."""
     trace = tmp_path / "trace"
-    calls = "trace=fsync,fdatasync,rename,link,linkat,renameat,renameat2,sendto"
-    listener = listener_process(prefix=("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", calls))
+    listener = listener_process(
+        prefix=(
+            "strace",
+            "-f",
+            "-y",
+            "-qq",
+            "-o",
+            str(trace),
+            "-e",
+            "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg",
+        )
+    )
     count = 5
     with associated(listener.port) as association:
         for number in range(count):
             assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
     _end_of_traced(listener)
 
-    story = _story(trace.read_text())
+    assert _story(trace.read_text()).startswith(" ".join(["N", *["W S A"] * count]))
 
-    assert story == " ".join(["D R M E L C A"] * count)
+
+def test_the_answer_to_a_large_instance_follows_the_syncs_of_its_file(listener_process, tmp_path):
+    """Its data, the folder that names it and then the record are synced before the answer."""
+    trace = tmp_path / "trace"
+    listener = listener_process(
+        prefix=(
+            "strace",
+            "-f",
+            "-y",
+            "-qq",
+            "-o",
+            str(trace),
+            "-e",
+            "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg",
+        )
+    )
+    with associated(listener.port) as association:
+        assert send(association, ct_data_set("1.2.3.1") + pixels(4 * 1024 * 1024), "1.2.3.1") == 0x0000
+    _end_of_traced(listener)
+
+    assert _story(trace.read_text()).startswith("D L N W S A")
 
 
 def _story(trace: str) -> str:
-    """One letter for each step of keeping an instance: D data synced, R renamed, M manifest synced, E folder of entries
-    synced, L linked, C folder of claims synced, A answered (a P-DATA-TF PDU sent)."""
+    """One letter for each step of keeping an instance: D data of a large file synced, L their folder synced, N a new
+    segment's name synced, W a record written, S the segment synced, A answered (a P-DATA-TF PDU sent)."""
     letters = (
-        ("D", r"fdatasync\(\d+<[^>]*/entries/[^>]*\.part>"),
-        ("R", r"rename\w*\(.*\.part.*\.dcm\""),
-        ("M", r"fdatasync\(\d+<[^>]*/entries/[^>]*\.json>"),
-        ("E", r"fsync\(\d+<[^>]*/entries>"),
-        ("L", r"link\w*\(.*/claims/"),
-        ("C", r"fsync\(\d+<[^>]*/claims>"),
-        ("A", r"sendto\(\d+<[^>]*>, \"\\4\\0"),
+        ("D", r"fdatasync\(\d+<[^>]*/large/[^>]*\.dcm>"),
+        ("L", r"fsync\(\d+<[^>]*/large>"),
+        ("N", r"fsync\(\d+<[^>]*/log/\d+>"),
+        ("W", r"pwritev2?\(\d+<[^>]*\.seg>"),
+        ("S", r"fdatasync\(\d+<[^>]*\.seg>"),
+        ("A", r"send(to|msg)\(\d+<[^>]*>, .*\"\\4\\0"),
     )
     steps = []
     for line in trace.splitlines():
@@ -269,12 +297,13 @@ def _send_until_it_dies(port: int, root: str, ledger: dict[str, str], enough: th
                 enough.set()
 
 
-def _damage(data: Path, how: str) -> None:
-    if how == "flip":
-        data.write_bytes(data.read_bytes()[:-1] + b"?")
-    elif how == "cut":
-        data.write_bytes(data.read_bytes()[:-50])
-    elif how == "gone":
-        data.unlink()
-    else:
-        data.with_suffix(".json").write_bytes(b'{"format": 1, "header"')
+def _damage(folder, record, how: str) -> None:
+    [segment] = folder.logs.rglob(f"{record.number:016d}.seg")
+    places = {
+        "flip": segment.read_bytes().index(b"CANARY^NAME", record.offset),
+        "head": record.offset + 8,
+        "manifest": record.offset + 100,
+    }
+    with segment.open("r+b") as file:
+        file.seek(places[how])
+        file.write(b"?")

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from listener.settings import ListenerSettings
 from storage.objects.object_store import ObjectStore
 from storage.settings import SpoolSettings
 from tests.peers.raw_sender import CT, EXPLICIT, associated, ct_data_set, kept_digests, rows, send, tree
+from tests.peers.spool_content import waiting
 
 UID = "1.2.3.4.5"
 
@@ -65,8 +67,8 @@ def test_storescu_stores_each_transfer_syntax(open_door, name, option):
     result = dcmtk("storescu", option, "-R", "-aec", "OVERREAD", "127.0.0.1", str(door.port), path)
 
     assert result.returncode == 0, result.stderr
-    [entry] = door.folder.entries.glob("*.dcm")
-    kept = dcmread(entry)
+    [record] = waiting(door.folder.root)
+    kept = dcmread(BytesIO(record.data))
     assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
     assert kept.file_meta.SourceApplicationEntityTitle == "STORESCU"
     assert kept.PixelData == sent.PixelData
@@ -159,8 +161,8 @@ def test_a_full_spool_is_out_of_resources(open_door):
         assert send(association, ct_data_set("1.2.3.4.6"), "1.2.3.4.6") == 0x0000
 
 
-def test_a_disk_error_is_out_of_resources(open_door, monkeypatch):
-    """EIO from one sync gives 0xA700 and never 0x0000; the next try succeeds."""
+def test_a_disk_error_is_out_of_resources(open_door, database_url, monkeypatch):
+    """EIO from one sync gives 0xA700 and never 0x0000; the next try succeeds, and one object comes of both."""
     import os
 
     door = open_door()
@@ -175,8 +177,10 @@ def test_a_disk_error_is_out_of_resources(open_door, monkeypatch):
     monkeypatch.setattr(os, "fdatasync", fail_once)
     with associated(door.port) as association:
         assert send(association, ct_data_set(UID), UID) == 0xA700
-        assert kept_digests(door.folder.root) == {}
         assert send(association, ct_data_set(UID), UID) == 0x0000
+    door.importer(database_url).import_pending()
+    assert rows(database_url, "SELECT sop_instance_uid FROM instance") == [(UID,)]
+    assert rows(database_url, "SELECT reason FROM quarantined_object") == []
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from storage.domain.study import KeepOutcome, QuarantineReason
 from storage.objects.layout import DataFolder
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
+from tests.peers.spool_content import waiting_quarantined
 
 CONFORMANCE_STATEMENT = Path(__file__).parents[3] / "docs" / "conformance-statement.md"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -112,8 +113,8 @@ def test_what_is_refused_is_set_aside_and_woken_for(folder, changes, status, rea
     handler = StoreHandler(FileSpool(folder, SpoolSettings(min_free_bytes=0)), lambda: woken.append(True))
 
     assert handler.handle(request(handler, **changes)) is status
-    [note] = folder.quarantine_notes.glob("*.json")
-    assert f'"{reason}"' in note.read_text()
+    [(kept_reason, _)] = waiting_quarantined(folder.root)
+    assert kept_reason == reason
     assert woken == [True]
 
 
@@ -122,7 +123,7 @@ def test_another_sop_class_than_the_contexts_is_not_supported(folder):
     handler = StoreHandler(FileSpool(folder, SpoolSettings(min_free_bytes=0)))
 
     assert handler.handle(request(handler, abstract_syntax_uid="1.2.840.10008.5.1.4.1.1.4")) is SOP_CLASS_NOT_SUPPORTED
-    assert not list(folder.quarantined_objects.iterdir())
+    assert not waiting_quarantined(folder.root)
 
 
 def test_a_full_spool_takes_no_garbage_either(folder):

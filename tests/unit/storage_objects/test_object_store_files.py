@@ -11,6 +11,7 @@ from storage.domain.study import KeepOutcome
 from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.object_store import ObjectStore
 from storage.objects.site_secret import site_secret
+from tests.peers.spool_content import waiting
 
 UID = "1.2.3.4.5"
 
@@ -20,8 +21,8 @@ def adopted(folder, spool, keep):
     """A store that holds one instance."""
     assert keep(spool, UID, b"data set") is KeepOutcome.STORED
     store = ObjectStore(folder)
-    [data] = folder.entries.glob("*.dcm")
-    store.adopt(data, UID)
+    [record] = waiting(folder.root)
+    store.name(store.draft(record.data, UID), UID)
     return store
 
 

@@ -9,103 +9,170 @@ from pathlib import Path
 import pytest
 
 from storage.domain.study import KeepOutcome
-from storage.errors import SpoolFull, SpoolWriteFailed
-from storage.objects import durable
+from storage.errors import SpoolFull, SpoolOfOlderRelease, SpoolWriteFailed
+from storage.importer import SpoolImporter
+from storage.objects import claims, incoming
 from storage.objects.capacity import spool_usage
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
+from tests.peers.spool_content import part10_of, waiting, waiting_digests, waiting_quarantined
 
 UID = "1.2.3.4.5"
+LARGE = bytes(incoming.LARGEST_IN_LOG + 1)
 
 
-def files(folder) -> list[Path]:
-    """Every file below the data folder but the locks."""
-    return sorted(path for path in folder.root.rglob("*") if path.is_file() and path.suffix != ".lock")
+class NoRows:
+    """Takes rows and keeps none."""
+
+    def record(self, arrivals, quarantined, associations) -> None:
+        """Nothing is refused."""
 
 
-def test_a_new_instance_is_two_files_and_a_claim(folder, spool, keep):
-    """After STORED, the entry holds the prefix and exactly the received bytes, and its manifest has two names."""
+def imported(folder, spool) -> None:
+    """Import what waits, without a database."""
+    SpoolImporter(spool, ObjectStore(folder), NoRows()).import_pending()
+
+
+def another(folder) -> FileSpool:
+    """What another process would have."""
+    return FileSpool(folder, SpoolSettings(min_free_bytes=0))
+
+
+def test_a_new_instance_is_a_record_and_a_claim(folder, spool, keep):
+    """After STORED, the log holds the prefix and exactly the received bytes; the UID is claimed."""
     assert keep(spool, UID, b"data set") is KeepOutcome.STORED
 
-    [data] = folder.entries.glob("*.dcm")
-    [manifest] = folder.entries.glob("*.json")
-    assert data.read_bytes().endswith(b"data set")
-    assert data.read_bytes()[:132] == bytes(128) + b"DICM"
-    assert manifest.stat().st_nlink == 2
-    assert manifest.samefile(folder.claim(UID))
+    [record] = waiting(folder.root)
+    kept = part10_of(folder.root, record)
+    assert kept.endswith(b"data set")
+    assert kept[:132] == bytes(128) + b"DICM"
+    assert folder.claim(UID).is_symlink()
+
+
+def test_a_large_instance_is_a_file_that_a_record_names(folder, spool, keep):
+    """What does not fit into the log is written once, as the file that becomes the object."""
+    assert keep(spool, UID, LARGE) is KeepOutcome.STORED
+
+    [record] = waiting(folder.root)
+    [file] = folder.large.iterdir()
+    assert record.name == file.name
+    assert len(record.data) == 0
+    assert part10_of(folder.root, record)[record.prefix_length :] == LARGE
+    inode = file.stat().st_ino
+    imported(folder, spool)
+    assert ObjectStore(folder).instance(UID).stat().st_ino == inode
+    assert not list(folder.large.iterdir())
+
+
+def test_pieces_may_be_reused_after_a_spill(folder, spool, header):
+    """What was spilled no longer depends on the caller's buffer, and the digest is that of all pieces."""
+    buffer = bytearray(b"first")
+    coming = spool.receive(bytes(128) + b"DICM")
+    coming.add(memoryview(buffer))
+    coming.spill()
+    buffer[:] = b"other"
+    coming.add(memoryview(buffer))
+    assert coming.head(7) == b"firstot"
+    coming.discard()
+    assert not list(folder.large.iterdir())
 
 
 def test_nothing_in_the_data_folder_is_readable_by_others(folder, spool, keep):
     """Files are 0600 and folders 0700, whatever the umask allows."""
     keep(spool, UID, b"data set")
+    keep(spool, "1.2.3.4.6", LARGE)
 
     for path in [folder.root, *folder.root.rglob("*")]:
-        assert path.stat().st_mode & 0o077 == 0, path
+        assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
 
 
 def test_no_file_name_comes_from_the_instance(folder, spool, keep):
-    """The SOP Instance UID appears in no path below the data folder."""
+    """The SOP Instance UID appears in no path below the data folder, nor in what a claim points to."""
     keep(spool, UID, b"data set")
 
-    assert all(UID not in str(path.relative_to(folder.root)) for path in folder.root.rglob("*"))
+    paths = list(folder.root.rglob("*"))
+    assert all(UID not in str(path.relative_to(folder.root)) for path in paths)
+    assert all(UID not in str(path.readlink()) for path in paths if path.is_symlink())
 
 
 def test_the_same_bytes_again_are_already_held(folder, spool, keep):
     """A duplicate is a success without a second copy."""
     keep(spool, UID, b"data set")
-    before = files(folder)
 
     assert keep(spool, UID, b"data set") is KeepOutcome.ALREADY_HELD
-    assert files(folder) == before
+    assert len(waiting(folder.root)) == 1
+
+
+def test_the_same_bytes_at_another_process_are_durable_there_too(folder, spool, keep):
+    """Another process cannot know how far the first one has come: it writes its own record, and one object results."""
+    keep(spool, UID, b"data set")
+
+    assert keep(another(folder), UID, b"data set") is KeepOutcome.ALREADY_HELD
+    assert len(waiting(folder.root)) == 2
+    imported(folder, spool)
+    assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"data set")
+    assert not list(folder.claims.iterdir())
 
 
 def test_other_bytes_under_the_same_uid_go_to_quarantine(folder, spool, keep):
-    """The first copy stays as it was; the second is set aside with a note."""
+    """The first copy stays as it was; the second is set aside."""
     keep(spool, UID, b"first")
-    [first] = folder.entries.glob("*.dcm")
-    before = first.read_bytes()
 
     assert keep(spool, UID, b"second") is KeepOutcome.CONFLICT
-    assert first.read_bytes() == before
-    [quarantined] = folder.quarantined_objects.iterdir()
-    assert quarantined.read_bytes() == b"second"
-    assert [note.stem for note in folder.quarantine_notes.glob("*.json")] == [quarantined.stem]
+    assert keep(another(folder), UID, b"third") is KeepOutcome.CONFLICT
+    [record] = waiting(folder.root)
+    assert part10_of(folder.root, record).endswith(b"first")
+    assert waiting_quarantined(folder.root) == [("conflict", b"second"), ("conflict", b"third")]
+    imported(folder, spool)
+    assert sorted(path.read_bytes() for path in folder.quarantined_objects.iterdir()) == [b"second", b"third"]
 
 
 @pytest.mark.parametrize(("again", "outcome"), [(b"one", KeepOutcome.ALREADY_HELD), (b"two", KeepOutcome.CONFLICT)])
 def test_an_imported_instance_still_holds_its_uid(folder, spool, keep, again, outcome):
     """After the entry has left the spool, the object decides between ALREADY_HELD and CONFLICT."""
     keep(spool, UID, b"one")
-    _import_without_rows(folder)
+    imported(folder, spool)
+    assert not list(folder.claims.iterdir())
 
     assert keep(spool, UID, again) is outcome
     assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"one")
-
-
-def test_an_import_between_check_and_claim_is_noticed(folder, spool, keep, monkeypatch):
-    """If an equal entry is imported after our first look and before our link, no second entry remains."""
-    other = FileSpool(folder, SpoolSettings(min_free_bytes=0))
-    real_link, raced = os.link, []
-
-    def link_after_an_import(source, target):
-        if not raced:
-            raced.append(True)
-            keep(other, UID, b"one")
-            _import_without_rows(folder)
-        real_link(source, target)
-
-    monkeypatch.setattr(os, "link", link_after_an_import)
-
-    assert keep(spool, UID, b"two") is KeepOutcome.CONFLICT
-    assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"one")
-    assert not list(folder.entries.iterdir())
     assert not list(folder.claims.iterdir())
 
 
+def test_an_import_between_claim_and_look_is_noticed(folder, spool, keep, monkeypatch):
+    """If the first one's entry is imported while a second one waits for the claim, the object decides."""
+    keep(another(folder), UID, b"one")
+    real_take = claims.Claims.take
+
+    def take_after_an_import(self, uid, claim):
+        imported(folder, spool)
+        return real_take(self, uid, claim)
+
+    monkeypatch.setattr(claims.Claims, "take", take_after_an_import)
+
+    assert keep(spool, UID, b"two") is KeepOutcome.CONFLICT
+    assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"one")
+
+
+def test_a_claim_of_a_dead_process_is_no_proof(folder, spool, keep):
+    """Other bytes under a UID whose claimant died are neither stored nor refused until the importer has cleared up."""
+    dead = another(folder)
+    keep(dead, UID, b"one")
+    dead.close()
+    segments = list((folder.logs / "001").glob("*.seg"))
+    for segment in segments:  # as if the claim had been made and nothing written
+        segment.unlink()
+
+    with pytest.raises(SpoolWriteFailed):
+        keep(spool, UID, b"two")
+    imported(folder, spool)
+    assert keep(spool, UID, b"two") is KeepOutcome.STORED
+
+
 def test_eight_senders_of_one_instance_leave_one_copy(folder, keep):
-    """Concurrent keepers of the same bytes, each with its own spool object, all succeed; one entry exists."""
-    spools = [FileSpool(folder, SpoolSettings(min_free_bytes=0)) for _ in range(8)]
+    """Concurrent keepers of the same bytes, each with its own spool object, all succeed; one object exists."""
+    spools = [another(folder) for _ in range(8)]
     together = threading.Barrier(8)
 
     def send(spool):
@@ -117,16 +184,44 @@ def test_eight_senders_of_one_instance_leave_one_copy(folder, keep):
 
     assert outcomes.count(KeepOutcome.STORED) == 1
     assert outcomes.count(KeepOutcome.ALREADY_HELD) == 7
-    assert len(list(folder.entries.glob("*.dcm"))) == len(list(folder.entries.glob("*.json"))) == 1
+    imported(folder, spools[0])
+    assert len(list(folder.objects.rglob("*.dcm"))) == 1
+    assert waiting(folder.root) == []
+
+
+def test_many_threads_share_a_log_without_harm(folder, spool, keep):
+    """Records of different sizes from many threads, over several segments, are all whole and all there."""
+    sizes = {f"1.2.3.{number}": 1000 * number for number in range(1, 400)}
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda uid: keep(spool, uid, uid.encode() * (sizes[uid] // len(uid))), sizes))
+
+    assert set(outcomes) == {KeepOutcome.STORED}
+    assert len(list((folder.logs / "000").glob("*.seg"))) > 1
+    assert waiting_digests(folder.root).keys() == sizes.keys()
+    imported(folder, spool)
+    assert len(list(folder.objects.rglob("*.dcm"))) == len(sizes)
+
+
+def test_segments_are_used_again(folder, spool, keep):
+    """What was imported is overwritten, and nothing of its earlier content is read again."""
+    for lap in range(3):
+        for number in range(50):
+            keep(spool, f"1.2.{lap}.{number}", bytes(1_000_000))
+        assert len(waiting(folder.root)) == 50
+        imported(folder, spool)
+        assert waiting(folder.root) == []
+    assert len(list((folder.logs / "000").iterdir())) < 10
 
 
 def test_a_full_spool_keeps_nothing(folder, keep):
-    """Past the cap keep raises SpoolFull and leaves no file."""
-    spool = FileSpool(folder, SpoolSettings(cap_bytes=100, min_free_bytes=0))
+    """Past the cap keep raises SpoolFull and leaves neither record nor claim."""
+    spool = FileSpool(folder, SpoolSettings(cap_bytes=2000, min_free_bytes=0))
 
     with pytest.raises(SpoolFull):
-        keep(spool, UID, bytes(1000))
-    assert files(folder) == []
+        keep(spool, UID, bytes(3000))
+    assert waiting(folder.root) == []
+    assert list(folder.claims.iterdir()) == []
 
 
 def test_a_full_disk_is_respected(folder, keep):
@@ -135,28 +230,32 @@ def test_a_full_disk_is_respected(folder, keep):
 
     with pytest.raises(SpoolFull):
         keep(spool, UID, b"data set")
-    assert files(folder) == []
+    assert waiting(folder.root) == []
 
 
 def test_a_duplicate_needs_no_room(folder, keep):
     """What is held already is a success even when nothing more fits."""
-    spool = FileSpool(folder, SpoolSettings(cap_bytes=2000, min_free_bytes=0))
-    keep(spool, UID, bytes(500))
+    spool = FileSpool(folder, SpoolSettings(cap_bytes=4000, min_free_bytes=0))
+    keep(spool, UID, bytes(2000))
 
     with pytest.raises(SpoolFull):
-        keep(spool, "1.2.3.4.6", bytes(1000))
-    assert keep(spool, UID, bytes(500)) is KeepOutcome.ALREADY_HELD
+        keep(spool, "1.2.3.4.6", bytes(2000))
+    assert keep(spool, UID, bytes(2000)) is KeepOutcome.ALREADY_HELD
 
 
+@pytest.mark.parametrize("size", [10, len(LARGE)])
 @pytest.mark.parametrize("failing_call", range(4))
-def test_a_failed_sync_is_never_a_success(folder, spool, keep, monkeypatch, failing_call):
-    """EIO from any one of the syncs raises SpoolWriteFailed; the sender's next try is judged on its own."""
-    calls = []
+def test_a_failed_sync_is_never_a_success(folder, spool, keep, monkeypatch, failing_call, size):
+    """EIO from any one of the syncs raises SpoolWriteFailed; no file is synced after that; the next try counts."""
+    calls, failed = [], []
 
     def failing(real):
         def sync(descriptor):
-            calls.append(descriptor)
+            file = Path(f"/proc/self/fd/{descriptor}").readlink()
+            assert file.is_dir() or file not in failed
+            calls.append(file)
             if len(calls) == failing_call + 1:
+                failed.append(file)
                 raise OSError(errno.EIO, "Input/output error")
             real(descriptor)
 
@@ -165,109 +264,116 @@ def test_a_failed_sync_is_never_a_success(folder, spool, keep, monkeypatch, fail
     monkeypatch.setattr(os, "fdatasync", failing(os.fdatasync))
     monkeypatch.setattr(os, "fsync", failing(os.fsync))
 
+    if failing_call >= (3 if size == 10 else 5):
+        assert keep(spool, UID, bytes(size)) is KeepOutcome.STORED
+        return
     with pytest.raises(SpoolWriteFailed):
-        keep(spool, UID, b"data set")
-    claimed = failing_call == 3  # a link that others may have seen stays
-    assert len(list(folder.entries.iterdir())) == (2 if claimed else 0)
-    assert keep(spool, UID, b"data set") is (KeepOutcome.ALREADY_HELD if claimed else KeepOutcome.STORED)
+        keep(spool, UID, bytes(size))
+    assert list(folder.claims.iterdir()) == []
+    assert list(folder.large.iterdir()) == []
+    assert keep(spool, UID, bytes(size)) is KeepOutcome.STORED
 
 
 def test_a_full_file_system_counts_as_a_full_spool(spool, keep, monkeypatch):
-    """ENOSPC while writing raises SpoolFull."""
+    """ENOSPC while making room raises SpoolFull."""
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "write", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
 
     with pytest.raises(SpoolFull):
         keep(spool, UID, b"data set")
 
 
-def test_everything_is_synced_before_keep_returns(folder, spool, keep, monkeypatch):
-    """Data and manifest are synced before they are named, the folders after it; the claim comes last."""
-    events = _recorded(monkeypatch)
+def test_one_sync_serves_many(spool, keep, monkeypatch):
+    """Records that were written while a sync ran are all synced by the next one."""
+    keep(spool, UID, b"first")  # has made the segment
+    real, calls, gate = os.fdatasync, [], threading.Event()
 
-    keep(spool, UID, b"data set")
+    def slow(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            gate.wait(30)
+        real(descriptor)
 
-    assert events == [
-        "fdatasync .part",
-        "rename .dcm",
-        "fdatasync .json",
-        "fsync entries",
-        "link claims",
-        "fsync claims",
-    ]
+    monkeypatch.setattr(os, "fdatasync", slow)
+    threads = [threading.Thread(target=keep, args=(spool, f"1.2.3.{number}", b"data")) for number in range(10)]
+    threads[0].start()
+    while not calls:
+        pass
+    for thread in threads[1:]:
+        thread.start()
+    log = spool._log
+    while log._segment.written < 11:
+        pass
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+    assert len(calls) == 2
 
 
-def test_a_duplicate_syncs_the_folder_of_the_first(folder, spool, keep, monkeypatch):
-    """A duplicate may overtake the first sender's last sync, so it syncs the claims itself."""
-    keep(spool, UID, b"data set")
-    events = _recorded(monkeypatch)
-
-    keep(spool, UID, b"data set")
-
-    assert events == ["fsync claims"]
+def test_a_spool_belongs_to_one_process(spool, keep):
+    """A child that inherits a spool cannot write into its parent's log."""
+    child = os.fork()
+    if child == 0:
+        try:
+            keep(spool, UID, b"data set")
+        except RuntimeError:
+            os._exit(42)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 
 
 def test_the_usage_counts_entries_and_bytes(folder, spool, keep):
     """Usage is what waits: two entries of at least the size of their data sets."""
     keep(spool, "1.2.1", bytes(1000))
-    keep(spool, "1.2.2", bytes(2000))
+    keep(spool, "1.2.2", LARGE)
 
     usage = spool_usage(folder)
     assert usage.entries == 2
-    assert 3000 < usage.bytes < 8000
+    assert len(LARGE) + 1000 < usage.bytes < len(LARGE) + 20000
 
 
-def test_a_crash_leaves_nothing_behind_after_the_next_start(folder, spool, keep):
-    """Unfinished files and unclaimed entries are swept at the first start; what was claimed stays."""
-    keep(spool, UID, b"data set")
-    kept = files(folder)
-    for leftover in ("1-a.part", "1-b.dcm", "1-c.dcm", "1-c.json"):
-        (folder.entries / leftover).write_bytes(b"{}")
-    (folder.claims / "orphan.json").write_bytes(b"{}")
-    (folder.quarantined_objects / "1-d.part").write_bytes(b"x")
-    (folder.association_notes / "1-e.part").write_bytes(b"x")
-    spool.close()
+def test_a_crash_leaves_nothing_behind_after_the_next_import(folder, keep):
+    """What a dead process kept is imported; its claims, its unfinished files and its segments go."""
+    crashed = another(folder)
+    keep(crashed, UID, b"data set")
+    coming = crashed.receive(b"prefix")
+    coming.add(b"half")
+    coming.spill()
+    folder.claim("1.2.3.9").symlink_to(folder.claim(UID).readlink())
+    (folder.objects / "ab").mkdir()
+    (folder.objects / "ab" / "x.part").write_bytes(b"x")
+    crashed.close()
 
-    FileSpool(folder, SpoolSettings(min_free_bytes=0))
+    spool = another(folder)
+    imported(folder, spool)
+    imported(folder, spool)
 
-    assert files(folder) == kept
+    assert ObjectStore(folder).instance(UID).exists()
+    files = [path for path in folder.root.rglob("*") if path.is_file() and path.parent.parent != folder.logs]
+    assert [path.suffix for path in files] == [".dcm", ".lock"]
+    assert not list(folder.claims.iterdir())
+    assert not list(folder.logs.rglob("*.seg"))
+
+
+def test_a_spool_of_an_older_release_is_not_passed_over(folder):
+    """Acknowledged instances that this release cannot read stop it at the start, with what to do."""
+    (folder.spool / "entries").mkdir()
+    (folder.spool / "entries" / "1-a.json").write_bytes(b"{}")
+
+    with pytest.raises(SpoolOfOlderRelease, match="older release"):
+        another(folder)
 
 
 def test_nobody_sweeps_while_another_writes(folder, spool):
-    """A second listener on one spool removes nothing, because unfinished files may be the first one's."""
-    unfinished = folder.entries / "1-a.part"
-    unfinished.write_bytes(b"half")
+    """A large file that is being written by a living process stays."""
+    coming = another(folder).receive(b"prefix")
+    coming.add(b"half")
+    coming.spill()
 
-    FileSpool(folder, SpoolSettings(min_free_bytes=0))
+    imported(folder, spool)
 
-    assert unfinished.exists()
-
-
-def _import_without_rows(folder) -> None:
-    [manifest] = [path for path in folder.entries.glob("*.json") if path.samefile(folder.claim(UID))]
-    data = manifest.with_suffix(".dcm")
-    durable.sync_folder(ObjectStore(folder).adopt(data, UID))
-    folder.claim(UID).unlink()
-    manifest.unlink()
-    data.unlink()
-
-
-def _recorded(monkeypatch) -> list[str]:
-    events: list[str] = []
-
-    def name(descriptor) -> str:
-        path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        return path.suffix or path.name
-
-    real = {call: getattr(os, call) for call in ("fsync", "fdatasync", "link")}
-    real_rename = Path.rename
-    monkeypatch.setattr(os, "fsync", lambda fd: (events.append(f"fsync {name(fd)}"), real["fsync"](fd))[1])
-    monkeypatch.setattr(os, "fdatasync", lambda fd: (events.append(f"fdatasync {name(fd)}"), real["fdatasync"](fd))[1])
-    monkeypatch.setattr(os, "link", lambda a, b: (events.append(f"link {Path(b).parent.name}"), real["link"](a, b))[1])
-    monkeypatch.setattr(
-        Path, "rename", lambda self, to: (events.append(f"rename {Path(to).suffix}"), real_rename(self, to))[1]
-    )
-    return events
+    assert Path(coming.path).exists()

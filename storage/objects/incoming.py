@@ -1,0 +1,128 @@
+"""One instance on its way into the spool: references to what was received, or a file once that is too much."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from storage.objects.durable import remove, rest_of, sync_folder
+from storage.objects.layout import DataFolder, new_entry_id
+
+LARGEST_IN_LOG = 1280 * 1024  # bytes; what is larger gets a file of its own, so that it is not written twice
+_SYNC_EVERY = 64 * 1024 * 1024  # bytes of a large instance that may wait for the disk
+_IOV_MAX = 1000
+
+
+class Incoming:
+    """Implements the port IncomingInstance; one thread uses it.
+
+    An error of the disk is kept until the end, because a receiver has to read to the end of a message anyway.
+    """
+
+    def __init__(self, folder: DataFolder, owner: str, part10_prefix: bytes) -> None:
+        self.prefix = part10_prefix
+        self.size = 0
+        self.file_name = ""  # of the file, when there is one
+        self.error: OSError | None = None
+        self._folder = folder
+        self._owner = owner
+        self._digest = hashlib.sha256()
+        self._pieces: list[bytes | memoryview] = []
+        self._held = 0  # bytes in the pieces
+        self._descriptor = -1
+        self._unsynced = 0
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the data set."""
+        return self._digest.hexdigest()
+
+    @property
+    def path(self) -> Path:
+        """The file of a large instance."""
+        return self._folder.large / self.file_name
+
+    @property
+    def pieces(self) -> list[bytes | memoryview]:
+        """Prefix and data set, when they are in memory."""
+        return [self.prefix, *self._pieces]
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes, by reference."""
+        self._digest.update(piece)
+        self.size += len(piece)
+        if self.error is None:
+            self._pieces.append(piece)
+            self._held += len(piece)
+
+    def spill(self) -> None:
+        """Write what is referenced to the file."""
+        if self.error is not None or not self._pieces:
+            return
+        try:
+            if self._descriptor < 0:
+                self._begin_file()
+            self._write()
+        except OSError as error:
+            self.discard()
+            self.error = error
+        self._pieces = []
+        self._held = 0
+
+    def head(self, limit: int) -> bytes:
+        """The first bytes of the data set."""
+        if self._descriptor >= 0:
+            self.spill()
+        if self._descriptor >= 0:
+            return os.pread(self._descriptor, limit, len(self.prefix))
+        if self._pieces and len(self._pieces[0]) >= limit:
+            return bytes(self._pieces[0][:limit])
+        return b"".join(self._pieces)[:limit]
+
+    def seal(self) -> None:
+        """Make a file durable, with its name, if there has to be one.
+
+        Raises:
+            OSError: now or at an earlier piece; no file is left.
+        """
+        if self._held > LARGEST_IN_LOG or self._descriptor >= 0:
+            self.spill()
+        if self.error is not None:
+            raise self.error
+        if self._descriptor < 0:
+            return
+        try:
+            os.fdatasync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            sync_folder(self._folder.large)
+        except OSError:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Forget it, and remove the file."""
+        self._pieces = []
+        self._held = 0
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = -1
+        if self.file_name:
+            remove(self.path)
+            self.file_name = ""
+
+    def _begin_file(self) -> None:
+        self.file_name = f"{new_entry_id()}.{self._owner}.dcm"
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._pieces.insert(0, self.prefix)
+
+    def _write(self) -> None:
+        rest = self._pieces
+        while rest:
+            written = os.writev(self._descriptor, rest[:_IOV_MAX])
+            self._unsynced += written
+            rest = rest_of(rest, written)
+        if self._unsynced > _SYNC_EVERY:
+            os.fdatasync(self._descriptor)
+            self._unsynced = 0

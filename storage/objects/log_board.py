@@ -1,0 +1,77 @@
+"""Small shared pages that tell how far a log is written and how far it was imported.
+
+They are a courtesy between living processes and never synced: after a crash the records themselves are asked.
+"""
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import Self
+
+_SIZE = 4096
+_NUMBER = struct.Struct("<Q")
+_ENTRY = struct.Struct("<QQQ")  # segment number, how far it is written, whether it is finished
+_ENTRIES = 64
+_FIRST_ENTRY = _NUMBER.size
+
+
+class _SharedPage:
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < _SIZE:
+                os.ftruncate(descriptor, _SIZE)
+            self._page = mmap.mmap(descriptor, _SIZE)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        self._page.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class WrittenBoard(_SharedPage):
+    """Kept by a writer: which segments are its own, and how far each is written."""
+
+    @property
+    def first(self) -> int:
+        """The number of the first segment of the writer that has, or had last, this log."""
+        return int(_NUMBER.unpack_from(self._page, 0)[0])
+
+    def begin(self, first: int) -> None:
+        """Say that a new writer begins with this segment."""
+        _NUMBER.pack_into(self._page, 0, first)
+
+    def publish(self, number: int, written: int, *, finished: bool) -> None:
+        """Say that a segment has whole records up to ``written``, and whether more will come."""
+        _ENTRY.pack_into(self._page, _place(number), number, written, int(finished))
+
+    def read(self, number: int) -> tuple[int, bool] | None:
+        """How far a segment is written and whether it is finished; ``None`` when its line was used for a later one."""
+        held, written, finished = _ENTRY.unpack_from(self._page, _place(number))
+        if held > number:
+            return None
+        return (int(written), bool(finished)) if held == number else (0, False)
+
+
+class ImportedBoard(_SharedPage):
+    """Kept by the importer: everything before this place has its rows."""
+
+    def publish(self, number: int, offset: int) -> None:
+        """Say how far the import has come."""
+        struct.pack_into("<QQ", self._page, 0, number, offset)
+
+    def read(self) -> tuple[int, int]:
+        """The segment number and the offset in it."""
+        number, offset = struct.unpack_from("<QQ", self._page, 0)
+        return int(number), int(offset)
+
+
+def _place(number: int) -> int:
+    return _FIRST_ENTRY + number % _ENTRIES * _ENTRY.size

@@ -1,0 +1,160 @@
+"""Reads the spool's log, from where the import has come to where it is written (docs/decisions/0010)."""
+
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.objects.layout import IMPORTED_BOARD, WRITER_LOCK, WRITTEN_BOARD, DataFolder
+from storage.objects.log_board import ImportedBoard, WrittenBoard
+from storage.objects.log_record import ALIGNMENT, RecordKind, begins_record, decoded, text_of
+from storage.objects.log_segment import retire_segment, segment_numbers, segment_path
+
+_SET_ASIDE = 2 * 1024 * 1024  # bytes behind a damaged head; no record is longer
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record; ``kind`` is ``None`` and the manifest empty when its head is damaged.
+
+    ``data`` are the bytes of the object, its prefix of ``prefix_length`` first; with a ``name`` they are in that file.
+    """
+
+    number: int
+    offset: int
+    end: int
+    kind: RecordKind | None
+    name: str
+    manifest: bytes
+    prefix_length: int
+    data: memoryview
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands in its log."""
+        return self.number, self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    number: int
+    written: int  # whole records up to here; of a dead writer: how far to look for them
+    finished: bool
+    dead: bool
+
+
+class LogReader:
+    """One log, seen by the importer or by whoever counts what waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written = WrittenBoard(folder / WRITTEN_BOARD)
+        self._imported = ImportedBoard(folder / IMPORTED_BOARD)
+
+    def close(self) -> None:
+        """Give the shared pages back."""
+        self._written.close()
+        self._imported.close()
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Everything before this place was imported."""
+        return self._imported.read()
+
+    def records(self, position: tuple[int, int]) -> Iterator[LogRecord]:
+        """What stands in the log from ``position`` on, in the order of arrival."""
+        number, offset = position
+        for segment in self._segments():
+            if segment.number >= number:
+                yield from self._records_of(segment, offset if segment.number == number else 0)
+
+    def advance(self, position: tuple[int, int]) -> None:
+        """Say that everything before ``position`` was imported, and give up the segments that it leaves behind."""
+        self._imported.publish(*position)
+        for segment in self._segments():
+            if segment.number >= position[0]:
+                if not (segment.finished and self._is_read_to_its_end(segment, position)):
+                    return
+                position = segment.number + 1, 0
+                self._imported.publish(*position)
+            retire_segment(self.folder, segment.number)
+
+    def _is_read_to_its_end(self, segment: _Segment, position: tuple[int, int]) -> bool:
+        offset = position[1] if segment.number == position[0] else 0
+        return next(self._records_of(segment, offset), None) is None
+
+    def _segments(self) -> list[_Segment]:
+        numbers = segment_numbers(self.folder)  # before the look at the lock: a writer that comes now makes others
+        dead = not _is_locked(self.folder)
+        first = self._written.first
+        return [self._segment(number, dead=dead or number < first) for number in numbers]
+
+    def _segment(self, number: int, *, dead: bool) -> _Segment:
+        line = None if dead else self._written.read(number)
+        if line is None:
+            return _Segment(number, segment_path(self.folder, number).stat().st_size, finished=True, dead=dead)
+        return _Segment(number, line[0], line[1], dead=False)
+
+    def _records_of(self, segment: _Segment, offset: int) -> Iterator[LogRecord]:
+        if offset >= segment.written:
+            return
+        view = _mapped(segment_path(self.folder, segment.number))
+        while offset < segment.written:
+            head = decoded(view, segment.number, offset)
+            if head is not None:
+                name, manifest = text_of(view, offset, head)
+                start = offset + head.data_start
+                data = view[start : start + head.data_length]
+                end = offset + head.length
+                yield LogRecord(segment.number, offset, end, head.kind, name, manifest, head.prefix_length, data)
+                offset = end
+                continue
+            end = _next_record(view, segment, offset)
+            if begins_record(view, segment.number, offset):
+                data = view[offset : min(end, offset + _SET_ASIDE)]
+                yield LogRecord(segment.number, offset, end, None, "", b"", 0, data)
+            offset = end
+
+
+def log_folders(folder: DataFolder) -> list[Path]:
+    """The folder of every log of a data folder."""
+    return sorted(path for path in folder.logs.iterdir() if path.is_dir())
+
+
+def owner_is_alive(folder: DataFolder, owner: str) -> bool:
+    """Whether the writer with this name still has its log."""
+    log, _, first = owner.partition("-")
+    path = folder.logs / log
+    if not (log.isdigit() and first.isdigit() and _is_locked(path)):
+        return False
+    with WrittenBoard(path / WRITTEN_BOARD) as board:
+        return board.first == int(first)
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder / WRITER_LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _next_record(view: memoryview, segment: _Segment, offset: int) -> int:
+    """Where a record begins behind a place that has none: a damaged head, or what an earlier use left."""
+    for candidate in range(offset + ALIGNMENT, segment.written, ALIGNMENT):
+        if begins_record(view, segment.number, candidate):
+            return candidate
+    return segment.written

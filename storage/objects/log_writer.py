@@ -1,0 +1,226 @@
+"""Appends to the spool's log; one sync makes the records of many threads durable (docs/decisions/0010).
+
+Whoever waits first syncs for all who have written by then; the others wait for it. After a failed sync the segment is
+given up: the kernel may have dropped what it could not write, so no descriptor is ever asked twice.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.objects.durable import make_folder, rest_of
+from storage.objects.layout import IMPORTED_BOARD, WRITER_LOCK, WRITTEN_BOARD
+from storage.objects.log_board import ImportedBoard, WrittenBoard
+from storage.objects.log_record import ALIGNMENT, RecordKind, aligned, encoded, record_length
+from storage.objects.log_segment import open_segment, used_numbers
+
+_SLOTS = 1000  # logs beside each other; each process that receives has one
+_IOV_MAX = 1000  # pieces in one writev; Linux allows 1024
+_PADDING = bytes(ALIGNMENT)
+
+
+class _Segment:
+    """A segment that is being written; ``written`` and ``synced`` count records, in the order of their ends."""
+
+    def __init__(self, number: int, descriptor: int, size: int) -> None:
+        self.number = number
+        self.descriptor = descriptor
+        self.size = size
+        self.end = 0
+        self.in_flight: set[int] = set()  # offsets of records that are being written
+        self.written = 0
+        self.synced = 0
+        self.syncing = False
+        self.failed = False
+        self.left = False  # nothing is appended any more
+        self.waiting = 0  # threads between the end of their write and the end of its sync
+
+    @property
+    def whole(self) -> int:
+        """Up to here every record is whole."""
+        return min(self.in_flight, default=self.end)
+
+
+class Ticket:
+    """Where a record stands, and what has to be synced before it is durable."""
+
+    __slots__ = ("number", "offset", "segment", "written")
+
+    def __init__(self, segment: _Segment, offset: int) -> None:
+        self.segment = segment
+        self.number = segment.number
+        self.offset = offset
+        self.written = 0
+
+
+class LogWriter:
+    """One writer of the log; any number of threads may share it, but never two processes."""
+
+    def __init__(self, logs: Path, gather_seconds: float = 0.0) -> None:
+        self._gather_seconds = gather_seconds
+        self._folder, self._lock_descriptor = _free_slot(logs)
+        self._board = WrittenBoard(self._folder / WRITTEN_BOARD)
+        self._imported = ImportedBoard(self._folder / IMPORTED_BOARD)
+        self._changed = threading.Condition()
+        self._segment: _Segment | None = None
+        self._next = max([0, self._board.first, self._imported.read()[0], *used_numbers(self._folder)]) + 1
+        self._board.begin(self._next)
+        self._pid = os.getpid()
+        self.owner = f"{self._folder.name}-{self._next}"
+
+    def close(self) -> None:
+        """Stop; what was written is the importer's."""
+        with self._changed:
+            self._leave()
+        self._board.close()
+        self._imported.close()
+        os.close(self._lock_descriptor)
+
+    def append(
+        self,
+        kind: RecordKind,
+        manifest: bytes,
+        pieces: Sequence[bytes | memoryview] = (),
+        *,
+        prefix_length: int = 0,
+        name: str = "",
+    ) -> Ticket:
+        """Write one record; it is durable once ``commit`` has returned.
+
+        Raises:
+            OSError: it could not be written; nothing of it counts.
+        """
+        data_length = sum(map(len, pieces))
+        encoded_name = name.encode("ascii")
+        length = record_length(encoded_name, manifest, data_length)
+        with self._changed:
+            segment = self._segment_with_room(length)
+            ticket = Ticket(segment, segment.end)
+            segment.end += length
+            segment.in_flight.add(ticket.offset)
+        head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
+        try:
+            _write_all(segment.descriptor, [head, *pieces], ticket.offset, length)
+        except OSError:
+            with self._changed:
+                segment.failed = True
+                self._end_of_write(ticket)
+            raise
+        with self._changed:
+            self._end_of_write(ticket)
+        return ticket
+
+    def commit(self, ticket: Ticket) -> None:
+        """Return once the record is on stable storage.
+
+        Raises:
+            OSError: the sync failed, this one or one that this record needed.
+        """
+        segment = ticket.segment
+        with self._changed:
+            segment.waiting += 1
+            try:
+                while segment.syncing and segment.synced < ticket.written and not segment.failed:
+                    self._changed.wait()
+                if segment.failed:
+                    raise OSError("a sync of this segment failed")
+                if segment.synced >= ticket.written:
+                    return
+                segment.syncing = True
+            finally:
+                segment.waiting -= 1
+                self._close_if_idle(segment)
+        self._sync(segment)
+
+    def is_pending(self, ticket: Ticket) -> bool:
+        """Whether the importer has not come so far yet."""
+        return (ticket.number, ticket.offset) >= self._imported.read()
+
+    def _sync(self, segment: _Segment) -> None:
+        """Sync what all threads have written until now, and wake those that wait for it."""
+        if self._gather_seconds:
+            time.sleep(self._gather_seconds)
+        with self._changed:
+            target = segment.written
+        try:
+            os.fdatasync(segment.descriptor)
+        except OSError:
+            with self._changed:
+                segment.failed = True
+                if segment is self._segment:
+                    self._leave()
+            raise
+        else:
+            with self._changed:
+                segment.synced = max(segment.synced, target)
+        finally:
+            with self._changed:
+                segment.syncing = False
+                self._close_if_idle(segment)
+                self._changed.notify_all()
+
+    def _segment_with_room(self, length: int) -> _Segment:
+        if os.getpid() != self._pid:
+            raise RuntimeError("A log was opened by one process and written by another.")
+        segment = self._segment
+        if segment is not None and not segment.failed and segment.end + length <= segment.size:
+            return segment
+        self._leave()
+        number, self._next = self._next, self._next + 1
+        self._board.publish(number, 0, finished=True)  # unless it can be opened
+        descriptor, size = open_segment(self._folder, number, aligned(length))
+        self._segment = _Segment(number, descriptor, size)
+        self._publish(self._segment)
+        return self._segment
+
+    def _leave(self) -> None:
+        """Append no more to the segment; it ends when its last write and sync have."""
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.left = True
+            self._publish(segment)
+            self._close_if_idle(segment)
+
+    def _end_of_write(self, ticket: Ticket) -> None:
+        segment = ticket.segment
+        segment.in_flight.discard(ticket.offset)
+        segment.written += 1
+        ticket.written = segment.written
+        self._publish(segment)
+
+    def _publish(self, segment: _Segment) -> None:
+        finished = segment.left and not segment.in_flight
+        self._board.publish(segment.number, segment.whole, finished=finished)
+
+    def _close_if_idle(self, segment: _Segment) -> None:
+        done = segment.failed or segment.synced >= segment.written
+        if segment.left and done and not (segment.in_flight or segment.syncing or segment.waiting):
+            if segment.descriptor >= 0:
+                os.close(segment.descriptor)
+            segment.descriptor = -1
+
+
+def _free_slot(logs: Path) -> tuple[Path, int]:
+    for number in range(_SLOTS):
+        folder = logs / f"{number:03d}"
+        make_folder(folder)
+        descriptor = os.open(folder / WRITER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+        else:
+            return folder, descriptor
+    raise OSError("every log of the spool has a writer")
+
+
+def _write_all(descriptor: int, pieces: list[bytes | memoryview], offset: int, length: int) -> None:
+    """Write the pieces and the padding behind them, which a reader must not take for a record."""
+    rest = [*pieces, _PADDING[: length - sum(map(len, pieces))]]
+    while rest:
+        written = os.pwritev(descriptor, rest[:_IOV_MAX], offset)
+        offset += written
+        rest = rest_of(rest, written)
