@@ -41,7 +41,7 @@ class DataFolderBusy(StorageError):
 
 
 class SpoolOfOlderRelease(StorageError):
-    """The spool holds instances in the form of an older release; run that release's `overread listen` until none waits."""
+    """The spool holds instances in the form of an older release; run that one's `overread listen` until none waits."""
 
 
 class SpoolFull(StorageError):
