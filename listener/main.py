@@ -1,15 +1,21 @@
-"""The listener's process: wires the door to the spool, serves until it is told to stop."""
+"""The listener's processes: a keeper that holds the port, those that receive, and one that imports."""
 
 import contextlib
 import logging
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from listener.scp.acceptor import Acceptor
+from listener.keeper import Child, Keeper
+from listener.scp.acceptor import Acceptor, listening_socket
 from listener.scp.association_policy import AssociationPolicy
+from listener.scp.seats import Seats, SharedSeats
 from listener.scp.store import StoreHandler
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
@@ -21,6 +27,7 @@ from storage.objects.spool import FileSpool
 from storage.postgres import schema
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
+from storage.postgres.child_process import end_with_parent
 from storage.postgres.engine import open_database
 from storage.settings import SpoolSettings
 
@@ -30,6 +37,18 @@ _ACTOR = "listener"
 _AUDIT_RETRY_SECONDS = 5.0
 _SCHEMA_PAUSE_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
+_SILENCE_SECONDS = 10.0  # of an accept loop that goes round every half second
+_NICENESS = 5  # of the importer: receiving comes first
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where everything is, for all processes."""
+
+    listener: ListenerSettings
+    folder: DataFolder
+    database_url: str
+    spool: SpoolSettings
 
 
 def serve(
@@ -43,42 +62,83 @@ def serve(
 ) -> int:
     """Receive until SIGTERM or SIGINT and return the exit status; ``announce`` is told the port once we listen.
 
-    ``alive`` is called each time the accept loop goes round.
+    ``alive`` is called again and again as long as the accept loop of each process goes round. To be called from a
+    process without threads: others are forked from it.
 
     The database may be away at any time, also at the start: what is received waits in the spool.
 
     Raises:
         ListenerError: the settings are not safe, or the port cannot be had.
+        StorageError: the spool cannot be used.
         OSError: the data folder cannot be made.
     """
     check_listener_settings(listener)
-    stop, quiet, wake, importing = (threading.Event() for _ in range(4))
-    folder = DataFolder(data_dir)
-    file_spool = FileSpool(folder, spool)  # sweeps what a crash left
-    database = open_database(database_url, "overread listener")  # connects when it is first used
-    importer = SpoolImporter(file_spool, ObjectStore(folder), PostgresArrivalLog(database))
-    trail = PostgresAuditTrail(database)
+    place = _Place(listener, DataFolder(data_dir), database_url, spool)
+    FileSpool(place.folder, spool).close()  # tells now what each process would run into
+    listening = listening_socket(listener.host, listener.port)
+    seats = SharedSeats(listener.processes, listener.max_associations)
+    receivers = [
+        Child(f"receiver {number}", partial(_receive, place, listening, seats, number), partial(seats.wipe, number))
+        for number in range(listener.processes)
+    ]
+
+    def started() -> None:
+        port = int(listening.getsockname()[1])
+        log.info("Listening on %s port %d as %s.", listener.host, port, listener.ae_title)
+        if announce is not None:
+            announce(port)
+
+    def still_alive() -> None:
+        if seats.longest_silence() < _SILENCE_SECONDS:
+            alive()
+
+    stop = threading.Event()
+    with _stopped_by_signals(stop):
+        # SIGKILL: nothing in a child has to be tidied up, and the port is free at once.
+        end_with_us = partial(end_with_parent, signal.SIGKILL)
+        return Keeper([*receivers, Child("importer", partial(_import, place))], end_with_us).run(
+            stop, alive=still_alive, started=started, ending=listening.close
+        )
+
+
+def _receive(place: _Place, listening: socket.socket, seats: SharedSeats, number: int, stop: threading.Event) -> int:
+    """Accept associations of the port that all receivers share."""
+    file_spool = FileSpool(place.folder, place.spool)
     acceptor = Acceptor(
-        listener, AssociationPolicy(listener), StoreHandler(file_spool, wake.set), alive, file_spool.require_room
+        place.listener,
+        AssociationPolicy(place.listener),
+        StoreHandler(file_spool),
+        file_spool.require_room,
+        Seats(seats, number),
     )
+    acceptor.serve_on(listening)
+    while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
+        pass
+    acceptor.stop()
+    file_spool.close()
+    return 0
+
+
+def _import(place: _Place, stop: threading.Event) -> int:
+    """Move what was received into the database, for as long as there is something to be received."""
+    os.nice(_NICENESS)
+    quiet, wake, importing = (threading.Event() for _ in range(3))
+    file_spool = FileSpool(place.folder, place.spool)
+    database = open_database(place.database_url, "overread listener")  # connects when it is first used
+    importer = SpoolImporter(file_spool, ObjectStore(place.folder), PostgresArrivalLog(database))
+    trail = PostgresAuditTrail(database)
     threads = [
-        threading.Thread(target=_import, args=(importer, database_url, quiet, wake, importing), name="importer"),
+        threading.Thread(target=_run, args=(importer, place.database_url, quiet, wake, importing), name="importer"),
         threading.Thread(target=_record_when_possible, args=(trail, AuditAction.APPLICATION_STARTED, quiet)),
     ]
-    with _stopped_by_signals(stop):
-        acceptor.start()
-        for thread in threads:
-            thread.start()
-        log.info("Listening on %s port %d as %s.", listener.host, acceptor.port, listener.ae_title)
-        if announce is not None:
-            announce(acceptor.port)
-        while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
-            pass
-        acceptor.stop()
-        quiet.set()
-        wake.set()
-        for thread in threads:
-            thread.join()
+    for thread in threads:
+        thread.start()
+    while not stop.wait(_LOOK_SECONDS):
+        pass
+    quiet.set()
+    wake.set()
+    for thread in threads:
+        thread.join()
     if importing.is_set():
         _finish(importer, trail)
     database.close()
@@ -86,7 +146,7 @@ def serve(
     return 0
 
 
-def _import(
+def _run(
     importer: SpoolImporter, url: str, stop: threading.Event, wake: threading.Event, importing: threading.Event
 ) -> None:
     """Import once the database has this release's schema; until then what is received waits in the spool."""

@@ -36,7 +36,9 @@ class ListenerSettings(BaseModel):
         description="The address to listen on; beyond loopback at least one [[listener.peers]] is required.",
     )
     port: int = Field(default=11112, ge=0, le=65535, description="The TCP port; 0 takes a free one.")
-    processes: int = Field(default=2, ge=1, description="How many processes receive; this release always uses one.")
+    processes: int = Field(
+        default=2, ge=1, le=64, description="How many processes receive on the port; about as many as there are cores."
+    )
     peers: tuple[PeerSettings, ...] = Field(
         default=(), description="Who may associate; with no entry, only programs on this machine may."
     )

@@ -6,15 +6,21 @@ import logging
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from listener.errors import ListenerError, PortBusy
-from listener.scp.association_policy import NO_ROOM, STOPPING, AssociationPolicy, Rejection
+from listener.scp.association_policy import (
+    LOCAL_LIMIT_EXCEEDED,
+    NO_ROOM,
+    STOPPING,
+    AssociationPolicy,
+    Rejection,
+)
 from listener.scp.conversation import Conversation, House
 from listener.scp.negotiation import Negotiator
 from listener.scp.pending import PendingConnections
 from listener.scp.presentation_contexts import Repertoire
+from listener.scp.seats import Seats, SharedSeats
 from listener.scp.store import StoreHandler
 from listener.scp.toolkit_log import quiet_toolkits
 from listener.scp.transport import PlainTransport, prepare
@@ -37,17 +43,18 @@ class Acceptor:
         settings: ListenerSettings,
         policy: AssociationPolicy,
         handler: StoreHandler,
-        alive: Callable[[], None] = lambda: None,
         require_room: Callable[[], None] = lambda: None,
+        seats: Seats | None = None,
     ) -> None:
-        """Prepare to serve; ``alive`` is called each time the accept loop goes round.
+        """Prepare to serve.
 
-        ``require_room`` raises SpoolFull or SpoolWriteFailed while nothing could be kept.
+        ``require_room`` raises SpoolFull or SpoolWriteFailed while nothing could be kept; ``seats`` are those of this
+        process among others that serve the port.
         """
         self._settings = settings
         self._policy = policy
         self._handler = handler
-        self._alive = alive
+        self._seats = seats or Seats(SharedSeats(1, settings.max_associations))
         self._require_room = require_room
         self._house = House(
             Negotiator(Repertoire(settings).offered),
@@ -58,7 +65,6 @@ class Acceptor:
         self._pending = PendingConnections()
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
-        self._accepted: Counter[str] = Counter()  # by address
         self._listening: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -92,7 +98,7 @@ class Acceptor:
             return
         self._house.stopping = True
         deadline = time.monotonic() + _GRACE
-        while self._accepted and time.monotonic() < deadline:
+        while self._seats.taken and time.monotonic() < deadline:
             time.sleep(_STOP_POLL)
         self._closing = True
         self._thread.join()
@@ -106,7 +112,7 @@ class Acceptor:
 
     def _accept(self, listening: socket.socket) -> None:
         while not self._closing:
-            self._alive()
+            self._seats.beat()
             try:
                 connection, address = listening.accept()
             except BlockingIOError:
@@ -136,29 +142,25 @@ class Acceptor:
             log.error("An association ended with %s.", type(error).__name__)
         finally:
             connection.close()
-            if conversation.admitted:
-                with self._lock:
-                    self._accepted[address] -= 1
-                    self._accepted += Counter()  # forgets the addresses that have none
+            self._seats.leave(conversation.seat)
             self._note(conversation)
             self._forget(connection, address)
 
     def _admit(self, conversation: Conversation) -> Rejection | None:
         """Reject, or count in."""
         facts = conversation.facts
-        with self._lock:
-            rejection = self._policy.rejection(
-                facts.calling_ae_title,
-                facts.called_ae_title,
-                facts.remote_address,
-                self._accepted.total(),
-                self._accepted[facts.remote_address],
+        seat, others, of_address = self._seats.take(facts.remote_address)
+        rejection = (
+            self._policy.rejection(
+                facts.calling_ae_title, facts.called_ae_title, facts.remote_address, others, of_address
             )
-            rejection = rejection or self._present_rejection()
-            if rejection is None:
-                self._accepted[facts.remote_address] += 1
-                conversation.admitted = True
-        if rejection is not None:
+            or self._present_rejection()
+            or (None if seat else LOCAL_LIMIT_EXCEEDED)
+        )
+        if rejection is None:
+            conversation.seat = seat
+        else:
+            self._seats.leave(seat)
             log.warning("An association was rejected: %s", rejection.sentence)
         return rejection
 

@@ -64,7 +64,7 @@ class Conversation:
             remote_address=remote_address,
             started_at=datetime.now(UTC),
         )
-        self.admitted = False
+        self.seat = 0  # among all associations, once it is let in
         self._requested = False
         self._stored = self._refused = 0
         self._rejection: Rejection | None = None

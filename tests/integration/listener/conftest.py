@@ -1,5 +1,6 @@
 """A listener in this process, or in one of its own."""
 
+import json
 import os
 import select
 import signal
@@ -32,7 +33,7 @@ from listener.main import serve
 from listener.settings import ListenerSettings
 from storage.settings import SpoolSettings
 sys.exit(serve(
-    ListenerSettings(port=0), data_dir=Path(sys.argv[1]), database_url=sys.argv[2],
+    ListenerSettings.model_validate_json(sys.argv[3]), data_dir=Path(sys.argv[1]), database_url=sys.argv[2],
     spool=SpoolSettings(min_free_bytes=0), announce=lambda port: print(port, flush=True),
 ))
 """
@@ -86,8 +87,9 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
 class ListenerProcess:
     """The listener as its own process, with an unreachable database unless told otherwise."""
 
-    def __init__(self, data_dir: Path, database_url: str, prefix: list[str]) -> None:
-        command = [*prefix, sys.executable, "-c", _SERVE, str(data_dir), database_url]
+    def __init__(self, data_dir: Path, database_url: str, prefix: list[str], listener: dict[str, object]) -> None:
+        settings = json.dumps({"port": 0, **listener})
+        command = [*prefix, sys.executable, "-c", _SERVE, str(data_dir), database_url, settings]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
@@ -116,9 +118,9 @@ def listener_process(tmp_path: Path) -> Iterator[Callable[..., ListenerProcess]]
     started: list[ListenerProcess] = []
 
     def start(
-        database_url: str = "postgresql://nobody@127.0.0.1:1/none", prefix: tuple[str, ...] = ()
+        database_url: str = "postgresql://nobody@127.0.0.1:1/none", prefix: tuple[str, ...] = (), **listener: object
     ) -> ListenerProcess:
-        started.append(ListenerProcess(tmp_path / "data", database_url, list(prefix)))
+        started.append(ListenerProcess(tmp_path / "data", database_url, list(prefix), listener))
         return started[-1]
 
     yield start
