@@ -1,21 +1,33 @@
 """Which process has a SOP Instance UID while its instance has no object yet.
 
-A claim is a symbolic link that leads nowhere: making one is exclusive across processes, and its text, the digest and
-the owner, is there from the first moment. Claims are never synced: after a crash the records of the log are the truth,
-and what is left of claims is removed by the importer.
+A table in a file that all processes map: a claim costs a lock and two writes to memory. (A name in a folder would be as
+exclusive, but making and removing thousands of small files a second has a file system search for free ones.) Claims
+are never synced: after a crash the records of the log are the truth, and the importer removes what is left of claims.
 """
 
-import base64
-import contextlib
+import fcntl
+import hashlib
+import mmap
 import os
-import time
+import struct
+import threading
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from storage.errors import SpoolFull
 from storage.objects.layout import DataFolder
 
-_ABANDONED_SECONDS = 600  # from a claim to the end of its commit it takes milliseconds
-_TRIES = 100  # each lost try means that the claim was given back in between
+_ENTRY = struct.Struct("<B3xI16s32sQ")  # used, checksum, key, digest, owner
+_FACTS = struct.Struct("<16s32sQ")
+_IN_BUCKET = 64
+_BUCKET_BYTES = _IN_BUCKET * _ENTRY.size
+_BUCKETS = 16384  # a million claims at most; an even spread fills one bucket when about 600,000 instances wait
+_TABLE_BYTES = _BUCKETS * _BUCKET_BYTES  # a file with holes: what was never used takes no room
+_FREE = bytes(_ENTRY.size)
+_FLOCK = struct.Struct("hh4xqqi4x")  # struct flock of Linux on 64-bit machines
+_OWNER_BITS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,65 +39,132 @@ class Claim:
 
 
 class Claims:
-    """The claims of one data folder."""
+    """The claims of one data folder; threads may share an object, each process has its own."""
 
     def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder
+        self._descriptor = os.open(folder.claims, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(self._descriptor).st_size < _TABLE_BYTES:
+            os.ftruncate(self._descriptor, _TABLE_BYTES)
+        self._table = mmap.mmap(self._descriptor, _TABLE_BYTES)
+        self._threads = threading.Lock()
+
+    def close(self) -> None:
+        """Give the table back."""
+        self._table.close()
+        os.close(self._descriptor)
 
     def take(self, sop_instance_uid: str, claim: Claim) -> Claim | None:
-        """Claim a UID; the claim that stands in the way, or ``None`` when it is ours now. Raises OSError."""
-        path = self._folder.claim(sop_instance_uid)
-        for _ in range(_TRIES):
-            try:
-                path.symlink_to(_text(claim))
-            except FileExistsError:
-                held = self.holder(sop_instance_uid)
-                if held is not None:
-                    return held
-            else:
-                return None
-        raise OSError("a claim comes and goes")
+        """Claim a UID; the claim that stands in the way, or ``None`` when it is ours now.
+
+        Raises:
+            SpoolFull: more instances wait than the table has room for.
+        """
+        key = _key(sop_instance_uid)
+        with self._locked(key) as start:
+            held = self._find(start, key)
+            if held is not None:
+                return held[1]
+            place = self._free_place(start)
+            facts = _FACTS.pack(key, bytes.fromhex(claim.sha256), _owner_number(claim.owner))
+            self._table[place : place + _ENTRY.size] = struct.pack("<B3xI", 1, zlib.crc32(facts)) + facts
+        return None
 
     def holder(self, sop_instance_uid: str) -> Claim | None:
         """Who has a UID."""
-        try:
-            return _claim(str(self._folder.claim(sop_instance_uid).readlink()))
-        except FileNotFoundError:
-            return None
+        key = _key(sop_instance_uid)
+        with self._locked(key) as start:
+            held = self._find(start, key)
+        return None if held is None else held[1]
 
-    def give_back(self, sop_instance_uid: str, claim: Claim) -> None:
-        """Remove a claim, if it is this one."""
-        if self.holder(sop_instance_uid) == claim:
-            with contextlib.suppress(FileNotFoundError):
-                self._folder.claim(sop_instance_uid).unlink()
+    def give_back(self, sop_instance_uid: str, sha256: str, owner: str | None = None) -> None:
+        """Remove the claim for these bytes, if there is one; with ``owner`` only that one's."""
+        key = _key(sop_instance_uid)
+        with self._locked(key) as start:
+            held = self._find(start, key)
+            if held is not None and held[1].sha256 == sha256 and owner in (None, held[1].owner):
+                self._table[held[0] : held[0] + _ENTRY.size] = _FREE
 
     def remove_abandoned(self, is_alive: Callable[[str], bool]) -> int:
-        """Remove what no living process has claimed lately, and return how many; nothing may wait in the logs."""
+        """Remove the claims of dead owners, and return how many; nothing of theirs may wait in the logs."""
         count = 0
-        for name, age in self._ages():
-            path = self._folder.claims / name
-            with contextlib.suppress(FileNotFoundError):
-                if age > _ABANDONED_SECONDS or not is_alive(_claim(str(path.readlink())).owner):
-                    path.unlink()
-                    count += 1
+        known: dict[str, bool] = {}
+        for place, claim in self._all():
+            if claim.owner not in known:
+                known[claim.owner] = is_alive(claim.owner)
+            if not known[claim.owner]:
+                self._table[place : place + _ENTRY.size] = _FREE
+                count += 1
         return count
 
-    def _ages(self) -> Iterator[tuple[str, float]]:
-        now = time.time()
-        with os.scandir(self._folder.claims) as items:
-            for item in items:
-                with contextlib.suppress(FileNotFoundError):
-                    yield item.name, now - item.stat(follow_symlinks=False).st_mtime
+    def count(self) -> int:
+        """How many UIDs are claimed."""
+        return sum(1 for _ in self._all())
+
+    def _all(self) -> Iterator[tuple[int, Claim]]:
+        end = 0
+        while True:
+            try:
+                start = os.lseek(self._descriptor, end, os.SEEK_DATA)
+            except OSError:  # nothing but holes behind here
+                return
+            end = os.lseek(self._descriptor, start, os.SEEK_HOLE)
+            first = start // _BUCKET_BYTES * _BUCKET_BYTES
+            for bucket in range(first, min(end, _TABLE_BYTES), _BUCKET_BYTES):
+                yield from self._used(bucket)
+
+    def _used(self, start: int) -> Iterator[tuple[int, Claim]]:
+        bucket = self._table[start : start + _BUCKET_BYTES]
+        index = bucket[:: _ENTRY.size].find(1)
+        while index >= 0:
+            claim = _claim(bucket, index * _ENTRY.size)
+            if claim is not None:
+                yield start + index * _ENTRY.size, claim
+            index = bucket[:: _ENTRY.size].find(1, index + 1)
+
+    def _find(self, start: int, key: bytes) -> tuple[int, Claim] | None:
+        bucket = self._table[start : start + _BUCKET_BYTES]
+        offset = bucket.find(key)
+        while offset >= 0:
+            entry = offset // _ENTRY.size * _ENTRY.size
+            claim = _claim(bucket, entry)
+            if claim is not None and bucket[entry + 8 : entry + 24] == key:
+                return start + entry, claim
+            offset = bucket.find(key, offset + 1)
+        return None
+
+    def _free_place(self, start: int) -> int:
+        bucket = self._table[start : start + _BUCKET_BYTES]
+        for index in range(_IN_BUCKET):
+            if _claim(bucket, index * _ENTRY.size) is None:  # free, or torn by a crash
+                return start + index * _ENTRY.size
+        raise SpoolFull("Too many instances wait in the spool; start the database.")
+
+    @contextmanager
+    def _locked(self, key: bytes) -> Iterator[int]:
+        """Hold the bucket of a key against other threads and processes; gives where it begins."""
+        start = int.from_bytes(key[:4], "little") % _BUCKETS * _BUCKET_BYTES
+        with self._threads:
+            self._lock(fcntl.F_WRLCK, start)
+            try:
+                yield start
+            finally:
+                self._lock(fcntl.F_UNLCK, start)
+
+    def _lock(self, kind: int, start: int) -> None:
+        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLKW, _FLOCK.pack(kind, os.SEEK_SET, start, 1, 0))
 
 
-def _text(claim: Claim) -> str:
-    """Short enough (60 bytes) for a file system to keep it beside the name."""
-    return f"{base64.urlsafe_b64encode(bytes.fromhex(claim.sha256)).decode().rstrip('=')}.{claim.owner}"
+def _key(sop_instance_uid: str) -> bytes:
+    return hashlib.sha256(sop_instance_uid.encode()).digest()[:16]
 
 
-def _claim(text: str) -> Claim:
-    digest, _, owner = text.partition(".")
-    try:
-        return Claim(base64.urlsafe_b64decode(digest + "=").hex(), owner)
-    except ValueError:  # somebody else's link
-        return Claim("", owner)
+def _claim(bucket: bytes, offset: int) -> Claim | None:
+    used, checksum, _, digest, owner = _ENTRY.unpack_from(bucket, offset)
+    if not used or zlib.crc32(bucket[offset + 8 : offset + _ENTRY.size]) != checksum:
+        return None
+    return Claim(digest.hex(), f"{owner >> _OWNER_BITS:03d}-{owner & (1 << _OWNER_BITS) - 1}")
+
+
+def _owner_number(owner: str) -> int:
+    log, _, first = owner.partition("-")
+    return int(log) << _OWNER_BITS | int(first)

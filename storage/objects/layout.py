@@ -30,21 +30,17 @@ class DataFolder:
         self.root = root
         self.logs = root / "spool" / "log"  # <number>/: the segments of one writer (docs/decisions/0010)
         self.large = root / "spool" / "large"  # <entry id>.dcm: instances that are too large for a log
-        self.claims = root / "spool" / "claims"  # <sha256(SOP Instance UID)>: whose a UID is until it has its object
+        self.claims = root / "spool" / "claims.table"  # whose a UID is until it has its object
         self.objects = root / "objects"
         self.quarantined_objects = root / "quarantine"
         self.evidence = root / "evidence"
-        for folder in (self.logs, self.large, self.claims, self.objects, self.quarantined_objects, self.evidence):
+        for folder in (self.logs, self.large, self.objects, self.quarantined_objects, self.evidence):
             make_folder(folder)
 
     @property
     def spool(self) -> Path:
         """The folder of everything that waits for its rows."""
         return self.root / "spool"
-
-    def claim(self, sop_instance_uid: str) -> Path:
-        """The name that an instance holds in the spool; whoever makes it first has the UID."""
-        return self.claims / _name_of(sop_instance_uid)
 
     def instance(self, sop_instance_uid: str) -> Path:
         """The Part 10 file of an instance that left the spool."""

@@ -123,14 +123,17 @@ def log_folders(folder: DataFolder) -> list[Path]:
     return sorted(path for path in folder.logs.iterdir() if path.is_dir())
 
 
+def current_owner(folder: Path) -> str | None:
+    """The name of the writer that has this log now, ``None`` when nobody has."""
+    if not _is_locked(folder):
+        return None
+    with WrittenBoard(folder / WRITTEN_BOARD) as board:
+        return f"{folder.name}-{board.first}"
+
+
 def owner_is_alive(folder: DataFolder, owner: str) -> bool:
     """Whether the writer with this name still has its log."""
-    log, _, first = owner.partition("-")
-    path = folder.logs / log
-    if not (log.isdigit() and first.isdigit() and _is_locked(path)):
-        return False
-    with WrittenBoard(path / WRITTEN_BOARD) as board:
-        return board.first == int(first)
+    return current_owner(folder.logs / owner.partition("-")[0]) == owner
 
 
 def _is_locked(folder: Path) -> bool:

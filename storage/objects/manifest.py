@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ _FORMAT = 1
 
 def arrival_to_json(arrival: Arrival) -> bytes:
     """The manifest of one instance."""
-    return _dump(asdict(arrival))
+    return _dump(_fields(arrival) | {"header": _fields(arrival.header), "association": _fields(arrival.association)})
 
 
 def arrival_from_json(content: bytes) -> Arrival:
@@ -36,7 +35,7 @@ def arrival_from_json(content: bytes) -> Arrival:
 
 def quarantined_to_json(quarantined: QuarantinedObject) -> bytes:
     """The note of bytes that were set aside."""
-    return _dump(asdict(quarantined))
+    return _dump(_fields(quarantined) | {"association": _fields(quarantined.association)})
 
 
 def quarantined_from_json(content: bytes) -> QuarantinedObject:
@@ -59,7 +58,7 @@ def quarantined_from_json(content: bytes) -> QuarantinedObject:
 
 def association_to_json(association: Association) -> bytes:
     """The note of an association that ended."""
-    return _dump(asdict(association))
+    return _dump(_fields(association))
 
 
 def association_from_json(content: bytes) -> Association:
@@ -70,6 +69,11 @@ def association_from_json(content: bytes) -> Association:
         return _association(fields)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged() from error
+
+
+def _fields(thing: Arrival | QuarantinedObject | Association | InstanceHeader) -> dict[str, Any]:
+    """The fields by name; ``dataclasses.asdict`` copies each value deeply, which took half of the time of a store."""
+    return {name: getattr(thing, name) for name in type(thing).__slots__}
 
 
 def _dump(fields: Mapping[str, Any]) -> bytes:

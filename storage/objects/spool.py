@@ -59,6 +59,7 @@ class FileSpool:
     def close(self) -> None:
         """Stop being a writer of this spool."""
         self._log.close()
+        self._claims.close()
 
     @property
     def folder(self) -> DataFolder:
@@ -148,9 +149,9 @@ class FileSpool:
                 self._remember(uid, arrival.sha256, ticket)
                 return None
         except BaseException:
-            self._claims.give_back(uid, claim)
+            self._claims.give_back(uid, claim.sha256, claim.owner)
             raise
-        self._claims.give_back(uid, claim)
+        self._claims.give_back(uid, claim.sha256, claim.owner)
         return held
 
     def _already_claimed(self, holder: Claim, incoming: Incoming, arrival: Arrival) -> str:

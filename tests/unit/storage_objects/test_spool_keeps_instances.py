@@ -47,7 +47,7 @@ def test_a_new_instance_is_a_record_and_a_claim(folder, spool, keep):
     kept = part10_of(folder.root, record)
     assert kept.endswith(b"data set")
     assert kept[:132] == bytes(128) + b"DICM"
-    assert folder.claim(UID).is_symlink()
+    assert claims.Claims(folder).count() == 1
 
 
 def test_a_large_instance_is_a_file_that_a_record_names(folder, spool, keep):
@@ -84,16 +84,14 @@ def test_nothing_in_the_data_folder_is_readable_by_others(folder, spool, keep):
     keep(spool, "1.2.3.4.6", LARGE)
 
     for path in [folder.root, *folder.root.rglob("*")]:
-        assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_no_file_name_comes_from_the_instance(folder, spool, keep):
-    """The SOP Instance UID appears in no path below the data folder, nor in what a claim points to."""
+    """The SOP Instance UID appears in no path below the data folder."""
     keep(spool, UID, b"data set")
 
-    paths = list(folder.root.rglob("*"))
-    assert all(UID not in str(path.relative_to(folder.root)) for path in paths)
-    assert all(UID not in str(path.readlink()) for path in paths if path.is_symlink())
+    assert all(UID not in str(path.relative_to(folder.root)) for path in folder.root.rglob("*"))
 
 
 def test_the_same_bytes_again_are_already_held(folder, spool, keep):
@@ -112,7 +110,7 @@ def test_the_same_bytes_at_another_process_are_durable_there_too(folder, spool, 
     assert len(waiting(folder.root)) == 2
     imported(folder, spool)
     assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"data set")
-    assert not list(folder.claims.iterdir())
+    assert claims.Claims(folder).count() == 0
 
 
 def test_other_bytes_under_the_same_uid_go_to_quarantine(folder, spool, keep):
@@ -133,11 +131,11 @@ def test_an_imported_instance_still_holds_its_uid(folder, spool, keep, again, ou
     """After the entry has left the spool, the object decides between ALREADY_HELD and CONFLICT."""
     keep(spool, UID, b"one")
     imported(folder, spool)
-    assert not list(folder.claims.iterdir())
+    assert claims.Claims(folder).count() == 0
 
     assert keep(spool, UID, again) is outcome
     assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"one")
-    assert not list(folder.claims.iterdir())
+    assert claims.Claims(folder).count() == 0
 
 
 def test_an_import_between_claim_and_look_is_noticed(folder, spool, keep, monkeypatch):
@@ -168,6 +166,33 @@ def test_a_claim_of_a_dead_process_is_no_proof(folder, spool, keep):
         keep(spool, UID, b"two")
     imported(folder, spool)
     assert keep(spool, UID, b"two") is KeepOutcome.STORED
+
+
+def test_a_torn_claim_counts_as_none(folder):
+    """An entry that a crash left half written is free."""
+    table = claims.Claims(folder)
+    mine = claims.Claim("ab" * 32, "000-1")
+    assert table.take(UID, mine) is None
+    [(place, _)] = table._all()
+    table._table[place + 30 : place + 34] = b"torn"
+
+    assert table.holder(UID) is None
+    assert table.take(UID, mine) is None
+    assert table.holder(UID) == mine
+    assert table.count() == 1
+
+
+def test_a_full_bucket_is_a_full_spool(folder, monkeypatch):
+    """When more instances wait than the table can hold, the sender keeps its images."""
+    monkeypatch.setattr(claims, "_BUCKETS", 1)
+    table = claims.Claims(folder)
+    for number in range(claims._IN_BUCKET):
+        assert table.take(f"1.2.{number}", claims.Claim("ab" * 32, "000-1")) is None
+
+    with pytest.raises(SpoolFull, match="Too many"):
+        table.take("1.2.3.4", claims.Claim("ab" * 32, "000-1"))
+    table.give_back("1.2.7", "ab" * 32)
+    assert table.take("1.2.3.4", claims.Claim("ab" * 32, "000-1")) is None
 
 
 def test_eight_senders_of_one_instance_leave_one_copy(folder, keep):
@@ -221,7 +246,7 @@ def test_a_full_spool_keeps_nothing(folder, keep):
     with pytest.raises(SpoolFull):
         keep(spool, UID, bytes(3000))
     assert waiting(folder.root) == []
-    assert list(folder.claims.iterdir()) == []
+    assert claims.Claims(folder).count() == 0
 
 
 def test_a_full_disk_is_respected(folder, keep):
@@ -269,7 +294,7 @@ def test_a_failed_sync_is_never_a_success(folder, spool, keep, monkeypatch, fail
         return
     with pytest.raises(SpoolWriteFailed):
         keep(spool, UID, bytes(size))
-    assert list(folder.claims.iterdir()) == []
+    assert claims.Claims(folder).count() == 0
     assert list(folder.large.iterdir()) == []
     assert keep(spool, UID, bytes(size)) is KeepOutcome.STORED
 
@@ -343,7 +368,7 @@ def test_a_crash_leaves_nothing_behind_after_the_next_import(folder, keep):
     coming = crashed.receive(b"prefix")
     coming.add(b"half")
     coming.spill()
-    folder.claim("1.2.3.9").symlink_to(folder.claim(UID).readlink())
+    claims.Claims(folder).take("1.2.3.9", claims.Claim("00" * 32, crashed._log.owner))
     (folder.objects / "ab").mkdir()
     (folder.objects / "ab" / "x.part").write_bytes(b"x")
     crashed.close()
@@ -354,8 +379,8 @@ def test_a_crash_leaves_nothing_behind_after_the_next_import(folder, keep):
 
     assert ObjectStore(folder).instance(UID).exists()
     files = [path for path in folder.root.rglob("*") if path.is_file() and path.parent.parent != folder.logs]
-    assert [path.suffix for path in files] == [".dcm", ".lock"]
-    assert not list(folder.claims.iterdir())
+    assert sorted(path.suffix for path in files) == [".dcm", ".lock", ".table"]
+    assert claims.Claims(folder).count() == 0
     assert not list(folder.logs.rglob("*.seg"))
 
 
