@@ -109,6 +109,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         sys.exit(141)
+    except PermissionError as error:
+        if error.filename is None:
+            _report(error)
+        _tell(f"This account may not use {error.filename}; run the command as the account that runs Overread.")
+        sys.exit(1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             _report(error)

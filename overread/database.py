@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from overread.data_folder import make_data_folder, refuse_foreign_folder
 from overread.errors import InvalidSettings
 from overread.settings import Settings
 from overread.supervisor import stop_on_signals
@@ -26,7 +27,9 @@ def reachable_database(settings: Settings) -> Iterator[str]:
     Raises:
         SchemaOutdated: the configured database needs `overread db upgrade`.
         DatabaseUnavailable: it does not answer.
+        InvalidSettings: the data folder belongs to another account.
     """
+    refuse_foreign_folder(settings)
     if settings.database.url:
         schema.check(settings.database.url)
         yield settings.database.url
@@ -66,8 +69,9 @@ def existing_database(settings: Settings) -> Iterator[str]:
     """As ``reachable_database``, for commands that only look: nothing is made where nothing is.
 
     Raises:
-        InvalidSettings: no Overread has ever kept anything in ``data_dir``.
+        InvalidSettings: no Overread has ever kept anything in ``data_dir``, or it belongs to another account.
     """
+    refuse_foreign_folder(settings)
     if not settings.database.url and not (settings.data_dir / "postgres" / "cluster").exists():
         raise InvalidSettings(
             f"No Overread keeps its data in {settings.data_dir}; run the command where its overread.toml is, or name "
@@ -125,15 +129,3 @@ def upgrade_configured(settings: Settings) -> str:
     if owner_url:
         grant_service_rights(owner_url, role_of(settings.database.url))
     return revision
-
-
-def make_data_folder(settings: Settings) -> None:
-    """Make ``data_dir`` itself; what is inside stays closed to other accounts, but the database's may pass through."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        settings.data_dir.chmod(0o711)
-    except OSError as error:
-        raise InvalidSettings(
-            f"The data folder {settings.data_dir} cannot be made ({error.strerror}); set data_dir, or the variable "
-            "OVERREAD_DATA_DIR, to a folder that this account may write."
-        ) from None

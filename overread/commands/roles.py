@@ -11,7 +11,8 @@ from collections.abc import Callable
 import click
 
 from overread.cli import LEAVING
-from overread.database import awaited_database, listeners_database, make_data_folder, own_database, upgrade_configured
+from overread.data_folder import make_data_folder
+from overread.database import awaited_database, listeners_database, own_database, upgrade_configured
 from overread.logs import configure_logging
 from overread.pulse import pulse
 from overread.settings import Settings, load_settings

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from overread.data_folder import refuse_foreign_folder
 from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.objects.capacity import spool_usage
@@ -39,6 +40,7 @@ _STATE_STYLES = {
 def status(as_json: bool) -> None:
     """Show studies, jobs, deliveries, spool and destinations."""
     settings = load_settings()
+    refuse_foreign_folder(settings)
     running = bool(settings.database.url) or running_url(settings.data_dir / "postgres") is not None
     with with_overview(settings) as overview:
         facts = overview.status()

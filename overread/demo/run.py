@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from overread.database import make_data_folder, own_database
+from overread.data_folder import make_data_folder
+from overread.database import own_database
 from overread.demo import account
 from overread.demo.brain_extraction import write_brain_extraction
 from overread.demo.head_study import HeadStudy, write_head_study
