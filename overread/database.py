@@ -4,10 +4,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import click
 
 from overread.data_folder import make_data_folder, refuse_foreign_folder
 from overread.errors import InvalidSettings
-from overread.settings import Settings
+from overread.settings import CONFIG_VARIABLE, Settings, config_path
 from overread.supervisor import stop_on_signals
 from storage.errors import DatabaseUnavailable, SchemaBehind
 from storage.postgres import schema
@@ -43,6 +46,19 @@ def reachable_database(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
+def database_to_fill(settings: Settings) -> Iterator[str]:
+    """As ``reachable_database``, for commands that may come before the first start; where they make one, they say so.
+
+    Without it, a command in another folder than that of overread.toml would fill a second database unnoticed.
+    """
+    if not _is_there(settings):
+        read = config_path() or f"no overread.toml is here, and {CONFIG_VARIABLE} names none"
+        click.echo(f"A new database is made in {settings.data_dir} (settings: {read}).", err=True)
+    with reachable_database(settings) as url:
+        yield url
+
+
+@contextmanager
 def awaited_database(settings: Settings, alive: Callable[[], None]) -> Iterator[str]:
     """As ``reachable_database``, for a role: a configured server and its upgrade are waited for.
 
@@ -72,13 +88,26 @@ def existing_database(settings: Settings) -> Iterator[str]:
         InvalidSettings: no Overread has ever kept anything in ``data_dir``, or it belongs to another account.
     """
     refuse_foreign_folder(settings)
-    if not settings.database.url and not (settings.data_dir / "postgres" / "cluster").exists():
+    if not _is_there(settings):
         raise InvalidSettings(
             f"No Overread keeps its data in {settings.data_dir}; run the command where its overread.toml is, or name "
             "that file in OVERREAD_CONFIG."
         )
     with reachable_database(settings) as url:
         yield url
+
+
+def place_of(settings: Settings) -> str:
+    """The database in words, without its password: an answer is worth little unless it says where it comes from."""
+    if not settings.database.url:
+        return f"the database under {settings.data_dir}"
+    url = urlsplit(settings.database.url)
+    host = parse_qs(url.query).get("host", [""])[0] or url.netloc.rpartition("@")[2] or "this machine"
+    return f"the database {url.path.strip('/') or url.username} on {host}"
+
+
+def _is_there(settings: Settings) -> bool:
+    return bool(settings.database.url) or (settings.data_dir / "postgres" / "cluster").exists()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from inference.errors import InvalidAlgorithm
 from overread.commands.status import output_console
-from overread.database import existing_database, reachable_database
+from overread.database import database_to_fill, existing_database
 from overread.settings import load_settings
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.errors import UnknownRecord
@@ -49,7 +49,7 @@ def add(folder: Path, hold: bool) -> None:
     from overread.installation import install
 
     settings = load_settings()
-    with reachable_database(settings) as url, _catalog(url) as catalog:
+    with database_to_fill(settings) as url, _catalog(url) as catalog:
         added = install(folder, settings.data_dir, catalog, getpass.getuser(), hold=hold)
     click.echo(f"{added.name} {added.version} is {added.stage}; its model file has SHA-256 {added.artifact_sha256}.")
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from overread.audit_verification import Verification, verify_trail
-from overread.database import existing_database
+from overread.database import existing_database, place_of
 from overread.errors import FrontDeskError
 from overread.plain_text import cell, visible
 from overread.settings import Settings, load_settings
@@ -65,8 +65,8 @@ def verify(public_key: Path | None) -> None:
     if found.faults:
         raise AuditTampered(" ".join(found.faults))
     click.echo(
-        f"{found.rows} audit rows, each follows from the one before it; signed checkpoints confirm the first "
-        f"{found.anchored}."
+        f"{found.rows} audit rows in {place_of(settings)}, each follows from the one before it; signed checkpoints "
+        f"confirm the first {found.anchored}."
     )
 
 

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from overread.database import existing_database, reachable_database, upgrade_configured
+from overread.database import database_to_fill, existing_database, upgrade_configured
 from overread.settings import Settings, load_settings
 from storage.errors import AuditTampered, DatabaseUnavailable
 from storage.postgres import schema
@@ -27,7 +27,7 @@ def upgrade(wait: float) -> None:
     if settings.database.url:
         click.echo(f"The database stands at revision {_upgraded(settings, wait)}.")
         return
-    with reachable_database(settings) as url:
+    with database_to_fill(settings) as url:
         click.echo(f"The embedded database stands at revision {schema.upgrade(url)}.")
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from listener.web.passwords import UnfitPassword, hash_password
 from overread.commands.status import output_console
 from overread.commands.tokens import token
-from overread.database import existing_database, reachable_database
+from overread.database import database_to_fill, existing_database
 from overread.errors import FrontDeskError
 from overread.settings import load_settings
 from storage.domain.account import MINIMUM_PASSWORD_LENGTH, Role
@@ -28,7 +28,7 @@ _PASSWORD_ON_STDIN = click.option(
 def _accounts(*, make: bool = False) -> Iterator[PostgresAccountDirectory]:
     """The accounts; ``make`` says that there may be nothing yet, as before the first start."""
     settings = load_settings()
-    with (reachable_database if make else existing_database)(settings) as url:
+    with (database_to_fill if make else existing_database)(settings) as url:
         database = open_database(url, "overread users")
         try:
             yield PostgresAccountDirectory(database)

@@ -102,3 +102,14 @@ def test_looking_where_nothing_is(product: Product) -> None:
     for command in (["status"], ["explain", "1.2.3"], ["jobs", "list"], ["algorithms", "list"], ["db", "check"]):
         _assert_one_sentence(product.command(*command), "No Overread keeps its data", "OVERREAD_CONFIG")
     assert not product.data_dir.exists()
+
+
+def test_a_database_that_is_made_is_named(product: Product) -> None:
+    """Where nothing was, an account says which folder it goes to, and which settings say so; later it need not."""
+    add = ("users", "add", "--role", "viewer", "--password-stdin")
+    first = product.command(*add, "anna", typed="a good long password\n")
+    second = product.command(*add, "bert", typed="a good long password\n")
+
+    assert f"A new database is made in {product.data_dir} (settings: " in first.stderr
+    assert (first.returncode, second.returncode, second.stderr) == (0, 0, "")
+    assert f"rows in the database under {product.data_dir}," in product.command("audit", "verify").stdout

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -47,15 +48,15 @@ def _actions(trail: Any) -> list[str]:
     return [action for (action,) in trail.as_owner("SELECT action FROM audit_event ORDER BY id")]
 
 
-def test_verify_says_how_many_rows_fit_and_leaves_a_row(trail: Any, run: Run) -> None:
-    """Exit status 0, the counts, and a row that the trail was verified."""
+def test_verify_says_how_many_rows_fit_and_leaves_a_row(trail: Any, run: Run, service_url: str) -> None:
+    """Exit status 0, the counts, whose they are, and a row that the trail was verified."""
     trail.write(3)
     trail.anchor()
     trail.write(1)
 
     done = run("verify")
 
-    assert "4 audit rows" in done.stdout
+    assert f"4 audit rows in the database {urlsplit(service_url).path.strip('/')} on" in done.stdout
     assert "confirm the first 3" in done.stdout
     assert done.stderr == ""
     assert _actions(trail)[-1] == "audit-read"

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from overread import cli
 from overread.data_folder import make_data_folder, name_of, refuse_foreign_folder
+from overread.database import place_of
 from overread.errors import InvalidSettings
 from overread.settings import Settings
 
@@ -82,3 +83,20 @@ def test_what_an_account_may_not_use_is_named(monkeypatch: pytest.MonkeyPatch, c
 
     assert ended.value.code == 1
     assert "may not use /var/lib/overread/algorithms; run the command as the account" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("", "the database under {folder}"),
+        (
+            "postgresql://service:hunter2@db.hospital.example:5433/overread",
+            "the database overread on db.hospital.example:5433",
+        ),
+        ("postgresql://service:hunter2@/overread?host=/run/postgresql", "the database overread on /run/postgresql"),
+        ("postgresql:///overread", "the database overread on this machine"),
+    ],
+)
+def test_a_database_is_named_without_its_password(folder: Path, url: str, place: str) -> None:
+    """An answer about a database says which one it is about."""
+    assert place_of(_settings(folder, url)) == place.format(folder=folder)
