@@ -68,6 +68,7 @@ class Acceptor:
         self._listening: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._alone = False  # whether no other process accepts from the same socket
 
     def start(self) -> None:
         """Begin to listen.
@@ -76,6 +77,7 @@ class Acceptor:
             PortBusy: another program has the port.
             ListenerError: the address cannot be listened on.
         """
+        self._alone = True
         self.serve_on(listening_socket(self._settings.host, self._settings.port))
 
     def serve_on(self, listening: socket.socket) -> None:
@@ -94,13 +96,15 @@ class Acceptor:
 
     def stop(self) -> None:
         """Accept no association more, let messages in progress end within a grace period, then end what is left."""
-        if self._listening is None or self._thread is None:
+        if self._listening is None or self._thread is None or self._closing:
             return
         self._house.stopping = True
         deadline = time.monotonic() + _GRACE
         while self._seats.taken and time.monotonic() < deadline:
             time.sleep(_STOP_POLL)
         self._closing = True
+        if self._alone:
+            self._listening.shutdown(socket.SHUT_RDWR)  # so that accepting ends before its next tick
         self._thread.join()
         self._listening.close()
         while self._connections:

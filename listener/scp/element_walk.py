@@ -26,6 +26,9 @@ _SHORT_VRS = frozenset(
     | {b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 )
 
+_SHORT_LITTLE = struct.Struct("<HHxxH")  # tag and length of an element with a 16-bit length
+_SHORT_BIG = struct.Struct(">HHxxH")
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -69,20 +72,32 @@ class _Walk:
         self._steps = 0
 
     def values(self, wanted: frozenset[int]) -> dict[int, bytes]:
+        """One turn for each element that the wanted ones stand behind: this is run for every instance."""
+        data, size, encoding = self._data, len(self._data), self._encoding
+        short = _SHORT_BIG if encoding.big_endian else _SHORT_LITTLE
         found: dict[int, bytes] = {}
         last, offset = max(wanted), 0
-        while offset < len(self._data):
-            element = self._element(offset, self._encoding)
-            if element.tag > last and found:
+        while offset < size:
+            vr = data[offset + 4 : offset + 6]
+            if vr in _SHORT_VRS and size - offset >= short.size and not encoding.implicit_vr:
+                self._steps += 1
+                group, number, length = short.unpack_from(data, offset)
+                tag, start = group << 16 | number, offset + short.size
+            else:
+                element = self._element(offset, encoding)
+                tag, start, length = element.tag, element.start, element.length
+            if tag > last and found:
                 break
-            if element.length == _UNDEFINED:
+            if length == _UNDEFINED:
                 offset = self._skip_sequence(element)
                 continue
-            offset = self._end(element)
-            if element.tag in wanted:
-                if element.length > _VALUE_LIMIT:
+            offset = start + length
+            if offset > size or self._steps > _ELEMENT_LIMIT:
+                raise UnreadableDataSet()
+            if tag in wanted:
+                if length > _VALUE_LIMIT:
                     raise UnreadableDataSet()
-                found[element.tag] = self._data[element.start : offset]
+                found[tag] = data[start:offset]
         if not found:
             raise UnreadableDataSet()
         return found

@@ -3,6 +3,7 @@
 import codecs
 import zlib
 from datetime import date
+from functools import lru_cache
 
 from pydicom.charset import decode_bytes, python_encoding
 
@@ -13,7 +14,8 @@ from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import InvalidIdentifier
 
-HEADER_LIMIT = 1024 * 1024  # bytes; a header whose identity lies behind this is refused
+# Bytes: nearly every header lies in the first so many; one whose identity lies behind the second is refused.
+HEADER_LIMITS = (64 * 1024, 1024 * 1024)
 _TEXT_LIMIT = 256  # characters; the Standard's limits are 16 and 64
 _INTEGER_LIMIT = 2**31
 _ESCAPE = b"\x1b"
@@ -82,7 +84,7 @@ def _readable(data_set: bytes, transfer_syntax_uid: str) -> bytes:
     if transfer_syntax_uid not in DEFLATED_TRANSFER_SYNTAXES:
         return data_set
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, HEADER_LIMIT)
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, HEADER_LIMITS[-1])
     except zlib.error:
         raise UnreadableDataSet() from None
 
@@ -103,6 +105,7 @@ def _identity(values: dict[int, bytes], tag: int, keyword: str, study_instance_u
         raise UnacceptableIdentity(QuarantineReason.MALFORMED_IDENTIFIER, study_instance_uid) from error
 
 
+@lru_cache(maxsize=256)
 def _text_encodings(specific_character_set: bytes) -> list[str]:
     """Python codecs for the character sets named; latin-1, which decodes anything, for what is unknown."""
     terms = specific_character_set.decode("ascii", errors="replace").split("\\")
@@ -124,7 +127,9 @@ def _text(value: bytes, encodings: list[str]) -> str:
         decoded = decode_bytes(value[: 4 * _TEXT_LIMIT], encodings, set())
     else:
         decoded = value.decode(encodings[0], errors="replace")
-    return "".join(character for character in decoded if character.isprintable())[:_TEXT_LIMIT].strip()
+    if not decoded.isprintable():
+        decoded = "".join(character for character in decoded if character.isprintable())
+    return decoded[:_TEXT_LIMIT].strip()
 
 
 def _patient_text(value: bytes, encodings: list[str]) -> str:
@@ -139,10 +144,12 @@ def _patient_text(value: bytes, encodings: list[str]) -> str:
         decoded = decode_bytes(trimmed, encodings, set())
         if "\N{REPLACEMENT CHARACTER}" in decoded:
             decoded = trimmed.decode("ascii", errors="backslashreplace")
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in decoded
-    )[:_TEXT_LIMIT].strip()
+    if not decoded.isprintable():
+        decoded = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+            for character in decoded
+        )
+    return decoded[:_TEXT_LIMIT].strip()
 
 
 def _date(value: bytes) -> date | None:

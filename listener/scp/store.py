@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from listener.errors import UnacceptableIdentity, UnreadableDataSet
 from listener.scp.file_meta import part10_prefix
-from listener.scp.instance_header import HEADER_LIMIT, read_header
+from listener.scp.instance_header import HEADER_LIMITS, read_header
 from listener.scp.status import (
     OUT_OF_RESOURCES,
     SOP_CLASS_NOT_SUPPORTED,
@@ -145,12 +145,19 @@ def _checked_header(request: StoreRequest) -> InstanceHeader:
         checked_uid(request.sop_instance_uid, "AffectedSOPInstanceUID")
     except InvalidIdentifier as error:
         raise UnacceptableIdentity(QuarantineReason.MALFORMED_IDENTIFIER) from error
-    header = read_header(
-        request.sop_class_uid,
-        request.sop_instance_uid,
-        request.transfer_syntax_uid,
-        request.incoming.head(HEADER_LIMIT),
-    )
+    header = _header(request)
     if request.study_instance_uid not in ("", header.study_instance_uid):
         raise UnacceptableIdentity(QuarantineReason.IDENTITY_MISMATCH, header.study_instance_uid)
     return header
+
+
+def _header(request: StoreRequest) -> InstanceHeader:
+    """Read the header in as few bytes as it takes."""
+    for limit in HEADER_LIMITS:
+        head = request.incoming.head(limit)
+        try:
+            return read_header(request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, head)
+        except (UnreadableDataSet, UnacceptableIdentity):
+            if len(head) < limit or limit == HEADER_LIMITS[-1]:
+                raise
+    raise AssertionError  # the last limit returns or raises
