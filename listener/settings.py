@@ -10,6 +10,12 @@ from listener.errors import ListenerError
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 
+# A scheme, a name and a port as browsers send them; what a page sends from http it sends in the clear.
+ViewerOrigin = Annotated[
+    str,
+    Field(pattern=r"^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:[0-9]{1,5})?$", max_length=255),
+]
+
 
 class PeerSettings(BaseModel):
     """Who may associate."""
@@ -123,6 +129,13 @@ class WebSettings(BaseModel):
         description=(
             "The names by which browsers reach the door; a request for another one is refused. Empty: the names of "
             "loopback, or any when the door is open to the network."
+        ),
+    )
+    viewer_origins: tuple[ViewerOrigin, ...] = Field(
+        default=(),
+        description=(
+            'Pages of these origins, such as "https://viewer.hospital.example", may read DICOMweb in a browser; empty: '
+            "no other site may."
         ),
     )
     metrics_without_login: bool = Field(

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from listener.settings import WebSettings, is_loopback
+from listener.web.cross_origin import CrossOriginReading
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ def harden(app: ASGIApp, web: WebSettings) -> ASGIApp:
     hardened = _SameSiteOnly(hardened)
     hardened = _KnownHostOnly(hardened, _host_names(web))
     hardened = _Headers(hardened, encrypted)
+    if web.viewer_origins:
+        hardened = CrossOriginReading(hardened, web.viewer_origins)
     if web.behind_proxy:
         trusted = [str(network) for network in web.proxy_addresses]
         # uvicorn's own reading of X-Forwarded-For and -Proto, believed from the stated proxy only.

@@ -27,6 +27,7 @@ from listener.web.openapi import openapi_router
 from listener.web.pages.desk import Desk, DiskUse
 from listener.web.pages.router import dashboard_router
 from listener.web.password_check import PasswordCheck
+from listener.web.pictures.pool import DecoderPool
 from listener.web.program_login import ProgramLogin
 from listener.web.throttle import Throttle
 from listener.web.uploads import Uploads
@@ -122,6 +123,7 @@ def open_door(
     with (
         closing(FileSpool(folder, spool)) as file_spool,
         closing(open_database(database_url, "overread web")) as database,
+        closing(DecoderPool()) as decoders,
     ):
         objects = ObjectStore(folder)
         trail = PostgresAuditTrail(database)
@@ -168,9 +170,11 @@ def open_door(
             routers=[
                 dashboard_router(desk, gate, stopping),
                 metrics_router(desk, without_login=web.metrics_without_login),
-                dicomweb_router(uploads, PostgresStudyIndex(database, objects), trail),
+                dicomweb_router(uploads, PostgresStudyIndex(database, objects), trail, decoders),
                 analyze_router(
-                    AnalyzeDesk(uploads, PostgresStudySettlement(database), Overview(database), objects, trail)
+                    AnalyzeDesk(
+                        uploads, PostgresStudySettlement(database), Overview(database), objects, trail, decoders
+                    )
                 ),
                 openapi_router(),
             ],

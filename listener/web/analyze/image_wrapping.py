@@ -4,42 +4,16 @@ What the picture's file says besides its pixels, such as comments and EXIF, is n
 """
 
 import io
-import struct
-import warnings
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from PIL import Image, ImageChops, ImageOps
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from listener.errors import ListenerError
 from listener.scp.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-
-PIXEL_LIMIT = 64 * 10**6  # pixels of one picture, known before it is decoded
-_FORMATS = ("PNG", "JPEG")
-_WIDEST = 65535  # Rows and Columns are US
-_SIXTEEN_BIT = "I;16"  # little endian, as we write it
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error, zlib.error)
-
-
-class UndecodablePicture(ListenerError):
-    """A file is no PNG or JPEG that can be decoded; repair it, or send it as DICOM."""
-
-
-class PictureTooLarge(ListenerError):
-    """A picture has more pixels than are taken; send a smaller one, or send it as DICOM."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pixels:
-    """Grey or colour values, upright; ``ratio`` says how much smaller the file was."""
-
-    values: Image.Image
-    is_jpeg: bool
-    ratio: float
+from listener.web.pictures.picture_file import SIXTEEN_BIT, DecodedPicture
 
 
 def _fresh_uid() -> UID:
@@ -50,6 +24,7 @@ def _fresh_uid() -> UID:
 class Wrapping:
     """What all pictures of one request share: one study and series with fresh UIDs, and a patient without a name."""
 
+    decode: Callable[[bytes], DecodedPicture]
     modality: str
     body_part: str = ""
     study_instance_uid: str = field(default_factory=_fresh_uid)
@@ -59,12 +34,10 @@ class Wrapping:
     def wrap(self, content: bytes, number: int) -> bytes:
         """The picture as a DICOM file; it is the ``number``-th of its series.
 
-        Raises:
-            UndecodablePicture: the bytes are no PNG or JPEG, or end early.
-            PictureTooLarge: it has too many pixels; nothing was decoded.
+        Raises whatever ``decode`` does.
         """
         instance = self._described(number)
-        _add_pixels(instance, _decoded(content))
+        _add_pixels(instance, self.decode(content), len(content))
         buffer = io.BytesIO()
         dcmwrite(buffer, instance, enforce_file_format=True)
         return buffer.getvalue()
@@ -101,50 +74,17 @@ def is_picture(head: bytes) -> bool:
     return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
 
 
-def _decoded(content: bytes) -> _Pixels:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures; our own limit is checked below
-            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
-        width, height = picture.size
-        if width * height > PIXEL_LIMIT or max(width, height) > _WIDEST:
-            raise PictureTooLarge
-        upright = ImageOps.exif_transpose(picture)
-        mode = _mode(upright)
-        values = upright.convert(mode)
-    except Image.DecompressionBombError as error:
-        raise PictureTooLarge from error
-    except _UNDECODABLE as error:
-        raise UndecodablePicture from error
-    if mode == "RGB" and _is_grey(values):
-        values = values.getchannel(0)
-    ratio = round(max(len(values.tobytes()) / len(content), 1.0), 2)
-    return _Pixels(values, picture.format != "PNG", ratio)
-
-
-def _mode(picture: Image.Image) -> str:
-    if picture.mode.startswith("I"):
-        return _SIXTEEN_BIT
-    return "L" if picture.mode in ("1", "L", "LA") else "RGB"
-
-
-def _is_grey(colours: Image.Image) -> bool:
-    red, green, blue = colours.split()
-    return not (ImageChops.difference(red, green).getbbox() or ImageChops.difference(green, blue).getbbox())
-
-
-def _add_pixels(instance: Dataset, pixels: _Pixels) -> None:
-    colour, bits = pixels.values.mode == "RGB", 16 if pixels.values.mode == _SIXTEEN_BIT else 8
+def _add_pixels(instance: Dataset, pixels: DecodedPicture, size_of_file: int) -> None:
+    colour, bits = pixels.mode == "RGB", 16 if pixels.mode == SIXTEEN_BIT else 8
     instance.SamplesPerPixel = 3 if colour else 1
     instance.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
     if colour:
         instance.PlanarConfiguration = 0
-    instance.Columns, instance.Rows = pixels.values.size
+    instance.Columns, instance.Rows = pixels.width, pixels.height
     instance.BitsAllocated = instance.BitsStored = bits
     instance.HighBit, instance.PixelRepresentation = bits - 1, 0
-    content = pixels.values.tobytes()
-    instance.PixelData = content + b"\x00" * (len(content) % 2)
+    instance.PixelData = pixels.content + b"\x00" * (len(pixels.content) % 2)
     if pixels.is_jpeg:  # what was lost stays lost (PS3.3 section C.7.6.1.1.5)
         instance.LossyImageCompression = "01"
         instance.LossyImageCompressionMethod = "ISO_10918_1"
-        instance.LossyImageCompressionRatio = pixels.ratio
+        instance.LossyImageCompressionRatio = round(max(len(pixels.content) / size_of_file, 1.0), 2)

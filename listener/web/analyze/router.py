@@ -18,6 +18,7 @@ from listener.web.body import bounded_body, require_plain_body
 from listener.web.dicomweb.addresses import PathUid, checked_path_uid
 from listener.web.intake import InstanceTooLarge
 from listener.web.multipart_reader import MalformedMultipart, MultipartReader, content_type_of
+from listener.web.pictures.pool import DecoderPool
 from listener.web.problem import Problem
 from listener.web.set_aside_allowance import AllowanceSpent
 from listener.web.uploads import Uploads, remote_address
@@ -103,6 +104,7 @@ class AnalyzeDesk:
     explainer: StudyExplainer
     evidence: EvidenceStore
     trail: AuditTrail
+    decoders: DecoderPool
 
 
 def analyze_router(desk: AnalyzeDesk) -> APIRouter:
@@ -127,7 +129,7 @@ def analyze_router(desk: AnalyzeDesk) -> APIRouter:
         What is answered is on stable storage. `Location` says where to ask for the findings.
         """
         _require_known_parameters(request)
-        submission = await _submitted(request, principal, desk.uploads)
+        submission = await _submitted(request, principal, desk)
         uid = submission.study_instance_uid
         await _settled(desk, submission, principal.name)
         try:
@@ -181,13 +183,14 @@ def _require_known_parameters(request: Request) -> None:
         raise HTTPException(400, "The address has a parameter other than wait; leave it out.", {"Connection": "close"})
 
 
-async def _submitted(request: Request, principal: Principal, uploads: Uploads) -> Submission:
+async def _submitted(request: Request, principal: Principal, desk: AnalyzeDesk) -> Submission:
     require_plain_body(request)
     told = content_type_of(request.headers.get("content-type", ""))
     if told.media_type != "multipart/form-data":
         raise HTTPException(415, "Files are taken as multipart/form-data; send them so.", {"Connection": "close"})
+    uploads = desk.uploads
     with uploads.places.taken():
-        submission = Submission(uploads.intake(request, principal))
+        submission = Submission(uploads.intake(request, principal), desk.decoders)
         broken = "The web request ended early."
         try:
             chunks = bounded_body(request, uploads.limits)

@@ -8,9 +8,10 @@ from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 
 from listener.scp.status import OUT_OF_RESOURCES
-from listener.web.analyze.image_wrapping import PictureTooLarge, UndecodablePicture, Wrapping, is_picture
+from listener.web.analyze.image_wrapping import Wrapping, is_picture
 from listener.web.intake import InstanceTooLarge, Intake, Taken
 from listener.web.multipart_reader import MultipartReader, Part, content_type_of
+from listener.web.pictures.pool import DecoderPool, DecodersBusy, TooManyPixels, UndecodablePixels
 
 FILE_LIMIT = 5000
 PICTURE_BYTES = 64 * 2**20
@@ -18,6 +19,8 @@ _FIELD_BYTES = 64
 _PREFIX_END = 132
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII)
 _RETRY = {"Retry-After": "30"}
+_UNDECODABLE = "A file is no PNG or JPEG that can be decoded; repair it, or send it as DICOM."
+_TOO_MANY_PIXELS = "A picture has more pixels than are taken; send a smaller one, or send it as DICOM."
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Submission:
     """What has been taken so far; all of it is one study."""
 
     intake: Intake
+    decoders: DecoderPool
     fields: dict[str, str] = field(default_factory=dict)
     wrapping: Wrapping | None = None
     files: int = 0
@@ -92,13 +96,15 @@ class Submission:
                 raise HTTPException(
                     422, "A picture does not say what made it; add the field modality before the files."
                 )
-            self.wrapping = Wrapping(self.fields["modality"], self.fields.get("body_part", ""))
+            self.wrapping = Wrapping(self.decoders.picture, self.fields["modality"], self.fields.get("body_part", ""))
         try:
             yield await run_sync(self.wrapping.wrap, content, self.files)
-        except UndecodablePicture as error:
-            raise HTTPException(422, str(error)) from None
-        except PictureTooLarge as error:
-            raise HTTPException(413, str(error)) from None
+        except UndecodablePixels:
+            raise HTTPException(422, _UNDECODABLE) from None
+        except TooManyPixels:
+            raise HTTPException(413, _TOO_MANY_PIXELS) from None
+        except DecodersBusy as error:
+            raise HTTPException(503, str(error), _RETRY) from None
 
 
 def _refusal(number: int, taken: Taken) -> HTTPException:

@@ -23,6 +23,7 @@ from listener.web.access import Principal
 from listener.web.app import create_app
 from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.dicomweb.router import dicomweb_router
+from listener.web.pictures.pool import DecoderPool
 from listener.web.set_aside_allowance import SetAsideAllowance
 from listener.web.uploads import Uploads
 from storage.domain.account import Role
@@ -118,6 +119,7 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
     """Starts web doors on one data folder and stops them after the test."""
     started: list[tuple[uvicorn.Server, threading.Thread, FileSpool, Database]] = []
     quiet_toolkits()
+    decoders = DecoderPool()
 
     def start(
         spool_settings: SpoolSettings | None = None,
@@ -135,7 +137,8 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
             StoreHandler(spool), UploadPlaces(places), limits, max_instance_bytes, allowance or SetAsideAllowance()
         )
         index, trail = PostgresStudyIndex(database, ObjectStore(folder)), PostgresAuditTrail(database)
-        app = create_app(gate=RoleGate(), trail=trail, checks={}, routers=[dicomweb_router(uploads, index, trail)])
+        routers = [dicomweb_router(uploads, index, trail, decoders)]
+        app = create_app(gate=RoleGate(), trail=trail, checks={}, routers=routers)
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -149,6 +152,7 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
         thread.join()
         spool.close()
         database.close()
+    decoders.close()
 
 
 @pytest.fixture

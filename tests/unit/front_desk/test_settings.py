@@ -203,6 +203,15 @@ def test_client_certificates_are_said_as_a_whole(written, lines: str, told: str)
         load_settings()
 
 
+@pytest.mark.parametrize("origin", ["*", "https://*", "http://viewer.example", "https://viewer.example/", "null", ""])
+def test_an_origin_is_exact_and_encrypted(written, origin: str) -> None:
+    """No wild card, no path, and no page that sends patients' data in the clear."""
+    written(f'[web]\nviewer_origins = ["{origin}"]')
+
+    with pytest.raises(InvalidSettings, match=r"web\.viewer_origins"):
+        load_settings()
+
+
 def test_a_secret_is_not_repeated_in_the_sentence(written) -> None:
     """What was typed for a key may be a password in the wrong place."""
     written('[listener]\nport = "hunter2"')

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from listener.web.dicomweb.retrieve import RETRIEVE_STATUSES
+from listener.web.dicomweb.library import RETRIEVE_STATUSES
 from listener.web.dicomweb.search import SEARCH_STATUSES
 from listener.web.dicomweb.search_query import KEYS, MAX_RESULTS, STUDY_KEYS
 from listener.web.dicomweb.store_response import FAILURE_REASONS, STORE_STATUSES

@@ -11,9 +11,18 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydicom import dcmread
 
-from listener.web.analyze.image_wrapping import PictureTooLarge, UndecodablePicture, Wrapping, is_picture
+from listener.web.analyze.image_wrapping import Wrapping, is_picture
+from listener.web.pictures.pool import DecoderPool, TooManyPixels, UndecodablePixels
 
+DECODERS = DecoderPool(1)
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6) * 8
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _end_of_decoders():
+    """The child that decodes ends with these tests."""
+    yield
+    DECODERS.close()
 
 
 def encoded(values: np.ndarray, kind: str = "PNG", **options) -> bytes:
@@ -25,7 +34,7 @@ def encoded(values: np.ndarray, kind: str = "PNG", **options) -> bytes:
 
 def wrapped(content: bytes):
     """The picture as a DICOM image, read back."""
-    return dcmread(io.BytesIO(Wrapping("MR", "HEAD").wrap(content, 1)))
+    return dcmread(io.BytesIO(Wrapping(DECODERS.picture, "MR", "HEAD").wrap(content, 1)))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def test_nothing_else_that_the_file_says_is_kept():
     exif[0x010E] = "CANARY description"
 
     for content in (encoded(GREY, pnginfo=comment), encoded(GREY, "JPEG", exif=exif, comment=b"CANARY")):
-        part10 = Wrapping("DX", "CHEST").wrap(content, 3)
+        part10 = Wrapping(DECODERS.picture, "DX", "CHEST").wrap(content, 3)
         image = dcmread(io.BytesIO(part10))
         assert b"CANARY" not in part10
         assert (image.PatientName, image.Modality, image.BodyPartExamined, image.InstanceNumber) == (
@@ -73,7 +82,7 @@ def test_nothing_else_that_the_file_says_is_kept():
             "CHEST",
             3,
         )
-    assert len({Wrapping("DX").study_instance_uid for _ in range(3)}) == 3
+    assert len({Wrapping(DECODERS.picture, "DX").study_instance_uid for _ in range(3)}) == 3
 
 
 def test_a_picture_that_was_taken_on_its_side_is_set_upright():
@@ -92,7 +101,7 @@ def test_the_image_is_valid_dicom(tmp_path):
         (encoded(GREY), encoded(np.dstack([GREY, GREY[::-1], GREY])), encoded(GREY, "JPEG"))
     ):
         path = tmp_path / f"{number}.dcm"
-        path.write_bytes(Wrapping("MR", "HEAD").wrap(content, 1))
+        path.write_bytes(Wrapping(DECODERS.picture, "MR", "HEAD").wrap(content, 1))
         judged = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
         assert [line for line in judged.stderr.splitlines() if line.startswith("Error")] == []
 
@@ -110,7 +119,7 @@ def _claiming(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(60000, 60000), (70000, 2), (2, 70000)])
 def test_a_picture_that_says_it_is_huge_is_refused_before_it_is_decoded(size):
     """The size is known from the header; nothing is allocated for it."""
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(TooManyPixels):
         wrapped(_claiming(*size))
 
 
@@ -129,7 +138,7 @@ def test_a_picture_that_says_it_is_huge_is_refused_before_it_is_decoded(size):
 )
 def test_what_is_no_whole_png_or_jpeg_is_refused(content):
     """Cut, empty and other formats are told as one kind of failure; only two decoders can be reached."""
-    with pytest.raises(UndecodablePicture):
+    with pytest.raises(UndecodablePixels):
         wrapped(content)
 
 

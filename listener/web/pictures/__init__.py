@@ -1,0 +1,1 @@
+"""Decoding what others encoded, in a process that we can lose."""
