@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 
-from listener.scp.status import OUT_OF_RESOURCES, STATUSES, SUCCESS
+from listener.scp.status import OUT_OF_RESOURCES, STATUSES, SUCCESS, UNRECOGNIZED_OPERATION
 from listener.web.dicomweb.addresses import Addresses
 from listener.web.dicomweb.dicom_json import Attributes, attribute
 from listener.web.intake import TRANSFER_SYNTAX_NOT_SUPPORTED, Taken
@@ -16,7 +16,9 @@ RETRY_SECONDS = 30
 
 # Failure Reason (0008,1197) is the code that C-STORE would have answered.
 FAILURE_REASONS = {
-    status.code: status for status in (*STATUSES, TRANSFER_SYNTAX_NOT_SUPPORTED) if status is not SUCCESS
+    status.code: status
+    for status in (*STATUSES, TRANSFER_SYNTAX_NOT_SUPPORTED)
+    if status not in (SUCCESS, UNRECOGNIZED_OPERATION)
 }
 
 # HTTP status → when. The first three go with the data set below, the others with one sentence.
