@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from listener.errors import ListenerError, PortBusy
 from listener.scp.association_policy import (
@@ -18,6 +19,7 @@ from listener.scp.association_policy import (
 )
 from listener.scp.conversation import Conversation, House
 from listener.scp.negotiation import Negotiator
+from listener.scp.note_budget import NoteBudget
 from listener.scp.pending import PendingConnections
 from listener.scp.presentation_contexts import Repertoire
 from listener.scp.seats import Seats, SharedSeats
@@ -63,6 +65,7 @@ class Acceptor:
             lambda _: settings.max_instance_bytes,
         )
         self._pending = PendingConnections()
+        self._budget = NoteBudget()
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._listening: socket.socket | None = None
@@ -165,7 +168,6 @@ class Acceptor:
             conversation.seat = seat
         else:
             self._seats.leave(seat)
-            log.warning("An association was rejected: %s", rejection.sentence)
         return rejection
 
     def _present_rejection(self) -> Rejection | None:
@@ -181,6 +183,13 @@ class Acceptor:
         note = conversation.note()
         if note is None:
             return
+        if not conversation.seat:
+            unsaid = self._budget.spend()
+            if unsaid is None:
+                return
+            if unsaid:
+                note = replace(note, reason=f"{note.reason} Before it, {unsaid} more that nobody let in.")
+            log.warning("A connection was not let in: %s", note.reason)
         log.info(
             "An association from %s was %s: %d stored, %d refused.",
             *(note.remote_address, note.end.value, note.stored_count, note.refused_count),
