@@ -46,6 +46,15 @@ class SpoolSettings(BaseModel):
         ge=1,
         description="When more than this waits in the spool, senders are answered 0xA700 and keep their images.",
     )
+    peer_share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description=(
+            "When this part of cap_bytes waits from one peer (by calling AE title or account), that one is answered "
+            "0xA700, so that the others still have room."
+        ),
+    )
     min_free_bytes: int = Field(
         default=2 * 2**30,
         ge=0,
