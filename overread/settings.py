@@ -1,14 +1,16 @@
 """One file, `overread.toml`, and one `OVERREAD_…` variable for every key in it; the variable wins."""
 
 import difflib
+import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from inference.settings import WorkerSettings
@@ -22,6 +24,7 @@ from listener.settings import (
 )
 from overread.errors import InvalidSettings
 from overread.logs import LogSettings
+from overread.settings_lines import line_of
 from storage.settings import AuditSettings, DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
@@ -88,18 +91,31 @@ def load_settings() -> Settings:
     Raises:
         InvalidSettings: with one sentence that names the file or variable, the key and what to change.
     """
-    path = config_path()
-    _refuse_unknown_variables(os.environ)
-    from_file = _read(path) if path is not None else {}
-    try:
-        settings = Settings(**from_file)
-    except ValidationError as error:
-        raise InvalidSettings(_sentence(error, path, from_file)) from None
-    except SettingsError:
-        broken = [name for name, key in known_variables().items() if name in os.environ and _is_json(key)]
-        raise InvalidSettings(f"The variable {' or '.join(broken)} is not valid JSON; correct it.") from None
-    _refuse_open_door(settings)
+    settings, mistakes = read_settings()
+    if settings is None or mistakes:
+        more = f" There is more; `overread config check` names all {len(mistakes)}." if mistakes[1:] else ""
+        raise InvalidSettings(f"{mistakes[0]}{more}")
     return settings
+
+
+def read_settings() -> tuple[Settings | None, list[str]]:
+    """The settings, and every mistake that can be told at once; some show only when others are mended."""
+    path = config_path()
+    mistakes = list(_unknown_variables(os.environ))
+    text, from_file = "", dict[str, Any]()
+    try:
+        if path is not None:
+            text, from_file = _read(path)
+        settings = Settings(**from_file)
+    except InvalidSettings as error:
+        return None, [*mistakes, str(error)]
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        told = [_sentence(each, path if from_file else None, text) for each in problems if not _is_told(each)]
+        return None, [*mistakes, *told]
+    except SettingsError:
+        return None, [*mistakes, *_broken_variables(os.environ)]
+    return settings, [*mistakes, *_open_doors(settings)]
 
 
 def config_path() -> Path | None:
@@ -131,9 +147,10 @@ def _is_json(key: str) -> bool:
     return bool(get_args(field.annotation)) or section not in ("data_dir", "run_dir")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
     except FileNotFoundError:
         raise InvalidSettings(f"{path} does not exist; create it or correct {CONFIG_VARIABLE}.") from None
     except OSError as error:
@@ -144,36 +161,53 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidSettings(f"{path} is not valid TOML: {error}.") from None
 
 
-def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     known = [*known_variables(), CONFIG_VARIABLE]
     for name in sorted(environment):
         if name.startswith(_PREFIX) and name not in known:
-            raise InvalidSettings(f"The variable {name} sets nothing{_did_you_mean(name, known)}; correct or unset it.")
+            yield f"The variable {name} sets nothing{_did_you_mean(name, known)}; correct or unset it."
 
 
-def _refuse_open_door(settings: Settings) -> None:
+def _is_told(problem: ErrorDetails) -> bool:
+    """Whether this is the key that an unknown variable would set: its variable has been named."""
+    return "_".join([_PREFIX.rstrip("_"), *map(str, problem["loc"])]).upper() in {*os.environ} - {*known_variables()}
+
+
+def _broken_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, key in known_variables().items():
+        if name in environment and _is_json(key):
+            try:
+                json.loads(environment[name])
+            except ValueError:
+                yield f"The variable {name} is not valid JSON; correct it."
+
+
+def _open_doors(settings: Settings) -> Iterator[str]:
     try:
         check_listener_settings(settings.listener)
+    except ListenerError as error:
+        yield str(error)
+    try:
         check_web_settings(settings.web)
     except ListenerError as error:
-        raise InvalidSettings(str(error)) from None
+        yield str(error)
 
 
-def _sentence(error: ValidationError, path: Path | None, from_file: Mapping[str, Any]) -> str:
-    """The first problem as one sentence; what was typed is not repeated, for it may be a secret."""
-    problem = error.errors(include_url=False, include_input=False)[0]
+def _sentence(problem: ErrorDetails, path: Path | None, text: str) -> str:
+    """A problem as one sentence; what was typed is not repeated, for it may be a secret."""
     # A union's parts name themselves after pydantic's inner workings; an administrator wants the key only.
-    location = [str(part) for part in problem["loc"] if not re.search(r"[^A-Za-z0-9_]", str(part))]
-    key = ".".join(location)
-    variable = next((name for name, known in known_variables().items() if known == key and name in os.environ), None)
+    location = [part for part in problem["loc"] if not re.search(r"[^A-Za-z0-9_]", str(part))]
+    key = ".".join(map(str, location))
+    reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
     if not key:
-        told = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        return f"{path if path and from_file else 'The settings'}: {told}."
-    where = f"The variable {variable}" if variable else f"{key} in {path}" if path and from_file else key
+        return f"{path or 'The settings'}: {reason}."
+    variable = next((name for name, known in known_variables().items() if known == key and name in os.environ), None)
+    line = line_of(text, location)
+    in_file = f"{key} in {path}{f', line {line},' if line else ''}" if path else key
+    where = f"The variable {variable}" if variable else in_file
     if problem["type"] == "extra_forbidden":
         return f"{where} is not a setting{_did_you_mean(key, list(known_variables().values()))}; correct or remove it."
-    reason = problem["msg"].removeprefix("Value error, ")
-    return f"{where} is not valid: {reason[0].lower()}{reason[1:].rstrip('.')}; correct it."
+    return f"{where} is not valid: {reason[0].lower()}{reason[1:]}; correct it."
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from overread.settings import Settings, config_path, load_settings
+from overread.settings import Settings, config_path, load_settings, read_settings
 
 
 @click.group()
@@ -16,8 +16,12 @@ def config() -> None:
 
 @config.command()
 def check() -> None:
-    """Validate the settings file and the variables; says nothing wrong and exits 0, or names the key to change."""
-    settings = load_settings()
+    """Validate the settings file and the variables: exit 0, or name each mistake with its line, and exit 1."""
+    settings, mistakes = read_settings()
+    if settings is None or mistakes:
+        for mistake in mistakes:
+            click.echo(f"overread: {mistake}", err=True)
+        raise click.exceptions.Exit(1)
     where = config_path()
     click.echo(f"{where if where else 'Defaults and variables'}: valid.")
     for destination in settings.destinations:

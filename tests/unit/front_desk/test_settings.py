@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from overread.cli import overread
 from overread.errors import InvalidSettings
-from overread.settings import known_variables, load_settings
+from overread.settings import known_variables, load_settings, read_settings
+from overread.settings_lines import line_of
 
 
 @pytest.fixture
@@ -134,6 +137,81 @@ def test_a_mistake_is_one_sentence_that_names_file_and_key(written, text: str, n
     assert named in sentence
     assert str(path) in sentence
     assert "\n" not in sentence
+
+
+_MISTAKEN = """\
+data_dir = "/srv/overread"
+run_dri = "/run/overread"
+listener = { port = 70000 }
+[study]
+quiet_seconds = -1
+[web]
+# port = "a comment"
+  port = "eighty"
+[[destinations]]
+name = "pacs"
+ae_title = "PACS"
+host = "10.1.0.5"
+port = 104
+[[destinations]]
+name = "archive"
+ae_title = "ARCHIVE"
+host = "10.1.0.6"
+"""
+
+
+def test_every_mistake_is_named_with_its_line(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look at the file mends it: all mistakes at once, a missing key at the section that lacks it."""
+    path = written(_MISTAKEN)
+    monkeypatch.setenv("OVERREAD_LISTENER_PROT", "104")
+
+    settings, mistakes = read_settings()
+
+    assert settings is None
+    assert {sentence.split(" is ")[0].split(" sets ")[0] for sentence in mistakes} == {
+        "The variable OVERREAD_LISTENER_PROT",
+        f"run_dri in {path}, line 2,",
+        f"listener.port in {path}, line 3,",
+        f"study.quiet_seconds in {path}, line 5,",
+        f"web.port in {path}, line 8,",
+        f"destinations.1.port in {path}, line 14,",
+    }
+
+
+def test_both_doors_are_judged(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong only as a whole is told for each door; other commands name the first and say that there is more."""
+    written('[listener]\nhost = "0.0.0.0"\n[web]\nhost = "0.0.0.0"')
+
+    assert [sentence.split(" host")[0] for sentence in read_settings()[1]] == ["[listener]", "[web]"]
+    with pytest.raises(InvalidSettings, match=r"listener.* There is more; `overread config check` names all 2\.$"):
+        load_settings()
+
+
+def test_config_check_lists_all_and_fails(written) -> None:
+    """A script sees the exit status, an administrator a line for each mistake."""
+    written(_MISTAKEN)
+
+    done = CliRunner().invoke(overread, ["config", "check"])
+
+    assert done.exit_code == 1
+    assert [line.startswith("overread: ") for line in done.stderr.splitlines()] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "location", "line"),
+    [
+        ("listener.port = 1", ("listener", "port"), 1),
+        ("[listener]\n[[listener.peers]]\n[[listener.peers]]\nnetworks = []", ("listener", "peers", 1, "networks"), 4),
+        ("[[listener.peers]]\nnetworks = [\n]", ("listener", "peers", 0, "networks", 0), 2),
+        ("[listener]", ("listener", "peers", 0), 1),
+        ("[listener]\n[web]\nport = 1", ("listener", "port"), 1),
+        ("[web]\nport = 1", ("listener", "port"), None),
+        ("port = 1", (), None),
+    ],
+)
+def test_a_line_is_where_its_key_stands(text: str, location: tuple[str | int, ...], line: int | None) -> None:
+    """Dotted keys, sections, lists of sections and lists over several lines; no line is better than a wrong one."""
+    assert line_of(text, location) == line
 
 
 def test_a_likely_spelling_is_suggested(written) -> None:
