@@ -45,6 +45,8 @@ def check() -> None:
         click.echo(f"Note: {sentence}", err=True)
     if found.broken:
         raise AuditTampered(" ".join(found.broken))
+    if found.assurance:
+        click.echo(found.assurance)
 
 
 def _upgraded(settings: Settings, wait: float) -> str:

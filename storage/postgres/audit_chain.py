@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_chain import ChainEnd, ChainRow
@@ -61,6 +62,16 @@ class Guard:
 
     broken: tuple[str, ...]
     weak: tuple[str, ...]
+    role: str
+    may_add: bool
+
+    @property
+    def assurance(self) -> str:
+        """What the connected role can do to the trail, where that is no more than it should."""
+        if self.broken or self.weak:
+            return ""
+        may = "can add audit rows, and" if self.may_add else "can add no audit rows, and"
+        return f"The role {self.role} {may} can neither change nor remove any."
 
 
 def guard(database: Database) -> Guard:
@@ -72,14 +83,19 @@ def guard(database: Database) -> Guard:
     with database.transaction() as session:
         found = session.execute(statement("audit_guard")).one()
     broken = tuple(
-        f"The trigger {name} of audit_event is off or gone, so rows can be changed; find out who did that."
+        f"The trigger {name} of audit_event is off or gone, so rows can be changed; find out who did that, then let "
+        f"the owner run `ALTER TABLE audit_event ENABLE ALWAYS TRIGGER {name}` (docs/reference/audit-trail.md)."
         for name in found.disabled_triggers
     )
+    excess = _excess(found)
     remedy = "give the service a role of its own (docs/reference/database-roles.md)"
+    weak = (f"The role {found.role} {excess}; {remedy}.",) if excess else ()
+    return Guard(broken, weak, found.role, found.may_add)
+
+
+def _excess(found: Row[Any]) -> str:
     if found.superuser:
-        return Guard(broken, (f"The role {found.role} is a superuser and could undo the audit trail; {remedy}.",))
+        return "is a superuser and could undo the audit trail"
     if found.owner:
-        return Guard(broken, (f"The role {found.role} owns audit_event and could undo the audit trail; {remedy}.",))
-    if found.may_change:
-        return Guard(broken, (f"The role {found.role} holds rights to change the audit trail; {remedy}.",))
-    return Guard(broken, ())
+        return "owns audit_event and could undo the audit trail"
+    return "holds rights to change the audit trail" if found.may_change else ""

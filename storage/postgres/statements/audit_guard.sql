@@ -2,10 +2,11 @@
 SELECT
     current_user AS role,
     (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
-    pg_has_role(current_user, relowner, 'USAGE') AS owner,
-    has_table_privilege(pg_class.oid, 'UPDATE') OR has_table_privilege(pg_class.oid, 'DELETE')
-        OR has_table_privilege(pg_class.oid, 'TRUNCATE')
-        OR has_table_privilege('audit_head', 'UPDATE') AS may_change,
+    pg_has_role(current_user, relowner, 'MEMBER') AS owner,
+    has_any_column_privilege(pg_class.oid, 'INSERT') AS may_add,
+    has_any_column_privilege(pg_class.oid, 'UPDATE') OR has_table_privilege(pg_class.oid, 'DELETE, TRUNCATE')
+        OR has_any_column_privilege('audit_head', 'INSERT, UPDATE')
+        OR has_table_privilege('audit_head', 'DELETE, TRUNCATE') AS may_change,
     ARRAY(
         SELECT wanted.name FROM (VALUES ('audit_event_is_append_only'), ('audit_event_joins_chain')) AS wanted (name)
         WHERE NOT EXISTS (

@@ -97,14 +97,52 @@ def test_a_switched_off_trigger_is_a_fault(trail: Any) -> None:
     assert "audit_event_is_append_only" in trail.verify().faults[0]
 
 
+def test_the_remedy_for_a_guard_puts_it_right(trail: Any) -> None:
+    """Plain ENABLE TRIGGER leaves it off for some sessions and is still told; what the sentence says mends it."""
+    trail.as_owner("ALTER TABLE audit_event DISABLE TRIGGER audit_event_is_append_only")
+    trail.as_owner("ALTER TABLE audit_event ENABLE TRIGGER audit_event_is_append_only")
+    (told,) = guard(trail.database).broken
+
+    trail.as_owner(told.split("`")[1])
+
+    assert guard(trail.database).broken == ()
+
+
 def test_who_could_undo_the_trail_is_told(trail: Any) -> None:
     """The service's role is as it should be; a superuser is told that it could switch the guards off."""
     owner = open_database(trail.owner_url, "test")
     try:
-        assert guard(trail.database) == Guard((), ())
+        assert guard(trail.database) == Guard((), (), SERVICE_ROLE, may_add=True)
+        assert guard(trail.database).assurance.startswith(
+            f"The role {SERVICE_ROLE} can add audit rows, and can neither"
+        )
         assert "is a superuser" in guard(owner).weak[0]
+        assert guard(owner).assurance == ""
     finally:
         owner.close()
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        *("UPDATE (actor) ON audit_event", "UPDATE ON audit_event", "DELETE ON audit_event", "TRUNCATE ON audit_event"),
+        *("UPDATE (rows) ON audit_head", "INSERT ON audit_head", "DELETE ON audit_head", "TRUNCATE ON audit_head"),
+    ],
+)
+def test_no_right_too_many_goes_unnoticed(trail: Any, right: str) -> None:
+    """A right on one column, or on the table that remembers the end, is told as one on the whole trail is."""
+    trail.as_owner(f"GRANT {right} TO {SERVICE_ROLE}")
+
+    assert "holds rights to change the audit trail" in guard(trail.database).weak[0]
+    assert guard(trail.database).assurance == ""
+
+
+def test_a_role_that_only_reads_is_not_said_to_add(trail: Any) -> None:
+    """The sentence tells what is so, also for a role that a hospital made itself."""
+    columns = "action, actor, outcome, study_instance_uid, job_id, details"
+    trail.as_owner(f"REVOKE INSERT ({columns}) ON audit_event FROM {SERVICE_ROLE}")
+
+    assert "can add no audit rows" in guard(trail.database).assurance
 
 
 def test_the_page_shows_the_rights_that_are_given() -> None:
@@ -175,7 +213,7 @@ def test_the_roles_of_the_page_leave_the_service_without_rights_on_the_trail(hos
     _ask(owner, hospital_server["auditor"])
 
     assert schema.check(app)
-    assert _guard(app) == Guard((), ())
+    assert _guard(app) == Guard((), (), urlsplit(app).username or "", may_add=True)
     assert "owns audit_event" in _guard(owner).weak[0]
     _ask(
         app,
@@ -204,7 +242,7 @@ def test_a_database_of_one_role_is_told_and_can_be_put_right(hospital_server: di
     upgrade_configured(_settings(app, owner))
 
     assert "owns audit_event" in before.weak[0]
-    assert _guard(app) == Guard((), ())
+    assert _guard(app) == Guard((), (), urlsplit(app).username or "", may_add=True)
 
 
 def test_a_service_that_may_not_upgrade_says_who_may(hospital_server: dict[str, str]) -> None:
