@@ -36,6 +36,7 @@ from storage.postgres.overview import Overview
 _PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 0.1
 _DEMO_AE_TITLE = "DEMOPACS"
+_ALGORITHM = "brain-extraction"
 
 _ENDED_BADLY = ("failed", "not-analysed", "parked", "canceled")
 
@@ -73,7 +74,11 @@ def run_demo(
         told = story.watch(demo.pacs_ae_title)
         show_result(console, Overview(database), ObjectStore(DataFolder(data_dir)), study, told, output)
         if once:
-            console.print(f"\nKept for the next time in {data_dir}; remove it whenever you like.", markup=False)
+            console.print(
+                f"\n{_where_the_algorithm_is(data_dir)}\n"
+                f"Kept for the next time in {data_dir}; remove it whenever you like.",
+                markup=False,
+            )
         else:
             _wait_for_more(console, demo, stop)
 
@@ -102,8 +107,12 @@ def _prepare_output(output: Path) -> None:
 
 def _install_algorithm(console: Console, data_dir: Path, database: Database) -> None:
     with _step(console, f"Build the ONNX graph from the weights of {DEEPBRAIN.name} {DEEPBRAIN.version}"):
-        folder = write_brain_extraction(fetch(DEEPBRAIN, data_dir / "packages"), data_dir / "brain-extraction")
+        folder = write_brain_extraction(fetch(DEEPBRAIN, data_dir / "packages"), data_dir / _ALGORITHM)
         install(folder, data_dir, PostgresAlgorithmCatalog(database), "demo")
+
+
+def _where_the_algorithm_is(data_dir: Path) -> str:
+    return f"The algorithm's folder, as `overread algorithms add` takes it: {data_dir / _ALGORITHM}"
 
 
 @contextmanager
@@ -234,8 +243,8 @@ def _wait_for_more(console: Console, demo: DemoSettings, stop: threading.Event) 
         f"  storescu -aec OVERREAD 127.0.0.1 {demo.listener_port} FILE.dcm …\n"
         f"and look at it at {demo.dashboard} (name and password stand above), or with\n"
         f"  {CONFIG_VARIABLE}={demo.config_file} {command} status\n"
-        f"Results go to {demo.pacs_ae_title}@{demo.pacs_host}:{demo.pacs_port}. The algorithm's folder, as `overread\n"
-        f"algorithms add` takes it, is {demo.data_dir / 'brain-extraction'}. Ctrl-C ends everything.",
+        f"Results go to {demo.pacs_ae_title}@{demo.pacs_host}:{demo.pacs_port}. Ctrl-C ends everything.\n"
+        f"{_where_the_algorithm_is(demo.data_dir)}",
         markup=False,
     )
     while not stop.wait(_LOOK_SECONDS):  # a wait without end may sleep through a signal that another thread takes
