@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject, DatabaseUnavailable, StorageError
-from storage.objects.durable import sync_folder, sync_folders
+from storage.objects.durable import remove, sync_folder, sync_folders
 from storage.objects.object_store import ObjectStore
 from storage.objects.pending import Entry, PendingEntries
 from storage.objects.spool import FileSpool
@@ -120,7 +121,11 @@ class SpoolImporter:
 
     def _collected(self, entries: list[Entry]) -> _Batch:
         batch = _Batch()
-        drafts = self._drafts(entries)
+        with self._drafts(entries) as drafts:
+            self._collect(batch, entries, drafts)
+        return batch
+
+    def _collect(self, batch: _Batch, entries: list[Entry], drafts: dict[str, Path]) -> None:
         for entry in entries:
             if isinstance(entry.thing, Arrival):
                 self._collect_arrival(batch, entry, entry.thing, drafts.get(entry.name))
@@ -133,21 +138,29 @@ class SpoolImporter:
                 log.error("Spool entry %s has a damaged manifest; it was set aside.", entry.name)
                 self._pending.set_aside(entry, entry.name)
                 batch.quarantined.append(self._pending.unreadable(entry))
-        return batch
 
-    def _drafts(self, entries: list[Entry]) -> dict[str, Path]:
-        """The objects of the entries whose bytes are sound and in the log, written and synced but not named yet."""
-        with ThreadPoolExecutor(_WRITERS) as writers:
-            drafts = writers.map(self._draft, entries)
-            return {entry.name: draft for entry, draft in zip(entries, drafts, strict=True) if draft is not None}
+    @contextmanager
+    def _drafts(self, entries: list[Entry]) -> Iterator[dict[str, Path]]:
+        """The objects of the entries whose bytes are sound and in the log, written and synced but not named yet.
 
-    def _draft(self, entry: Entry) -> Path | None:
+        What has no name at the end of the block is removed: on a full disk every try would leave some more.
+        """
+        drafts: dict[str, Path] = {}
+        try:
+            with ThreadPoolExecutor(_WRITERS) as writers:
+                for _ in writers.map(lambda entry: self._draft(entry, drafts), entries):
+                    pass
+            yield drafts
+        finally:
+            for draft in drafts.values():
+                remove(draft)
+
+    def _draft(self, entry: Entry, drafts: dict[str, Path]) -> None:
         thing = entry.thing
         if not isinstance(thing, Arrival) or entry.record.name:
-            return None
-        if not self._pending.sound_part10(entry, thing.sha256, thing.size):
-            return None
-        return self._objects.draft(entry.record.data, thing.header.sop_instance_uid)
+            return
+        if self._pending.sound_part10(entry, thing.sha256, thing.size):
+            drafts[entry.name] = self._objects.draft(entry.record.data, thing.header.sop_instance_uid)
 
     def _collect_arrival(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> None:
         uid = arrival.header.sop_instance_uid

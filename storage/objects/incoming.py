@@ -100,6 +100,12 @@ class Incoming:
             self.discard()
             raise
 
+    def let_go(self) -> None:
+        """Leave the file to the record that names it: from now on there is nothing to discard."""
+        self._pieces = []
+        self._held = 0
+        self.file_name = ""
+
     def discard(self) -> None:
         """Forget it, and remove the file."""
         self._pieces = []

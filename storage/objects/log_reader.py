@@ -3,7 +3,7 @@
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +121,30 @@ class LogReader:
 def log_folders(folder: DataFolder) -> list[Path]:
     """The folder of every log of a data folder."""
     return sorted(path for path in folder.logs.iterdir() if path.is_dir())
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWriters:
+    """Who had which log at one moment: by log, the first segment of its writer, and whether that one was alive."""
+
+    writers: Mapping[str, tuple[int, bool]]
+
+    def ended(self, owner: str) -> bool:
+        """Whether a writer had ended by then; of one that came later nothing is known."""
+        log, _, first = owner.partition("-")
+        seen, alive = self.writers.get(log, (0, True))
+        return int(first) < seen or (int(first) == seen and not alive)
+
+
+def seen_writers(folder: DataFolder) -> SeenWriters:
+    """Look at every log now."""
+    return SeenWriters({path.name: _seen_writer(path) for path in log_folders(folder)})
+
+
+def _seen_writer(folder: Path) -> tuple[int, bool]:
+    with WrittenBoard(folder / WRITTEN_BOARD) as board:
+        first = board.first  # before the look at the lock: who comes in between makes the one before seem alive
+    return first, _is_locked(folder)
 
 
 def current_owner(folder: Path) -> str | None:

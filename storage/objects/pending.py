@@ -21,7 +21,7 @@ from storage.errors import DamagedObject
 from storage.objects.claims import Claims
 from storage.objects.durable import remove, write_new
 from storage.objects.layout import DataFolder
-from storage.objects.log_reader import LogReader, LogRecord, current_owner, log_folders
+from storage.objects.log_reader import LogReader, LogRecord, SeenWriters, log_folders, seen_writers
 from storage.objects.log_record import RecordKind
 from storage.objects.manifest import arrival_from_json, association_from_json, quarantined_from_json
 from storage.objects.part10 import data_set_digest
@@ -58,8 +58,8 @@ class PendingEntries:
         self._claims = Claims(folder)
         self._logs: dict[str, LogReader] = {}
         self._reached: dict[str, tuple[int, int]] = {}  # how far each log was read, also beyond what is kept
-        self._owners: frozenset[str] = frozenset()  # who wrote when we looked for entries last
-        self._tidied_for: frozenset[str] | None = None
+        self._seen = SeenWriters({})  # when we looked for entries last
+        self._tidied_for: SeenWriters | None = None
         self._kept: dict[str, set[tuple[int, int]]] = {}  # records whose rows were refused, by log
 
     @contextmanager
@@ -78,7 +78,7 @@ class PendingEntries:
 
     def entries(self) -> Iterator[Entry]:
         """Everything that waits now, in the order of arrival as far as it is kept within each log."""
-        self._owners = self._current_owners()
+        self._seen = seen_writers(self._folder)
         self._find_logs()
         streams = [self._entries_of(name) for name in self._logs]
         return heapq.merge(*streams, key=lambda entry: entry.moment)
@@ -109,12 +109,11 @@ class PendingEntries:
         """Remove what crashed writers left; nothing may wait."""
         for name, reader in self._logs.items():
             reader.advance(self._until_kept(name))
-        # Who died since we looked for entries may have left some; who came since has begun none that could be missing.
-        owners = self._owners | self._current_owners()
-        if owners != self._tidied_for and not any(self._kept.values()):
-            self._claims.remove_abandoned(owners.__contains__)
-            self._remove_abandoned_files(owners)
-            self._tidied_for = owners
+        # Only what writers left that had ended when we looked for entries: others' records may not be read yet.
+        if self._seen != self._tidied_for and not any(self._kept.values()):
+            self._claims.remove_abandoned(lambda owner: not self._seen.ended(owner))
+            self._remove_abandoned_files()
+            self._tidied_for = self._seen
 
     def sound_part10(self, entry: Entry, sha256: str, size: int) -> bool:
         """Whether the bytes of an entry are those that were acknowledged."""
@@ -157,9 +156,6 @@ class PendingEntries:
         digest = hashlib.sha256(data).hexdigest()
         return QuarantinedObject(entry.name, QuarantineReason.DAMAGED, "", "", digest, len(data), nobody, entry.moment)
 
-    def _current_owners(self) -> frozenset[str]:
-        return frozenset(filter(None, map(current_owner, log_folders(self._folder))))
-
     def _find_logs(self) -> None:
         for path in log_folders(self._folder):
             if path.name not in self._logs:
@@ -184,9 +180,9 @@ class PendingEntries:
         if isinstance(entry.thing, Arrival):
             self._claims.give_back(entry.thing.header.sop_instance_uid, entry.thing.sha256)
 
-    def _remove_abandoned_files(self, owners: frozenset[str]) -> None:
+    def _remove_abandoned_files(self) -> None:
         for path in self._folder.large.glob("*.dcm"):
-            if path.name.split(".")[1] not in owners:
+            if self._seen.ended(path.name.split(".")[1]):
                 remove(path)
 
 

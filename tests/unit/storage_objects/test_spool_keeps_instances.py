@@ -1,11 +1,10 @@
 """The spool: what it keeps survives, what it cannot keep it does not promise."""
 
 import errno
+import hashlib
 import os
 import threading
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,10 @@ from storage.importer import SpoolImporter
 from storage.objects import claims, incoming
 from storage.objects.capacity import spool_usage
 from storage.objects.object_store import ObjectStore
-from storage.objects.peer_shares import PeerShares
+from storage.objects.pending import PendingEntries
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
 from tests.peers.spool_content import part10_of, waiting, waiting_digests, waiting_quarantined
-from tests.unit.storage_objects.conftest import ASSOCIATION, NOW
 
 UID = "1.2.3.4.5"
 LARGE = bytes(incoming.LARGEST_IN_LOG + 1)
@@ -115,6 +113,16 @@ def test_the_same_bytes_at_another_process_are_durable_there_too(folder, spool, 
     imported(folder, spool)
     assert ObjectStore(folder).instance(UID).read_bytes().endswith(b"data set")
     assert claims.Claims(folder).count() == 0
+
+
+def test_a_large_instance_that_another_process_claimed_keeps_its_file(folder, spool, keep):
+    """The file of an acknowledged instance stays when the claim is another's, who may have died before its record."""
+    claims.Claims(folder).take(UID, claims.Claim(hashlib.sha256(LARGE).hexdigest(), "007-1"))
+
+    assert keep(spool, UID, LARGE) is KeepOutcome.ALREADY_HELD
+
+    imported(folder, spool)
+    assert ObjectStore(folder).held_digest(UID) == hashlib.sha256(LARGE).hexdigest()
 
 
 def test_other_bytes_under_the_same_uid_go_to_quarantine(folder, spool, keep):
@@ -262,51 +270,9 @@ def test_a_full_disk_is_respected(folder, keep):
     assert waiting(folder.root) == []
 
 
-def test_one_peer_cannot_fill_the_spool(folder, header):
-    """A peer that has its share is refused while another still has room; after the import it has room again."""
-    spool = FileSpool(folder, SpoolSettings(cap_bytes=100_000, peer_share=0.5, min_free_bytes=0))
-
-    def keep_from(title: str, uid: str) -> KeepOutcome:
-        coming = spool.receive(bytes(128) + b"DICM")
-        coming.add(bytes(30_000))
-        return spool.keep(coming, header(uid), replace(ASSOCIATION, calling_ae_title=title), NOW)
-
-    keep_from("CT1", "1.2.1")
-    with pytest.raises(SpoolFull, match="share"):
-        keep_from("CT1", "1.2.2")
-    assert keep_from("MR1", "1.2.3") is KeepOutcome.STORED
-    spool.close()
-    again = another(folder)  # another writer leaves the segment, so the importer may too
-    imported(folder, again)
-    assert waiting(folder.root) == []
-
-
-def test_a_share_counts_only_what_waits():
-    """Segments that were imported no longer count against their peer."""
-    shares = PeerShares(100)
-    shares.add("CT1", 80, number=5)
-    assert not shares.has_room("CT1", 30, imported=5)
-    assert shares.has_room("MR1", 30, imported=5)
-    assert shares.has_room("CT1", 30, imported=6)
-
-
-def test_the_import_of_a_large_study_takes_the_memory_of_a_batch(folder, spool, keep):
-    """60 MB in 3,000 instances of one study wait; the importer holds a small part of them at a time."""
-    for number in range(3000):
-        keep(spool, f"1.2.{number}", bytes(20_000))
-
-    tracemalloc.start()
-    imported(folder, spool)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert waiting(folder.root) == []
-    assert peak < 10_000_000
-
-
 def test_a_duplicate_needs_no_room(folder, keep):
     """What is held already is a success even when nothing more fits."""
-    spool = FileSpool(folder, SpoolSettings(cap_bytes=5000, min_free_bytes=0))
+    spool = FileSpool(folder, SpoolSettings(cap_bytes=4000, min_free_bytes=0))
     keep(spool, UID, bytes(2000))
 
     with pytest.raises(SpoolFull):
@@ -430,6 +396,26 @@ def test_a_crash_leaves_nothing_behind_after_the_next_import(folder, keep):
     assert not list(folder.logs.rglob("*.seg"))
 
 
+def test_an_import_that_finds_the_disk_full_leaves_no_drafts(folder, spool, keep, monkeypatch):
+    """What could not be imported is tried again and again; each try must give back what it took of the disk."""
+    for number in range(6):
+        keep(spool, f"{UID}.{number}", b"data set")
+    store, taken = ObjectStore(folder), []
+
+    def draft(part10, uid):
+        taken.append(uid)
+        if uid.endswith(".3"):
+            raise OSError(errno.ENOSPC, "full")
+        return ObjectStore.draft(store, part10, uid)
+
+    monkeypatch.setattr(store, "draft", draft)
+    with pytest.raises(OSError, match="full"):
+        SpoolImporter(spool, store, NoRows()).import_pending()
+
+    assert len(taken) > 1
+    assert not list(folder.objects.rglob("*.part"))
+
+
 def test_a_spool_of_an_older_release_is_not_passed_over(folder):
     """Acknowledged instances that this release cannot read stop it at the start, with what to do."""
     (folder.spool / "entries").mkdir()
@@ -448,3 +434,17 @@ def test_nobody_sweeps_while_another_writes(folder, spool):
     imported(folder, spool)
 
     assert Path(coming.path).exists()
+
+
+def test_nobody_sweeps_what_came_since_the_last_look(folder, spool, keep):
+    """A writer that comes after the importer has looked, and dies before it tidies, leaves a record nobody has read."""
+    pending = PendingEntries(folder)
+    assert list(pending.entries()) == []
+    late = another(folder)
+    assert keep(late, UID, LARGE) is KeepOutcome.STORED
+    late.close()
+
+    pending.tidy()
+
+    assert len(list(folder.large.iterdir())) == 1
+    assert claims.Claims(folder).count() == 1
