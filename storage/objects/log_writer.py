@@ -135,6 +135,11 @@ class LogWriter:
                 self._close_if_idle(segment)
         self._sync(segment)
 
+    @property
+    def imported_number(self) -> int:
+        """The segment that the importer has come to."""
+        return self._imported.read()[0]
+
     def is_pending(self, ticket: Ticket) -> bool:
         """Whether the importer has not come so far yet."""
         return (ticket.number, ticket.offset) >= self._imported.read()

@@ -28,6 +28,7 @@ from storage.objects.log_record import RecordKind
 from storage.objects.log_writer import LogWriter, Ticket
 from storage.objects.manifest import arrival_to_json, association_to_json, quarantined_to_json
 from storage.objects.object_store import ObjectStore
+from storage.objects.peer_shares import PeerShares
 from storage.ports import IncomingInstance
 from storage.settings import SpoolSettings
 
@@ -52,6 +53,7 @@ class FileSpool:
         self._objects = ObjectStore(folder)
         self._capacity = SpoolCapacity(folder, settings)
         self._claims = Claims(folder)
+        self._shares = PeerShares(int(settings.cap_bytes * settings.peer_share))
         self._log = LogWriter(folder.logs, settings.gather_milliseconds / 1000)
         self._durable: OrderedDict[str, tuple[str, Ticket]] = OrderedDict()  # by SOP Instance UID: digest, record
         self._durable_lock = threading.Lock()
@@ -120,7 +122,7 @@ class FileSpool:
             received_at=received_at,
         )
         with _disk_errors(incoming):
-            self._record(RecordKind.QUARANTINED, quarantined_to_json(quarantined), incoming)
+            self._record(RecordKind.QUARANTINED, quarantined_to_json(quarantined), incoming, association)
 
     def require_room(self) -> None:
         """Raise SpoolFull unless something could be kept now, SpoolWriteFailed when the folder cannot be written."""
@@ -145,7 +147,7 @@ class FileSpool:
             # The importer names the object before it gives up the claim: what it finished before our claim, we see.
             held = self._object_digest(uid)
             if held is None:
-                ticket = self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming)
+                ticket = self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
                 self._remember(uid, arrival.sha256, ticket)
                 return None
         except BaseException:
@@ -159,20 +161,25 @@ class FileSpool:
         if holder.sha256 == arrival.sha256:
             # Whether the other one's bytes are durable yet is its own affair: unless we know, ours are written too.
             if not self._remembers(uid, arrival.sha256):
-                self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming)
+                self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
             return arrival.sha256
         if not owner_is_alive(self._folder, holder.owner) and self._object_digest(uid) is None:
             raise SpoolWriteFailed()  # its owner died: the importer finds out whether it was ever kept
         return holder.sha256 or _UNKNOWN_DIGEST
 
-    def _record(self, kind: RecordKind, manifest: bytes, incoming: Incoming) -> Ticket:
-        with self._reserved(len(incoming.prefix) + incoming.size + _MANIFEST_BYTES):
+    def _record(self, kind: RecordKind, manifest: bytes, incoming: Incoming, association: Association) -> Ticket:
+        size = len(incoming.prefix) + incoming.size + _MANIFEST_BYTES
+        peer = association.calling_ae_title or association.account
+        if not self._shares.has_room(peer, size, self._log.imported_number):
+            raise SpoolFull("One peer has filled its share of the spool; start the database, or raise peer_share.")
+        with self._reserved(size):
             incoming.seal()
             pieces = [] if incoming.file_name else incoming.pieces
             ticket = self._log.append(
                 kind, manifest, pieces, prefix_length=len(incoming.prefix), name=incoming.file_name
             )
             self._log.commit(ticket)
+        self._shares.add(peer, size, ticket.number)
         incoming.let_go()
         return ticket
 

@@ -4,7 +4,9 @@ import errno
 import hashlib
 import os
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,12 @@ from storage.importer import SpoolImporter
 from storage.objects import claims, incoming
 from storage.objects.capacity import spool_usage
 from storage.objects.object_store import ObjectStore
+from storage.objects.peer_shares import PeerShares
 from storage.objects.pending import PendingEntries
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
 from tests.peers.spool_content import part10_of, waiting, waiting_digests, waiting_quarantined
+from tests.unit.storage_objects.conftest import ASSOCIATION, NOW
 
 UID = "1.2.3.4.5"
 LARGE = bytes(incoming.LARGEST_IN_LOG + 1)
@@ -270,9 +274,51 @@ def test_a_full_disk_is_respected(folder, keep):
     assert waiting(folder.root) == []
 
 
+def test_one_peer_cannot_fill_the_spool(folder, header):
+    """A peer that has its share is refused while another still has room; after the import it has room again."""
+    spool = FileSpool(folder, SpoolSettings(cap_bytes=100_000, peer_share=0.5, min_free_bytes=0))
+
+    def keep_from(title: str, uid: str) -> KeepOutcome:
+        coming = spool.receive(bytes(128) + b"DICM")
+        coming.add(bytes(30_000))
+        return spool.keep(coming, header(uid), replace(ASSOCIATION, calling_ae_title=title), NOW)
+
+    keep_from("CT1", "1.2.1")
+    with pytest.raises(SpoolFull, match="share"):
+        keep_from("CT1", "1.2.2")
+    assert keep_from("MR1", "1.2.3") is KeepOutcome.STORED
+    spool.close()
+    again = another(folder)  # another writer leaves the segment, so the importer may too
+    imported(folder, again)
+    assert waiting(folder.root) == []
+
+
+def test_a_share_counts_only_what_waits():
+    """Segments that were imported no longer count against their peer."""
+    shares = PeerShares(100)
+    shares.add("CT1", 80, number=5)
+    assert not shares.has_room("CT1", 30, imported=5)
+    assert shares.has_room("MR1", 30, imported=5)
+    assert shares.has_room("CT1", 30, imported=6)
+
+
+def test_the_import_of_a_large_study_takes_the_memory_of_a_batch(folder, spool, keep):
+    """60 MB in 3,000 instances of one study wait; the importer holds a small part of them at a time."""
+    for number in range(3000):
+        keep(spool, f"1.2.{number}", bytes(20_000))
+
+    tracemalloc.start()
+    imported(folder, spool)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert waiting(folder.root) == []
+    assert peak < 10_000_000
+
+
 def test_a_duplicate_needs_no_room(folder, keep):
     """What is held already is a success even when nothing more fits."""
-    spool = FileSpool(folder, SpoolSettings(cap_bytes=4000, min_free_bytes=0))
+    spool = FileSpool(folder, SpoolSettings(cap_bytes=5000, min_free_bytes=0))
     keep(spool, UID, bytes(2000))
 
     with pytest.raises(SpoolFull):
