@@ -1,0 +1,48 @@
+"""Any bytes in any transfer syntax have a header, or are unreadable, or name another identity; nothing else happens."""
+
+import warnings
+import zlib
+
+from listener.errors import UnacceptableIdentity, UnreadableDataSet
+from listener.scp.instance_header import read_header
+from tests.peers.raw_sender import CT, ct_data_set, element
+
+_SYNTAXES = (
+    *("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"),
+    "1.2.840.10008.1.2.4.90",
+)
+_UID = "1.2.3.4"
+_SEQUENCE = b"\x08\x00\x15\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+_ENDS = b"\xfe\xff\x0d\xe0\x00\x00\x00\x00\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+_IMPLICIT = (
+    b"\x08\x00\x16\x00\x1a\x00\x00\x00" + CT.encode() + b"\x00" + b"\x08\x00\x18\x00\x08\x00\x00\x001.2.3.4\x00"
+    b"\x20\x00\x0d\x00\x06\x00\x00\x001.2.3\x00\x20\x00\x0e\x00\x04\x00\x00\x001.2\x00"
+)
+_EXPLICIT = ct_data_set(_UID)
+
+SEEDS = (
+    b"\x00" + _IMPLICIT,
+    b"\x01" + _EXPLICIT,
+    b"\x01" + element(0x0008, 0x0005, b"CS", b"ISO 2022 IR 87\\ISO_IR 192") + _EXPLICIT[:60] + _SEQUENCE + _ENDS,
+    b"\x01"
+    + element(0x0008, 0x0005, b"CS", b"\\ISO 2022 IR 149")
+    + _EXPLICIT.replace(b"CANARY-ID", b"\x1b$)C\xb1\xe8\xb9"),
+    b"\x02\x00\x08\x00\x16UI\x00\x021\x00",
+    b"\x03" + zlib.compress(_EXPLICIT, wbits=-zlib.MAX_WBITS),
+    b"\x04" + _EXPLICIT + b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff",
+)
+
+warnings.simplefilter("ignore")  # pydicom warns of character sets
+
+
+def check(data: bytes) -> None:
+    """Read it in the transfer syntax that its first byte names."""
+    syntax = _SYNTAXES[(data[:1] + b"\x00")[0] % len(_SYNTAXES)]
+    try:
+        header = read_header(CT, _UID, syntax, data[1:])
+    except (UnreadableDataSet, UnacceptableIdentity):
+        return
+    assert header.sop_instance_uid == _UID
+    for text in (header.patient_id, header.accession_number, header.modality, header.series_description):
+        assert len(text) <= 256, "a text without end"
+        assert all(character.isprintable() for character in text), "what no terminal should get"
