@@ -18,6 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from listener.settings import WebSettings, is_loopback
 from listener.web.cross_origin import CrossOriginReading
+from listener.web.small_bodies import SmallBodies
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ _STRICT_TRANSPORT = "max-age=31536000"
 def harden(app: ASGIApp, web: WebSettings) -> ASGIApp:
     """The application behind everything that holds for all of it."""
     encrypted = bool(web.tls_certificate) or web.behind_proxy
-    hardened: ASGIApp = _LastBoundary(app)
+    hardened: ASGIApp = _LastBoundary(SmallBodies(app))
     hardened = _SameSiteOnly(hardened)
     hardened = _KnownHostOnly(hardened, _host_names(web))
     hardened = _Headers(hardened, encrypted)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from listener.web import server
+from listener.web import server, small_bodies
 from listener.web.pages import live
 from tests.peers.web_door import WebDoor
 
@@ -48,3 +48,14 @@ def test_streams_asked_for_at_once_are_counted_too(web_door: WebDoor) -> None:
         with _sent(web_door, _head("/events", f"Cookie: overread={session}")) as again:
             status = again.recv(12)[-3:]
     assert status == b"200"
+
+
+def test_a_form_that_trickles_is_ended(web_door: WebDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to log in to send a form, so a body that does not come is told and its connection closed."""
+    monkeypatch.setattr(small_bodies, "_SECONDS", 0.5)
+    head = "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+
+    with _sent(web_door, f"{head}Content-Length: 1000\r\n\r\nname=") as connection:
+        received = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    assert received.startswith(b"HTTP/1.1 408")
