@@ -9,7 +9,7 @@ class TrainingError(Exception):
 
 
 class MissingExtra(TrainingError):
-    """Training needs packages that are not installed; install them with `pip install 'overread[train,cpu]'`."""
+    """Training needs packages that are not installed; install the extras train and cpu."""
 
 
 class InvalidConfiguration(TrainingError):

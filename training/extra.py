@@ -20,5 +20,5 @@ def require_extra() -> None:
     if missing:
         raise MissingExtra(
             f"Training needs {', '.join(missing)}, which this installation lacks; "
-            "install them with `pip install 'overread[train,cpu]'`."
+            "install the extras train, cpu and demo in its checkout, as docs/for-ml-engineers.md says."
         )

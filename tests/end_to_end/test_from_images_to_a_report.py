@@ -23,6 +23,7 @@ _SMALLER = {
     "overread dataset brain-mr": f" --limit 360 --packages {CACHE}",
     "overread train": " --epochs 2",
     "overread dataset head-study": f" --packages {CACHE}",
+    "overread users add": " --password-stdin",
 }
 
 
@@ -56,6 +57,7 @@ def test_the_page_leads_from_raw_images_to_the_report_of_a_pushed_study(product:
             ["bash", "-c", line],
             cwd=tmp_path,
             env=environment,
+            input="a good long password\n",
             capture_output=True,
             text=True,
             check=False,
@@ -71,6 +73,7 @@ def test_the_page_leads_from_raw_images_to_the_report_of_a_pushed_study(product:
     assert "golden pair holds" in told["overread algorithms verify algorithms/brain-mr-tumour"]
     explained = " ".join(told["overread explain UID"].split())
     assert "brain-mr-tumour 1" in explained
+    assert re.search(r"It reports Tumour: (not )?found; highest probability \d\.\d+ on image \d+", explained)
     assert "Demo^Head" not in explained + product.log()
     (result,) = _results(product, study)
     assert "Tumour: " in result["report_text"]

@@ -1,6 +1,7 @@
 """What report, Secondary Capture, text and picture say of a classification."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from inference.evidence.class_words import numbers, sentence
 from inference.evidence.drawing import Pen, Window
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.report_text import report_text
+from storage.domain.explanation import reported
 from storage.domain.finding import Classification
 from storage.domain.result import EvidenceRole
 from tests.conformance.source_classification import (
@@ -228,8 +230,6 @@ def test_nothing_of_the_patient_is_in_text_or_metadata_of_pictures(present: Clas
 
 def test_images_that_show_nothing_are_told_in_the_text(absent: Classified) -> None:
     """Who reads that nothing was found also reads how much was looked at."""
-    from dataclasses import replace
-
     finding = absent.keys[0].finding
     assert finding.classification is not None
     some = replace(finding, classification=replace(finding.classification, images_examined=5))
@@ -238,6 +238,17 @@ def test_images_that_show_nothing_are_told_in_the_text(absent: Classified) -> No
 
     assert "Tumour: not found; highest probability 0.31 on image 5" in text
     assert "5 of 6 images were examined; the others show nothing" in text
+    (told,) = reported(text)
+    assert told.endswith("; 5 of 6 images were examined; the others show nothing.")
+
+
+def test_explain_repeats_what_the_report_found(present: Classified) -> None:
+    """One sentence a finding, in the report's own words, and nothing else of it."""
+    text = report_text(present.context, [key.finding for key in present.keys], present.evidence)
+
+    assert list(reported(text)) == [
+        "It reports Tumour: found; highest probability 0.93 on image 3, threshold 0.62 (chosen on validation)."
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the report says and what it refers to."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from pydicom import Dataset
 
 from inference.evidence.build import EvidenceContext, build_evidence
 from inference.evidence.report_text import report_text
+from storage.domain.explanation import reported
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.source_series import (
@@ -228,6 +230,17 @@ def test_the_text_for_a_terminal_tells_the_result_and_not_the_patient(built: Bui
         assert wanted in text
     for secret in ("Doe", "Jane", "PID-0042", "19600102", "ACC-7"):
         assert secret not in text
+
+
+def test_explain_repeats_what_was_measured(built: Built) -> None:
+    """One sentence a structure, with its numbers and units; no line of the text's other parts."""
+    context, findings, evidence = built
+
+    told = list(reported(report_text(context, findings, evidence)))
+
+    assert len(told) == len(findings)
+    assert any("667.2 mm3" in sentence for sentence in told)
+    assert all(re.fullmatch(r"It reports [A-Z][^:]*: \S.*\d.*\.", sentence) for sentence in told), told
 
 
 def test_the_text_repeats_what_the_algorithm_is_for(built: Built) -> None:
