@@ -17,6 +17,7 @@ from listener.scp.acceptor import Acceptor, listening_socket
 from listener.scp.association_policy import AssociationPolicy
 from listener.scp.seats import Seats, SharedSeats
 from listener.scp.store import StoreHandler
+from listener.scp.tls import TlsDoor
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import SchemaOutdated, StorageError
@@ -73,8 +74,10 @@ def serve(
         OSError: the data folder cannot be made.
     """
     check_listener_settings(listener)
+    if listener.tls_certificate:
+        TlsDoor(listener)  # this and the next but one tell now what each process would run into
     place = _Place(listener, DataFolder(data_dir), database_url, spool)
-    FileSpool(place.folder, spool).close()  # tells now what each process would run into
+    FileSpool(place.folder, spool).close()
     listening = listening_socket(listener.host, listener.port)
     seats = SharedSeats(listener.processes, listener.max_associations)
     receivers = [

@@ -26,6 +26,26 @@ class PeerSettings(BaseModel):
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         min_length=1, description="The title is believed only from these networks."
     )
+    certificate_subject: str = Field(
+        default="",
+        max_length=1024,
+        description=(
+            'Under TLS the title is believed only with a certificate of this subject (RFC 4514), such as "CN=ct1,'
+            'O=Hospital"; empty: with any that tls_ca signed.'
+        ),
+    )
+
+
+class RouteSettings(BaseModel):
+    """A further name of ours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ae_title: AeTitle = Field(
+        description=(
+            "Peers may call us by this name too; it is kept with each association. What comes is treated alike."
+        )
+    )
 
 
 class ListenerSettings(BaseModel):
@@ -47,6 +67,23 @@ class ListenerSettings(BaseModel):
     )
     peers: tuple[PeerSettings, ...] = Field(
         default=(), description="Who may associate; with no entry, only programs on this machine may."
+    )
+    routes: tuple[RouteSettings, ...] = Field(default=(), description="Further called AE titles that we answer to.")
+    tls_certificate: str = Field(
+        default="",
+        description=(
+            "A PEM file with the certificate chain; with it the port speaks TLS 1.2 and 1.3 only. This and the files "
+            "below are read again when they change."
+        ),
+    )
+    tls_key: str = Field(default="", description="The PEM file of the certificate's private key.")
+    tls_ca: str = Field(default="", description="A PEM file of the authorities whose client certificates are believed.")
+    tls_crl: str = Field(
+        default="", description="A PEM file of certificates that were revoked, one list for each of the authorities."
+    )
+    tls_client_certificates: Literal["required", "none"] = Field(
+        default="required",
+        description='Peers must show a certificate; "none" encrypts for anybody whom the peers\' list lets in.',
     )
     max_associations: int = Field(
         default=256,
@@ -177,17 +214,35 @@ class DestinationSettings(BaseModel):
 
 
 def check_listener_settings(listener: ListenerSettings) -> None:
-    """Refuse to be open to a network without a list of who may come.
+    """Refuse to be open to a network without a list of who may come, and TLS that would protect less than it seems.
 
     Raises:
         ListenerError: names the lines to add.
     """
+    _check_tls(listener)
     if listener.peers or is_loopback(listener.host):
         return
     raise ListenerError(
         f'[listener] host = "{listener.host}" is reachable from other machines but no peer is listed; add '
         '[[listener.peers]] with ae_title = "…" and networks = ["…"], or set host = "127.0.0.1".'
     )
+
+
+def _check_tls(listener: ListenerSettings) -> None:
+    if bool(listener.tls_certificate) != bool(listener.tls_key):
+        missing = "tls_key" if listener.tls_certificate else "tls_certificate"
+        raise ListenerError(f'[listener] {missing} is missing; TLS needs both tls_certificate = "…" and tls_key = "…".')
+    asks = bool(listener.tls_certificate) and listener.tls_client_certificates == "required"
+    if asks and not listener.tls_ca:
+        raise ListenerError(
+            '[listener] tls_ca is missing, so no client certificate could be believed; add tls_ca = "…", or set '
+            'tls_client_certificates = "none".'
+        )
+    if not asks and (listener.tls_ca or listener.tls_crl or any(p.certificate_subject for p in listener.peers)):
+        raise ListenerError(
+            "[listener] tls_ca, tls_crl and certificate_subject need client certificates, which are not asked for; set "
+            'tls_certificate = "…" and tls_client_certificates = "required", or remove them.'
+        )
 
 
 def check_web_settings(web: WebSettings) -> None:

@@ -1,6 +1,5 @@
 """The listening socket, and a thread for each connection."""
 
-import contextlib
 import errno
 import logging
 import socket
@@ -8,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from listener.errors import ListenerError, PortBusy
 from listener.scp.association_policy import (
@@ -17,16 +17,19 @@ from listener.scp.association_policy import (
     AssociationPolicy,
     Rejection,
 )
-from listener.scp.conversation import Conversation, House
+from listener.scp.connection import Connection
+from listener.scp.conversation import Conversation, House, refused_note
 from listener.scp.negotiation import Negotiator
 from listener.scp.note_budget import NoteBudget
 from listener.scp.pending import PendingConnections
 from listener.scp.presentation_contexts import Repertoire
 from listener.scp.seats import Seats, SharedSeats
 from listener.scp.store import StoreHandler
+from listener.scp.tls import HandshakeFailed, TlsDoor
 from listener.scp.toolkit_log import quiet_toolkits
-from listener.scp.transport import PlainTransport, prepare
+from listener.scp.transport import PeerGone, PlainTransport, Transport, prepare
 from listener.settings import ListenerSettings
+from storage.domain.association import Association
 from storage.errors import SpoolFull, SpoolWriteFailed
 
 log = logging.getLogger(__name__)
@@ -67,7 +70,8 @@ class Acceptor:
         self._pending = PendingConnections()
         self._budget = NoteBudget()
         self._lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
+        self._connections: set[Connection] = set()
+        self._tls = TlsDoor(settings) if settings.tls_certificate else None
         self._listening: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -113,15 +117,14 @@ class Acceptor:
         while self._connections:
             with self._lock:
                 for connection in self._connections:
-                    with contextlib.suppress(OSError):
-                        connection.shutdown(socket.SHUT_RDWR)
+                    connection.cut()
             time.sleep(_STOP_POLL)
 
     def _accept(self, listening: socket.socket) -> None:
         while not self._closing:
             self._seats.beat()
             try:
-                connection, address = listening.accept()
+                accepted, address = listening.accept()
             except BlockingIOError:
                 continue  # nobody came for a tick
             except OSError as error:
@@ -129,29 +132,50 @@ class Acceptor:
                     log.error("A connection could not be accepted (%s); raise the limit of open files.", error.strerror)
                     time.sleep(_NO_DESCRIPTOR_PAUSE)
                 continue
-            self._pending.add(connection, address[0])
-            with self._lock:
-                self._connections.add(connection)
-            try:
-                threading.Thread(target=self._serve, args=(connection, address[0]), daemon=True).start()
-            except RuntimeError:  # no thread can be made
-                log.error("A connection was closed because no thread could be made; lower max_associations.")
-                self._forget(connection, address[0])
-                connection.close()
+            self._begin(Connection(accepted, address[0]))
 
-    def _serve(self, connection: socket.socket, address: str) -> None:
-        conversation = Conversation(
-            self._house, PlainTransport(connection), address, lambda: self._pending.remove(connection, address)
-        )
+    def _begin(self, connection: Connection) -> None:
+        self._pending.add(connection)
+        with self._lock:
+            self._connections.add(connection)
         try:
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        except RuntimeError:  # no thread can be made
+            log.error("A connection was closed because no thread could be made; lower max_associations.")
+            self._forget(connection)
+            connection.close()
+
+    def _serve(self, connection: Connection) -> None:
+        """Everything that happens on a connection happens in its own thread."""
+        conversation, note = None, None
+        try:
+            transport = self._transport(connection)
+            conversation = Conversation(self._house, transport, connection.address, partial(self._let_in, connection))
             conversation.run()
+        except HandshakeFailed as error:
+            note = refused_note(connection.address, str(error))
+        except PeerGone:
+            pass
         except Exception as error:  # noqa: BLE001  one association must not take the others with it
             log.error("An association ended with %s.", type(error).__name__)
         finally:
             connection.close()
-            self._seats.leave(conversation.seat)
-            self._note(conversation)
-            self._forget(connection, address)
+            seat = 0
+            if conversation is not None:
+                seat, note = conversation.seat, conversation.note()
+                self._seats.leave(seat)
+            self._note(note, let_in=bool(seat))
+            self._forget(connection)
+
+    def _transport(self, connection: Connection) -> Transport:
+        if self._tls is None:
+            return PlainTransport(connection.socket)
+        encrypted = self._tls.wrap(connection.socket)
+        connection.socket = encrypted
+        return self._tls.shake_hands(encrypted)
+
+    def _let_in(self, connection: Connection) -> None:
+        self._pending.remove(connection)
 
     def _admit(self, conversation: Conversation) -> Rejection | None:
         """Reject, or count in."""
@@ -159,7 +183,12 @@ class Acceptor:
         seat, others, of_address = self._seats.take(facts.remote_address)
         rejection = (
             self._policy.rejection(
-                facts.calling_ae_title, facts.called_ae_title, facts.remote_address, others, of_address
+                facts.calling_ae_title,
+                facts.called_ae_title,
+                facts.remote_address,
+                others,
+                of_address,
+                conversation.certificate_subject,
             )
             or self._present_rejection()
             or (None if seat else LOCAL_LIMIT_EXCEEDED)
@@ -179,11 +208,10 @@ class Acceptor:
             return NO_ROOM
         return None
 
-    def _note(self, conversation: Conversation) -> None:
-        note = conversation.note()
+    def _note(self, note: Association | None, let_in: bool) -> None:
         if note is None:
             return
-        if not conversation.seat:
+        if not let_in:
             unsaid = self._budget.spend()
             if unsaid is None:
                 return
@@ -196,8 +224,8 @@ class Acceptor:
         )
         self._handler.record_association(note)
 
-    def _forget(self, connection: socket.socket, address: str) -> None:
-        self._pending.remove(connection, address)
+    def _forget(self, connection: Connection) -> None:
+        self._pending.remove(connection)
         with self._lock:
             self._connections.discard(connection)
 

@@ -1,12 +1,13 @@
 """Who may associate, and the reason given to who may not (PS3.8 section 9.3.4)."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from listener.settings import ListenerSettings, PeerSettings
 from storage.domain.identifiers import same_ae_title
 
 _ANY = "*"
+_ANYBODY = PeerSettings(ae_title=_ANY, networks=(IPv4Network("127.0.0.0/8"), IPv6Network("::1")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class Rejection:
 CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(
     1, 1, 3, "The calling AE title and address match no [[listener.peers]] entry."
 )
+CERTIFICATE_NOT_RECOGNIZED = Rejection(
+    1, 1, 3, "The subject of the client certificate is not that of the [[listener.peers]] entry."
+)
 CALLED_AE_TITLE_NOT_RECOGNIZED = Rejection(1, 1, 7, "The peer called an AE title that is not ours.")
 LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2, "[listener] max_associations were open already.")
 TOO_MANY_FROM_ADDRESS = Rejection(2, 3, 2, "[listener] max_associations_per_address were open already.")
@@ -32,6 +36,7 @@ PROTOCOL_VERSION_NOT_SUPPORTED = Rejection(1, 2, 2, "The peer does not speak ver
 
 REJECTIONS = (
     CALLING_AE_TITLE_NOT_RECOGNIZED,
+    CERTIFICATE_NOT_RECOGNIZED,
     CALLED_AE_TITLE_NOT_RECOGNIZED,
     APPLICATION_CONTEXT_NOT_SUPPORTED,
     PROTOCOL_VERSION_NOT_SUPPORTED,
@@ -43,10 +48,14 @@ REJECTIONS = (
 
 
 class AssociationPolicy:
-    """Decides on association requests; AE titles are believed only together with the address they come from."""
+    """Decides on association requests.
+
+    AE titles are believed only together with the address they come from, and with the certificate if one is named.
+    """
 
     def __init__(self, listener: ListenerSettings) -> None:
         self._listener = listener
+        self._called = (listener.ae_title, *(route.ae_title for route in listener.routes))
 
     def rejection(
         self,
@@ -55,15 +64,19 @@ class AssociationPolicy:
         remote_address: str,
         open_associations: int,
         open_from_address: int = 0,
+        certificate_subject: str = "",
     ) -> Rejection | None:
         """Why this request is rejected, or ``None`` when it is accepted.
 
         The counts are those already accepted, all of them and those of this address. A stranger learns nothing about
         our AE title.
         """
-        if not self._is_peer(calling_ae_title, remote_address):
+        known = self._known_as(calling_ae_title, remote_address)
+        if not known:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
-        if not same_ae_title(called_ae_title, self._listener.ae_title):
+        if not any(peer.certificate_subject in ("", certificate_subject) for peer in known):
+            return CERTIFICATE_NOT_RECOGNIZED
+        if not any(same_ae_title(called_ae_title, title) for title in self._called):
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         if open_associations >= self._listener.max_associations:
             return LOCAL_LIMIT_EXCEEDED
@@ -71,13 +84,14 @@ class AssociationPolicy:
             return TOO_MANY_FROM_ADDRESS
         return None
 
-    def _is_peer(self, calling_ae_title: str, remote_address: str) -> bool:
+    def _known_as(self, calling_ae_title: str, remote_address: str) -> list[PeerSettings]:
+        """The entries that this title and address match; without any entry, loopback matches one for everybody."""
         address = _address(remote_address)
         if address is None:
-            return False
+            return []
         if not self._listener.peers:
-            return address.is_loopback
-        return any(_matches(peer, calling_ae_title, address) for peer in self._listener.peers)
+            return [_ANYBODY] if address.is_loopback else []
+        return [peer for peer in self._listener.peers if _matches(peer, calling_ae_title, address)]
 
 
 def _matches(peer: PeerSettings, calling_ae_title: str, address: IPv4Address | IPv6Address) -> bool:

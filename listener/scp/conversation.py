@@ -56,6 +56,7 @@ class Conversation:
         on_admitted: Callable[[], None] = lambda: None,
     ) -> None:
         self._house = house
+        self.certificate_subject = transport.subject
         self._on_admitted = on_admitted
         self.facts = Association(
             association_id=str(uuid.uuid4()),
@@ -75,9 +76,11 @@ class Conversation:
 
     def run(self) -> None:
         """Speak until the connection is closed."""
-        self._upper.run()
-        if self._messages is not None and self._messages.discard():
-            self._refused += 1
+        try:
+            self._upper.run()
+        finally:
+            if self._messages is not None and self._messages.discard():
+                self._refused += 1
 
     # --- what the upper layer asks of its service user
 
@@ -171,3 +174,9 @@ class Conversation:
             refused_count=self._refused,
             reason="" if end is AssociationEnd.RELEASED else reason,
         )
+
+
+def refused_note(remote_address: str, reason: str) -> Association:
+    """The note of a connection that came to no conversation."""
+    now = datetime.now(UTC)
+    return Association(str(uuid.uuid4()), "", "", remote_address, now, now, AssociationEnd.REJECTED, reason=reason)

@@ -14,6 +14,7 @@ USER_ITEMS = 512  # role selection and extended negotiation come once for each S
 UNSERVED_DATA_SET = 16 * MIB  # of an operation that we do not perform; it is read past and answered
 
 # --- times, in seconds; all are absolute, so that no trickle of bytes puts them off
+HANDSHAKE_DEADLINE = 5.0  # of TLS
 REQUEST_DEADLINE = 10.0  # from the connection to the end of the association request
 PDU_DEADLINE = 30.0  # from the first byte of a PDU to its last
 IDLE_DEADLINE = 60.0  # between messages, and within one between PDUs

@@ -5,10 +5,9 @@ address, or of the address with the most, that has waited longest is closed for 
 a moment only.
 """
 
-import contextlib
-import socket
 import threading
 
+from listener.scp.connection import Connection
 from listener.scp.limits import PENDING, PENDING_PER_ADDRESS
 
 
@@ -19,14 +18,14 @@ class PendingConnections:
         self._per_address = per_address
         self._total = total
         self._lock = threading.Lock()
-        self._by_address: dict[str, dict[socket.socket, None]] = {}
+        self._by_address: dict[str, dict[Connection, None]] = {}
         self._count = 0
         self.closed = 0  # to make room
 
-    def add(self, connection: socket.socket, address: str) -> None:
+    def add(self, connection: Connection) -> None:
         """Count a new connection in."""
         with self._lock:
-            queue = self._by_address.setdefault(address, {})
+            queue = self._by_address.setdefault(connection.address, {})
             if len(queue) >= self._per_address:
                 self._close_oldest(queue)
             elif self._count >= self._total:
@@ -34,28 +33,20 @@ class PendingConnections:
             queue[connection] = None
             self._count += 1
 
-    def remove(self, connection: socket.socket, address: str) -> None:
+    def remove(self, connection: Connection) -> None:
         """It was let in or is over; once is enough."""
         with self._lock:
-            queue = self._by_address.get(address)
+            queue = self._by_address.get(connection.address)
             if queue is None or connection not in queue:
                 return
             del queue[connection]
             self._count -= 1
             if not queue:
-                del self._by_address[address]
+                del self._by_address[connection.address]
 
-    def close_all(self) -> None:
-        """Close whatever waits."""
-        with self._lock:
-            for queue in self._by_address.values():
-                while queue:
-                    self._close_oldest(queue)
-
-    def _close_oldest(self, queue: dict[socket.socket, None]) -> None:
+    def _close_oldest(self, queue: dict[Connection, None]) -> None:
         oldest = next(iter(queue))
         del queue[oldest]
         self._count -= 1
         self.closed += 1
-        with contextlib.suppress(OSError):
-            oldest.shutdown(socket.SHUT_RDWR)  # its thread sees the end and closes it
+        oldest.cut()

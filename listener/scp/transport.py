@@ -13,7 +13,9 @@ class PeerGone(Exception):
 
 
 class Transport(Protocol):
-    """What the upper layer needs of a connection, with or without TLS."""
+    """What the upper layer needs of a connection, with or without TLS; ``subject`` is of the client's certificate."""
+
+    subject: str
 
     def receive_into(self, room: memoryview) -> int:
         """Put what has come into ``room`` and return how much.
@@ -46,6 +48,8 @@ def prepare(listening: socket.socket) -> None:
 
 class PlainTransport:
     """Implements Transport over TCP, with the kernel's own timeouts: one system call for each receive."""
+
+    subject = ""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
