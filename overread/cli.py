@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "overread.commands.training:evaluate",
     "export": "overread.commands.training:export",
     "config": "overread.commands.config:config",
+    "torture": "overread.commands.torture:torture",
     "db": "overread.commands.database:db",
 }
 

@@ -18,3 +18,7 @@ class RoleFailed(FrontDeskError):
 
 class DemoFailed(FrontDeskError):
     """The demonstration did not reach its end."""
+
+
+class TortureFailed(FrontDeskError):
+    """A fault run could not be carried out, or a promise was broken; its own message says which."""

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from overread.torture.processes import descendants
+
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,20 +40,6 @@ def usage(root: int) -> Usage:
             sizes = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
             peak = max(peak, max(sizes, default=0))  # one that has ended and is not waited for yet has no size
     return Usage(cpu, database_cpu, peak)
-
-
-def descendants(root: int) -> list[int]:
-    """The process and everything it started that still runs."""
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                waiting += [int(child) for child in listing.read_text().split()]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return found
 
 
 def forget_peaks(root: int) -> None:

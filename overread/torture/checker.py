@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from overread.torture.ledger import acknowledged, read_ledger
+from overread.torture.ledger import SUCCESS, acknowledged, read_ledger
 from overread.torture.store_reading import read_store
 from storage.postgres.engine import open_database
 from storage.postgres.overview import Overview
@@ -22,6 +22,7 @@ class Verdict:
     other_bytes_in_file: tuple[str, ...]
     other_bytes_in_row: tuple[str, ...]
     stored_twice: tuple[str, ...]
+    acknowledged_with_two_contents: tuple[str, ...]
     also_quarantined: tuple[str, ...]
     unaccounted_for: tuple[str, ...]
     half_files: tuple[str, ...]
@@ -54,7 +55,8 @@ def check_promise(ledger: Path, data_dir: Path, database_url: str) -> Verdict:
         silent = Overview(database).no_silent_state()
     finally:
         database.close()
-    promised = acknowledged(read_ledger(ledger)) if ledger.exists() else {}
+    entries = read_ledger(ledger)
+    promised = acknowledged(entries)
     files = read_store(data_dir)
     return Verdict(
         acknowledged=len(promised),
@@ -65,6 +67,11 @@ def check_promise(ledger: Path, data_dir: Path, database_url: str) -> Verdict:
         ),
         other_bytes_in_row=tuple(uid for uid, sha256 in promised.items() if rows.get(uid, sha256) != sha256),
         stored_twice=tuple(uid for uid, digests in files.digests.items() if len(digests) > 1),
+        acknowledged_with_two_contents=tuple(
+            one.sop_instance_uid
+            for one in entries
+            if one.status == SUCCESS and one.sha256 != promised[one.sop_instance_uid]
+        ),
         also_quarantined=tuple(uid for uid, sha256 in promised.items() if (uid, sha256) in aside),
         unaccounted_for=tuple(str(fact.get("sop_instance_uid", fact)) for fact in silent),
         half_files=tuple(files.broken),

@@ -44,11 +44,12 @@ class Sender:
         calling: str = "TORTURE",
         called: str = "OVERREAD",
         seconds: float = 60.0,
+        source: str = "",
     ) -> None:
         self._sop_class_uid = sop_class_uid
         self._message_id = 0
         self._waiting = bytearray()
-        self._socket = socket.create_connection((host, port), timeout=seconds)
+        self._socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0))
         self._socket.settimeout(None)  # one call fewer per piece than a timeout of Python's; the kernel keeps this one:
         whole, part = divmod(seconds, 1)
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -2,6 +2,7 @@
 
 from sqlalchemy import func, select
 
+from storage.domain.study import QuarantineReason
 from storage.postgres.engine import Database
 from storage.postgres.tables import InstanceRow, QuarantinedObjectRow
 
@@ -19,7 +20,11 @@ def recorded_count(database: Database) -> int:
 
 
 def quarantined_digests(database: Database) -> set[tuple[str, str]]:
-    """SOP Instance UID and SHA-256 of everything that was set aside; raises DatabaseUnavailable."""
+    """SOP Instance UID and SHA-256 of everything whole that was set aside; raises DatabaseUnavailable.
+
+    What a crash cut short is no second state of an instance that was sent again, so it is left out.
+    """
+    wanted = select(QuarantinedObjectRow.sop_instance_uid, QuarantinedObjectRow.sha256)
     with database.transaction() as session:
-        rows = session.execute(select(QuarantinedObjectRow.sop_instance_uid, QuarantinedObjectRow.sha256))
+        rows = session.execute(wanted.where(QuarantinedObjectRow.reason != QuarantineReason.DAMAGED))
         return {(row[0], row[1]) for row in rows}
