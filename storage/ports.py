@@ -77,7 +77,7 @@ class InstanceSpool(Protocol):
         ...
 
     def record_association(self, association: Association) -> None:
-        """Leave a note of an association that ended, for the importer; raises as ``keep`` does."""
+        """Leave a note of an association that ended, for the importer, which makes it durable; raises as ``keep``."""
         ...
 
 

@@ -36,7 +36,7 @@ class _Segment:
         self.syncing = False
         self.failed = False
         self.left = False  # nothing is appended any more
-        self.waiting = 0  # threads between the end of their write and the end of its sync
+        self.waiting = 0  # records that are to be committed and are not yet
 
     @property
     def whole(self) -> int:
@@ -88,30 +88,20 @@ class LogWriter:
         prefix_length: int = 0,
         name: str = "",
     ) -> Ticket:
-        """Write one record; it is durable once ``commit`` has returned.
+        """Write one record, which ``commit`` must make durable then.
 
         Raises:
             OSError: it could not be written; nothing of it counts.
         """
-        data_length = sum(map(len, pieces))
-        encoded_name = name.encode("ascii")
-        length = record_length(encoded_name, manifest, data_length)
-        with self._changed:
-            segment = self._segment_with_room(length)
-            ticket = Ticket(segment, segment.end)
-            segment.end += length
-            segment.in_flight.add(ticket.offset)
-        head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
-        try:
-            _write_all(segment.descriptor, [head, *pieces], ticket.offset, length)
-        except OSError:
-            with self._changed:
-                segment.failed = True
-                self._end_of_write(ticket)
-            raise
-        with self._changed:
-            self._end_of_write(ticket)
-        return ticket
+        return self._append(kind, manifest, pieces, prefix_length, name, to_commit=True)
+
+    def append_note(self, kind: RecordKind, manifest: bytes) -> None:
+        """Write a record that nobody waits for: a crash of this process spares it, a power cut may not.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self._append(kind, manifest, (), 0, "", to_commit=False)
 
     def commit(self, ticket: Ticket) -> None:
         """Return once the record is on stable storage.
@@ -121,7 +111,6 @@ class LogWriter:
         """
         segment = ticket.segment
         with self._changed:
-            segment.waiting += 1
             try:
                 while segment.syncing and segment.synced < ticket.written and not segment.failed:
                     self._changed.wait()
@@ -143,6 +132,37 @@ class LogWriter:
     def is_pending(self, ticket: Ticket) -> bool:
         """Whether the importer has not come so far yet."""
         return (ticket.number, ticket.offset) >= self._imported.read()
+
+    def _append(
+        self,
+        kind: RecordKind,
+        manifest: bytes,
+        pieces: Sequence[bytes | memoryview],
+        prefix_length: int,
+        name: str,
+        *,
+        to_commit: bool,
+    ) -> Ticket:
+        data_length = sum(map(len, pieces))
+        encoded_name = name.encode("ascii")
+        length = record_length(encoded_name, manifest, data_length)
+        with self._changed:
+            segment = self._segment_with_room(length)
+            ticket = Ticket(segment, segment.end)
+            segment.end += length
+            segment.in_flight.add(ticket.offset)
+        head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
+        try:
+            _write_all(segment.descriptor, [head, *pieces], ticket.offset, length)
+        except OSError:
+            with self._changed:
+                segment.failed = True
+                self._end_of_write(ticket)
+            raise
+        with self._changed:
+            segment.waiting += to_commit
+            self._end_of_write(ticket)
+        return ticket
 
     def _sync(self, segment: _Segment) -> None:
         """Sync what all threads have written until now, and wake those that wait for it."""
@@ -195,14 +215,14 @@ class LogWriter:
         segment.written += 1
         ticket.written = segment.written
         self._publish(segment)
+        self._close_if_idle(segment)
 
     def _publish(self, segment: _Segment) -> None:
         finished = segment.left and not segment.in_flight
         self._board.publish(segment.number, segment.whole, finished=finished)
 
     def _close_if_idle(self, segment: _Segment) -> None:
-        done = segment.failed or segment.synced >= segment.written
-        if segment.left and done and not (segment.in_flight or segment.syncing or segment.waiting):
+        if segment.left and not (segment.in_flight or segment.syncing or segment.waiting):
             if segment.descriptor >= 0:
                 os.close(segment.descriptor)
             segment.descriptor = -1

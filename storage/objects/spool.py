@@ -134,7 +134,7 @@ class FileSpool:
         """Leave a note of an association that ended, for the importer; raises as ``keep`` does."""
         with _disk_errors():
             self._capacity.require_free_space(0)
-            self._log.commit(self._log.append(RecordKind.ASSOCIATION, association_to_json(association)))
+            self._log.append_note(RecordKind.ASSOCIATION, association_to_json(association))
 
     def _take(self, incoming: Incoming, arrival: Arrival) -> str | None:
         """Write an instance unless its UID is held; return the digest that holds it, ``None`` when it is ours now."""

@@ -494,3 +494,16 @@ def test_nobody_sweeps_what_came_since_the_last_look(folder, spool, keep):
 
     assert len(list(folder.large.iterdir())) == 1
     assert claims.Claims(folder).count() == 1
+
+
+def test_a_writer_keeps_one_segment_open(folder, spool, keep):
+    """Many segments later, with instances and notes of associations in between, no descriptor was left behind."""
+    keep(spool, UID, b"data set")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    for number in range(150):
+        keep(spool, f"1.2.7.{number}", bytes(1_000_000))
+        spool.record_association(ASSOCIATION)
+
+    assert len(list((folder.logs / "000").glob("*.seg"))) > 4
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -80,13 +80,13 @@ def test_what_an_earlier_use_left_is_never_read_again(folder):
     """A segment that was full of whole records gives only those that were written since it got its new number."""
     writer = LogWriter(folder.logs)
     for _ in range(3):
-        writer.commit(writer.append(RecordKind.ASSOCIATION, b"{}"))
+        writer.append_note(RecordKind.ASSOCIATION, b"{}")
     writer.close()
     [log] = log_folders(folder)
     segment_path(log, 1).rename(log / "spare-0000000000000001")
 
     again = LogWriter(folder.logs)
-    again.commit(again.append(RecordKind.ASSOCIATION, b'{"new": 1}'))
+    again.append_note(RecordKind.ASSOCIATION, b'{"new": 1}')
     again.close()
 
     reader = LogReader(log)
@@ -97,7 +97,8 @@ def test_what_an_earlier_use_left_is_never_read_again(folder):
 def test_a_record_that_is_being_written_is_not_seen(folder):
     """A living writer's records count only up to the first that is not whole yet."""
     writer = LogWriter(folder.logs)
-    first = writer.append(RecordKind.ASSOCIATION, b"1")
+    first = writer.append(RecordKind.INSTANCE, b"1")
+    writer.commit(first)
     [log] = log_folders(folder)
     with WrittenBoard(log / "written") as board:
         board.publish(first.number, 0, finished=False)  # as if the first write had not ended
@@ -113,7 +114,7 @@ def test_numbers_are_never_used_twice(folder):
     """A writer that finds its log's shared pages gone begins behind every number that a file bears."""
     for _ in range(3):
         writer = LogWriter(folder.logs)
-        writer.commit(writer.append(RecordKind.ASSOCIATION, b"{}"))
+        writer.append_note(RecordKind.ASSOCIATION, b"{}")
         writer.close()
         [log] = log_folders(folder)
         (log / "written").write_bytes(struct.pack("<Q", 0))
