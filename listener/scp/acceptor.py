@@ -219,8 +219,9 @@ class Acceptor:
                 note = replace(note, reason=f"{note.reason} Before it, {unsaid} more that nobody let in.")
             log.warning("A connection was not let in: %s", note.reason)
         log.info(
-            "An association from %s was %s: %d stored, %d refused.",
-            *(note.remote_address, note.end.value, note.stored_count, note.refused_count),
+            "An association from %s (%r calling %r) was %s: %d stored, %d refused.",
+            *(note.remote_address, note.calling_ae_title, note.called_ae_title),
+            *(note.end.value, note.stored_count, note.refused_count),
         )
         self._handler.record_association(note)
 

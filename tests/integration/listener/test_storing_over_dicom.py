@@ -1,6 +1,7 @@
 """Real peers store into a running listener."""
 
 import hashlib
+import logging
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -225,8 +226,9 @@ def test_a_class_that_was_not_negotiated_is_not_supported(open_door):
         assert send(association, ct_data_set(UID), UID, sop_class_uid="1.2.840.10008.5.1.4.1.1.4") == 0x0122
 
 
-def test_another_called_title_is_rejected_and_recorded(open_door, database_url):
-    """Result 1, source 1, reason 7; the rejection has a row with a sentence."""
+def test_another_called_title_is_rejected_and_recorded(open_door, database_url, caplog):
+    """Result 1, source 1, reason 7; the rejection has a row with a sentence, and the log names both titles."""
+    caplog.set_level(logging.INFO, "listener.scp")
     door = open_door()
 
     with associated(door.port, called="OTHER") as association:
@@ -239,6 +241,7 @@ def test_another_called_title_is_rejected_and_recorded(open_door, database_url):
     [(ending, reason)] = rows(database_url, "SELECT ending, reason FROM association")
     assert ending == "rejected"
     assert "not ours" in reason
+    assert "calling 'OTHER') was rejected" in caplog.text
 
 
 def test_a_peer_that_is_not_listed_is_rejected(open_door):
