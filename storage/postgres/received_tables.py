@@ -22,6 +22,7 @@ class AssociationRow(Base):
         CheckConstraint("(ending = 'open') = (ended_at IS NULL)", name="ended_when_not_open"),
         one_of("door", Door),
         CheckConstraint("(door = 'web') = (account <> '')", name="account_when_web"),
+        Index("association_rejected", "started_at", postgresql_where=text("ending = 'rejected'")),
     )
 
     association_id: Mapped[Token] = mapped_column(primary_key=True)

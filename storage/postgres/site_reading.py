@@ -105,7 +105,7 @@ class PostgresSiteReading:
             )
 
     def summary(self, days: int) -> Facts:
-        """Counts over the last ``days``: studies, jobs, deliveries, quarantine, and the studies to look at.
+        """Counts over the last ``days``: studies, jobs, deliveries, quarantine; the studies and senders to look at.
 
         Asked of the rows once per change, however many pages ask; of an unchanged site, again after some seconds.
         """
@@ -123,6 +123,7 @@ class PostgresSiteReading:
                 "jobs": ask(session, "summary_jobs", days=days),
                 "deliveries": ask(session, "summary_deliveries", days=days),
                 "quarantined": _quarantined(session),
+                "rejected": ask(session, "summary_rejected", days=days, rows=_TROUBLE_SHOWN),
                 "studies_ever": session.scalar(select(func.count()).select_from(StudyRow)),
                 "instances_ever": session.scalar(text("SELECT coalesce(max(id), 0) FROM instance")),
                 "algorithms": session.scalar(select(func.count()).where(AlgorithmRow.stage == "active")),

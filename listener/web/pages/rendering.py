@@ -27,6 +27,7 @@ _KINDS: Mapping[str, str] = {
     "failed": "bad",
     "parked": "bad",
     "refused": "bad",
+    "rejected": "odd",
     "serious-failure": "bad",
     "not-analysed": "odd",
     "canceled": "odd",

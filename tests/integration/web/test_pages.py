@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from storage.domain.association import AssociationEnd
 from storage.domain.job import JobKind, Reason
 from storage.domain.result import ResultPicture
 from storage.objects.layout import DataFolder
@@ -48,6 +50,24 @@ def test_an_empty_site_is_told_what_to_do_next(web_door: WebDoor) -> None:
     assert "Send one by C-STORE" in operator.get("/studies?days=all").text
     assert "No work has been scheduled yet" in operator.get("/jobs").text
     assert "overread algorithms add" in operator.get("/algorithms").text
+
+
+def test_who_was_turned_away_needs_a_look(web_door: WebDoor, hospital: Hospital) -> None:
+    """Before anything has arrived too: each sender once, with both titles, its address and the newest reason."""
+    operator = web_door.logged_in("operator")
+    assert "Needs a look" not in operator.get("/").text
+    for reason in ("An older reason.", "The calling AE title and address match no [[listener.peers]] entry."):
+        asked = hospital.association(calling_ae_title="CT<9>", remote_address="10.1.7.9")
+        ended = replace(asked, ended_at=asked.started_at, end=AssociationEnd.REJECTED, reason=reason)
+        ended = replace(ended, started_at=datetime.now(UTC), ended_at=datetime.now(UTC))
+        hospital.arrivals.record([], [], [ended])
+
+    overview = operator.get("/").text
+
+    assert "Nothing has arrived yet" in overview
+    assert "CT&lt;9&gt; at 10.1.7.9, calling OVERREAD, 2 times" in overview
+    assert "match no [[listener.peers]] entry" in overview
+    assert "An older reason" not in overview
 
 
 def test_each_look_at_a_study_is_one_audit_row(web_door: WebDoor, hospital: Hospital) -> None:
