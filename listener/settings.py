@@ -66,7 +66,8 @@ class ListenerSettings(BaseModel):
         default=2, ge=1, le=64, description="How many processes receive on the port; about as many as there are cores."
     )
     peers: tuple[PeerSettings, ...] = Field(
-        default=(), description="Who may associate; with no entry, only programs on this machine may."
+        default=(),
+        description="With no entry, only programs on this machine may; with one, they too only if they are listed.",
     )
     routes: tuple[RouteSettings, ...] = Field(default=(), description="Further called AE titles that we answer to.")
     tls_certificate: str = Field(
