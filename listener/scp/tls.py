@@ -17,7 +17,7 @@ from listener.settings import ListenerSettings
 log = logging.getLogger(__name__)
 
 # Of TLS 1.2 the suites that RFC 9325 section 4.2 recommends; TLS 1.3 has none that are weak.
-_SUITES = ":".join(
+SUITES = ":".join(
     (
         "ECDHE-ECDSA-AES256-GCM-SHA384",
         "ECDHE-RSA-AES256-GCM-SHA384",
@@ -25,7 +25,7 @@ _SUITES = ":".join(
         "ECDHE-RSA-AES128-GCM-SHA256",
     )
 )
-_FOR_OTHERS = 0o007
+FOR_OTHERS = 0o007
 
 
 class HandshakeFailed(Exception):
@@ -141,7 +141,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _context(settings: ListenerSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_SUITES)
+    context.set_ciphers(SUITES)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0  # a client whose certificate was revoked must not come back on an old session
     try:
@@ -151,7 +151,7 @@ def _context(settings: ListenerSettings) -> ssl.SSLContext:
             "[listener] tls_certificate and tls_key are not a certificate and its key, as PEM and without a password, "
             "in files that this account may read; correct them."
         ) from None
-    if Path(settings.tls_key).stat().st_mode & _FOR_OTHERS:
+    if Path(settings.tls_key).stat().st_mode & FOR_OTHERS:
         raise ListenerError("[listener] tls_key may be read by every account of this machine; chmod 600 its file.")
     if settings.tls_client_certificates == "required":
         _require_certificates(context, settings)

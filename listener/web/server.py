@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import functools
 import signal
 import socket
 import ssl
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from listener.errors import ListenerError, WebPortBusy
+from listener.scp.tls import FOR_OTHERS, SUITES
 from listener.settings import WebSettings
 from listener.web.client_certificate import watched
 from listener.web.connection_caps import HEADER_LIMIT, protocol_for
@@ -23,6 +26,7 @@ from listener.web.connection_caps import HEADER_LIMIT, protocol_for
 _BACKLOG = 2048
 _GRACE_SECONDS = 10  # for requests in progress when a stop comes
 _HEAD_SECONDS = 30  # from a connection, or the answer before, to the end of the next request's header
+_HANDSHAKE_SECONDS = 5
 _TICKS_BETWEEN_LOOKS = 10  # uvicorn ticks ten times a second
 
 
@@ -79,6 +83,15 @@ class _Server(uvicorn.Server):
         self._stopping.set()
         super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; who has begun TLS must come to its end soon, for until then no cap counts the connection."""
+        loop = asyncio.get_running_loop()
+        if self.config.ssl is not None:
+            # uvicorn passes no such setting on
+            patient = functools.partial(loop.create_server, ssl_handshake_timeout=_HANDSHAKE_SECONDS)
+            loop.create_server = patient  # type: ignore[method-assign]
+        await super().startup(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop now."""
         if counter % _TICKS_BETWEEN_LOOKS == 0:
@@ -111,6 +124,7 @@ def _encryption(web: WebSettings, certificate_refused: Callable[[str], None]) ->
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(SUITES)
     try:
         context.load_cert_chain(web.tls_certificate, web.tls_key, password=lambda: b"")
     except (OSError, ValueError) as error:  # SSLError is an OSError
@@ -118,6 +132,8 @@ def _encryption(web: WebSettings, certificate_refused: Callable[[str], None]) ->
             "[web] tls_certificate and tls_key are not a certificate and its key, as PEM and without a password, in "
             "files that this account may read; correct the paths or the files."
         ) from error
+    if Path(web.tls_key).stat().st_mode & FOR_OTHERS:
+        raise ListenerError("[web] tls_key may be read by every account of this machine; chmod 600 its file.")
     if web.tls_client_ca:
         _ask_for_certificates(context, web.tls_client_ca, certificate_refused)
     return context
@@ -136,6 +152,8 @@ def _ask_for_certificates(context: ssl.SSLContext, authorities: str, refused: Ca
             "[web] tls_client_ca is no file with certificates as PEM that this account may read; correct it."
         ) from error
     context.verify_mode = ssl.CERT_OPTIONAL
+    context.options |= ssl.OP_NO_TICKET  # who showed a certificate must show it again
+    context.num_tickets = 0
 
     def told(reason: str) -> None:  # in the midst of the handshake, where nothing may wait
         asyncio.get_running_loop().run_in_executor(None, refused, reason)

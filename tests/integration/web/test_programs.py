@@ -126,6 +126,7 @@ def certificate_door(database_url: str, tmp_path: Path, authority: trustme.CA) -
     files = {name: tmp_path / f"{name}.pem" for name in ("chain", "key", "authority")}
     server = authority.issue_cert("127.0.0.1")
     server.private_key_pem.write_to_path(files["key"])
+    files["key"].chmod(0o600)
     files["chain"].write_bytes(b"".join(blob.bytes() for blob in server.cert_chain_pems))
     authority.cert_pem.write_to_path(files["authority"])
     mapping = [

@@ -1,5 +1,6 @@
 """`overread web` as a process: where it refuses to listen, how it speaks TLS, how it ends."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -76,6 +77,7 @@ def certificate(tmp_path: Path) -> tuple[dict[str, str], ssl.SSLContext]:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     issued.cert_chain_pems[0].write_to_path(chain)
     issued.private_key_pem.write_to_path(key)
+    key.chmod(0o600)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     return {"web_tls_certificate": str(chain), "web_tls_key": str(key)}, trusting
@@ -138,14 +140,46 @@ def test_with_account_and_certificate_it_speaks_tls_to_the_network(
         _handshake(port, ssl.TLSVersion.TLSv1_1)
 
 
-def _handshake(port: int, version: ssl.TLSVersion) -> str | None:
+def test_stalled_and_weak_handshakes_are_ended_beside_good_ones(
+    start: Start, database_url: str, certificate: tuple[dict[str, str], ssl.SSLContext]
+) -> None:
+    """Fifty that say nothing or half a hello keep nobody out and are closed; suites that BCP 195 warns of fail."""
+    _add_account(database_url)
+    settings, trusting = certificate
+    port = _port(start(web_port="0", **settings))
+
+    stalled = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(50)]
+    for each in stalled[::2]:
+        each.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+    with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusting) as client:
+        assert [client.get("/login").status_code for _ in range(5)] == [200] * 5
+    for each in stalled:
+        with contextlib.suppress(ConnectionError):
+            assert each.recv(64) == b""  # closed by the door; a minute is the test's patience
+        each.close()
+    for suites in ("ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384", "AES128-GCM-SHA256:AES256-SHA"):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            _handshake(port, ssl.TLSVersion.TLSv1_2, suites)
+
+
+def _handshake(port: int, version: ssl.TLSVersion, suites: str = "ALL") -> str | None:
     """The version that a client gets which speaks only this one, whatever this machine's policy is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_ciphers(f"{suites}:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
     with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as wrapped:
         return wrapped.version()
+
+
+def test_a_key_that_everybody_may_read_is_refused(
+    start: Start, certificate: tuple[dict[str, str], ssl.SSLContext]
+) -> None:
+    """Whoever has the key can speak as the door, so it ends and says what to do."""
+    settings, _ = certificate
+    Path(settings["web_tls_key"]).chmod(0o644)
+
+    assert "chmod 600" in _refusal(start(web_port="0", **settings))
 
 
 def test_a_key_that_is_none_is_one_sentence(start: Start, tmp_path: Path) -> None:
