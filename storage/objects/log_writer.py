@@ -195,10 +195,14 @@ class LogWriter:
             return segment
         self._leave()
         number, self._next = self._next, self._next + 1
-        self._board.publish(number, 0, finished=True)  # unless it can be opened
-        descriptor, size = open_segment(self._folder, number, aligned(length))
+        # Before the file is there: the importer gives a segment up as soon as it is said to be finished.
+        self._board.publish(number, 0, finished=False)
+        try:
+            descriptor, size = open_segment(self._folder, number, aligned(length))
+        except OSError:
+            self._board.publish(number, 0, finished=True)
+            raise
         self._segment = _Segment(number, descriptor, size)
-        self._publish(self._segment)
         return self._segment
 
     def _leave(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from storage.domain.study import KeepOutcome
 from storage.errors import SpoolFull, SpoolOfOlderRelease, SpoolWriteFailed
 from storage.importer import SpoolImporter
-from storage.objects import claims, incoming
+from storage.objects import claims, incoming, log_segment, log_writer
 from storage.objects.capacity import spool_usage
 from storage.objects.object_store import ObjectStore
 from storage.objects.peer_shares import PeerShares
@@ -253,6 +253,28 @@ def test_segments_are_used_again(folder, spool, keep):
         imported(folder, spool)
         assert waiting(folder.root) == []
     assert len(list((folder.logs / "000").iterdir())) < 10
+
+
+def test_an_import_while_a_segment_is_opened_leaves_it_alone(folder, spool, keep, monkeypatch):
+    """The importer may look at any moment of a new segment's making; what is then written into it is found."""
+    importing, real_open, real_make = another(folder), log_writer.open_segment, log_segment._make
+
+    def make(path, at_least):
+        real_make(path, at_least)
+        imported(folder, importing)
+
+    def open_segment(*arguments):
+        opened = real_open(*arguments)
+        imported(folder, importing)
+        return opened
+
+    monkeypatch.setattr(log_segment, "_make", make)
+    monkeypatch.setattr(log_writer, "open_segment", open_segment)
+
+    assert keep(spool, UID, b"data set") is KeepOutcome.STORED
+    assert waiting_digests(folder.root).keys() == {UID}
+    imported(folder, importing)
+    assert ObjectStore(folder).instance(UID).exists()
 
 
 def test_a_full_spool_keeps_nothing(folder, keep):
