@@ -4,6 +4,7 @@ Whoever waits first syncs for all who have written by then; the others wait for 
 given up: the kernel may have dropped what it could not write, so no descriptor is ever asked twice.
 """
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -156,7 +157,7 @@ class LogWriter:
             _write_all(segment.descriptor, [head, *pieces], ticket.offset, length)
         except OSError:
             with self._changed:
-                segment.failed = True
+                _give_up(segment)
                 self._end_of_write(ticket)
             raise
         with self._changed:
@@ -174,7 +175,7 @@ class LogWriter:
             os.fdatasync(segment.descriptor)
         except OSError:
             with self._changed:
-                segment.failed = True
+                _give_up(segment)
                 if segment is self._segment:
                     self._leave()
             raise
@@ -230,6 +231,13 @@ class LogWriter:
             if segment.descriptor >= 0:
                 os.close(segment.descriptor)
             segment.descriptor = -1
+
+
+def _give_up(segment: _Segment) -> None:
+    """Nothing in it is promised any more, and another length keeps the file from being used again."""
+    segment.failed = True
+    with contextlib.suppress(OSError):
+        os.ftruncate(segment.descriptor, segment.size + ALIGNMENT)
 
 
 def _free_slot(logs: Path) -> tuple[Path, int]:

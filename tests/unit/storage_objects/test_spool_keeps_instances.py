@@ -379,6 +379,28 @@ def test_a_failed_sync_is_never_a_success(folder, spool, keep, monkeypatch, fail
     assert keep(spool, UID, bytes(size)) is KeepOutcome.STORED
 
 
+def test_a_segment_whose_sync_failed_is_not_used_again(folder, spool, keep, monkeypatch):
+    """After the import it is removed, not kept as a spare."""
+    keep(spool, UID, b"data set")
+    real, failed = os.fdatasync, []
+
+    def fail_once(descriptor):
+        if not failed:
+            failed.append(descriptor)
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", fail_once)
+    with pytest.raises(SpoolWriteFailed):
+        keep(spool, "1.2.3.4.6", b"data set")
+    keep(spool, "1.2.3.4.7", b"data set")
+
+    imported(folder, spool)
+
+    assert [path.name for path in (folder.logs / "000").glob("*-*")] == []
+    assert [path.name for path in (folder.logs / "000").glob("*.seg")] == ["0000000000000002.seg"]
+
+
 def test_a_full_file_system_counts_as_a_full_spool(spool, keep, monkeypatch):
     """ENOSPC while making room raises SpoolFull."""
 
