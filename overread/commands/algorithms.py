@@ -1,6 +1,5 @@
 """`overread algorithms`: what is installed, adding one, checking the bytes, deciding which version is given work."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 from rich.table import Table
 
 from inference.errors import InvalidAlgorithm
+from overread.caller import caller
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
 from overread.settings import load_settings
@@ -50,7 +50,7 @@ def add(folder: Path, hold: bool) -> None:
 
     settings = load_settings()
     with database_to_fill(settings) as url, _catalog(url) as catalog:
-        added = install(folder, settings.data_dir, catalog, getpass.getuser(), hold=hold)
+        added = install(folder, settings.data_dir, catalog, caller(), hold=hold)
     click.echo(f"{added.name} {added.version} is {added.stage}; its model file has SHA-256 {added.artifact_sha256}.")
 
 
@@ -77,14 +77,14 @@ def rollback(name: str) -> None:
 def retire(name: str, version: str) -> None:
     """Give VERSION of NAME no more work; where it is the active one, nothing analyses in its place."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
-        catalog.retire(name, version, getpass.getuser())
+        catalog.retire(name, version, caller())
     click.echo(f"{name} {version} is retired; what is scheduled already is still done.")
 
 
 def _promote(catalog: PostgresAlgorithmCatalog, algorithm: RegisteredAlgorithm) -> None:
     """Promote after a look at the bytes: a version that a worker would refuse must not replace one that works."""
     _check_bytes(algorithm)
-    before = catalog.promote(algorithm.name, algorithm.version, getpass.getuser())
+    before = catalog.promote(algorithm.name, algorithm.version, caller())
     replaced = f" in place of {before.version}" if before else ""
     click.echo(f"{algorithm.name} {algorithm.version} is active{replaced}; SHA-256 {algorithm.artifact_sha256}.")
 

@@ -1,7 +1,6 @@
 """`overread audit`: prove that the trail is as it was written, look at it, hand it out."""
 
 import csv
-import getpass
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from overread.audit_verification import Verification, verify_trail
+from overread.caller import caller
 from overread.database import existing_database, place_of
 from overread.errors import FrontDeskError
 from overread.plain_text import cell, visible
@@ -80,9 +80,7 @@ def _recorded(database: Database, found: Verification) -> list[str]:
     outcome = AuditOutcome.SERIOUS_FAILURE if found.faults else AuditOutcome.SUCCESS
     details: dict[str, str | int | float | None] = {"verified_rows": found.rows, "first_bad_row": found.first_bad_row}
     try:
-        PostgresAuditTrail(database).record(
-            AuditEvent(AuditAction.AUDIT_READ, getpass.getuser(), outcome, details=details)
-        )
+        PostgresAuditTrail(database).record(AuditEvent(AuditAction.AUDIT_READ, caller(), outcome, details=details))
     except StorageError:
         return ["This verification left no row of its own, because the connected database role may only read."]
     return []
@@ -96,7 +94,7 @@ def tail(count: int, follow: bool) -> None:
     with _database(load_settings()) as database:
         reader = AuditReader(database)
         last = 0
-        for record in reader.newest(count, getpass.getuser()):
+        for record in reader.newest(count, caller()):
             click.echo(_line(record))
             last = record.id
         while follow:
@@ -116,12 +114,12 @@ def export(path: Path, since: str | None, study: str | None) -> None:
     with _database(load_settings()) as database:
         reader = AuditReader(database)
         if str(path) == "-":
-            _write(reader.export(getpass.getuser(), start, study), sys.stdout)
+            _write(reader.export(caller(), start, study), sys.stdout)
             return
         try:
             with path.open("x", newline="", encoding="utf-8") as file:
                 path.chmod(0o600)
-                count = _write(reader.export(getpass.getuser(), start, study), file)
+                count = _write(reader.export(caller(), start, study), file)
         except FileExistsError:
             raise FrontDeskError(f"{path} exists already; name a file that does not, or remove it.") from None
         except OSError as error:

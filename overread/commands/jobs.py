@@ -1,11 +1,11 @@
 """`overread jobs`: look at work, stop it, ask for it again."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
+from overread.caller import caller
 from overread.commands.status import print_jobs, with_overview
 from overread.database import existing_database
 from overread.settings import Settings, load_settings
@@ -56,7 +56,7 @@ def cancel(job_id: int) -> None:
     """Stop a job that is scheduled or in progress."""
     settings = load_settings()
     with existing_database(settings) as url, _queue(settings, url) as queue:
-        queue.cancel(job_id, getpass.getuser())
+        queue.cancel(job_id, caller())
     click.echo(f"Job {job_id} is canceled.")
 
 
@@ -66,7 +66,7 @@ def submit(study_instance_uid: str) -> None:
     """Have a study analysed by the active algorithms that have not looked at it, such as one added since."""
     settings = load_settings()
     with existing_database(settings) as url, _queue(settings, url) as queue:
-        for job_id in queue.submit(study_instance_uid, getpass.getuser()):
+        for job_id in queue.submit(study_instance_uid, caller()):
             click.echo(f"Job {job_id} is scheduled.")
 
 
@@ -76,5 +76,5 @@ def resubmit(job_id: int) -> None:
     """Do the work of a finished job again, as a new job that names it as its predecessor."""
     settings = load_settings()
     with existing_database(settings) as url, _queue(settings, url) as queue:
-        new_id = queue.resubmit(job_id, getpass.getuser())
+        new_id = queue.resubmit(job_id, caller())
     click.echo(f"Job {new_id} is scheduled; it does the work of job {job_id} again.")

@@ -1,6 +1,5 @@
 """`overread users token`: keys of programs to accounts, each shown once."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,6 +8,7 @@ import click
 from rich.table import Table
 
 from listener.web.program_login import new_token, token_sha256
+from overread.caller import caller
 from overread.commands.status import output_console
 from overread.database import existing_database
 from overread.settings import load_settings
@@ -49,7 +49,7 @@ def add(account: str, name: str, roles: tuple[str, ...], days: int) -> None:
     text = new_token()
     with _tokens() as tokens:
         chosen = frozenset(map(Role, roles))
-        tokens.add(account, name, token_sha256(text), chosen, timedelta(days=days), getpass.getuser())
+        tokens.add(account, name, token_sha256(text), chosen, timedelta(days=days), caller())
     click.echo(
         f"The token {name} of {account} is good for {days} days; it is not kept here and not shown again:", err=True
     )
@@ -80,7 +80,7 @@ def list_tokens(account: str | None) -> None:
 def revoke(account: str, name: str) -> None:
     """Let the token NAME of ACCOUNT in no more."""
     with _tokens() as tokens:
-        tokens.revoke(account, name, getpass.getuser())
+        tokens.revoke(account, name, caller())
     click.echo(f"The token {name} of {account} lets nobody in any more.")
 
 

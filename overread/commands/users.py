@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from listener.web.passwords import UnfitPassword, hash_password
+from overread.caller import caller
 from overread.commands.status import output_console
 from overread.commands.tokens import token
 from overread.database import database_to_fill, existing_database
@@ -52,7 +53,7 @@ def add(name: str, roles: tuple[str, ...], password_stdin: bool) -> None:
     """Make the account NAME; its password is asked for twice."""
     password_hash = _hashed(_password(password_stdin))
     with _accounts(make=True) as accounts:
-        accounts.add(name, password_hash, frozenset(map(Role, roles)), getpass.getuser())
+        accounts.add(name, password_hash, frozenset(map(Role, roles)), caller())
     click.echo(f"{name} may log in as {' and '.join(sorted(roles))}.")
 
 
@@ -79,7 +80,7 @@ def list_users() -> None:
 def disable(name: str) -> None:
     """Let the account NAME log in no more, and end its sessions."""
     with _accounts() as accounts:
-        accounts.disable(name, getpass.getuser())
+        accounts.disable(name, caller())
     click.echo(f"{name} is disabled, and its sessions have ended.")
 
 
@@ -88,7 +89,7 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Let the disabled account NAME log in again."""
     with _accounts() as accounts:
-        accounts.enable(name, getpass.getuser())
+        accounts.enable(name, caller())
     click.echo(f"{name} may log in again.")
 
 
@@ -99,7 +100,7 @@ def password(name: str, password_stdin: bool) -> None:
     """Give the account NAME another password, and end its sessions."""
     password_hash = _hashed(_password(password_stdin))
     with _accounts() as accounts:
-        accounts.set_password(name, password_hash, getpass.getuser())
+        accounts.set_password(name, password_hash, caller())
     click.echo(f"{name} has a new password, and its sessions have ended.")
 
 
@@ -109,7 +110,7 @@ def password(name: str, password_stdin: bool) -> None:
 def roles(name: str, roles: tuple[str, ...]) -> None:
     """Give the account NAME these roles instead of those it has."""
     with _accounts() as accounts:
-        accounts.set_roles(name, frozenset(map(Role, roles)), getpass.getuser())
+        accounts.set_roles(name, frozenset(map(Role, roles)), caller())
     click.echo(f"{name} may log in as {' and '.join(sorted(roles))}.")
 
 
