@@ -194,7 +194,12 @@ class WebSettings(BaseModel):
         default=64 * 2**30, ge=2**20, description="A larger body is refused with 413; send fewer instances at a time."
     )
     max_uploads: int = Field(
-        default=4, ge=1, description="Further uploads at the same time are answered 503 and are to be sent again."
+        default=4,
+        ge=1,
+        description=(
+            "Further uploads at the same time are answered 503 and are to be sent again; one account gets one place "
+            "less than there are."
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,27 +28,31 @@ class BodyLimits:
 
 
 class UploadPlaces:
-    """Counts the bodies that are being received; each holds a few megabytes and a sender's attention."""
+    """Counts the bodies that are being received; one account leaves a place for the others, where there are several."""
 
     def __init__(self, places: int) -> None:
-        self._free = places
+        self._places = places
+        self._most_of_one = max(places - 1, 1)
+        self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, account: str) -> Iterator[None]:
         """Hold a place for the block.
 
         Raises:
-            HTTPException: 503, all are taken.
+            HTTPException: 503, all are taken, or as many as the account may have.
         """
-        if self._free <= 0:
+        if self._taken.total() >= self._places or self._taken[account] >= self._most_of_one:
             raise HTTPException(
                 503, "As many uploads as may run at once are running; send it again later.", {"Retry-After": "5"}
             )
-        self._free -= 1
+        self._taken[account] += 1
         try:
             yield
         finally:
-            self._free += 1
+            self._taken[account] -= 1
+            if not self._taken[account]:
+                del self._taken[account]
 
 
 def require_plain_body(request: Request) -> None:

@@ -4,6 +4,7 @@ What the picture's file says besides its pixels, such as comments and EXIF, is n
 """
 
 import io
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorag
 
 from listener.scp.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.web.pictures.picture_file import SIXTEEN_BIT, DecodedPicture
+
+_PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
+_VR_AND_LENGTH = struct.Struct("<2s2xL")  # of an element in Explicit VR Little Endian
 
 
 def _fresh_uid() -> UID:
@@ -31,16 +35,20 @@ class Wrapping:
     series_instance_uid: str = field(default_factory=_fresh_uid)
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def wrap(self, content: bytes, number: int) -> bytes:
-        """The picture as a DICOM file; it is the ``number``-th of its series.
+    def wrap(self, content: bytes, number: int) -> tuple[bytes, bytes]:
+        """The picture as a DICOM file in two pieces, of which the second is its pixels, uncopied.
 
-        Raises whatever ``decode`` does.
+        It is the ``number``-th of its series. Raises whatever ``decode`` does.
         """
-        instance = self._described(number)
-        _add_pixels(instance, self.decode(content), len(content))
+        instance, pixels = self._described(number), self.decode(content)
+        _describe_pixels(instance, pixels, len(content))
         buffer = io.BytesIO()
         dcmwrite(buffer, instance, enforce_file_format=True)
-        return buffer.getvalue()
+        size = len(pixels.content)
+        buffer.write(
+            _PIXEL_DATA_TAG + _VR_AND_LENGTH.pack(b"OW" if pixels.mode == SIXTEEN_BIT else b"OB", size + size % 2)
+        )
+        return buffer.getvalue(), pixels.content if size % 2 == 0 else pixels.content + b"\x00"
 
     def _described(self, number: int) -> Dataset:
         day, time = self.made_at.strftime("%Y%m%d"), self.made_at.strftime("%H%M%S")
@@ -74,7 +82,7 @@ def is_picture(head: bytes) -> bool:
     return head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
 
 
-def _add_pixels(instance: Dataset, pixels: DecodedPicture, size_of_file: int) -> None:
+def _describe_pixels(instance: Dataset, pixels: DecodedPicture, size_of_file: int) -> None:
     colour, bits = pixels.mode == "RGB", 16 if pixels.mode == SIXTEEN_BIT else 8
     instance.SamplesPerPixel = 3 if colour else 1
     instance.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
@@ -83,7 +91,6 @@ def _add_pixels(instance: Dataset, pixels: DecodedPicture, size_of_file: int) ->
     instance.Columns, instance.Rows = pixels.width, pixels.height
     instance.BitsAllocated = instance.BitsStored = bits
     instance.HighBit, instance.PixelRepresentation = bits - 1, 0
-    instance.PixelData = pixels.content + b"\x00" * (len(pixels.content) % 2)
     if pixels.is_jpeg:  # what was lost stays lost (PS3.3 section C.7.6.1.1.5)
         instance.LossyImageCompression = "01"
         instance.LossyImageCompressionMethod = "ISO_10918_1"

@@ -98,7 +98,8 @@ class Submission:
                 )
             self.wrapping = Wrapping(self.decoders.picture, self.fields["modality"], self.fields.get("body_part", ""))
         try:
-            yield await run_sync(self.wrapping.wrap, content, self.files)
+            for piece in await run_sync(self.wrapping.wrap, content, self.files):
+                yield piece
         except UndecodablePixels:
             raise HTTPException(422, _UNDECODABLE) from None
         except TooManyPixels:

@@ -56,7 +56,7 @@ async def _store(request: Request, principal: Principal, uploads: Uploads, study
     require_plain_body(request)
     boundary = _boundary(request)
     study_instance_uid = checked_path_uid(study) if study else ""
-    with uploads.places.taken():
+    with uploads.places.taken(principal.name):
         intake = uploads.intake(request, principal)
         refusal = await _take_all(request, intake, uploads.limits, boundary, study_instance_uid)
     return _answer(intake, Addresses(request), refusal)

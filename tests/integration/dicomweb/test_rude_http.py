@@ -57,6 +57,30 @@ def test_one_address_cannot_take_every_connection(api_door: WebDoor, monkeypatch
     raise AssertionError("the connections that ended still count")
 
 
+def test_honest_clients_are_served_beside_hostile_ones(api_door: WebDoor) -> None:
+    """A hundred and fifty connections that bring half a header or trickle a form keep nobody of another address out."""
+    hostile = []
+    try:
+        for number in range(150):
+            peer = socket.create_connection(("127.0.0.1", api_door.port), timeout=60)
+            hostile.append(peer)
+            with contextlib.suppress(ConnectionError):  # beyond the cap of its address
+                peer.sendall(
+                    b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
+                    if number % 2
+                    else b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999\r\n\r\nname="
+                )
+        for _ in range(20):
+            with socket.create_connection(
+                ("127.0.0.1", api_door.port), timeout=60, source_address=("127.0.0.2", 0)
+            ) as honest:
+                honest.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                assert rest_of(honest).startswith(b"HTTP/1.1 200")
+    finally:
+        for peer in hostile:
+            peer.close()
+
+
 def test_a_header_that_is_too_large_is_refused(api_door: WebDoor) -> None:
     """Header fields end at a limit."""
     with connected(api_door.port) as peer:
@@ -91,7 +115,7 @@ def test_a_length_of_four_gigabytes_is_refused_unread(open_web_door) -> None:
 
 
 def test_no_more_uploads_run_at_once_than_there_are_places(open_web_door) -> None:
-    """Each may hold an instance in memory, so one more is told to come again; afterwards it may."""
+    """One more is told to come again; afterwards it may."""
     door = open_web_door(places=1)
     body = multipart(b"x")
     head = _REQUEST + b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (CONTENT_TYPE.encode(), len(body))
@@ -102,6 +126,19 @@ def test_no_more_uploads_run_at_once_than_there_are_places(open_web_door) -> Non
         first.sendall(body[20:])
         assert first.recv(65536).startswith(b"HTTP/1.1 409")
     assert door.stow(b"x").status_code == 409
+
+
+def test_one_account_leaves_a_place_for_the_others(open_web_door) -> None:
+    """Whoever holds uploads open cannot keep another account from storing."""
+    door = open_web_door(places=2)
+    body = multipart(b"x")
+    head = _REQUEST + b"Content-Type: %s\r\nContent-Length: %d\r\n\r\n" % (CONTENT_TYPE.encode(), len(body))
+    with connected(door.port) as first:
+        first.sendall(head + body[:20])
+        _until_refused(door)
+        with door.client("administrator") as other:
+            answer = other.post("/dicom-web/studies", content=body, headers={"Content-Type": CONTENT_TYPE})
+        assert answer.status_code == 409
 
 
 def _until_refused(door):

@@ -94,9 +94,11 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
     """A value that no key can take is refused in the name of the variable, so each variable is really read."""
     written("")
     text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR", "OVERREAD_RUN_DIR"}
-    tls = {"OVERREAD_WEB_TLS_CERTIFICATE": "x", "OVERREAD_WEB_TLS_KEY": "x"}  # each is refused without the other
+    tls = {f"OVERREAD_WEB_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY")}  # each is refused without the other
     subjects = {"OVERREAD_WEB_CLIENT_CERTIFICATES": '[{"subject": "CN=a", "account": "b"}]'}
+    mutual = {f"OVERREAD_LISTENER_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY", "CA")}
     needed = {**dict.fromkeys(tls, tls), "OVERREAD_WEB_TLS_CLIENT_CA": tls | subjects}
+    needed |= dict.fromkeys([*mutual, "OVERREAD_LISTENER_TLS_CRL"], mutual)
     if variable in text_keys | needed.keys():
         for other, its_value in needed.get(variable, {}).items():
             monkeypatch.setenv(other, its_value)

@@ -34,7 +34,7 @@ def encoded(values: np.ndarray, kind: str = "PNG", **options) -> bytes:
 
 def wrapped(content: bytes):
     """The picture as a DICOM image, read back."""
-    return dcmread(io.BytesIO(Wrapping(DECODERS.picture, "MR", "HEAD").wrap(content, 1)))
+    return dcmread(io.BytesIO(b"".join(Wrapping(DECODERS.picture, "MR", "HEAD").wrap(content, 1))))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_nothing_else_that_the_file_says_is_kept():
     exif[0x010E] = "CANARY description"
 
     for content in (encoded(GREY, pnginfo=comment), encoded(GREY, "JPEG", exif=exif, comment=b"CANARY")):
-        part10 = Wrapping(DECODERS.picture, "DX", "CHEST").wrap(content, 3)
+        part10 = b"".join(Wrapping(DECODERS.picture, "DX", "CHEST").wrap(content, 3))
         image = dcmread(io.BytesIO(part10))
         assert b"CANARY" not in part10
         assert (image.PatientName, image.Modality, image.BodyPartExamined, image.InstanceNumber) == (
@@ -101,7 +101,7 @@ def test_the_image_is_valid_dicom(tmp_path):
         (encoded(GREY), encoded(np.dstack([GREY, GREY[::-1], GREY])), encoded(GREY, "JPEG"))
     ):
         path = tmp_path / f"{number}.dcm"
-        path.write_bytes(Wrapping(DECODERS.picture, "MR", "HEAD").wrap(content, 1))
+        path.write_bytes(b"".join(Wrapping(DECODERS.picture, "MR", "HEAD").wrap(content, 1)))
         judged = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
         assert [line for line in judged.stderr.splitlines() if line.startswith("Error")] == []
 
