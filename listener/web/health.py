@@ -13,17 +13,19 @@ log = logging.getLogger(__name__)
 
 Check = Callable[[], object]
 
+_ASKED = ["GET", "HEAD"]  # some that watch want no body
+
 
 def health_router(checks: Mapping[str, Check]) -> APIRouter:
     """``/health/live`` and ``/health/ready``; each check returns, or raises StorageError or OSError."""
     router = APIRouter(dependencies=[Depends(open_to_all)], include_in_schema=False)
 
-    @router.get("/health/live")
+    @router.api_route("/health/live", methods=_ASKED)
     async def live() -> dict[str, str]:
         """Answers as long as the process does."""
         return {"status": "live"}
 
-    @router.get("/health/ready")
+    @router.api_route("/health/ready", methods=_ASKED)
     def ready() -> JSONResponse:
         """200 when every check passes, else 503 with the names of those that do not."""
         failing = [name for name, check in checks.items() if not _passes(check)]

@@ -37,7 +37,7 @@ def login_router(desk: Desk, gate: AccountGate) -> APIRouter:
         _set_cookie(page, form_cookie, proof, gate.secure_cookie, _FORM_COOKIE_SECONDS)
         return page
 
-    @router.get("/login", dependencies=[Depends(open_to_all)])
+    @router.api_route("/login", methods=["GET", "HEAD"], dependencies=[Depends(open_to_all)])
     def show(request: Request, next: str = "/") -> Response:
         """The form."""
         return form(request, local_path(next))

@@ -17,7 +17,7 @@ def overview_router(desk: Desk) -> APIRouter:
     """``/``."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/", dependencies=[Depends(require(Permission.VIEW_STATUS))])
+    @router.api_route("/", methods=["GET", "HEAD"], dependencies=[Depends(require(Permission.VIEW_STATUS))])
     def overview(request: Request) -> Response:
         """Counts, troubles, spool and destinations."""
         live = live_region(desk)

@@ -58,6 +58,17 @@ def test_the_roles_are_those_of_the_contract() -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/login", "/"])
+def test_who_watches_need_not_read(web_door: WebDoor, path: str) -> None:
+    """HEAD is answered as GET is, without a body."""
+    browser = web_door.logged_in("viewer")
+
+    asked, read = browser.head(path), browser.get(path)
+
+    assert (asked.status_code, asked.content) == (read.status_code, b"")
+    assert asked.headers["content-type"] == read.headers["content-type"]
+
+
 @pytest.mark.parametrize("who", COLUMNS)
 def test_every_route_answers_as_the_page_says(web_door: WebDoor, who: str) -> None:
     """Each documented route is really asked: with no account it leads to the login, with the wrong role it is refused.
