@@ -1,10 +1,13 @@
 """One instance on its way into the spool: references to what was received, or a file once that is too much."""
 
 import contextlib
+import errno
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from storage.errors import SpoolFull
 from storage.objects.durable import remove, rest_of, sync_folder
 from storage.objects.layout import DataFolder, new_entry_id
 
@@ -19,13 +22,20 @@ class Incoming:
     An error of the disk is kept until the end, because a receiver has to read to the end of a message anyway.
     """
 
-    def __init__(self, folder: DataFolder, owner: str, part10_prefix: bytes) -> None:
+    def __init__(
+        self,
+        folder: DataFolder,
+        owner: str,
+        part10_prefix: bytes,
+        require_free_space: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.prefix = part10_prefix
         self.size = 0
         self.file_name = ""  # of the file, when there is one
         self.error: OSError | None = None
         self._folder = folder
         self._owner = owner
+        self._require_free_space = require_free_space
         self._digest = hashlib.sha256()
         self._pieces: list[bytes | memoryview] = []
         self._held = 0  # bytes in the pieces
@@ -60,9 +70,13 @@ class Incoming:
         if self.error is not None or not self._pieces:
             return
         try:
+            self._require_free_space(self._held)  # what is only received must not fill the disk either
             if self._descriptor < 0:
                 self._begin_file()
             self._write()
+        except SpoolFull:
+            self.discard()
+            self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             self.discard()
             self.error = error

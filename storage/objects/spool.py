@@ -70,7 +70,7 @@ class FileSpool:
 
     def receive(self, part10_prefix: bytes) -> Incoming:
         """Begin to take an instance."""
-        return Incoming(self._folder, self._log.owner, part10_prefix)
+        return Incoming(self._folder, self._log.owner, part10_prefix, self._capacity.require_free_space)
 
     def keep(
         self, incoming: IncomingInstance, header: InstanceHeader, association: Association, received_at: datetime

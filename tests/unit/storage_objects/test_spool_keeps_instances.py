@@ -296,6 +296,21 @@ def test_a_full_disk_is_respected(folder, keep):
     assert waiting(folder.root) == []
 
 
+def test_what_is_only_received_does_not_fill_the_disk(folder, header):
+    """Below the watermark nothing of a large instance is written; it is refused at its end as if the disk were full."""
+    spool = FileSpool(folder, SpoolSettings(min_free_bytes=2**62))
+    coming = spool.receive(bytes(128) + b"DICM")
+
+    for _ in range(3):
+        coming.add(bytes(2**20))
+        coming.spill()
+        assert list(folder.large.iterdir()) == []
+
+    with pytest.raises(SpoolFull):
+        spool.keep(coming, header(UID), ASSOCIATION, NOW)
+    assert waiting(folder.root) == []
+
+
 def test_one_peer_cannot_fill_the_spool(folder, header):
     """A peer that has its share is refused while another still has room; after the import it has room again."""
     spool = FileSpool(folder, SpoolSettings(cap_bytes=100_000, peer_share=0.5, min_free_bytes=0))
