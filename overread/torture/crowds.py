@@ -18,6 +18,7 @@ from overread.torture.stand import Stand
 _ASSOCIATIONS = 200
 _SETTLED_SECONDS = 60.0
 _TOLERANCE = 0.05
+_PER_ADDRESS = 20  # as from several modalities; the listener has a cap for each
 _HOSTILE, _HONEST = 500, 10
 _HOSTILE_ADDRESSES = 25
 _FIRST_PDU_HEAD = struct.pack(">BxL", 1, 200)
@@ -74,7 +75,8 @@ class _Crowd:
         self._stop = threading.Event()
         self._failures: list[str] = []
         seeds = [source.randrange(2**32) for _ in range(count)]
-        self._threads = [threading.Thread(target=self._send, args=(seed,)) for seed in seeds]
+        addresses = [f"127.0.2.{number // _PER_ADDRESS + 1}" for number in range(count)]
+        self._threads = [threading.Thread(target=self._send, args=one) for one in zip(seeds, addresses, strict=True)]
         for thread in self._threads:
             thread.start()
 
@@ -86,11 +88,11 @@ class _Crowd:
         if self._failures:
             outcome.fault(f"{len(self._failures)} honest sends failed, the first with: {self._failures[0]}", stand)
 
-    def _send(self, seed: int) -> None:
+    def _send(self, seed: int, address: str) -> None:
         source = random.Random(seed)  # noqa: S311
         while not self._stop.is_set():
             try:
-                with Sender(self._port, MR.sop_class_uid, seconds=30) as sender:
+                with Sender(self._port, MR.sop_class_uid, seconds=30, source=address) as sender:
                     while not self._stop.is_set():
                         (instance,) = make_study(source, 1, (MR,))
                         status = sender.store(instance)
