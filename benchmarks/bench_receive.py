@@ -68,6 +68,7 @@ class Figure:
     associations: int
     rate: float | None
     cpu_ms: float | None = None
+    behind_cpu_ms: float | None = None
     database_cpu_ms: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -169,6 +170,7 @@ def _run(receiver: Receiver, what: str, associations: int, send: Callable[[int, 
         associations=associations,
         rate=answers.rate,
         cpu_ms=1000 * used.cpu / count,
+        behind_cpu_ms=1000 * used.behind_cpu / count if used.behind_cpu else None,
         database_cpu_ms=1000 * used.database_cpu / count if used.database_cpu else None,
         p50_ms=answers.percentile(0.5) if answers.times else None,
         p99_ms=answers.percentile(0.99) if answers.times else None,
@@ -215,7 +217,7 @@ def _print_tables(figures: list[Figure], labels: list[str]) -> None:
     grouped: dict[tuple[str, int], dict[str, list[Figure]]] = defaultdict(lambda: defaultdict(list))
     for figure in figures:
         grouped[figure.what, figure.associations][figure.receiver].append(figure)
-    heads = ("rate /s", "ours/this", "CPU ms", "DB ms", "p50 ms", "p99 ms", "RSS MB", "rows after s")
+    heads = ("rate /s", "ours/this", "CPU ms", "import ms", "DB ms", "p50 ms", "p99 ms", "RSS MB", "rows after s")
     for (what, associations), by_receiver in grouped.items():
         print(f"\n{what}, {associations} association{'s' * (associations > 1)}")
         print(f"  {'':26}" + "".join(f"{head:>13}" for head in heads))
@@ -228,7 +230,7 @@ def _print_tables(figures: list[Figure], labels: list[str]) -> None:
             cells = [
                 rate,
                 ours / rate if ours and rate else None,
-                *(_median(found, name) for name in ("cpu_ms", "database_cpu_ms", "p50_ms", "p99_ms")),
+                *(_median(found, name) for name in ("cpu_ms", "behind_cpu_ms", "database_cpu_ms", "p50_ms", "p99_ms")),
                 (_median(found, "peak_rss") or 0) / 1e6 or None,
                 _median(found, "rows_after_s"),
             ]

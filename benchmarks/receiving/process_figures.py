@@ -11,19 +11,29 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU seconds so far, of the server's own database apart from the rest, and the largest resident set in bytes."""
+    """CPU seconds so far and the largest resident set in bytes.
+
+    Apart stand what works behind the answer, as our importer does, which gives way to the rest by its nice value, and
+    the server's own database.
+    """
 
     cpu: float
+    behind_cpu: float
     database_cpu: float
     peak_rss: int
 
     def __sub__(self, earlier: "Usage") -> "Usage":
-        return Usage(self.cpu - earlier.cpu, self.database_cpu - earlier.database_cpu, self.peak_rss)
+        return Usage(
+            self.cpu - earlier.cpu,
+            self.behind_cpu - earlier.behind_cpu,
+            self.database_cpu - earlier.database_cpu,
+            self.peak_rss,
+        )
 
 
 def usage(root: int) -> Usage:
     """What the process ``root`` and its descendants used; those that ended count through who waited for them."""
-    cpu = database_cpu = 0.0
+    cpu = behind_cpu = database_cpu = 0.0
     peak = 0
     for pid in descendants(root):
         try:
@@ -36,10 +46,13 @@ def usage(root: int) -> Usage:
         if name == "postgres":
             database_cpu += seconds
         else:
-            cpu += seconds
+            if int(rest[16]) > 0:
+                behind_cpu += seconds
+            else:
+                cpu += seconds
             sizes = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
             peak = max(peak, max(sizes, default=0))  # one that has ended and is not waited for yet has no size
-    return Usage(cpu, database_cpu, peak)
+    return Usage(cpu, behind_cpu, database_cpu, peak)
 
 
 def forget_peaks(root: int) -> None:
