@@ -29,7 +29,7 @@ def associations(minutes: float, source: random.Random) -> Outcome:
     outcome = Outcome("associations", f"{_ASSOCIATIONS} associations for {minutes:g} minutes")
     with Stand("associations") as stand, Ledger(stand.ledger_path) as ledger:
         stand.start_listener()
-        crowd = _Crowd(stand, ledger, source, _ASSOCIATIONS, pause=1.0)
+        crowd = _Crowd(stand, ledger, source, _ASSOCIATIONS, pause=4.0)
         settled = min(_SETTLED_SECONDS, minutes * 60 / 2)
         time.sleep(settled)
         before = holdings(stand.listener_pid)
