@@ -15,13 +15,17 @@ from pathlib import Path
 from listener.keeper import Child, Keeper
 from listener.scp.acceptor import Acceptor, listening_socket
 from listener.scp.association_policy import AssociationPolicy
+from listener.scp.commitment_decision import CommitmentDecision
 from listener.scp.seats import Seats, SharedSeats
 from listener.scp.store import StoreHandler
 from listener.scp.tls import TlsDoor
+from listener.scu.commitment_report import CommitmentReporter
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import SchemaOutdated, StorageError
 from storage.importer import SpoolImporter
+from storage.objects.claims import Claims
+from storage.objects.commitment_folder import CommitmentFolder
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
@@ -29,7 +33,8 @@ from storage.postgres import schema
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.child_process import end_with_parent
-from storage.postgres.engine import open_database
+from storage.postgres.engine import Database, open_database
+from storage.postgres.held_instances import PostgresHeldInstances
 from storage.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,8 @@ _AUDIT_RETRY_SECONDS = 5.0
 _SCHEMA_PAUSE_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _SILENCE_SECONDS = 10.0  # of an accept loop that goes round every half second
+_COMMITMENT_SECONDS = 0.25
+_COMMITMENT_GRACE = 2.0
 _NICENESS = 5  # of the importer: receiving comes first
 
 
@@ -113,6 +120,7 @@ def _receive(place: _Place, listening: socket.socket, seats: SharedSeats, number
         StoreHandler(file_spool),
         file_spool.require_room,
         Seats(seats, number),
+        CommitmentFolder(place.folder),
     )
     acceptor.serve_on(listening)
     while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
@@ -134,7 +142,8 @@ def _import(place: _Place, stop: threading.Event) -> int:
         threading.Thread(target=_run, args=(importer, place.database_url, quiet, wake, importing), name="importer"),
         threading.Thread(target=_record_when_possible, args=(trail, AuditAction.APPLICATION_STARTED, quiet)),
     ]
-    for thread in threads:
+    committing = threading.Thread(target=_commit, args=(place, database, quiet), name="commitment", daemon=True)
+    for thread in (*threads, committing):
         thread.start()
     while not stop.wait(_LOOK_SECONDS):
         pass
@@ -142,6 +151,7 @@ def _import(place: _Place, stop: threading.Event) -> int:
     wake.set()
     for thread in threads:
         thread.join()
+    committing.join(_COMMITMENT_GRACE)  # it may be talking to a peer; what it has not told is told after the next start
     if importing.is_set():
         _finish(importer, trail)
     database.close()
@@ -164,6 +174,25 @@ def _run(
                 log.error("%s Received instances wait in the spool.", error)
             told = True
             stop.wait(_SCHEMA_PAUSE_SECONDS)
+
+
+def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
+    """Decide on requests for storage commitment, and report to peers that have left."""
+    requests = CommitmentFolder(place.folder)
+    claims = Claims(place.folder)
+    decision = CommitmentDecision(
+        requests,
+        PostgresHeldInstances(database),
+        lambda uid: claims.holder(uid) is not None,
+        ObjectStore(place.folder).verify,
+    )
+    reporter = CommitmentReporter(requests, place.listener.peers)
+    while not stop.wait(_COMMITMENT_SECONDS):
+        try:
+            decision.decide_all()
+            reporter.report_all()
+        except Exception as error:  # noqa: BLE001  the thread must outlive what nobody foresaw; it tries again
+            log.error("Deciding on storage commitment failed with %s; it is tried again.", type(error).__name__)
 
 
 def _finish(importer: SpoolImporter, trail: PostgresAuditTrail) -> None:

@@ -34,6 +34,11 @@ class PeerSettings(BaseModel):
             'O=Hospital"; empty: with any that tls_ca signed.'
         ),
     )
+    host: str = Field(
+        default="",
+        description="Where reports of storage commitment go when the peer has ended the association it asked on.",
+    )
+    port: int = Field(default=0, ge=0, le=65535, description="The port there.")
 
 
 class RouteSettings(BaseModel):

@@ -1,6 +1,6 @@
 """What other rooms may ask of storage; `storage.postgres` and `storage.objects` answer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobKind, JobState, Reason, Refusal
 from storage.domain.result import FrozenEvidence, NewResult
@@ -78,6 +79,51 @@ class InstanceSpool(Protocol):
 
     def record_association(self, association: Association) -> None:
         """Leave a note of an association that ended, for the importer, which makes it durable; raises as ``keep``."""
+        ...
+
+
+class CommitmentRequests(Protocol):
+    """Requests for storage commitment, kept until their report has arrived."""
+
+    def keep(self, request: CommitmentRequest) -> str:
+        """Make a request durable and return its identifier.
+
+        Raises:
+            SpoolFull: too many wait.
+            SpoolWriteFailed: the disk refuses it.
+        """
+        ...
+
+    def undecided(self) -> Iterator[tuple[str, CommitmentRequest]]:
+        """The requests whose answer is not known yet, oldest first."""
+        ...
+
+    def settle(self, request_id: str, failures: dict[str, int]) -> None:
+        """The answer is known. Raises OSError."""
+        ...
+
+    def settled(self) -> Iterator[tuple[str, float]]:
+        """Identifiers of the reports that nobody has taken, and for how many seconds each has been known."""
+        ...
+
+    def take(self, request_id: str) -> CommitmentReport | None:
+        """Deliver a report, and nobody else may; ``None`` when it is not known or somebody does already."""
+        ...
+
+    def give_back(self, request_id: str) -> None:
+        """It could not be delivered."""
+        ...
+
+    def forget(self, request_id: str) -> None:
+        """It was delivered, or is given up."""
+        ...
+
+
+class HeldInstances(Protocol):
+    """What is known of single instances."""
+
+    def of(self, sop_instance_uids: Collection[str]) -> dict[str, HeldInstance]:
+        """The instances of these UIDs that have a row, by UID. Raises DatabaseUnavailable."""
         ...
 
 

@@ -31,6 +31,7 @@ from listener.scp.transport import PeerGone, PlainTransport, Transport, prepare
 from listener.settings import ListenerSettings
 from storage.domain.association import Association
 from storage.errors import SpoolFull, SpoolWriteFailed
+from storage.ports import CommitmentRequests
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,12 @@ class Acceptor:
         handler: StoreHandler,
         require_room: Callable[[], None] = lambda: None,
         seats: Seats | None = None,
+        commitments: CommitmentRequests | None = None,
     ) -> None:
         """Prepare to serve.
 
         ``require_room`` raises SpoolFull or SpoolWriteFailed while nothing could be kept; ``seats`` are those of this
-        process among others that serve the port.
+        process among others that serve the port; without ``commitments`` storage commitment is not offered.
         """
         self._settings = settings
         self._policy = policy
@@ -62,10 +64,11 @@ class Acceptor:
         self._seats = seats or Seats(SharedSeats(1, settings.max_associations))
         self._require_room = require_room
         self._house = House(
-            Negotiator(Repertoire(settings).offered),
+            Negotiator(Repertoire(settings, commitment=commitments is not None).offered),
             handler,
             self._admit,
             lambda _: settings.max_instance_bytes,
+            commitments,
         )
         self._pending = PendingConnections()
         self._budget = NoteBudget()

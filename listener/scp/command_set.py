@@ -19,8 +19,12 @@ _COMMAND_DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
+_REQUESTED_SOP_INSTANCE_UID = 0x1001
+_EVENT_TYPE_ID = 0x1002
+_ACTION_TYPE_ID = 0x1008
 
 _NO_DATA_SET = 0x0101
+_DATA_SET = 0x0001
 _RESPONSE = 0x8000
 
 
@@ -29,7 +33,10 @@ class CommandField(IntEnum):
 
     C_STORE_RQ = 0x0001
     C_ECHO_RQ = 0x0030
+    N_EVENT_REPORT_RQ = 0x0100
+    N_ACTION_RQ = 0x0130
     C_CANCEL_RQ = 0x0FFF
+    N_EVENT_REPORT_RSP = 0x8100
 
 
 class MalformedCommand(Exception):
@@ -38,13 +45,15 @@ class MalformedCommand(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What we need of a request."""
+    """What we need of a request, or of an answer; ``message_id`` of an answer is that of its request."""
 
     field: int
     message_id: int
     has_data_set: bool
     sop_class_uid: str  # affected, or requested
-    sop_instance_uid: str  # affected
+    sop_instance_uid: str  # affected, or requested
+    type_id: int = 0  # of an action
+    status: int = 0  # of an answer
 
     @property
     def is_response(self) -> bool:
@@ -66,7 +75,9 @@ def read_command(encoded: bytes | bytearray | memoryview) -> Command:
         _number(values, numbered),
         _number(values, _COMMAND_DATA_SET_TYPE) != _NO_DATA_SET,
         _uid(values.get(_AFFECTED_SOP_CLASS_UID) or values.get(_REQUESTED_SOP_CLASS_UID) or b""),
-        _uid(values.get(_AFFECTED_SOP_INSTANCE_UID) or b""),
+        _uid(values.get(_AFFECTED_SOP_INSTANCE_UID) or values.get(_REQUESTED_SOP_INSTANCE_UID) or b""),
+        _number(values, _ACTION_TYPE_ID) if _ACTION_TYPE_ID in values else 0,
+        _number(values, _STATUS) if field & _RESPONSE else 0,
     )
 
 
@@ -88,6 +99,26 @@ def response(
             _text(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid, b"\x00"),
         )
     )
+    return _with_length(elements)
+
+
+def event_report(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type_id: int) -> bytes:
+    """An N-EVENT-REPORT request with a data set (PS3.7 table 10.3-1)."""
+    return _with_length(
+        b"".join(
+            (
+                _text(_AFFECTED_SOP_CLASS_UID, sop_class_uid, b"\x00"),
+                _us(_COMMAND_FIELD, CommandField.N_EVENT_REPORT_RQ),
+                _us(_MESSAGE_ID, message_id),
+                _us(_COMMAND_DATA_SET_TYPE, _DATA_SET),
+                _text(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid, b"\x00"),
+                _us(_EVENT_TYPE_ID, event_type_id),
+            )
+        )
+    )
+
+
+def _with_length(elements: bytes) -> bytes:
     return _ELEMENT.pack(0, _GROUP_LENGTH, 4) + len(elements).to_bytes(4, "little") + elements
 
 

@@ -12,6 +12,8 @@ from listener.scp.association_policy import (
     Rejection,
 )
 from listener.scp.command_set import Command, CommandField
+from listener.scp.commitment import CommitmentOperation
+from listener.scp.commitment_events import CommitmentEvents
 from listener.scp.messages import MessageReceiver, Operation
 from listener.scp.negotiation import (
     APPLICATION_CONTEXT,
@@ -21,13 +23,15 @@ from listener.scp.negotiation import (
     Negotiator,
     associate_ac,
 )
-from listener.scp.operations import StoreOperation, small_operation
-from listener.scp.pdu import associate_rj, command_pdus
+from listener.scp.operations import StoreOperation, small_operation, unanswered
+from listener.scp.pdu import associate_rj, command_pdus, data_set_pdus
+from listener.scp.presentation_contexts import STORAGE_COMMITMENT
 from listener.scp.status import SUCCESS
 from listener.scp.store import StoreHandler
 from listener.scp.transport import Transport
 from listener.scp.upper_layer import UpperLayer, UserAbort
 from storage.domain.association import Association, AssociationEnd
+from storage.ports import CommitmentRequests
 
 
 @dataclass
@@ -42,6 +46,7 @@ class House:
     handler: StoreHandler
     admit: Callable[["Conversation"], Rejection | None]
     largest: Callable[[str], int]
+    commitments: CommitmentRequests | None = None
     stopping: bool = False
 
 
@@ -71,7 +76,8 @@ class Conversation:
         self._rejection: Rejection | None = None
         self._messages: MessageReceiver | None = None
         self._peer_maximum = 0
-        self._current: StoreOperation | None = None
+        self._current: Operation | None = None
+        self._events = CommitmentEvents(house.commitments, self._report) if house.commitments else None
         self._upper = UpperLayer(transport, self)
 
     def run(self) -> None:
@@ -81,6 +87,8 @@ class Conversation:
         finally:
             if self._messages is not None and self._messages.discard():
                 self._refused += 1
+            if self._events is not None:
+                self._events.close()
 
     # --- what the upper layer asks of its service user
 
@@ -124,9 +132,13 @@ class Conversation:
             self._messages.spill()
 
     def tick(self) -> None:
-        """End an idle association when the listener stops."""
-        if self._house.stopping and self._messages is not None and self._messages.is_idle:
+        """End an idle association when the listener stops; tell it what it waits for."""
+        if self._messages is None or not self._messages.is_idle:
+            return
+        if self._house.stopping:
             raise UserAbort("The listener was stopped.")
+        if self._events is not None:
+            self._events.send_next()
 
     # --- messages
 
@@ -137,20 +149,35 @@ class Conversation:
         )
 
     def _begin_operation(self, context: AcceptedContext, command: Command) -> Operation | None:
-        if command.field != CommandField.C_STORE_RQ:
-            return small_operation(command)
-        self._current = StoreOperation(
-            self._house.handler, context, command, self.facts, self._house.largest(context.abstract_syntax)
-        )
-        return self._current
+        house = self._house
+        if command.field == CommandField.C_STORE_RQ:
+            limit = house.largest(context.abstract_syntax)
+            self._current = StoreOperation(house.handler, context, command, self.facts, limit)
+            return self._current
+        if house.commitments is not None and self._events is not None and context.abstract_syntax == STORAGE_COMMITMENT:
+            if command.field == CommandField.N_ACTION_RQ:
+                self._current = CommitmentOperation(house.commitments, context, command, self.facts)
+                return self._current
+            if command.field == CommandField.N_EVENT_REPORT_RSP:
+                self._events.answered(command)
+                return unanswered(command)
+        return small_operation(command)
 
     def _answer(self, command_set: bytes, context_id: int) -> None:
-        store, self._current = self._current, None
-        if store is not None and store.status is SUCCESS:
-            self._stored += 1
-        elif store is not None:
-            self._refused += 1
-        self._upper.send(command_pdus(command_set, context_id, self._peer_maximum))
+        done, self._current = self._current, None
+        if isinstance(done, StoreOperation):
+            self._stored += done.status is SUCCESS
+            self._refused += done.status is not SUCCESS
+        elif isinstance(done, CommitmentOperation) and done.request_id and self._events is not None:
+            self._events.expect(done.request_id, context_id, done.context)
+        if command_set:
+            self._upper.send(command_pdus(command_set, context_id, self._peer_maximum))
+
+    def _report(self, command_set: bytes, data_set: bytes, context_id: int) -> None:
+        self._upper.send(
+            command_pdus(command_set, context_id, self._peer_maximum)
+            + data_set_pdus(data_set, context_id, self._peer_maximum)
+        )
 
     def _reject(self, rejection: Rejection) -> bytes:
         self._rejection = rejection

@@ -59,6 +59,17 @@ def wanted_values(data: bytes, encoding: Encoding, wanted: frozenset[int]) -> di
     return _Walk(data, _sniffed(data, encoding)).values(wanted)
 
 
+def item_values(
+    data: bytes, encoding: Encoding, sequence: int, wanted: frozenset[int], limit: int
+) -> list[dict[int, bytes]]:
+    """The raw values of the wanted elements of each item of a top-level sequence; what is nested in them is skipped.
+
+    Raises:
+        UnreadableDataSet: as above, or there are more than ``limit`` items.
+    """
+    return _Walk(data, _sniffed(data, encoding)).items(sequence, wanted, limit)
+
+
 def _sniffed(data: bytes, encoding: Encoding) -> Encoding:
     """Some senders write explicit VR where implicit was agreed, or the reverse; the first element tells."""
     has_vr = data[4:6] in _LONG_VRS | _SHORT_VRS
@@ -70,6 +81,7 @@ class _Walk:
         self._data = data
         self._encoding = encoding
         self._steps = 0
+        self._limit = len(data)  # of the sequence whose items are read
 
     def values(self, wanted: frozenset[int]) -> dict[int, bytes]:
         """One turn for each element that the wanted ones stand behind: this is run for every instance."""
@@ -101,6 +113,47 @@ class _Walk:
         if not found:
             raise UnreadableDataSet()
         return found
+
+    def items(self, sequence: int, wanted: frozenset[int], limit: int) -> list[dict[int, bytes]]:
+        offset = self._inside_of(sequence)
+        found: list[dict[int, bytes]] = []
+        while offset < self._limit:
+            item = self._element(offset, self._encoding)
+            if item.tag == _SEQUENCE_DELIMITER:
+                break
+            if item.tag != _ITEM or len(found) == limit:
+                raise UnreadableDataSet()
+            values, offset = self._item(item, wanted)
+            found.append(values)
+        return found
+
+    def _inside_of(self, sequence: int) -> int:
+        """Where the first item of a top-level sequence is; nothing behind the sequence is looked at any more."""
+        offset = 0
+        while offset < len(self._data):
+            element = self._element(offset, self._encoding)
+            if element.tag == sequence:
+                self._limit = len(self._data) if element.length == _UNDEFINED else self._end(element)
+                return element.start
+            offset = self._skip_sequence(element) if element.length == _UNDEFINED else self._end(element)
+        raise UnreadableDataSet()
+
+    def _item(self, item: _Element, wanted: frozenset[int]) -> tuple[dict[int, bytes], int]:
+        """The wanted values of one item, and the offset behind it."""
+        end = self._limit if item.length == _UNDEFINED else self._end(item)
+        offset = item.start
+        values: dict[int, bytes] = {}
+        while offset < end:
+            element = self._element(offset, self._encoding)
+            if element.tag == _ITEM_DELIMITER:
+                return values, element.start
+            if element.length == _UNDEFINED:
+                offset = self._skip_sequence(element)
+                continue
+            offset = self._end(element)
+            if element.tag in wanted and element.length <= _VALUE_LIMIT:
+                values[element.tag] = self._data[element.start : offset]
+        return values, offset
 
     def _element(self, offset: int, encoding: Encoding) -> _Element:
         self._steps += 1

@@ -63,11 +63,11 @@ class StoreOperation:
 
 
 class SmallOperation:
-    """An operation whose answer is known before its data set is: C-ECHO, and what we do not perform."""
+    """An operation whose answer, if any, is known before its data set is: C-ECHO, and what we do not perform."""
 
     limit = UNSERVED_DATA_SET
 
-    def __init__(self, command: Command, status: Status) -> None:
+    def __init__(self, command: Command, status: Status | None) -> None:
         self._command = command
         self._status = status
 
@@ -81,8 +81,13 @@ class SmallOperation:
         """Nothing was kept."""
 
     def finish(self) -> bytes:
-        """The answer."""
-        return _answer(self._command, self._status)
+        """The answer; empty when there is none."""
+        return _answer(self._command, self._status) if self._status else b""
+
+
+def unanswered(command: Command) -> SmallOperation | None:
+    """What is to be done with a command that gets no answer."""
+    return SmallOperation(command, None) if command.has_data_set else None
 
 
 def small_operation(command: Command) -> SmallOperation | None:
@@ -94,7 +99,7 @@ def small_operation(command: Command) -> SmallOperation | None:
     if command.field == CommandField.C_ECHO_RQ:
         return SmallOperation(command, answer_echo())
     if command.field == CommandField.C_CANCEL_RQ:
-        return None  # whatever it is to cancel has been answered already
+        return unanswered(command)  # whatever it is to cancel has been answered already
     if command.is_response:
         raise UserAbort("An answer came to a request that was never made.")
     return SmallOperation(command, UNRECOGNIZED_OPERATION)

@@ -55,16 +55,19 @@ def abort_by_provider(reason: AbortReason) -> bytes:
 
 def command_pdus(command_set: bytes, context_id: int, peer_maximum: int) -> bytes:
     """The P-DATA-TF PDUs of one command; each at most as long as the peer takes, 0 for any (PS3.8 section D.1)."""
-    room = max(peer_maximum - PDV_HEADER.size, 1) if peer_maximum else len(command_set)
-    if len(command_set) <= room:
-        return _data_pdu(command_set, context_id, COMMAND_FRAGMENT | LAST_FRAGMENT)
-    return b"".join(_fragments(command_set, context_id, room))
+    return b"".join(_fragments(command_set, context_id, COMMAND_FRAGMENT, peer_maximum))
 
 
-def _fragments(command_set: bytes, context_id: int, room: int) -> Iterator[bytes]:
-    for start in range(0, len(command_set), room):
-        last = LAST_FRAGMENT if start + room >= len(command_set) else 0
-        yield _data_pdu(command_set[start : start + room], context_id, COMMAND_FRAGMENT | last)
+def data_set_pdus(data_set: bytes, context_id: int, peer_maximum: int) -> bytes:
+    """The same of the data set behind it."""
+    return b"".join(_fragments(data_set, context_id, 0, peer_maximum))
+
+
+def _fragments(content: bytes, context_id: int, kind: int, peer_maximum: int) -> Iterator[bytes]:
+    room = max(peer_maximum - PDV_HEADER.size, 1) if peer_maximum else len(content)
+    for start in range(0, len(content), room):
+        last = LAST_FRAGMENT if start + room >= len(content) else 0
+        yield _data_pdu(content[start : start + room], context_id, kind | last)
 
 
 def _data_pdu(fragment: bytes, context_id: int, control: int) -> bytes:

@@ -70,6 +70,42 @@ UNRECOGNIZED_OPERATION = Status(
     "Ask for C-ECHO or C-STORE only; the association goes on.",
 )
 
+NO_SUCH_OBJECT = Status(
+    "No Such SOP Instance",
+    0x0112,
+    "The SOP Instance is not that of storage commitment",
+    "PS3.7 annex C",
+    "Address the well-known instance 1.2.840.10008.1.20.1.1.",
+)
+INVALID_ARGUMENT = Status(
+    "Invalid Argument Value",
+    0x0115,
+    "The Action Information cannot be read or names too much",
+    "PS3.7 annex C",
+    "Give a Transaction UID and 1 to 5000 references with UIDs that follow the Standard.",
+)
+NO_SUCH_ACTION = Status(
+    "No Such Action",
+    0x0123,
+    "The Action Type is not 1",
+    "PS3.7 annex C",
+    "Ask with Action Type ID 1.",
+)
+CANNOT_BE_KEPT = Status(
+    "Processing Failure",
+    0x0110,
+    "The request could not be kept; ask again later",
+    "PS3.7 annex C",
+    "Ask again later.",
+)
+TOO_MANY_REQUESTS = Status(
+    "Resource Limitation",
+    0x0213,
+    "Too many requests wait; ask again later",
+    "PS3.7 annex C",
+    "Ask again later.",
+)
+
 STATUSES = (
     SUCCESS,
     DUPLICATE_SOP_INSTANCE,
@@ -79,6 +115,12 @@ STATUSES = (
     CANNOT_UNDERSTAND,
     UNRECOGNIZED_OPERATION,
 )
+
+REQUEST_TAKEN = Status(
+    "Success", 0x0000, "", "PS3.7 annex C", "Wait for the report: the request is kept until it was delivered."
+)
+
+ACTION_STATUSES = (REQUEST_TAKEN, CANNOT_BE_KEPT, NO_SUCH_OBJECT, INVALID_ARGUMENT, NO_SUCH_ACTION, TOO_MANY_REQUESTS)
 
 STATUS_OF_OUTCOME: dict[KeepOutcome, Status] = {
     KeepOutcome.STORED: SUCCESS,

@@ -34,7 +34,15 @@ class DataFolder:
         self.objects = root / "objects"
         self.quarantined_objects = root / "quarantine"
         self.evidence = root / "evidence"
-        for folder in (self.logs, self.large, self.objects, self.quarantined_objects, self.evidence):
+        self.commitments = root / "commitments"  # <id>.json, .report, .taken
+        for folder in (
+            self.logs,
+            self.large,
+            self.objects,
+            self.quarantined_objects,
+            self.evidence,
+            self.commitments,
+        ):
             make_folder(folder)
 
     @property

@@ -16,6 +16,7 @@ from listener.scp.presentation_contexts import (
     TRANSFER_SYNTAXES,
 )
 from listener.scp.status import (
+    ACTION_STATUSES,
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
     OUT_OF_RESOURCES,
@@ -49,6 +50,14 @@ def test_every_status_is_in_the_conformance_statement():
     assert rows_under("Statuses of C-STORE") == [
         [f"0x{status.code:04X}", status.name, status.comment or "-", status.section, status.sender_action]
         for status in STATUSES
+    ]
+
+
+def test_every_status_of_storage_commitment_is_in_the_conformance_statement():
+    """What an N-ACTION may be answered with is documented like the statuses of C-STORE."""
+    assert rows_under("Statuses of N-ACTION") == [
+        [f"0x{status.code:04X}", status.name, status.comment or "-", status.section, status.sender_action]
+        for status in ACTION_STATUSES
     ]
 
 

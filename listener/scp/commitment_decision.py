@@ -1,0 +1,81 @@
+"""Decides on requests for storage commitment: only what is named by a row and whole on disk is committed to."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from listener.scp.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT_INSTANCE, PROCESSING_FAILURE
+from storage.domain.commitment import CommitmentRequest, HeldInstance
+from storage.errors import DamagedObject, StorageError
+from storage.ports import CommitmentRequests, HeldInstances
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 10.0  # seconds in which an instance may still come; peers ask while others of their lines are sending
+
+
+class CommitmentDecision:
+    """Goes through the requests that wait.
+
+    ``waits`` says whether an instance is acknowledged but has no row yet; ``verify`` reads a file whole and raises
+    DamagedObject unless it has this digest.
+    """
+
+    def __init__(
+        self,
+        requests: CommitmentRequests,
+        held: HeldInstances,
+        waits: Callable[[str], bool],
+        verify: Callable[[str, str], object],
+        patience: float = _PATIENCE,
+    ) -> None:
+        self._requests = requests
+        self._held = held
+        self._waits = waits
+        self._verify = verify
+        self._patience = patience
+        self._begun = datetime.now(UTC)
+
+    def decide_all(self) -> None:
+        """Settle what can be settled now; what cannot waits for the next time."""
+        for request_id, request in self._requests.undecided():
+            try:
+                failures = self._failures(request)
+            except StorageError:
+                return  # the database is away
+            if failures is not None:
+                self._requests.settle(request_id, failures)
+                log.info(
+                    "Of %d instances that a peer asked about, %d are not committed to.",
+                    *(len(request.references), len(failures)),
+                )
+
+    def _failures(self, request: CommitmentRequest) -> dict[str, int] | None:
+        """The Failure Reason of each instance that is not committed to; ``None`` while one may still get its row."""
+        uids = {reference.sop_instance_uid for reference in request.references}
+        if any(self._waits(uid) for uid in uids):  # looked at first: whoever gets a row stops waiting after it
+            return None
+        held = self._held.of(uids)
+        age = (datetime.now(UTC) - max(self._begun, request.received_at)).total_seconds()
+        if uids - held.keys() and age < self._patience:
+            return None
+        failures = {}
+        for reference in request.references:
+            reason = self._reason(
+                held.get(reference.sop_instance_uid), reference.sop_class_uid, reference.sop_instance_uid
+            )
+            if reason is not None:
+                failures[reference.sop_instance_uid] = reason
+        return failures
+
+    def _reason(self, held: HeldInstance | None, sop_class_uid: str, sop_instance_uid: str) -> int | None:
+        if held is None:
+            return NO_SUCH_OBJECT_INSTANCE
+        if held.sop_class_uid != sop_class_uid:
+            return CLASS_INSTANCE_CONFLICT
+        try:
+            self._verify(sop_instance_uid, held.sha256)
+        except DamagedObject as error:
+            log.error("%s", error)
+            return PROCESSING_FAILURE
+        return None

@@ -1,0 +1,43 @@
+"""Storage Commitment: a peer asks whether we take charge of instances, and is told (PS3.4 annex J)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An instance that a peer asks about."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """What a peer asked, and who it is; titles and address are as the peer gave them."""
+
+    transaction_uid: str
+    references: tuple[Reference, ...]
+    calling_ae_title: str
+    called_ae_title: str
+    remote_address: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What the peer is told: a Failure Reason (PS3.3 section C.14.1.1) for each of these SOP Instance UIDs.
+
+    All others are committed to.
+    """
+
+    request: CommitmentRequest
+    failures: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldInstance:
+    """What the rows say of an instance."""
+
+    sop_class_uid: str
+    sha256: str
