@@ -18,6 +18,15 @@ class ImageContract(InputContract):
 
     min_slices: int = Field(default=1, ge=1)
     max_slices: int = Field(default=2000, ge=1, le=10_000)
+    min_content: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description=(
+            "Images of which a smaller share is brighter than air are left out, as at the ends of a scan. Air reaches "
+            "a tenth of the way from the dark to the bright of the series."
+        ),
+    )
 
 
 class ImagePreprocessing(Part):

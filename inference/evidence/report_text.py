@@ -52,7 +52,9 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
 def _classification_lines(one: Classification, context: EvidenceContext) -> list[str]:
     lines = [sentence(one, context.sources)]
     if one.images_examined < one.images:
-        lines.append(f"  {one.images_examined} of {one.images} images were examined; the others show nothing")
+        lines.append(
+            f"  {one.images_examined} of {one.images} images were examined; the others show nothing, or little but air"
+        )
     return lines
 
 

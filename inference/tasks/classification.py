@@ -10,6 +10,7 @@ from inference.evidence.build import build_classification_evidence
 from inference.evidence.drawing import png
 from inference.evidence.key_image_picture import draw_key_image
 from inference.findings.classification import conclude
+from inference.imaging.content import air_level, content
 from inference.imaging.image_series import ImageSeries, bright_is_high, open_series
 from inference.imaging.plane import Plane, prepare_plane
 from inference.tasks.examination import Case, Examination
@@ -20,7 +21,7 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
     """Say of each class how probable it is on the image of the series where it is most probable.
 
     Raises:
-        UnusableInput: an image cannot be used, or all of them show nothing.
+        UnusableInput: an image cannot be used, or all of them show nothing, or less than ``min_content``.
         PredictionFailed: the runtime could not do it.
         InvalidOutput: the network's output is no result.
     """
@@ -29,7 +30,7 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
     classes = [one.index for one in manifest.outputs.classes]
     highest = score_images(classifier, _prepared(series, manifest, examined), classes, manifest.inference.batch)
     if not examined:
-        raise UnusableInput("empty-image", "The series shows nothing: the pixel values of its images do not differ.")
+        raise UnusableInput("empty-image", _nothing(manifest.input.min_content))
     keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
     context = case.context(series.headers)
     drawn = [draw_key_image(context, key) for key in keys]
@@ -44,13 +45,26 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
     )
 
 
+def _nothing(min_content: float) -> str:
+    if min_content:
+        return f"The series shows nothing: of none of its images {min_content:.0%} are brighter than air."
+    return "The series shows nothing: the pixel values of its images do not differ."
+
+
 def _prepared(
     series: ImageSeries, manifest: ClassificationManifest, examined: list[int]
 ) -> Iterator[tuple[int, Plane]]:
     """The network's input for each image that shows something; ``examined`` is told which these are."""
-    for index, header in enumerate(series.headers):
-        values = bright_is_high(series.values(index), header)
-        if values.min() == values.max():
+    asked = manifest.input.min_content
+    level = air_level(values for _, values in _bright(series)) if asked else 0
+    for index, values in _bright(series):
+        if values.min() == values.max() or (asked and content(values, level) < asked):
             continue
         examined.append(index)
         yield index, prepare_plane(values, manifest.image)
+
+
+def _bright(series: ImageSeries) -> Iterator[tuple[int, Plane]]:
+    """Each image with its place; bright things are bright."""
+    for index, header in enumerate(series.headers):
+        yield index, bright_is_high(series.values(index), header)

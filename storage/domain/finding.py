@@ -23,7 +23,8 @@ class Classification:
     """What a classification says of one class: how probable it is on the image where it is most probable.
 
     ``threshold_origin`` is a sentence on where the threshold came from; the class counts as ``present`` from the
-    threshold on. ``images_examined`` of the ``images`` analysed were shown to the network; the others show nothing.
+    threshold on. ``images_examined`` of the ``images`` analysed were shown to the network; the others show nothing or
+    less than the algorithm asks for.
     """
 
     label: str

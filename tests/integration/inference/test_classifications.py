@@ -165,6 +165,39 @@ def test_slices_that_show_nothing_are_left_out_and_counted(site: Site) -> None:
     assert len(result.input_sop_instance_uids) == 6
 
 
+@pytest.mark.parametrize(("min_content", "key", "examined"), [(0.0, 5, 6), (0.05, 3, 5)])
+def test_air_at_the_end_of_a_scan_is_left_out_where_the_algorithm_says_so(
+    site: Site, min_content: float, key: int, examined: int
+) -> None:
+    """Scaled by itself, noise is as bright as a head; the contract keeps it from being the key image."""
+    minmax = {"size": [32, 32], "intensity": {"method": "minmax", "center": None, "width": None}}
+    site.install(write_tiny_classifier(site.folder / "tiny", image=minmax, input={"min_content": min_content}))
+    values = np.zeros((6, SIDE, SIDE), int)
+    values[:, : SIDE // 2] = 400
+    values[3, : SIDE * 3 // 5] = 400
+    values[5] = 3
+    values[5, 0, 0] = 0
+    study = with_pixels(slice_headers(size=(SIDE, SIDE)), values)
+    site.receive(study)
+
+    (finding,) = site.analyse(_job()).findings
+
+    assert finding.classification.key_sop_instance_uid == study[key].SOPInstanceUID
+    assert (finding.classification.images_examined, finding.classification.images) == (examined, 6)
+
+
+def test_a_series_of_which_no_image_shows_enough_fails(site: Site) -> None:
+    """Nothing was looked at, and the reason names what was asked for."""
+    site.install(write_tiny_classifier(site.folder / "tiny", input={"min_content": 0.9}))
+    values = np.zeros((6, SIDE, SIDE), int)
+    values[:, : SIDE // 2] = 400
+    site.receive(with_pixels(slice_headers(size=(SIDE, SIDE)), values))
+
+    with site.worker():
+        assert site.job_when_settled() == ("failed", None, "empty-image")
+    assert "of none of its images 90% are brighter than air" in str(site.rows("SELECT reason_sentence FROM job"))
+
+
 def test_a_series_that_shows_nothing_fails(site: Site) -> None:
     """Nothing was looked at, so 'not found' would be a lie."""
     site.install(write_tiny_classifier(site.folder / "tiny"))
