@@ -33,7 +33,8 @@ _NEEDED_BY = {
         *("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
         *("test_studies_over_the_web", "test_receiving_benchmark"),
     ),
-    "strace": ("test_every_answer_follows_its_syncs",),
+    "strace": ("test_every_answer_follows_its_sync", "test_the_answer_to_a_large_instance"),
+    "gcc": ("tests/end_to_end/test_torture", "test_forgetful_disk"),
 }
 
 _TEMPLATE = "template_overread"

@@ -8,7 +8,7 @@ import click
 
 from overread.errors import TortureFailed
 
-_NAMES = ("kills", "postgres", "disk", "fsync", "power", "syncs", "duplicates", "associations", "hostile")
+_NAMES = ("kills", "postgres", "disk", "fsync", "power", "order", "syncs", "duplicates", "associations", "hostile")
 
 
 @click.command()
@@ -19,8 +19,9 @@ def torture(rounds: int, seed: int | None, only: tuple[str, ...]) -> None:
     """Kill, fill and cut off a listener of its own under load, and check every acknowledgement.
 
     Uses a temporary folder and an embedded PostgreSQL, never the configured ones. With 20 rounds: 100 SIGKILLs of
-    listener processes, 20 outages of PostgreSQL, 4 full disks, 5 runs with failing syncs, 20 power cuts, each kind of
-    sync left out once, 5 duplicated studies, 200 associations for 10 minutes and 500 hostile sockets for 2.
+    listener processes, 20 outages of PostgreSQL, 4 full disks, 5 runs with failing syncs, 20 power cuts, the order of
+    syncs and answers in 2 runs, each kind of sync left out once, 5 duplicated studies, 200 associations for 10
+    minutes and 500 hostile sockets for 2.
     """
     from overread.torture.runs import RUNS
 

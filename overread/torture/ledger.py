@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +18,7 @@ class Entry:
 
     sop_instance_uid: str
     sha256: str
+    size: int
     status: int | None
     at: float
 
@@ -39,14 +40,13 @@ class Ledger:
 
     def note(self, instance: Instance, sha256: str, status: int | None) -> None:
         """Write down one answer, or that there was none; it is with the kernel when this returns."""
-        line = {"uid": instance.sop_instance_uid, "sha256": sha256, "status": status, "at": time.time()}
-        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+        entry = Entry(instance.sop_instance_uid, sha256, instance.size, status, time.time())
+        os.write(self._descriptor, json.dumps(asdict(entry)).encode() + b"\n")
 
 
 def read_ledger(path: Path) -> list[Entry]:
     """Every entry, oldest first."""
-    lines = (json.loads(line) for line in path.read_text(encoding="ascii").splitlines())
-    return [Entry(line["uid"], line["sha256"], line["status"], line["at"]) for line in lines]
+    return [Entry(**json.loads(line)) for line in path.read_text(encoding="ascii").splitlines()]
 
 
 def acknowledged(entries: list[Entry]) -> dict[str, str]:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from overread.errors import TortureFailed
 from overread.torture.checker import Verdict, check_promise
-from overread.torture.ledger import Ledger
+from overread.torture.ledger import Ledger, read_ledger
 from overread.torture.load import Load
 from overread.torture.outcome import Outcome
 from overread.torture.recording import Disk
 from overread.torture.shim import Shim
 from overread.torture.stand import Stand
+from overread.torture.sync_order import AnswersInOrder
 from storage.postgres.database_copy import (
     at_database,
     close_database,
@@ -70,6 +71,29 @@ def fsync_errors(rounds: int, source: random.Random) -> Outcome:
             outcome.add(_recover(stand, cut, Disk(cut.record), None), stand)
             _forget(cut)
     return outcome
+
+
+def order(rounds: int, source: random.Random) -> Outcome:
+    """For every answer of success under load: the instance and its names were synced before the answer left."""
+    outcome = Outcome("order", f"{rounds} recorded runs")
+    with Stand("order") as stand:
+        shim = Shim(stand.folder)
+        for number in range(rounds):
+            cut = _cut(stand, shim, source, f"cut_{number}", 2.0)
+            answers = AnswersInOrder(cut.record, {one.sop_instance_uid: one.size for one in read_ledger(cut.ledger)})
+            outcome.acknowledged += answers.checked
+            if answers.too_early:
+                outcome.fault(f"{len(answers.too_early)} answers came before their syncs.", stand)
+            _forget(cut)
+    return outcome
+
+
+def answers_without_each_sync(source: random.Random) -> dict[str, AnswersInOrder]:
+    """The answers of one recorded run, judged as they were (the empty key), and with each kind of sync taken out."""
+    with Stand("order") as stand:
+        cut = _cut(stand, Shim(stand.folder), source, "cut", 1.0)
+        sizes = {one.sop_instance_uid: one.size for one in read_ledger(cut.ledger)}
+        return {name: AnswersInOrder(cut.record, sizes, name) for name in ("", *Disk(cut.record).syncs)}
 
 
 def syncs(source: random.Random) -> Outcome:

@@ -52,7 +52,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 @dataclass
-class _File:
+class FileOnDisk:
     """One inode: the changes of its bytes in order, up to where they were synced, and which a failed sync lost."""
 
     changes: list[Record] = field(default_factory=list)
@@ -91,7 +91,7 @@ class _NameChange:
     position: int
     removed: str
     added: str
-    node: "_File | None"  # ``None``: a folder
+    node: "FileOnDisk | None"  # ``None``: a folder
 
     def folders(self) -> set[str]:
         """The folders whose sync makes it durable."""
@@ -104,12 +104,16 @@ class Disk:
     def __init__(self, record: Path, forgets: str = "") -> None:
         self.syncs: dict[str, int] = defaultdict(int)
         self._forgets = forgets
-        self._nodes: dict[int, _File] = {}
+        self._nodes: dict[int, FileOnDisk] = {}
         self._pending: list[_NameChange] = []
-        self._names: dict[str, _File | None] = {}
+        self._names: dict[str, FileOnDisk | None] = {}
         self._folders: set[str] = set()
         for change in read_records(record):
-            self._apply(change)
+            self.apply(change)
+
+    def is_named(self, node: FileOnDisk) -> bool:
+        """Whether a name of the file would survive now."""
+        return any(one is node for one in self._names.values())
 
     def rebuild(self, folder: Path, luck: random.Random | None = None, before: Path | None = None) -> None:
         """Write what survives into an empty folder; ``before`` is the folder as it was when the power went."""
@@ -132,9 +136,10 @@ class Disk:
                 target.chmod(0o600)
         _link_same(folder, names)
 
-    def _apply(self, change: Record) -> None:
+    def apply(self, change: Record) -> None:
+        """Take up one more record."""
         if change.op in "CND":
-            node = None if change.op == "D" else _File()
+            node = None if change.op == "D" else FileOnDisk()
             if node is not None:
                 self._nodes[change.inode] = node
             else:
@@ -142,15 +147,15 @@ class Disk:
             if change.op != "N":
                 self._pending.append(_NameChange(change.position, "", change.path, node))
         elif change.op == "Y":
-            self._pending.append(_NameChange(change.position, "", change.path, _File(link=change.path2)))
+            self._pending.append(_NameChange(change.position, "", change.path, FileOnDisk(link=change.path2)))
         elif change.op == "M":
-            self._node(change.inode).mapped = change.path
+            self.node(change.inode).mapped = change.path
         elif change.op in "WTF":
-            self._node(change.inode).changes.append(change)
+            self.node(change.inode).changes.append(change)
         elif change.op == "L":
-            self._pending.append(_NameChange(change.position, "", change.path, self._node(change.inode)))
+            self._pending.append(_NameChange(change.position, "", change.path, self.node(change.inode)))
         elif change.op == "R":
-            node = None if change.path in self._folders else self._node(change.inode)
+            node = None if change.path in self._folders else self.node(change.inode)
             self._pending.append(_NameChange(change.position, change.path, change.path2, node))
         elif change.op == "U":
             self._pending.append(_NameChange(change.position, change.path, "", None))
@@ -169,7 +174,7 @@ class Disk:
         if name == self._forgets:
             return
         if not folder:
-            node = self._node(change.inode)
+            node = self.node(change.inode)
             node.synced_to = max(node.synced_to, change.offset)
             return
         here = change.path or "."
@@ -181,11 +186,12 @@ class Disk:
                 waiting.append(pending)
         self._pending = waiting
 
-    def _node(self, inode: int) -> _File:
-        return self._nodes.setdefault(inode, _File())
+    def node(self, inode: int) -> FileOnDisk:
+        """The file that has this inode now."""
+        return self._nodes.setdefault(inode, FileOnDisk())
 
 
-def _mapped(node: _File, luck: random.Random | None, before: Path | None) -> bytes | None:
+def _mapped(node: FileOnDisk, luck: random.Random | None, before: Path | None) -> bytes | None:
     """By chance, what a mapping had put into the file: the kernel may have written it, although nobody asked."""
     if luck is None or before is None or not node.mapped or luck.random() < 0.5:
         return None
@@ -193,14 +199,14 @@ def _mapped(node: _File, luck: random.Random | None, before: Path | None) -> byt
     return path.read_bytes() if path.is_file() else None
 
 
-def _apply_names(names: "dict[str, _File | None]", change: _NameChange) -> None:
+def _apply_names(names: "dict[str, FileOnDisk | None]", change: _NameChange) -> None:
     if change.removed:
         names.pop(change.removed, None)
     if change.added:
         names[change.added] = change.node
 
 
-def _link_same(folder: Path, names: "dict[str, _File | None]") -> None:
+def _link_same(folder: Path, names: "dict[str, FileOnDisk | None]") -> None:
     """Names of one file are names of one file again."""
     first: dict[int, Path] = {}
     for path, node in sorted(names.items()):

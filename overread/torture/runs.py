@@ -9,7 +9,7 @@ from overread.torture.full_disk import full_disk
 from overread.torture.kills import kills
 from overread.torture.outages import outages
 from overread.torture.outcome import Outcome
-from overread.torture.power import fsync_errors, power, syncs
+from overread.torture.power import fsync_errors, order, power, syncs
 
 Run = Callable[[int, random.Random], Outcome]
 
@@ -19,6 +19,7 @@ RUNS: dict[str, Run] = {
     "disk": lambda rounds, source: full_disk(max(rounds // 5, 1), source),
     "fsync": lambda rounds, source: fsync_errors(max(rounds // 4, 1), source),
     "power": power,
+    "order": lambda rounds, source: order(max(rounds // 10, 1), source),
     "syncs": lambda _, source: syncs(source),
     "duplicates": lambda rounds, source: duplicates(max(rounds // 4, 1), source),
     "associations": lambda rounds, source: associations(rounds / 2, source),

@@ -1,6 +1,7 @@
 /* A file system that forgets: preloaded into the listener, it writes down every change below one folder, and which
  * changes a sync made durable, so that the folder can be built again as a power cut would have left it. It can also
- * make syncs fail and the disk be full, while the listener runs. See recording.py, which reads what is written here.
+ * make syncs fail and the disk be full, while the listener runs. Answers are written down too, before they are sent.
+ * See recording.py, which reads what is written here.
  *
  * A change is written down after the kernel made it, a sync with the place the record had when the sync began: so a
  * change counts as synced only if it was complete before. Everything goes through libc, as Python does.
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -62,6 +64,9 @@ NEXT(int, linkat, int, const char *, int, const char *, int)
 NEXT(int, unlinkat, int, const char *, int)
 NEXT(int, mkdirat, int, const char *, mode_t)
 NEXT(int, symlinkat, const char *, int, const char *)
+NEXT(ssize_t, send, int, const void *, size_t, int)
+NEXT(ssize_t, sendto, int, const void *, size_t, int, const struct sockaddr *, socklen_t)
+NEXT(ssize_t, sendmsg, int, const struct msghdr *, int)
 NEXT(void *, mmap, void *, size_t, int, int, int, off_t)
 NEXT(ssize_t, sendfile, int, int, off_t *, size_t)
 NEXT(ssize_t, copy_file_range, int, off64_t *, int, off64_t *, size_t, unsigned int)
@@ -525,4 +530,32 @@ ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t
 ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned int flags)
 {
     return unseen(out) ? -1 : real_splice(in, in_at, out, out_at, length, flags);
+}
+
+/* A short P-DATA-TF PDU is an answer; what it promises must be true before it leaves. */
+static void answering(const struct iovec *pieces, size_t count)
+{
+    size_t bytes = total(pieces, (int)count);
+    if (record_fd >= 0 && bytes <= 1024 && count > 0 && pieces[0].iov_len > 0 && *(const char *)pieces[0].iov_base == 4)
+        note('A', 0, 0, "", "", pieces, (int)count, bytes);
+}
+
+ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length)
+{
+    struct iovec piece = {(void *)data, size};
+    answering(&piece, 1);
+    return real_sendto(fd, data, size, flags, to, length);
+}
+
+ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+    struct iovec piece = {(void *)data, size};
+    answering(&piece, 1);
+    return real_send(fd, data, size, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    answering(message->msg_iov, message->msg_iovlen);
+    return real_sendmsg(fd, message, flags);
 }

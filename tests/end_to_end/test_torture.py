@@ -11,7 +11,7 @@ from overread.torture.checker import check_promise
 from overread.torture.instances import MR, make_instance, new_uid
 from overread.torture.ledger import SUCCESS, Ledger
 from overread.torture.load import Load
-from overread.torture.power import mutations
+from overread.torture.power import answers_without_each_sync, mutations
 from overread.torture.stand import Stand
 
 
@@ -48,6 +48,18 @@ def test_taking_out_any_sync_loses_something() -> None:
     seen_by_nothing = [name for name, verdict in verdicts.items() if verdict is not None and verdict.holds]
     assert seen_by_nothing == ["fsync of data/spool/log/*/*.seg"]
     assert "fdatasync of data/spool/log/*/*.seg" in verdicts
+
+
+def test_no_answer_comes_before_its_syncs() -> None:
+    """At each success the instance is synced, with its name; without those syncs the answers would be too early."""
+    judged = answers_without_each_sync(random.Random(1))
+
+    assert judged[""].checked > 0
+    assert judged[""].too_early == []
+    log = ("fdatasync of data/spool/log/*/*.seg", "fsync of data/spool/log/*")
+    large = ("fdatasync of data/spool/large/*-*.*-*.dcm", "fsync of data/spool/large")
+    assert all(judged[name].too_early for name in (*log, *large))
+    assert len(judged[log[0]].too_early) + len(judged[large[0]].too_early) == judged[""].checked
 
 
 def test_the_checker_sees_what_is_lost_altered_or_promised_in_vain(tmp_path: Path) -> None:
