@@ -53,6 +53,15 @@ class RouteSettings(BaseModel):
     )
 
 
+class SizeLimitSettings(BaseModel):
+    """Another limit for the instances of one SOP Class."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sop_class_uid: str = Field(pattern=r"^[0-9.]{1,64}$", description="The SOP Class.")
+    max_instance_bytes: int = Field(ge=1024, description="Counts for its instances instead of the general limit.")
+
+
 class ListenerSettings(BaseModel):
     """The door that modalities and PACS push to."""
 
@@ -106,6 +115,9 @@ class ListenerSettings(BaseModel):
         default=4 * 2**30,
         ge=2**20,
         description="The association of a sender whose data set is larger is aborted, and nothing of it is kept.",
+    )
+    size_limits: tuple[SizeLimitSettings, ...] = Field(
+        default=(), description="Documents are small and whole-slide images are not: limits of their own."
     )
     deflated_transfer_syntaxes: bool = Field(
         default=False,

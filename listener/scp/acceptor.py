@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -63,11 +63,12 @@ class Acceptor:
         self._handler = handler
         self._seats = seats or Seats(SharedSeats(1, settings.max_associations))
         self._require_room = require_room
+        limits = {each.sop_class_uid: each.max_instance_bytes for each in settings.size_limits}
         self._house = House(
             Negotiator(Repertoire(settings, commitment=commitments is not None).offered),
             handler,
             self._admit,
-            lambda _: settings.max_instance_bytes,
+            partial(_largest, settings.max_instance_bytes, limits),
             commitments,
         )
         self._pending = PendingConnections()
@@ -232,6 +233,10 @@ class Acceptor:
         self._pending.remove(connection)
         with self._lock:
             self._connections.discard(connection)
+
+
+def _largest(otherwise: int, limits: Mapping[str, int], sop_class_uid: str) -> int:
+    return limits.get(sop_class_uid, otherwise)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -321,6 +321,18 @@ def test_a_data_set_that_is_too_large_aborts(open_door, database_url):
     assert not [path for path in door.folder.root.rglob("*") if path.suffix == ".part"]
 
 
+def test_a_sop_class_may_have_a_limit_of_its_own(open_door):
+    """Its instances are measured by it, those of other classes by the general one."""
+    other = "1.2.840.10008.5.1.4.1.1.4"
+    door = open_door(size_limits=[{"sop_class_uid": CT, "max_instance_bytes": 2000}])
+    with Wire(door.port) as wire:
+        wire.associate(contexts=((CT, EXPLICIT), (other, EXPLICIT)))
+        wire.send(data_pdu(store_command(UID, sop_class_uid=other), 3, command=True) + data_pdu(bytes(3000), 3))
+        assert wire.status() == 0xC000  # read to its end, and no data set
+        wire.send(data_pdu(store_command(UID), command=True) + data_pdu(bytes(3000)))
+        assert wire.receive() == BY_USER
+
+
 @pytest.mark.parametrize("behind", [70_000, 900_000])
 def test_a_header_may_be_long(open_door, behind):
     """What names the instance may stand behind the part of the header that is usually enough."""
