@@ -1,5 +1,6 @@
 """Finds PDUs in one buffer that is filled from the network again and again; nothing is copied out of it."""
 
+import contextlib
 import math
 import mmap
 import time
@@ -37,9 +38,16 @@ class PduReader:
         self._receive_into = transport.receive_into
         self._spill = spill
         self._tick = tick
-        self.view = memoryview(mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        self._memory = mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.view = memoryview(self._memory)
         self._start = 0  # of what has not been given out yet
         self._end = 0  # of what has come
+
+    def close(self) -> None:
+        """Give the memory back now, not when the interpreter next looks for what nobody can reach any more."""
+        self.view.release()
+        with contextlib.suppress(BufferError):  # somebody refers to a piece of it still
+            self._memory.close()
 
     @property
     def is_empty(self) -> bool:
