@@ -147,6 +147,7 @@ def open_door(
         wake, stopping = threading.Event(), threading.Event()
         uploads = Uploads(
             StoreHandler(file_spool, wake.set),
+            file_spool.require_room,
             UploadPlaces(web.max_uploads),
             BodyLimits(web.max_request_bytes),
             web.max_instance_bytes,

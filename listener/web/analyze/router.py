@@ -189,6 +189,7 @@ async def _submitted(request: Request, principal: Principal, desk: AnalyzeDesk) 
     if told.media_type != "multipart/form-data":
         raise HTTPException(415, "Files are taken as multipart/form-data; send them so.", {"Connection": "close"})
     uploads = desk.uploads
+    await uploads.refuse_when_full()
     with uploads.places.taken(principal.name):
         submission = Submission(uploads.intake(request, principal), desk.decoders)
         broken = "The web request ended early."

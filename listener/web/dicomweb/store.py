@@ -56,6 +56,7 @@ async def _store(request: Request, principal: Principal, uploads: Uploads, study
     require_plain_body(request)
     boundary = _boundary(request)
     study_instance_uid = checked_path_uid(study) if study else ""
+    await uploads.refuse_when_full()
     with uploads.places.taken(principal.name):
         intake = uploads.intake(request, principal)
         refusal = await _take_all(request, intake, uploads.limits, boundary, study_instance_uid)

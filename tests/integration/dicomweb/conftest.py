@@ -134,7 +134,12 @@ def open_web_door(tmp_path: Path, database_url: str) -> Iterator[Callable[..., W
         database = open_database(database_url, "test web")
         importer = SpoolImporter(spool, ObjectStore(folder), PostgresArrivalLog(database))
         uploads = Uploads(
-            StoreHandler(spool), UploadPlaces(places), limits, max_instance_bytes, allowance or SetAsideAllowance()
+            StoreHandler(spool),
+            spool.require_room,
+            UploadPlaces(places),
+            limits,
+            max_instance_bytes,
+            allowance or SetAsideAllowance(),
         )
         index, trail = PostgresStudyIndex(database, ObjectStore(folder)), PostgresAuditTrail(database)
         routers = [dicomweb_router(uploads, index, trail, decoders)]

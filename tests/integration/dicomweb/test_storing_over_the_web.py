@@ -18,6 +18,7 @@ from listener.web.intake import SET_ASIDE_LIMIT, SPILL_BYTES
 from listener.web.set_aside_allowance import SetAsideAllowance
 from storage.settings import SpoolSettings
 from tests.integration.dicomweb.conftest import CONTENT_TYPE, WebDoor, multipart
+from tests.integration.dicomweb.test_rude_http import _REQUEST, connected
 from tests.peers.raw_sender import CT, EXPLICIT, ct_data_set, kept_digests, tree
 from tests.peers.spool_content import waiting
 
@@ -186,6 +187,17 @@ def test_a_full_spool_is_answered_503(open_web_door):
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json()[_FAILED]["Value"][0][_REASON]["Value"] == [0xA700]
+
+
+def test_below_the_watermark_a_body_is_not_read(open_web_door):
+    """Nobody sends gigabytes for nothing: 503 with Retry-After comes before the first part."""
+    door = open_web_door(SpoolSettings(min_free_bytes=2**62))
+    with connected(door.port) as peer:
+        peer.sendall(_REQUEST + b"Content-Type: %s\r\nContent-Length: 1000000\r\n\r\n" % CONTENT_TYPE.encode())
+        answer = peer.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 30" in answer.lower()
 
 
 def test_what_is_too_large_is_answered_413(open_web_door):
