@@ -19,6 +19,7 @@ from listener.scp.commitment_decision import CommitmentDecision
 from listener.scp.seats import Seats, SharedSeats
 from listener.scp.store import StoreHandler
 from listener.scp.tls import TlsDoor
+from listener.scp.toolkit_log import quiet_toolkits
 from listener.scu.commitment_report import CommitmentReporter
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
@@ -178,6 +179,7 @@ def _run(
 
 def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
     """Decide on requests for storage commitment, and report to peers that have left."""
+    quiet_toolkits()
     requests = CommitmentFolder(place.folder)
     claims = Claims(place.folder)
     decision = CommitmentDecision(

@@ -80,5 +80,6 @@ class CommitmentReporter:
         except (ValueError, RuntimeError):  # the peer did not accept the context or our role in it
             return False
         finally:
-            association.release()
+            if association.is_established:
+                association.release()
         return bool(status) and status.Status == 0x0000

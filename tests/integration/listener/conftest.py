@@ -73,7 +73,7 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
         folder = DataFolder(tmp_path / "data")
         spool = FileSpool(folder, spool_settings or SpoolSettings(min_free_bytes=0))
         settings = ListenerSettings.model_validate({"port": 0, **listener})
-        acceptor = Acceptor(settings, AssociationPolicy(settings), StoreHandler(spool))
+        acceptor = Acceptor(settings, AssociationPolicy(settings), StoreHandler(spool), spool.require_room)
         acceptor.start()
         doors.append(Door(acceptor, folder, spool))
         return doors[-1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.certificates import Authority
 from tests.peers.raw_sender import ct_data_set, kept_digests, rows
 from tests.peers.upper_layer import Wire, associate_rq, data_pdu, store_command
 
@@ -174,6 +175,22 @@ def test_a_message_that_does_not_get_on_is_aborted(open_door, monkeypatch, limit
             break
         else:
             raise AssertionError("the association was not ended")
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_look_whether_the_port_answers_leaves_no_trace(open_door, database_url, tmp_path, encrypted):
+    """Health checks and load balancers connect and close again: no row, no line, with TLS and without."""
+    settings = {}
+    if encrypted:
+        authority = Authority(tmp_path)
+        ours = authority.sign("overread")
+        settings = {"tls_certificate": ours.cert, "tls_key": ours.key, "tls_ca": authority.file}
+    door = open_door(**settings)
+    for _ in range(3):
+        Wire(door.port).socket.close()
+    door.acceptor.stop()
+    door.importer(database_url).import_pending()
+    assert rows(database_url, "SELECT 1 FROM association") == []
 
 
 def test_strangers_leave_a_row_each_until_they_are_a_flood(open_door, database_url):

@@ -264,6 +264,29 @@ def test_one_association_too_many_is_rejected_for_now(open_door):
             assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
 
 
+def test_a_full_disk_lets_nobody_in_for_now(open_door):
+    """Below the watermark a new association is put off as temporary congestion, and told apart from a stranger's."""
+    door = open_door(SpoolSettings(min_free_bytes=2**60))
+
+    with associated(door.port) as association:
+        assert association.is_rejected
+        answer = association.acceptor.primitive
+        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 1)
+
+
+def test_a_further_title_of_ours_is_answered(open_door, database_url):
+    """A route's title is called like our own, and the association's row keeps it."""
+    door = open_door(routes=[{"ae_title": "STAT"}])
+
+    for called in ("OVERREAD", "STAT"):
+        with associated(door.port, called=called) as association:
+            assert association.is_established
+
+    door.acceptor.stop()
+    door.importer(database_url).import_pending()
+    assert {title for (title,) in rows(database_url, "SELECT called_ae_title FROM association")} == {"OVERREAD", "STAT"}
+
+
 def test_an_abort_is_recorded_as_one(open_door, database_url):
     """An association that ends by A-ABORT has its row with ending aborted, and keeps what was acknowledged."""
     door = open_door()
