@@ -120,7 +120,8 @@ class MultipartReader:
 
     async def _headers(self) -> dict[str, str]:
         """The header fields of the part that begins now, up to and with the empty line."""
-        while (end := self._window.find(_CRLF + _CRLF)) < 0 and len(self._window) <= self._limits.header_bytes:
+        longest = self._limits.header_bytes + len(_CRLF + _CRLF)
+        while (end := self._window.find(_CRLF + _CRLF)) < 0 and len(self._window) < longest:
             await self._read_more()
         if not 0 <= end <= self._limits.header_bytes:
             raise MalformedMultipart(f"The header of a part is longer than {self._limits.header_bytes} bytes.")

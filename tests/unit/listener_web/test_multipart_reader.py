@@ -67,6 +67,20 @@ def test_what_breaks_the_format_or_a_limit_is_refused(body: bytes, limits: Multi
         read(body, size, limits)
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(("length", "fits"), [(100, True), (101, False)])
+def test_a_header_at_its_limit_is_read_in_whatever_pieces_it_comes(size: int, length: int, fits: bool) -> None:
+    """Where the end of the header is cut does not decide whether it is too long (found by scripts/fuzz)."""
+    body = b"--b0\r\n%s\r\n\r\n\r\n--b0--" % b"A: 1".ljust(length - 2, b"x")
+    limits = MultipartLimits(header_bytes=100)
+
+    if fits:
+        assert len(read(body, size, limits)) == 1
+    else:
+        with pytest.raises(MalformedMultipart):
+            read(body, size, limits)
+
+
 @pytest.mark.parametrize("boundary", ["", "b" * 71, "ends with space ", "line\nbreak", "ä", '"'])
 def test_a_boundary_is_one_of_the_standard(boundary: str) -> None:
     """Anything else is refused before the body is looked at (RFC 2046 section 5.1.1)."""
