@@ -20,7 +20,7 @@ pytest_plugins = ["tests.peers.plugin"]
 
 # Which tests talk to which program: part of a test's place, or the name of a fixture.
 _NEEDED_BY = {
-    "chromium": ("test_dashboard_in_a_browser",),
+    "chromium": ("test_dashboard_in_a_browser", "test_viewer_in_a_browser"),
     "Orthanc": ("test_receiving_benchmark", "orthanc", "start_orthanc", "there_and_back"),
     "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),
     "dcm2json": ("test_metadata_is_what_dcmtk",),
