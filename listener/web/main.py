@@ -170,7 +170,7 @@ def open_door(
             checks={"database": lambda: schema.check(database_url), "spool": file_spool.require_room},
             routers=[
                 dashboard_router(desk, gate, stopping),
-                metrics_router(desk, without_login=web.metrics_without_login),
+                metrics_router(desk, decoders, without_login=web.metrics_without_login),
                 dicomweb_router(uploads, PostgresStudyIndex(database, objects), trail, decoders),
                 analyze_router(
                     AnalyzeDesk(

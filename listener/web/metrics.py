@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from listener.web.access import Permission, open_to_all, require
 from listener.web.pages.desk import SUMMARY_DAYS, Desk
+from listener.web.pictures.pool import DecoderPool
 from storage.domain.delivery import DeliveryState
 from storage.domain.job import JobKind, JobState
 from storage.domain.study import QuarantineReason, StudyState
@@ -57,10 +58,13 @@ METRICS: Mapping[str, Described] = {
     "overread_spool_entries": Described("gauge", (), "Instances on disk that have no rows yet."),
     "overread_spool_bytes": Described("gauge", (), "Bytes of those instances."),
     "overread_disk_free_bytes": Described("gauge", (), "What the disk under data_dir has left."),
+    "overread_decoders_lost": Described(
+        "counter", (), "Processes that died or were ended while they decoded a picture, since the web door started."
+    ),
 }
 
 
-def metrics_router(desk: Desk, *, without_login: bool) -> APIRouter:
+def metrics_router(desk: Desk, decoders: DecoderPool, *, without_login: bool) -> APIRouter:
     """``/metrics``, for whoever may read metrics, or for everybody where the settings say so."""
     guard: Callable[..., object] = open_to_all if without_login else require(Permission.READ_METRICS)
     router = APIRouter(include_in_schema=False, dependencies=[Depends(guard)])
@@ -69,7 +73,7 @@ def metrics_router(desk: Desk, *, without_login: bool) -> APIRouter:
     def metrics() -> Response:
         """The figures as they are now."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Figures(desk))
+        registry.register(_Figures(desk, decoders.lost))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_1_0_0)
 
     return router
@@ -78,12 +82,16 @@ def metrics_router(desk: Desk, *, without_login: bool) -> APIRouter:
 class _Figures(Collector):
     """Asks everything once per scrape."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, decoders_lost: int) -> None:
         self._desk = desk
+        self._decoders_lost = decoders_lost
 
     def collect(self) -> Iterator[Metric]:
         """The families in the order of the table; those that cannot be told now are left out."""
-        values: dict[str, Samples] = {"overread_build_info": iter([((version("overread"),), 1.0)])}
+        values: dict[str, Samples] = {
+            "overread_build_info": iter([((version("overread"),), 1.0)]),
+            "overread_decoders_lost": _one(self._decoders_lost),
+        }
         try:
             summary = self._desk.reading.summary(SUMMARY_DAYS)
         except StorageError:
