@@ -7,12 +7,14 @@ each is packed anew. Encapsulated frames are given as they are stored.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.encaps import get_frame
 
 from listener.web.dicomweb.dicom_file import NATIVE_LITTLE, DicomFile, UnreadableFile
 
 OCTETS = "application/octet-stream"
+FRAME_LIMIT = 512 * 2**20  # bytes of an encoded frame
 
 # PS3.18 table 8.7.3-2 and 8.7.3-5: what a frame is when it is taken out of its capsule.
 _MEDIA_TYPES: dict[str, str] = {
@@ -57,7 +59,7 @@ class FrameSource:
                 file.seek(self.offset)
                 try:
                     return get_frame(
-                        file, number - 1, number_of_frames=self.count, extended_offsets=self.extended_offsets
+                        _Sparing(file), number - 1, number_of_frames=self.count, extended_offsets=self.extended_offsets
                     )
                 except (ValueError, EOFError, LookupError) as error:
                     raise UnreadableFile from error
@@ -73,6 +75,23 @@ class FrameSource:
     def frames(self, numbers: list[int]) -> Iterator[bytes]:
         """Several frames, one in memory at a time."""
         return (self.frame(number) for number in numbers)
+
+
+class _Sparing:
+    """A file of which only so much is read into memory: one frame, and the heads of the fragments before it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek = file.seek
+        self.tell = file.tell
+        self._read = file.read
+        self._left = FRAME_LIMIT
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Raises ValueError: it would be more."""
+        if not 0 <= size <= self._left:
+            raise ValueError
+        self._left -= size
+        return self._read(size)
 
 
 def frame_source(path: Path, file: DicomFile) -> FrameSource | None:

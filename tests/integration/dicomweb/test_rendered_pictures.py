@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 from pydicom.filewriter import dcmwrite
 
+from listener.web.dicomweb import frames
 from tests.integration.dicomweb.conftest import WebDoor, file_bytes
 from tests.integration.dicomweb.test_retrieving_over_the_web import client, path_of
 from tests.peers.web_door import PASSWORD, opened
@@ -130,6 +131,18 @@ def test_what_cannot_be_rendered_is_told(open_web_door, name: str, changes: dict
     assert answer.status_code == status, answer.text[:200]
     assert status == 200 or answer.json()["detail"]
     assert asked(door, name, "").status_code == 200
+
+
+@pytest.mark.parametrize("below", ["/frames/1", "/rendered"])
+def test_an_encoded_frame_that_is_too_large_is_not_read(
+    open_web_door, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    """A file may claim, or be, one frame of gigabytes; it is 422 and can still be retrieved whole."""
+    door = stored(open_web_door, "JPEG2000.dcm")
+    monkeypatch.setattr(frames, "FRAME_LIMIT", 100)
+
+    assert asked(door, "JPEG2000.dcm", below, "*/*; transfer-syntax=*").status_code == 422
+    assert asked(door, "JPEG2000.dcm", "").status_code == 200
 
 
 def test_a_frame_that_is_not_there_is_404(open_web_door) -> None:
