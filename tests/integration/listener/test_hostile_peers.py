@@ -116,8 +116,9 @@ def test_one_address_may_not_take_every_place(open_door):
             other.associate()
 
 
-def test_a_connection_too_many_ends_the_one_that_waited_longest(open_door):
+def test_a_connection_too_many_ends_the_one_that_waited_longest(open_door, monkeypatch):
     """With 64 silent connections of an address open, the 65th is heard and the first is closed."""
+    monkeypatch.setattr("listener.scp.upper_layer.REQUEST_DEADLINE", 300.0)
     door = open_door()
     silent = [Wire(door.port) for _ in range(64)]
     with Wire(door.port) as last:
