@@ -14,6 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 
+from listener.scu.checkpoint import hold_answers
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer, reject_reason
 from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome
@@ -69,6 +70,7 @@ class StoreScu:
             if not association.is_established:
                 why = NoAnswer.INTERRUPTED if stopped() else _why_not_established(association, line)
                 return _all_without_answer(ordered, why)
+            hold_answers(association)
             outcomes = tuple(
                 self._store(association, number, item, line) for number, item in enumerate(ordered, start=1)
             )

@@ -10,6 +10,7 @@ from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from listener.scu.checkpoint import hold_answers
 from overread.errors import FrontDeskError
 
 # The data sets go out as they stand in the files, without being decoded.
@@ -84,6 +85,7 @@ def _associate(
         raise PushFailed(f"The host of {where} could not be found; check its name.") from error
     if not association.is_established:
         raise PushFailed(f"No association with {where}; check that it runs and lets {calling_ae_title} in.")
+    hold_answers(association)
     return association
 
 

@@ -15,6 +15,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from listener.scu.checkpoint import hold_answers
 from tests.peers.spool_content import waiting_digests
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -31,6 +32,8 @@ def associated(
     for abstract_syntax, transfer_syntax in contexts:
         entity.add_requested_context(abstract_syntax, transfer_syntax)
     association = entity.associate("127.0.0.1", port, ae_title=called)
+    if association.is_established:
+        hold_answers(association)
     try:
         yield association
     finally:
