@@ -1,10 +1,14 @@
-"""Any bytes in any transfer syntax have a header, or are unreadable, or name another identity; nothing else happens."""
+"""Any bytes have a header, or are unreadable, or name another identity; the same of requests for commitment."""
 
 import warnings
 import zlib
+from contextlib import suppress
 
 from listener.errors import UnacceptableIdentity, UnreadableDataSet
+from listener.scp.commitment import read_request
 from listener.scp.instance_header import read_header
+from listener.scp.limits import COMMITMENT_REFERENCES
+from storage.domain.identifiers import is_uid
 from tests.peers.raw_sender import CT, ct_data_set, element
 
 _SYNTAXES = (
@@ -19,6 +23,13 @@ _IMPLICIT = (
     b"\x20\x00\x0d\x00\x06\x00\x00\x001.2.3\x00\x20\x00\x0e\x00\x04\x00\x00\x001.2\x00"
 )
 _EXPLICIT = ct_data_set(_UID)
+_REFERENCE = element(0x0008, 0x1150, b"UI", CT.encode()) + element(0x0008, 0x1155, b"UI", b"1.2.3.4")
+_COMMITMENT = b"%b\x08\x00\x99\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0%b%b\xfe\xff\xdd\xe0%b" % (
+    element(0x0008, 0x1195, b"UI", b"1.2.3.9"),
+    len(_REFERENCE).to_bytes(4, "little"),
+    _REFERENCE,
+    bytes(4),
+)
 
 SEEDS = (
     b"\x00" + _IMPLICIT,
@@ -29,6 +40,7 @@ SEEDS = (
     + _EXPLICIT.replace(b"CANARY-ID", b"\x1b$)C\xb1\xe8\xb9"),
     b"\x02\x00\x08\x00\x16UI\x00\x021\x00",
     b"\x03" + zlib.compress(_EXPLICIT, wbits=-zlib.MAX_WBITS),
+    b"\x01" + _COMMITMENT,
     b"\x04" + _EXPLICIT + b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff",
 )
 
@@ -38,6 +50,10 @@ warnings.simplefilter("ignore")  # pydicom warns of character sets
 def check(data: bytes) -> None:
     """Read it in the transfer syntax that its first byte names."""
     syntax = _SYNTAXES[(data[:1] + b"\x00")[0] % len(_SYNTAXES)]
+    with suppress(UnreadableDataSet):
+        transaction_uid, references = read_request(data[1:], syntax)
+        assert is_uid(transaction_uid)
+        assert 0 < len(references) <= COMMITMENT_REFERENCES
     try:
         header = read_header(CT, _UID, syntax, data[1:])
     except (UnreadableDataSet, UnacceptableIdentity):

@@ -20,10 +20,20 @@ HARNESSES: dict[str, tuple[str, ...]] = {
     "header": (
         "listener.scp.instance_header",
         "listener.scp.element_walk",
+        "listener.scp.commitment",
         "storage.domain.identifiers",
         "pydicom.charset",
     ),
     "command": ("listener.scp.command_set",),
+    "address": (
+        *("listener.web.dicomweb.search_query", "listener.web.dicomweb.media_types"),
+        *("listener.web.dicomweb.picture_wish", "python_multipart.multipart"),
+    ),
+    "stored_file": (
+        *("listener.web.dicomweb.dicom_file", "listener.web.dicomweb.dicom_json", "listener.web.dicomweb.frames"),
+        *("listener.web.dicomweb.frame_attributes", "pydicom.filereader", "pydicom.dataset", "pydicom.dataelem"),
+        *("pydicom.values", "pydicom.encaps", "pydicom.jsonrep"),
+    ),
     "association": (
         *("listener.scp.pdu", "listener.scp.pdu_reader", "listener.scp.upper_layer", "listener.scp.state_table"),
         *("listener.scp.negotiation", "listener.scp.messages", "listener.scp.command_set", "listener.scp.conversation"),

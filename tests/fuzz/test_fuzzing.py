@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from listener.scp.commitment import read_request
 from listener.scp.instance_header import read_header
 from tests.fuzz import command, header
 from tests.peers.raw_sender import CT
@@ -15,7 +16,7 @@ _ROOT = Path(__file__).parents[2]
 _SECONDS = 5
 
 
-@pytest.mark.parametrize("name", ["multipart", "header", "command", "association"])
+@pytest.mark.parametrize("name", ["multipart", "header", "command", "association", "address", "stored_file"])
 def test_no_input_escapes(name: str, tmp_path: Path) -> None:
     """There is one kind of failure; nothing hangs, and memory stays bounded. The search was led by coverage."""
     done = subprocess.run(
@@ -37,4 +38,5 @@ def test_seeds_are_good_inputs_too() -> None:
     """The search begins where readers succeed, so that it tries what is behind their first refusal."""
     assert read_header(CT, "1.2.3.4", "1.2.840.10008.1.2", header.SEEDS[0][1:]).study_instance_uid == "1.2.3"
     assert read_header(CT, "1.2.3.4", "1.2.840.10008.1.2.1.99", header.SEEDS[5][1:]).patient_id == "CANARY-ID"
+    assert len(read_request(header.SEEDS[6][1:], "1.2.840.10008.1.2.1")[1]) == 1
     assert command.read_command(command.SEEDS[0]).sop_instance_uid == "1.2.3.4"

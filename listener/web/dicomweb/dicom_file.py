@@ -30,11 +30,14 @@ NATIVE_LITTLE = frozenset({_IMPLICIT_LITTLE, "1.2.840.10008.1.2.1"})
 # Float, Double Float and integer Pixel Data (PS3.3 section C.7.6.24 and C.7.6.3).
 PIXEL_TAGS = {0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"}
 
-# RecursionError is a RuntimeError.
-_MALFORMED = (
+# What pydicom raises when it meets bytes that any peer may have sent; a RecursionError is a RuntimeError.
+MALFORMED = (
     *(InvalidDicomError, BytesLengthException, UnreadableDataSet, ValueError, TypeError, LookupError, AttributeError),
     *(EOFError, RuntimeError, OverflowError, NotImplementedError, struct.error, zlib.error),
 )
+
+# The same of a value that is in memory already, where an OSError cannot be one of the disk.
+MALFORMED_VALUE = (*MALFORMED, OSError)
 
 
 class UnreadableFile(ListenerError):
@@ -73,8 +76,12 @@ def read_dicom_file(path: Path, tags: Collection[int] | None = None) -> DicomFil
     with path.open("rb") as file:
         try:
             return _read(file, tags)
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise UnreadableFile from error
+        except OSError as error:
+            if error.errno is None:  # pydicom's own, of a sequence that is cut off
+                raise UnreadableFile from error
+            raise
 
 
 def _read(file: BinaryIO, tags: Collection[int] | None) -> DicomFile:

@@ -9,11 +9,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
+from listener.web.dicomweb.dicom_file import MALFORMED_VALUE
+
 Attributes = dict[str, Any]
 MEDIA_TYPE = "application/dicom+json"
-
-# RecursionError is a RuntimeError.
-_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError, NotImplementedError)
 
 
 def key_of(keyword: str) -> str:
@@ -38,7 +37,7 @@ def json_attributes(data_set: Dataset) -> Attributes:
     for tag in list(data_set.keys()):
         try:
             answer[f"{tag:08X}"] = _json_element(data_set[BaseTag(tag)])
-        except _MALFORMED:
+        except MALFORMED_VALUE:
             continue
     return answer
 

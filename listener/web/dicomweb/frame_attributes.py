@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from listener.errors import ListenerError
-from listener.web.dicomweb.dicom_file import DicomFile, UnreadableFile
+from listener.web.dicomweb.dicom_file import MALFORMED_VALUE, DicomFile, UnreadableFile
 from listener.web.pictures.codecs import NATIVE, RENDERED_SYNTAXES
 from listener.web.pictures.frame_description import PIXEL_LIMIT, FrameDescription, Table, Window
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _INTEGER_PIXELS = 0x7FE00010
-_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, NotImplementedError, struct.error)
-_MALFORMED_TOO = (EOFError, RuntimeError)  # RecursionError is a RuntimeError
 
 
 class NotRendered(ListenerError):
@@ -32,10 +30,23 @@ def frame_description(file: DicomFile, number: int) -> FrameDescription:
         raise NotRendered
     try:
         frame = _described(file, number)
-    except (*_MALFORMED, *_MALFORMED_TOO) as error:
+    except MALFORMED_VALUE as error:
         raise UnreadableFile from error
     _require_possible(frame)
     return frame
+
+
+def representative_frame(file: DicomFile, count: int) -> int:
+    """The frame that stands for all of them: Representative Frame Number (PS3.3 section C.7.6.6), else the first.
+
+    Raises:
+        UnreadableFile: it cannot be read.
+    """
+    try:
+        told = file.data_set.get("RepresentativeFrameNumber")
+        return told if isinstance(told, int) and 1 <= told <= count else 1
+    except MALFORMED_VALUE as error:
+        raise UnreadableFile from error
 
 
 def _described(file: DicomFile, number: int) -> FrameDescription:

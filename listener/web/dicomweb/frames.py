@@ -11,7 +11,14 @@ from typing import BinaryIO
 
 from pydicom.encaps import get_frame
 
-from listener.web.dicomweb.dicom_file import NATIVE_LITTLE, DicomFile, UnreadableFile
+from listener.web.dicomweb.dicom_file import (
+    MALFORMED,
+    MALFORMED_VALUE,
+    NATIVE_LITTLE,
+    DicomFile,
+    PixelElement,
+    UnreadableFile,
+)
 
 OCTETS = "application/octet-stream"
 FRAME_LIMIT = 512 * 2**20  # bytes of an encoded frame
@@ -61,7 +68,7 @@ class FrameSource:
                     return get_frame(
                         _Sparing(file), number - 1, number_of_frames=self.count, extended_offsets=self.extended_offsets
                     )
-                except (ValueError, EOFError, LookupError) as error:
+                except MALFORMED as error:
                     raise UnreadableFile from error
             first_bit = (number - 1) * self.frame_bits
             start, shift = divmod(first_bit, 8)
@@ -102,22 +109,26 @@ def frame_source(path: Path, file: DicomFile) -> FrameSource | None:
     """
     if file.pixels is None:
         return None
-    data_set = file.data_set
     try:
-        count = int(data_set.get("NumberOfFrames") or 1)
-        rows, columns, bits = int(data_set.Rows), int(data_set.Columns), int(data_set.BitsAllocated)
-        samples = int(data_set.get("SamplesPerPixel") or 1)
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        return _frame_source(path, file, file.pixels)
+    except MALFORMED_VALUE as error:
         raise UnreadableFile from error
+
+
+def _frame_source(path: Path, file: DicomFile, pixels: PixelElement) -> FrameSource | None:
+    data_set = file.data_set
+    count = int(data_set.get("NumberOfFrames") or 1)
+    rows, columns, bits = int(data_set.Rows), int(data_set.Columns), int(data_set.BitsAllocated)
+    samples = int(data_set.get("SamplesPerPixel") or 1)
     if min(count, rows, columns, bits, samples) < 1:
         raise UnreadableFile
-    if file.pixels.length is None:
+    if pixels.length is None:
         return FrameSource(
             path,
             count,
             _MEDIA_TYPES.get(file.transfer_syntax_uid, OCTETS),
             file.transfer_syntax_uid,
-            file.pixels.offset,
+            pixels.offset,
             0,
             _extended_offsets(file),
         )
@@ -126,9 +137,9 @@ def frame_source(path: Path, file: DicomFile) -> FrameSource | None:
     if data_set.get("PhotometricInterpretation") == "YBR_FULL_422" and samples == 3:
         samples = 2  # two chrominance values for two pixels (PS3.3 section C.7.6.3.1.2)
     frame_bits = rows * columns * samples * bits
-    if count * frame_bits > file.pixels.length * 8:
+    if count * frame_bits > pixels.length * 8:
         raise UnreadableFile
-    return FrameSource(path, count, OCTETS, file.transfer_syntax_uid, file.pixels.offset, frame_bits)
+    return FrameSource(path, count, OCTETS, file.transfer_syntax_uid, pixels.offset, frame_bits)
 
 
 def _extended_offsets(file: DicomFile) -> tuple[bytes, bytes] | None:

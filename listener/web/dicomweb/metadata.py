@@ -3,7 +3,7 @@
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from listener.web.dicomweb.dicom_file import DicomFile, UnreadableFile, read_dicom_file
+from listener.web.dicomweb.dicom_file import MALFORMED_VALUE, DicomFile, UnreadableFile, read_dicom_file
 from listener.web.dicomweb.dicom_json import Attributes, attribute, json_attributes
 from storage.domain.search import HeldObject
 
@@ -30,13 +30,28 @@ def instance_metadata(held: HeldObject, location: str) -> Attributes | None:
         return None
 
 
+def binary_value(file: DicomFile, tag: int) -> bytes | None:
+    """The value of a binary attribute; ``None`` when there is none.
+
+    Raises:
+        UnreadableFile: it cannot be read.
+    """
+    try:
+        element = file.data_set.get(tag)
+        if element is None or element.VR not in BINARY_VRS or not isinstance(element.value, bytes):
+            return None
+        return element.value
+    except MALFORMED_VALUE as error:
+        raise UnreadableFile from error
+
+
 def _metadata(file: DicomFile, transfer_syntax_uid: str, location: str) -> Attributes:
     data_set, bulk = file.data_set, {}
     try:
         for element in _large_values(data_set):
             bulk[f"{element.tag:08X}"] = {"vr": str(element.VR), "BulkDataURI": _bulk(location, element.tag)}
             del data_set[element.tag]
-    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
+    except MALFORMED_VALUE as error:
         raise UnreadableFile from error
     answer = json_attributes(data_set)
     if file.pixels is not None:

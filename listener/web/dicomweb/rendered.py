@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from listener.web.dicomweb.addresses import Addresses, PathUid
 from listener.web.dicomweb.dicom_file import DicomFile
-from listener.web.dicomweb.frame_attributes import NotRendered, frame_description
+from listener.web.dicomweb.frame_attributes import NotRendered, frame_description, representative_frame
 from listener.web.dicomweb.frames import FrameSource
 from listener.web.dicomweb.library import (
     INSTANCE,
@@ -115,7 +115,7 @@ def _rendered(
     with readable():
         file = opened(held)
         source = frames_of(held, file)
-        numbers = numbers or [_representative(file, source)]
+        numbers = numbers or [representative_frame(file, source.count)]
     if max(numbers) > source.count:
         raise HTTPException(404, f"The instance has {source.count} frames; ask for one of them.")
     if len(numbers) > _FRAMES_AT_ONCE:
@@ -151,11 +151,6 @@ def _picture(
         raise HTTPException(422, str(error)) from None
     except DecodersBusy as error:
         raise HTTPException(503, str(error), {"Retry-After": "5"}) from None
-
-
-def _representative(file: DicomFile, source: FrameSource) -> int:
-    told = file.data_set.get("RepresentativeFrameNumber")
-    return told if isinstance(told, int) and 1 <= told <= source.count else 1
 
 
 def _negotiated(request: Request, count: int) -> tuple[str, bool]:

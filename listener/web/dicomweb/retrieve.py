@@ -26,7 +26,7 @@ from listener.web.dicomweb.library import (
     readable,
 )
 from listener.web.dicomweb.media_types import ANY, Wanted, require_json, wanted
-from listener.web.dicomweb.metadata import BINARY_VRS, instance_metadata
+from listener.web.dicomweb.metadata import binary_value, instance_metadata
 from listener.web.dicomweb.multipart_writer import OutgoingPart, multipart_response, pieces_of
 from listener.web.problem import described
 from storage.domain.search import HeldObject
@@ -188,12 +188,12 @@ def _bulk_value(request: Request, held: HeldObject, tag: int) -> Response:
         if pixels is not None and pixels.length is None:
             source = frames_of(held, file)
             return _frames(request, held, source, list(range(1, min(source.count, FRAMES_LIMIT) + 1)))
-        element = None if tag in PIXEL_TAGS else file.data_set.get(tag)
+        value = None if tag in PIXEL_TAGS else binary_value(file, tag)
     if pixels is not None:
         return _octets(request, held, pieces_of(held.path, pixels.offset, pixels.length))
-    if element is None or element.VR not in BINARY_VRS or not isinstance(element.value, bytes):
+    if value is None:
         raise HTTPException(404, "The instance has no such value.")
-    return _octets(request, held, iter([element.value]))
+    return _octets(request, held, iter([value]))
 
 
 def _octets(request: Request, held: HeldObject, pieces: Iterator[bytes]) -> Response:
