@@ -1,6 +1,7 @@
 """Who may associate, and the reason given to who may not (PS3.8 section 9.3.4)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from listener.settings import ListenerSettings, PeerSettings
@@ -99,6 +100,7 @@ def _matches(peer: PeerSettings, calling_ae_title: str, address: IPv4Address | I
     return known and any(address in network for network in peer.networks)
 
 
+@lru_cache(maxsize=1024)
 def _address(remote_address: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(remote_address)
