@@ -89,6 +89,7 @@ class Conversation:
                 self._refused += 1
             if self._events is not None:
                 self._events.close()
+            self._messages = self._current = None  # they may refer to the buffer
             self._upper.reader.close()
 
     # --- what the upper layer asks of its service user

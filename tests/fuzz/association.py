@@ -24,6 +24,8 @@ _MOST_SENT = 64 * 1024  # bytes of answers to one input
 class _Wire:
     """Implements Transport: gives what it was given, piece by piece, and then the peer is gone."""
 
+    subject = ""
+
     def __init__(self, content: bytes, size: int) -> None:
         self._content = content
         self._size = size
@@ -124,9 +126,12 @@ def check(data: bytes) -> None:
     """Serve it as a connection; its first byte gives the size of the pieces."""
     wire = _Wire(data[1:], max(data[:1] + b"\x01") ** 2)
     conversation = Conversation(_HOUSE, wire, "192.0.2.1")
+    memory = conversation._upper.reader._memory
     conversation.run()
     conversation.note()
     assert wire.closed, "the connection stays open"
+    assert conversation._upper.reader._memory is memory, "the buffer grew"
+    assert memory.closed, "the buffer was not given back"
 
 
 def _item(kind: int, content: bytes) -> bytes:

@@ -342,7 +342,9 @@ def test_no_name_from_outside_becomes_a_path(open_web_door, tmp_path):
     assert tree(tmp_path.parent) - {path for path in tree(tmp_path.parent) if "/data/" in path} == parent - {
         path for path in parent if "/data/" in path
     }
-    assert {path.split("/")[0] for path in tree(door.folder.root)} == {"evidence", "objects", "quarantine", "spool"}
+    assert {path.split("/")[0] for path in tree(door.folder.root)} == {
+        *("commitments", "evidence", "objects", "quarantine", "spool")
+    }
 
 
 def test_who_may_not_store_is_told_before_the_body_is_read(open_web_door):
