@@ -37,9 +37,9 @@ def associations(minutes: float, source: random.Random) -> Outcome:
         after = holdings(stand.listener_pid)
         crowd.end(outcome, stand)
         outcome.done += f"; {_shown(before)} at {settled:.0f} s, {_shown(after)} at the end"
-        for what in ("threads", "descriptors", "resident_bytes"):
+        for what in ("threads", "descriptors", "memory_bytes"):
             if abs(getattr(after, what) - getattr(before, what)) > _TOLERANCE * getattr(before, what):
-                outcome.fault(f"The listener's {what} changed by more than 5 %.", stand)
+                outcome.fault(f"The listener's {what.replace('_', ' ')} changed by more than 5 %.", stand)
         stand.wait_until_imported()
         outcome.judge(stand)
     return outcome
@@ -171,4 +171,4 @@ _WAYS: tuple[Callable[[socket.socket], None], ...] = (_look, _trickle, _half_tls
 
 
 def _shown(held: Holdings) -> str:
-    return f"{held.threads} threads, {held.descriptors} descriptors, {held.resident_bytes / 2**20:.0f} MiB"
+    return f"{held.threads} threads, {held.descriptors} descriptors, {held.memory_bytes / 2**20:.0f} MiB"

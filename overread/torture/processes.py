@@ -1,5 +1,6 @@
 """The processes of a service, found in /proc, and what they hold."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a process and its descendants hold together."""
+    """What a process and its descendants hold together.
+
+    Memory is what is theirs alone; pages of mapped files are the system's, which takes them back when it needs them.
+    """
 
     processes: int
     threads: int
     descriptors: int
-    resident_bytes: int
+    memory_bytes: int
 
 
 def descendants(root: int) -> list[int]:
@@ -21,17 +25,16 @@ def descendants(root: int) -> list[int]:
     while waiting:
         pid = waiting.pop(0)
         found.append(pid)
-        for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                waiting += [int(child) for child in listing.read_text().split()]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended this moment
+            for listing in list(Path(f"/proc/{pid}/task").glob("*/children")):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # or only a thread of it
+                    waiting += [int(child) for child in listing.read_text().split()]
     return found
 
 
 def holdings(root: int) -> Holdings:
-    """Count threads, descriptors and resident memory; what ends meanwhile is passed over."""
-    processes = threads = descriptors = resident = 0
+    """Count threads, descriptors and memory; what ends meanwhile is passed over."""
+    processes = threads = descriptors = memory = 0
     for pid in descendants(root):
         try:
             status = dict(
@@ -42,5 +45,5 @@ def holdings(root: int) -> Holdings:
             continue
         processes += 1
         threads += int(status["Threads"])
-        resident += int(status.get("VmRSS", "0 kB").split()[0]) * 1024
-    return Holdings(processes, threads, descriptors, resident)
+        memory += sum(int(status.get(kind, "0 kB").split()[0]) for kind in ("RssAnon", "RssShmem")) * 1024
+    return Holdings(processes, threads, descriptors, memory)
