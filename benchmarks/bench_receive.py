@@ -4,7 +4,7 @@ Same sender, same data, receivers in turns, round by round. Overread has each in
 answers; what each of the others syncs stands in the table. After each receiver's turn what it stored is counted, for
 Overread compared byte for byte: a receiver that lost something is shown as such. Run as
 
-    .venv/bin/python benchmarks/bench_receive.py [--quick | --smoke] [--huge] [--json FILE] [--rounds N]
+    .venv/bin/python benchmarks/bench_receive.py [--quick | --smoke] [--huge] [--json FILE] [--rounds N] [--kind CT] …
 
 Needs DCMTK and Orthanc. The rates come from DCMTK's storescu with Nagle's algorithm off (TCP_NODELAY=1, for its own
 receivers and for Orthanc too); one row is with it on, sender and receivers as Debian installs them. Response times
@@ -27,7 +27,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -86,9 +86,11 @@ def main() -> int:
     options.add_argument("--huge", action="store_true", help="also send an object of 2 GB, for its memory")
     options.add_argument("--rounds", type=int, help="how often each receiver is measured")
     options.add_argument("--only", action="append", default=[], help="only receivers whose name has this in it")
+    options.add_argument("--kind", action="append", choices=["CT", "MR", "DX"], default=[], help="only such images")
+    options.add_argument("--associations", action="append", type=int, default=[], help="only so many at once")
     options.add_argument("--json", type=Path, help="write every figure, with machine and versions, into this file")
     chosen = options.parse_args()
-    size = SMOKE if chosen.smoke else QUICK if chosen.quick else FULL
+    size = _narrowed(SMOKE if chosen.smoke else QUICK if chosen.quick else FULL, chosen.kind, chosen.associations)
     folder = Path(tempfile.mkdtemp(prefix="overread-bench-"))
     folder.chmod(0o711)  # PostgreSQL's account must be able to pass
     receivers = [one for one in _receivers(folder) if not chosen.only or any(name in one.label for name in chosen.only)]
@@ -104,6 +106,15 @@ def main() -> int:
     if chosen.json:
         chosen.json.write_text(json.dumps({**report, "figures": [asdict(one) for one in figures]}, indent=1))
     return 1 if any(one.wrong for one in figures) else 0
+
+
+def _narrowed(size: Size, kinds: list[str], numbers: list[int]) -> Size:
+    loads = [
+        (kind, count, tuple(many for many in all_numbers if not numbers or many in numbers))
+        for kind, count, all_numbers in size.loads
+        if not kinds or kind.name in kinds
+    ]
+    return replace(size, loads=tuple(loads))
 
 
 def _receivers(folder: Path) -> list[Receiver]:
