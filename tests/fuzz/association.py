@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from listener.scp.commitment import SOP_CLASS, SOP_INSTANCE
 from listener.scp.conversation import Conversation, House
 from listener.scp.negotiation import Negotiator
 from listener.scp.presentation_contexts import Repertoire
@@ -13,9 +14,11 @@ from listener.scp.store import StoreHandler
 from listener.scp.transport import PeerGone
 from listener.settings import ListenerSettings
 from storage.domain.association import Association
+from storage.domain.commitment import CommitmentRequest
 from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason
 from tests.fuzz.command import SEEDS as COMMANDS
-from tests.peers.raw_sender import CT, ct_data_set
+from tests.peers.raw_sender import CT, ct_data_set, element
+from tests.peers.upper_layer import command_set, ui, us
 
 _LARGEST = 4096  # bytes of a data set
 _MOST_SENT = 64 * 1024  # bytes of answers to one input
@@ -23,8 +26,6 @@ _MOST_SENT = 64 * 1024  # bytes of answers to one input
 
 class _Wire:
     """Implements Transport: gives what it was given, piece by piece, and then the peer is gone."""
-
-    subject = ""
 
     def __init__(self, content: bytes, size: int) -> None:
         self._content = content
@@ -102,6 +103,21 @@ class _NoSpool:
         """Nobody asks for it."""
 
 
+class _NoRequests:
+    """Implements CommitmentRequests and keeps nothing."""
+
+    def keep(self, request: CommitmentRequest) -> str:
+        return "id"
+
+    def take(self, request_id: str) -> None:
+        return None
+
+    def give_back(self, request_id: str) -> None:
+        """Nothing was taken."""
+
+    forget = give_back
+
+
 class _Swallowed(logging.Handler):
     """Storing catches what it does not expect, so that an association goes on; here that is an escape."""
 
@@ -118,7 +134,11 @@ def _silence() -> None:
 
 _silence()
 _HOUSE = House(
-    Negotiator(Repertoire(ListenerSettings()).offered), StoreHandler(_NoSpool()), lambda _: None, lambda _: _LARGEST
+    Negotiator(Repertoire(ListenerSettings(), commitment=True).offered),
+    StoreHandler(_NoSpool()),
+    lambda _: None,
+    lambda _: _LARGEST,
+    _NoRequests(),
 )
 
 
@@ -152,6 +172,7 @@ _REQUEST = _pdu(
     + _item(0x10, b"1.2.840.10008.3.1.1.1")
     + _item(0x20, b"\x01\x00\x00\x00" + _item(0x30, CT.encode()) + _item(0x40, b"1.2.840.10008.1.2.1"))
     + _item(0x20, b"\x03\x00\x00\x00" + _item(0x30, b"1.2.840.10008.1.1") + _item(0x40, b"1.2.840.10008.1.2"))
+    + _item(0x20, b"\x05\x00\x00\x00" + _item(0x30, SOP_CLASS.encode()) + _item(0x40, b"1.2.840.10008.1.2.1"))
     + _item(
         0x50,
         _item(0x51, struct.pack(">L", 16384))
@@ -164,7 +185,20 @@ _REQUEST = _pdu(
 _RELEASE, _ABORT = _pdu(5, bytes(4)), _pdu(7, b"\x00\x00\x00\x00")
 _SET: Callable[[bytes], bytes] = lambda content: _data(content[:50], 0) + _data(content[50:], 2)  # noqa: E731
 
+_ASK = command_set(
+    *(ui(0x0003, SOP_CLASS), us(0x0100, 0x0130), us(0x0110, 1), us(0x0800, 1)),
+    *(ui(0x1001, SOP_INSTANCE), us(0x1008, 1)),
+)
+_QUESTION = (
+    element(0x0008, 0x1195, b"UI", b"1.2.9")
+    + struct.pack("<HH2sHLHHL", 8, 0x1199, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    + element(0x0008, 0x1150, b"UI", CT.encode())
+    + element(0x0008, 0x1155, b"UI", b"1.2.3")
+    + struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+)
+
 SEEDS = (
+    b"\xff" + _REQUEST + _data(_ASK, 3, 5) + _data(_QUESTION, 2, 5) + _RELEASE,
     b"\xff" + _REQUEST + _data(COMMANDS[0], 3) + _SET(ct_data_set("1.2.3.4")) + _RELEASE,
     b"\x05" + _REQUEST + _data(COMMANDS[0][:20], 1) + _data(COMMANDS[0][20:], 3) + _data(b"x" * 100, 2) + _RELEASE,
     b"\xff" + _REQUEST + _data(COMMANDS[2].replace(b"\x30\x80", b"\x30\x00"), 3, 3) + _ABORT,
