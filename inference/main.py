@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from inference.settings import WorkerSettings
 from inference.worker import Worker
 from storage.domain.job import ClaimedJob
 from storage.domain.result import NewResult
+from storage.domain.route import Route, Routes
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.site_secret import site_secret
@@ -37,6 +38,7 @@ def work(
     database_url: str,
     jobs: JobSettings,
     destinations: Sequence[str],
+    routes: Iterable[Route] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Run inference jobs until SIGTERM or SIGINT; return the exit status.
@@ -53,7 +55,7 @@ def work(
     secret = site_secret(folder)
     objects = ObjectStore(folder)
     database = open_database(database_url, "overread work")
-    queue = PostgresJobQueue(database, objects, jobs)
+    queue = PostgresJobQueue(database, objects, jobs, Routes(routes))
     studies = PostgresStudyCatalog(database, objects)
     algorithms = PostgresAlgorithmCatalog(database)
     resident = ResidentAlgorithms(worker)

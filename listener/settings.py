@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from listener.errors import ListenerError
+from storage.domain.route import Route
 
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
@@ -42,14 +43,21 @@ class PeerSettings(BaseModel):
 
 
 class RouteSettings(BaseModel):
-    """A further name of ours."""
+    """What becomes of what came under a name of ours."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ae_title: AeTitle = Field(
         description=(
-            "Peers may call us by this name too; it is kept with each association. What comes is treated alike."
+            "Peers may call us by this name too; it is kept with each association. What came under several names goes "
+            "all their ways; our own ae_title leads everywhere unless it has a route."
         )
+    )
+    algorithms: tuple[str, ...] = Field(
+        default=(), description="Only the active ones of these names analyse what came under it; empty: every one."
+    )
+    destinations: tuple[str, ...] = Field(
+        default=(), description="Results of it go only to these of the [[destinations]]; empty: to all."
     )
 
 
@@ -305,6 +313,13 @@ def _check_client_certificates(web: WebSettings) -> None:
     subjects = [each.subject for each in web.client_certificates]
     if len(set(subjects)) < len(subjects):
         raise ListenerError("[[web.client_certificates]] lists a subject twice; give each one account.")
+
+
+def routes_of(listener: ListenerSettings) -> tuple[Route, ...]:
+    """The routes in the words of storage."""
+    return tuple(
+        Route(route.ae_title, frozenset(route.algorithms), frozenset(route.destinations)) for route in listener.routes
+    )
 
 
 def is_loopback(host: str) -> bool:

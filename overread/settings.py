@@ -72,6 +72,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"two [[destinations]] are named {name}; give each its own name")
         return self
 
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> "Settings":
+        names = {destination.name for destination in self.destinations}
+        for route in self.listener.routes:
+            for name in sorted(set(route.destinations) - names):
+                raise ValueError(
+                    f"the [[listener.routes]] entry of {route.ae_title} leads to {name}, which is none of the "
+                    "[[destinations]]; correct the name"
+                )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

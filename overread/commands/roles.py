@@ -131,6 +131,7 @@ def work() -> None:
     """Run algorithms on studies that are complete."""
     settings = _begin()
     from inference.main import work as run_worker
+    from listener.settings import routes_of
 
     alive = pulse(settings.run_dir, "work")
     with awaited_database(settings, alive) as url:
@@ -140,6 +141,7 @@ def work() -> None:
             database_url=url,
             jobs=settings.jobs,
             destinations=[destination.name for destination in settings.destinations],
+            routes=routes_of(settings.listener),
             alive=alive,
         )
     sys.exit(code)
@@ -168,6 +170,7 @@ def deliver() -> None:
 def housekeep() -> None:
     """Settle studies that are complete and rescue work whose worker died."""
     settings = _begin()
+    from listener.settings import routes_of
     from storage.housekeeping.main import keep_house
 
     alive = pulse(settings.run_dir, "housekeep")
@@ -178,6 +181,7 @@ def housekeep() -> None:
             study=settings.study,
             jobs=settings.jobs,
             audit=settings.audit,
+            routes=routes_of(settings.listener),
             alive=alive,
         )
     sys.exit(code)

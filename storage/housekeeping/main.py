@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -11,6 +11,7 @@ from types import FrameType
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from storage.domain.route import Route, Routes
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.housekeeping.anchor_audit import anchor_audit
 from storage.housekeeping.leadership import Leadership
@@ -83,6 +84,7 @@ def keep_house(
     study: StudySettings,
     jobs: JobSettings,
     audit: AuditSettings,
+    routes: Iterable[Route] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Settle studies, rescue leases and anchor the audit trail until SIGTERM or SIGINT; return the exit status.
@@ -105,7 +107,7 @@ def keep_house(
     scheduler = _scheduler(
         house,
         {
-            "settle studies": (partial(settle_studies, database, study.quiet_seconds), _EVERY_SECONDS),
+            "settle studies": (partial(settle_studies, database, study.quiet_seconds, Routes(routes)), _EVERY_SECONDS),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
         },

@@ -10,10 +10,21 @@ from storage.postgres.work_signal import announce_work
 
 
 def schedule_inference(
-    session: Session, study_id: int, study_instance_uid: str, revision: int, actor: str
+    session: Session,
+    study_id: int,
+    study_instance_uid: str,
+    revision: int,
+    actor: str,
+    algorithms: frozenset[str] | None = None,
 ) -> list[int]:
-    """One job per active algorithm that has none on this revision, with its audit row; return their ids."""
-    jobs = session.execute(statement("schedule_inference"), {"study_id": study_id, "revision": revision}).all()
+    """One job per active algorithm that has none on this revision, with its audit row; return their ids.
+
+    ``algorithms`` are the names of those that count, ``None`` lets all.
+    """
+    names = None if algorithms is None else sorted(algorithms)
+    jobs = session.execute(
+        statement("schedule_inference"), {"study_id": study_id, "revision": revision, "names": names}
+    ).all()
     append(
         session,
         *(

@@ -7,10 +7,12 @@ from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
 from storage.domain.result import NewResult
+from storage.domain.route import Routes
 from storage.errors import InvalidTransition, LeaseLost
 from storage.ports import EvidenceStore
 from storage.postgres import job_operation
 from storage.postgres.audit_trail import append
+from storage.postgres.called_titles import called_ae_titles
 from storage.postgres.delivery_log import owed, record_outcomes
 from storage.postgres.engine import Database
 from storage.postgres.held_job import give_back, give_up, hold, move
@@ -27,8 +29,11 @@ _UNLIMITED_ATTEMPTS = 2**31 - 1
 class PostgresJobQueue:
     """Implements the port JobQueue; every method may raise DatabaseUnavailable, and then nothing was changed."""
 
-    def __init__(self, database: Database, evidence_store: EvidenceStore, jobs: JobSettings) -> None:
+    def __init__(
+        self, database: Database, evidence_store: EvidenceStore, jobs: JobSettings, routes: Routes | None = None
+    ) -> None:
         self._database = database
+        self._routes = routes or Routes()
         self._evidence_store = evidence_store
         self._jobs = jobs
         self._signal = WorkSignal(database)
@@ -87,7 +92,8 @@ class PostgresJobQueue:
         with self._database.transaction() as session:
             held = hold(session, job)
             result_id = store_result(session, held, result, digests, pictures)
-            schedule_deliveries(session, held, result_id, destinations)
+            called = called_ae_titles(session, held.study_id, held.revision)
+            schedule_deliveries(session, held, result_id, self._routes.destinations(called, destinations))
             move(
                 session,
                 held,

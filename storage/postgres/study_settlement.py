@@ -8,18 +8,21 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.job import Reason
+from storage.domain.route import Routes
 from storage.postgres.audit_trail import append
+from storage.postgres.called_titles import called_ae_titles
 from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
 from storage.postgres.tables import InstanceRow, StudyRevisionRow, StudyRow
 
 _ACTOR = "housekeeper"
+_NO_ROUTES = Routes()
 
 NO_ALGORITHM = Reason(
     "no-algorithm",
-    "No algorithm was active when the study became complete; install one with `overread algorithms add FOLDER`, "
-    "then have this study analysed with `overread jobs submit` and its Study Instance UID.",
+    "No algorithm was active for this study when it became complete; install one with `overread algorithms add "
+    "FOLDER`, then have this study analysed with `overread jobs submit` and its Study Instance UID.",
 )
 
 
@@ -32,8 +35,10 @@ class SettledStudy:
     jobs: int
 
 
-def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy | None:
+def settle_next_study(database: Database, quiet_seconds: float, routes: Routes = _NO_ROUTES) -> SettledStudy | None:
     """Make one study stable that has been quiet this long by the database's clock; ``None`` when there is none.
+
+    ``routes`` say which algorithms look at it.
 
     Raises:
         DatabaseUnavailable: nothing was changed.
@@ -45,7 +50,7 @@ def settle_next_study(database: Database, quiet_seconds: float) -> SettledStudy 
             study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
         if study is None:
             return None
-        return _settle(session, study.study_id, study.study_instance_uid, study.revision + 1, _ACTOR)
+        return _settle(session, study.study_id, study.study_instance_uid, study.revision + 1, _ACTOR, routes)
 
 
 class PostgresStudySettlement:
@@ -74,7 +79,9 @@ class PostgresStudySettlement:
             return True
 
 
-def _settle(session: Session, study_id: int, study_instance_uid: str, revision: int, actor: str) -> SettledStudy:
+def _settle(
+    session: Session, study_id: int, study_instance_uid: str, revision: int, actor: str, routes: Routes = _NO_ROUTES
+) -> SettledStudy:
     """Open the revision of a study that the caller has locked, and schedule its work."""
     count = _open_revision(session, study_id, revision)
     append(
@@ -86,7 +93,8 @@ def _settle(session: Session, study_id: int, study_instance_uid: str, revision: 
             details={"revision": revision, "instances": count},
         ),
     )
-    jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor)
+    algorithms = routes.algorithms(called_ae_titles(session, study_id, revision))
+    jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms)
     if not jobs:
         _say_why_not(session, study_id, revision)
     return SettledStudy(study_instance_uid, revision, len(jobs))
