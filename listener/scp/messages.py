@@ -56,7 +56,7 @@ class MessageReceiver:
         self._contexts = contexts
         self._begin = begin
         self._answer = answer
-        self._context_id = 0  # of the message in progress
+        self._context_id = -1  # of the message in progress; at first none, which no peer can name
         self._command: bytearray | None = None  # its command set, while it comes in several fragments
         self._operation: Operation | None = None  # while its data set comes
         self._size = 0  # of what came of the data set

@@ -157,6 +157,7 @@ def test_the_answer_is_cut_for_a_peer_with_little_room(open_door):
     [
         (data_pdu(b"x"), BY_USER),  # a data set without a command
         (data_pdu(store_command(UID), 5, command=True), INVALID),  # a context that was never proposed
+        (data_pdu(store_command(UID), 0, command=True), INVALID),  # nor can be
         (data_pdu(store_command(UID), command=True) + data_pdu(b"x", 3), INVALID),  # the data in another context
         (data_pdu(store_command(UID), command=True) + data_pdu(b"x", command=True), BY_USER),  # a command within
         (data_pdu(b"\x08\x00\x00\x00", command=True), BY_USER),  # cut off
