@@ -40,7 +40,7 @@ FACTS = Association("a", "CT1", "OVERREAD", "127.0.0.1", datetime(2026, 1, 1, tz
 
 def rows_under(heading: str) -> list[list[str]]:
     """The cells of the table below a heading, without its first two lines."""
-    section = CONFORMANCE_STATEMENT.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    section = CONFORMANCE_STATEMENT.read_text().split(f"# {heading}\n")[1].split("\n#")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 

@@ -15,7 +15,7 @@ ACCESS = (ROOT / "docs" / "reference" / "web-access.md").read_text(encoding="utf
 
 def section(heading: str) -> str:
     """What stands below a heading."""
-    return PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return PAGE.split(f"# {heading}\n")[1].split("\n#")[0]
 
 
 def rows_under(heading: str) -> list[list[str]]:
