@@ -8,14 +8,14 @@ commits, and its promise is not tried here.
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from overread.errors import TortureFailed
 from overread.torture.checker import Verdict, check_promise
+from overread.torture.instances import CR, MR, Kind
 from overread.torture.ledger import Ledger, read_ledger
-from overread.torture.load import Load
+from overread.torture.load import MIX, Load
 from overread.torture.outcome import Outcome
 from overread.torture.recording import Disk
 from overread.torture.shim import Shim
@@ -28,8 +28,10 @@ from storage.postgres.database_copy import (
     database_name,
     drop_database,
 )
+from storage.postgres.engine import open_database
+from storage.postgres.recorded_instances import recorded_count
 
-_ONLY_SPOOLED = 30
+_IMPORTED, _ONLY_SPOOLED = 40, 30
 # Syncs that the promise does not need, and what they are for.
 _NOT_PROMISED = {
     "fsync of data/spool/log/*/*.seg": "reserves a new segment's blocks; the sync of a record would make them durable",
@@ -101,11 +103,11 @@ def syncs(source: random.Random) -> Outcome:
     found = mutations(source)
     outcome = Outcome("syncs", f"{len(found) - 1} kinds of sync, each taken out once")
     as_it_is = found.pop("")
-    if as_it_is is None or not as_it_is.holds:
+    if not as_it_is.holds:
         outcome.faults.append("With all syncs the promise was broken; `--only power` shows it.")
     else:
         outcome.acknowledged = as_it_is.acknowledged
-    needless = [name for name, verdict in found.items() if verdict is not None and verdict.holds]
+    needless = [name for name, verdict in found.items() if verdict.holds]
     outcome.faults += [
         f"Without the {name} nothing was lost: it is needless, or this run cannot see what it is for."
         for name in needless
@@ -114,23 +116,19 @@ def syncs(source: random.Random) -> Outcome:
     return outcome
 
 
-def mutations(source: random.Random) -> dict[str, Verdict | None]:
+def mutations(source: random.Random) -> dict[str, Verdict]:
     """Cut the power once; then, for each kind of sync in turn, look at what is left as if it had not been made.
 
     Half of what was acknowledged is imported before the cut, half still waits in the spool. The key is empty for the
-    disk as it was; ``None`` stands for a listener that could not even start.
+    disk as it was.
     """
-    found: dict[str, Verdict | None] = {}
+    found: dict[str, Verdict] = {}
     with Stand("mutations") as stand:
         shim = Shim(stand.folder)
-        cut = _cut(stand, shim, source, "cut", 1.0, then=_only_the_spool)
+        cut = _cut(stand, shim, source, "cut", 0.0, then=_half_and_half, mix=(MR, CR))
         for name in ("", *sorted(Disk(cut.record).syncs)):
             disk = Disk(cut.record, forgets=name)
-            try:
-                found[name] = _recover(stand, cut, disk, None)
-            except TortureFailed:
-                stand.kill_all()
-                found[name] = None
+            found[name] = _recover(stand, cut, disk, None)
     return found
 
 
@@ -143,6 +141,7 @@ def _cut(
     *,
     failing: int = 0,
     then: Callable[[Stand, Load], None] | None = None,
+    mix: Sequence[Kind] = MIX,
 ) -> _Cut:
     """Run the listener on an empty disk under load, and kill everything after so many seconds of it."""
     owner_url = stand.server.owner_url
@@ -158,7 +157,7 @@ def _cut(
         at_database(owner_url, name),
     )
     stand.start_listener(shim.environment(stand.disk, cut.record))
-    with Ledger(cut.ledger) as ledger, Load(stand.port, ledger, source, instances=8) as load:
+    with Ledger(cut.ledger) as ledger, Load(stand.port, ledger, source, instances=8, mix=mix) as load:
         load.wait_for_more(1, stand)
         shim.set(failing_syncs=failing)
         time.sleep(seconds)
@@ -167,6 +166,16 @@ def _cut(
         stand.kill_all()
     shim.set()
     return cut
+
+
+def _half_and_half(stand: Stand, load: Load) -> None:
+    """Wait for rows of some, then go on without the database: so the spool has let go of some, and holds some alone."""
+    database = open_database(stand.database_url, "overread torture")
+    try:
+        stand.wait_until(lambda: recorded_count(database) >= _IMPORTED, "instances are imported")
+    finally:
+        database.close()
+    _only_the_spool(stand, load)
 
 
 def _only_the_spool(stand: Stand, load: Load) -> None:

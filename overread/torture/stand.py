@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from storage.postgres.rights import grant_service_rights
 _LOG = logging.getLogger(__name__)
 _DEADLINE = 120.0
 _POLL = 0.05
+_PORTS = (10_000, 32_000)  # below those that the system gives to outgoing connections
 _LOG_TAIL = 3000
 
 
@@ -141,10 +143,12 @@ class Stand:
         """SIGKILL everything the listener runs."""
         if self._listener is None:
             return
-        for pid in reversed(descendants(self._listener.pid)):
+        together = descendants(self._listener.pid)
+        for pid in reversed(together):
             kill_quietly(pid)
         self._listener.wait()
         self._listener = None
+        self.wait_until(lambda: not any(_runs(pid) for pid in together), "what was killed has let go of the port")
 
     def stop_listener(self) -> int:
         """End it as an operator would, and return the exit status."""
@@ -210,6 +214,9 @@ def _runs(pid: int) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, nor is given to an outgoing connection while the listener is away."""
+    while True:
+        port = random.randrange(*_PORTS)  # noqa: S311
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
