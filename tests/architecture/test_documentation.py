@@ -1,5 +1,6 @@
 """Documentation that can be compared with the code is."""
 
+import re
 from pathlib import Path
 
 from overread.cli import COMMANDS
@@ -27,7 +28,6 @@ def test_every_role_is_in_the_architecture() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     """docs/decisions/dependencies.md has a line for each direct dependency."""
-    import re
     import tomllib
 
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -48,3 +48,12 @@ def test_every_lock_line_is_one_version() -> None:
 
     assert [line for line in pins if line.count("==") != 1] == []
     assert "torch==2.13.0" in pins
+
+
+def test_no_two_decisions_bear_one_number() -> None:
+    """A decision is cited by its number; file name and heading agree on it."""
+    pages = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    headings = [int(re.match(r"# (\d+)", page.read_text(encoding="utf-8"))[1]) for page in pages]  # type: ignore[index]
+
+    assert numbers == headings == list(range(1, len(pages) + 1))
