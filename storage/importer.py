@@ -51,6 +51,7 @@ class SpoolImporter:
         self._refused: set[str] = set()
         self._retry_at = 0.0
         self._swept = False
+        self._database_was_away = False
 
     def import_pending(self) -> int:
         """Import what waits now and return how many instances and notes got their rows.
@@ -64,6 +65,9 @@ class SpoolImporter:
         with self._pending.alone() as alone:
             if not alone:
                 return 0
+            if self._database_was_away:
+                self._arrivals.reach()  # before objects are written and synced for nothing
+                self._database_was_away = False
             if not self._swept:
                 sweep(self._folder)
                 self._swept = True
@@ -104,6 +108,7 @@ class SpoolImporter:
         try:
             self._record(self._collected(entries))
         except DatabaseUnavailable:
+            self._database_was_away = True
             raise
         except StorageError as error:
             if len(entries) > 1:

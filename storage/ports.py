@@ -435,6 +435,10 @@ class EvidenceStore(Protocol):
 class ArrivalLog(Protocol):
     """Rows for what the spool holds."""
 
+    def reach(self) -> None:
+        """Return if rows could be written now. Raises DatabaseUnavailable."""
+        ...
+
     def record(
         self,
         arrivals: Sequence[Arrival],

@@ -185,22 +185,26 @@ class Acceptor:
         """Reject, or count in."""
         facts = conversation.facts
         seat, others, of_address = self._seats.take(facts.remote_address)
-        rejection = (
-            self._policy.rejection(
-                facts.calling_ae_title,
-                facts.called_ae_title,
-                facts.remote_address,
-                others,
-                of_address,
-                conversation.certificate_subject,
+        admitted = False
+        try:
+            rejection = (
+                self._policy.rejection(
+                    facts.calling_ae_title,
+                    facts.called_ae_title,
+                    facts.remote_address,
+                    others,
+                    of_address,
+                    conversation.certificate_subject,
+                )
+                or self._present_rejection()
+                or (None if seat else LOCAL_LIMIT_EXCEEDED)
             )
-            or self._present_rejection()
-            or (None if seat else LOCAL_LIMIT_EXCEEDED)
-        )
-        if rejection is None:
+            admitted = rejection is None
+        finally:
+            if not admitted:  # nor when something failed: a seat that nobody leaves is lost until the next start
+                self._seats.leave(seat)
+        if admitted:
             conversation.seat = seat
-        else:
-            self._seats.leave(seat)
         return rejection
 
     def _present_rejection(self) -> Rejection | None:
@@ -208,7 +212,7 @@ class Acceptor:
             return STOPPING
         try:
             self._require_room()
-        except (SpoolFull, SpoolWriteFailed):
+        except (SpoolFull, SpoolWriteFailed, OSError):
             return NO_ROOM
         return None
 

@@ -60,7 +60,7 @@ class CommitmentDecision:
         if uids - held.keys() and age < self._patience:
             return None
         failures = {}
-        for reference in request.references:
+        for reference in dict.fromkeys(request.references):  # each file is read once, however often it is named
             reason = self._reason(
                 held.get(reference.sop_instance_uid), reference.sop_class_uid, reference.sop_instance_uid
             )

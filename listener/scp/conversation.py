@@ -25,7 +25,7 @@ from listener.scp.negotiation import (
 )
 from listener.scp.operations import StoreOperation, small_operation, unanswered
 from listener.scp.pdu import associate_rj, command_pdus, data_set_pdus
-from listener.scp.presentation_contexts import STORAGE_COMMITMENT
+from listener.scp.presentation_contexts import NOT_STORAGE, STORAGE_COMMITMENT
 from listener.scp.status import SUCCESS
 from listener.scp.store import StoreHandler
 from listener.scp.transport import Transport
@@ -103,13 +103,13 @@ class Conversation:
         return None if request.speaks_our_version else self._reject(PROTOCOL_VERSION_NOT_SUPPORTED)
 
     def decide(self, request: AssociateRequest) -> tuple[bool, bytes]:
-        """Accept or reject (PS3.8 section 9.3.4); what is proposed is looked at before anybody is let in."""
-        negotiated = self._house.negotiator.negotiate(request.items)
+        """Accept or reject (PS3.8 section 9.3.4); what a stranger proposes is not even looked at."""
         rejection = self._house.admit(self)
-        if rejection is None and negotiated.application_context != APPLICATION_CONTEXT:
-            rejection = APPLICATION_CONTEXT_NOT_SUPPORTED
         if rejection is not None:
             return False, self._reject(rejection)
+        negotiated = self._house.negotiator.negotiate(request.items)
+        if negotiated.application_context != APPLICATION_CONTEXT:
+            return False, self._reject(APPLICATION_CONTEXT_NOT_SUPPORTED)
         self._on_admitted()
         self._begin(negotiated)
         return True, associate_ac(request, negotiated)
@@ -152,7 +152,7 @@ class Conversation:
 
     def _begin_operation(self, context: AcceptedContext, command: Command) -> Operation | None:
         house = self._house
-        if command.field == CommandField.C_STORE_RQ:
+        if command.field == CommandField.C_STORE_RQ and context.abstract_syntax not in NOT_STORAGE:
             limit = house.largest(context.abstract_syntax)
             self._current = StoreOperation(house.handler, context, command, self.facts, limit)
             return self._current

@@ -67,6 +67,7 @@ STORAGE_CLASSES = frozenset(
 
 VERIFICATION = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+NOT_STORAGE = frozenset({VERIFICATION, STORAGE_COMMITMENT})
 _OF_COMMITMENT = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # its data sets are read and written, not only kept
 
 

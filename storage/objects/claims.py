@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from storage.errors import SpoolFull
 from storage.objects.layout import DataFolder
 
-_ENTRY = struct.Struct("<B3xI16s32sQ")  # used, checksum, key, digest, owner
+_ENTRY = struct.Struct("<BBHI16s32sQ")  # used, durable, writers, checksum, key, digest, owner
+_FLAGS = struct.Struct("<BBH")
 _FACTS = struct.Struct("<16s32sQ")
 _IN_BUCKET = 64
 _BUCKET_BYTES = _IN_BUCKET * _ENTRY.size
@@ -36,6 +37,7 @@ class Claim:
 
     sha256: str
     owner: str
+    durable: bool = False  # whether a record of these bytes was synced; until then it may still be given back
 
 
 class Claims:
@@ -56,18 +58,35 @@ class Claims:
     def take(self, sop_instance_uid: str, claim: Claim) -> Claim | None:
         """Claim a UID; the claim that stands in the way, or ``None`` when it is ours now.
 
+        Whoever claims the same bytes while none of them are durable yet shares the claim: it lasts until the last one
+        has given it back, or one has made it durable.
+
         Raises:
             SpoolFull: more instances wait than the table has room for.
         """
         key = _key(sop_instance_uid)
         with self._locked(key) as start:
             held = self._find(start, key)
+            writers = 0
             if held is not None:
-                return held[1]
-            place = self._free_place(start)
+                place, standing = held
+                if standing.durable or standing.sha256 != claim.sha256:
+                    return standing
+                _, _, writers = _FLAGS.unpack_from(self._table, place)
+            else:
+                place = self._free_place(start)
             facts = _FACTS.pack(key, bytes.fromhex(claim.sha256), _owner_number(claim.owner))
-            self._table[place : place + _ENTRY.size] = struct.pack("<B3xI", 1, zlib.crc32(facts)) + facts
+            head = _FLAGS.pack(1, 0, writers + 1) + struct.pack("<I", zlib.crc32(facts))
+            self._table[place : place + _ENTRY.size] = head + facts
         return None
+
+    def confirm(self, sop_instance_uid: str, sha256: str) -> None:
+        """Say that a record of these bytes is durable: from now on the claim stands until the import."""
+        key = _key(sop_instance_uid)
+        with self._locked(key) as start:
+            held = self._find(start, key)
+            if held is not None and held[1].sha256 == sha256:
+                _FLAGS.pack_into(self._table, held[0], 1, 1, 0)
 
     def holder(self, sop_instance_uid: str) -> Claim | None:
         """Who has a UID."""
@@ -76,12 +95,25 @@ class Claims:
             held = self._find(start, key)
         return None if held is None else held[1]
 
-    def give_back(self, sop_instance_uid: str, sha256: str, owner: str | None = None) -> None:
-        """Remove the claim for these bytes, if there is one; with ``owner`` only that one's."""
+    def give_back(self, sop_instance_uid: str, sha256: str) -> None:
+        """Take one's part in a claim back; it is gone with the last one, unless somebody made it durable."""
         key = _key(sop_instance_uid)
         with self._locked(key) as start:
             held = self._find(start, key)
-            if held is not None and held[1].sha256 == sha256 and owner in (None, held[1].owner):
+            if held is None or held[1].sha256 != sha256 or held[1].durable:
+                return
+            _, _, writers = _FLAGS.unpack_from(self._table, held[0])
+            if writers > 1:
+                _FLAGS.pack_into(self._table, held[0], 1, 0, writers - 1)
+            else:
+                self._table[held[0] : held[0] + _ENTRY.size] = _FREE
+
+    def end(self, sop_instance_uid: str, sha256: str) -> None:
+        """Remove the claim for these bytes: they have their object, or were set aside."""
+        key = _key(sop_instance_uid)
+        with self._locked(key) as start:
+            held = self._find(start, key)
+            if held is not None and held[1].sha256 == sha256:
                 self._table[held[0] : held[0] + _ENTRY.size] = _FREE
 
     def remove_abandoned(self, is_alive: Callable[[str], bool]) -> int:
@@ -159,10 +191,10 @@ def _key(sop_instance_uid: str) -> bytes:
 
 
 def _claim(bucket: bytes, offset: int) -> Claim | None:
-    used, checksum, _, digest, owner = _ENTRY.unpack_from(bucket, offset)
+    used, durable, _, checksum, _, digest, owner = _ENTRY.unpack_from(bucket, offset)
     if not used or zlib.crc32(bucket[offset + 8 : offset + _ENTRY.size]) != checksum:
         return None
-    return Claim(digest.hex(), f"{owner >> _OWNER_BITS:03d}-{owner & (1 << _OWNER_BITS) - 1}")
+    return Claim(digest.hex(), f"{owner >> _OWNER_BITS:03d}-{owner & (1 << _OWNER_BITS) - 1}", bool(durable))
 
 
 def _owner_number(owner: str) -> int:

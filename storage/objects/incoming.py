@@ -14,6 +14,7 @@ from storage.objects.layout import DataFolder, new_entry_id
 LARGEST_IN_LOG = 1280 * 1024  # bytes; what is larger gets a file of its own, so that it is not written twice
 _SYNC_EVERY = 64 * 1024 * 1024  # bytes of a large instance that may wait for the disk
 _IOV_MAX = 1000
+_TOGETHER = 256  # pieces; an instance that is sent in fragments of 16 KB has fewer
 
 
 class Incoming:
@@ -41,6 +42,7 @@ class Incoming:
         self._held = 0  # bytes in the pieces
         self._descriptor = -1
         self._unsynced = 0
+        self._loose = 0  # pieces since some were put together or written
 
     @property
     def sha256(self) -> str:
@@ -64,6 +66,11 @@ class Incoming:
         if self.error is None:
             self._pieces.append(piece)
             self._held += len(piece)
+            self._loose += 1
+            if self._loose == _TOGETHER:
+                # A reference costs more than a small piece; whoever sends a byte at a time must not make us keep them.
+                self._pieces[-_TOGETHER:] = [b"".join(self._pieces[-_TOGETHER:])]
+                self._loose = 0
 
     def spill(self) -> None:
         """Write what is referenced to the file."""
@@ -81,7 +88,7 @@ class Incoming:
             self.discard()
             self.error = error
         self._pieces = []
-        self._held = 0
+        self._held = self._loose = 0
 
     def head(self, limit: int) -> bytes:
         """The first bytes of the data set."""

@@ -89,18 +89,25 @@ class LogReader:
         numbers = segment_numbers(self.folder)  # before the look at the lock: a writer that comes now makes others
         dead = not _is_locked(self.folder)
         first = self._written.first
-        return [self._segment(number, dead=dead or number < first) for number in numbers]
+        found = [self._segment(number, dead=dead or number < first) for number in numbers]
+        return [segment for segment in found if segment is not None]
 
-    def _segment(self, number: int, *, dead: bool) -> _Segment:
+    def _segment(self, number: int, *, dead: bool) -> _Segment | None:
         line = None if dead else self._written.read(number)
-        if line is None:
+        if line is not None:
+            return _Segment(number, line[0], line[1], dead=False)
+        try:
             return _Segment(number, segment_path(self.folder, number).stat().st_size, finished=True, dead=dead)
-        return _Segment(number, line[0], line[1], dead=False)
+        except FileNotFoundError:  # imported and given up since we listed it
+            return None
 
     def _records_of(self, segment: _Segment, offset: int) -> Iterator[LogRecord]:
         if offset >= segment.written:
             return
-        view = _mapped(segment_path(self.folder, segment.number))
+        try:
+            view = _mapped(segment_path(self.folder, segment.number))
+        except FileNotFoundError:  # imported and given up since we listed it
+            return
         while offset < segment.written:
             head = decoded(view, segment.number, offset)
             if head is not None:

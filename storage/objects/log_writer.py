@@ -48,12 +48,13 @@ class _Segment:
 class Ticket:
     """Where a record stands, and what has to be synced before it is durable."""
 
-    __slots__ = ("number", "offset", "segment", "written")
+    __slots__ = ("end", "number", "offset", "segment", "written")
 
-    def __init__(self, segment: _Segment, offset: int) -> None:
+    def __init__(self, segment: _Segment, offset: int, length: int) -> None:
         self.segment = segment
         self.number = segment.number
         self.offset = offset
+        self.end = segment.number, offset + length
         self.written = 0
 
 
@@ -126,9 +127,9 @@ class LogWriter:
         self._sync(segment)
 
     @property
-    def imported_number(self) -> int:
-        """The segment that the importer has come to."""
-        return self._imported.read()[0]
+    def imported(self) -> tuple[int, int]:
+        """Segment number and offset that the importer has come to."""
+        return self._imported.read()
 
     def is_pending(self, ticket: Ticket) -> bool:
         """Whether the importer has not come so far yet."""
@@ -149,7 +150,7 @@ class LogWriter:
         length = record_length(encoded_name, manifest, data_length)
         with self._changed:
             segment = self._segment_with_room(length)
-            ticket = Ticket(segment, segment.end)
+            ticket = Ticket(segment, segment.end, length)
             segment.end += length
             segment.in_flight.add(ticket.offset)
         head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)

@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import logging
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from storage.objects.manifest import arrival_from_json, association_from_json, q
 from storage.objects.part10 import data_set_digest
 
 log = logging.getLogger(__name__)
+
+_FILE_NAME = re.compile(rb"\d{20}-[0-9a-f]{16}\.\d{3}-\d+\.dcm")  # as storage.objects.incoming makes them
+_NAME_WITHIN = 256  # bytes of a record in which its name lies
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +137,21 @@ class PendingEntries:
     def set_aside(self, entry: Entry, quarantine_id: str) -> None:
         """Put the bytes of an entry into quarantine, durably but for the folder; doing it twice changes nothing."""
         record, target = entry.record, self._folder.quarantined(quarantine_id)
+        name = record.name or self._name_in_damage(record)
         with contextlib.suppress(FileExistsError, FileNotFoundError):
-            if record.name:
-                os.link(self._folder.large / record.name, target)
+            if name:
+                os.link(self._folder.large / name, target)
             else:
                 draft = target.with_suffix(".part")
                 remove(draft)
                 write_new(draft, record.data[record.prefix_length :])
                 draft.rename(target)
+
+    def _name_in_damage(self, record: LogRecord) -> str:
+        """The file that a damaged record seems to name, if there is one: its bytes may be sound."""
+        found = None if record.kind is not None else _FILE_NAME.search(bytes(record.data[:_NAME_WITHIN]))
+        name = found[0].decode("ascii") if found else ""
+        return name if name and (self._folder.large / name).exists() else ""
 
     def unreadable(self, entry: Entry) -> QuarantinedObject:
         """What is known of an entry whose manifest is damaged: not even who sent it."""
@@ -152,9 +163,9 @@ class PendingEntries:
             started_at=entry.moment,
             reason="The manifest in the spool was damaged, so the association is not known.",
         )
-        data = entry.record.data
-        digest = hashlib.sha256(data).hexdigest()
-        return QuarantinedObject(entry.name, QuarantineReason.DAMAGED, "", "", digest, len(data), nobody, entry.moment)
+        name = self._name_in_damage(entry.record)
+        digest, size = _digest_of_file(self._folder.large / name) if name else _digest(entry.record.data)
+        return QuarantinedObject(entry.name, QuarantineReason.DAMAGED, "", "", digest, size, nobody, entry.moment)
 
     def _find_logs(self) -> None:
         for path in log_folders(self._folder):
@@ -165,6 +176,7 @@ class PendingEntries:
 
     def _entries_of(self, name: str) -> Iterator[Entry]:
         reader = self._logs[name]
+        self._reached[name] = max(self._reached[name], reader.position)  # another process may have imported since
         return (_entry(reader, record) for record in reader.records(self._reached[name]))
 
     def _reach(self, entries: list[Entry]) -> None:
@@ -178,12 +190,21 @@ class PendingEntries:
 
     def _give_up_claim(self, entry: Entry) -> None:
         if isinstance(entry.thing, Arrival):
-            self._claims.give_back(entry.thing.header.sop_instance_uid, entry.thing.sha256)
+            self._claims.end(entry.thing.header.sop_instance_uid, entry.thing.sha256)
 
     def _remove_abandoned_files(self) -> None:
         for path in self._folder.large.glob("*.dcm"):
             if self._seen.ended(path.name.split(".")[1]):
                 remove(path)
+
+
+def _digest(data: bytes | memoryview) -> tuple[str, int]:
+    return hashlib.sha256(data).hexdigest(), len(data)
+
+
+def _digest_of_file(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
 
 def _entry(reader: LogReader, record: LogRecord) -> Entry:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ from storage.settings import SpoolSettings
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNKNOWN_DIGEST = "of a damaged object"  # equals nothing, so that what arrives now is kept in quarantine
 _REMEMBERED = 10_000  # instances of which we know that our own log has them
+_PATIENCE = 5.0  # seconds for which we wait to see whether other bytes under a UID are kept
+_LOOK_AGAIN = 0.01
 _MANIFEST_BYTES = 1000  # about
 
 
@@ -138,39 +141,48 @@ class FileSpool:
 
     def _take(self, incoming: Incoming, arrival: Arrival) -> str | None:
         """Write an instance unless its UID is held; return the digest that holds it, ``None`` when it is ours now."""
-        uid = arrival.header.sop_instance_uid
-        claim = Claim(arrival.sha256, self._log.owner)
-        holder = self._claims.take(uid, claim)
+        uid, sha256 = arrival.header.sop_instance_uid, arrival.sha256
+        holder = self._claimed(uid, sha256)
         if holder is not None:
-            return self._already_claimed(holder, incoming, arrival)
+            # Whether the record of another process is still whole we do not know: ours is written too.
+            if holder == sha256 and not self._remembers(uid, sha256):
+                self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
+            return holder
         try:
-            # The importer names the object before it gives up the claim: what it finished before our claim, we see.
+            # The importer names the object before it ends the claim: what it finished before our claim, we see.
             held = self._object_digest(uid)
             if held is None:
                 ticket = self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
-                self._remember(uid, arrival.sha256, ticket)
+                self._claims.confirm(uid, sha256)
+                self._remember(uid, sha256, ticket)
                 return None
         except BaseException:
-            self._claims.give_back(uid, claim.sha256, claim.owner)
+            self._claims.give_back(uid, sha256)
             raise
-        self._claims.give_back(uid, claim.sha256, claim.owner)
+        self._claims.give_back(uid, sha256)
         return held
 
-    def _already_claimed(self, holder: Claim, incoming: Incoming, arrival: Arrival) -> str:
-        uid = arrival.header.sop_instance_uid
-        if holder.sha256 == arrival.sha256:
-            # Whether the other one's bytes are durable yet is its own affair: unless we know, ours are written too.
-            if not self._remembers(uid, arrival.sha256):
-                self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
-            return arrival.sha256
-        if not owner_is_alive(self._folder, holder.owner) and self._object_digest(uid) is None:
-            raise SpoolWriteFailed()  # its owner died: the importer finds out whether it was ever kept
-        return holder.sha256 or _UNKNOWN_DIGEST
+    def _claimed(self, uid: str, sha256: str) -> str | None:
+        """Claim a UID, alone or with others that bring the same bytes; the digest that holds it durably, if one does.
+
+        Raises:
+            SpoolWriteFailed: somebody has claimed it for other bytes, and it does not turn out whether they were kept.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            holder = self._claims.take(uid, Claim(sha256, self._log.owner))
+            if holder is None:
+                return None
+            if holder.durable:
+                return holder.sha256
+            if time.monotonic() > deadline or not owner_is_alive(self._folder, holder.owner):
+                raise SpoolWriteFailed
+            time.sleep(_LOOK_AGAIN)
 
     def _record(self, kind: RecordKind, manifest: bytes, incoming: Incoming, association: Association) -> Ticket:
         size = len(incoming.prefix) + incoming.size + _MANIFEST_BYTES
         peer = association.calling_ae_title or association.account
-        if not self._shares.has_room(peer, size, self._log.imported_number):
+        if not self._shares.has_room(peer, size, self._log.imported):
             raise SpoolFull("One peer has filled its share of the spool; start the database, or raise peer_share.")
         with self._reserved(size):
             incoming.seal()
@@ -179,7 +191,7 @@ class FileSpool:
                 kind, manifest, pieces, prefix_length=len(incoming.prefix), name=incoming.file_name
             )
             self._log.commit(ticket)
-        self._shares.add(peer, size, ticket.number)
+        self._shares.add(peer, size, ticket.end)
         incoming.let_go()
         return ticket
 

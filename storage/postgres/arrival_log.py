@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.arrival import Arrival, QuarantinedObject
@@ -32,6 +32,11 @@ class PostgresArrivalLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def reach(self) -> None:
+        """Return if rows could be written now. Raises DatabaseUnavailable."""
+        with self._database.transaction() as session:
+            session.execute(select(1))
 
     def record(
         self,
