@@ -1,6 +1,8 @@
 """A real Orthanc on free ports of 127.0.0.1, with everything it keeps in a temporary folder."""
 
+import contextlib
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+_PORTS = (12_000, 32_000)
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
@@ -144,9 +147,14 @@ class Orthanc:
 
 
 def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    """Ports below those that the system gives to whoever connects: nobody else gets one of them meanwhile."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in found:
+                found.append(port)
+    return found
 
 
 @pytest.fixture
