@@ -38,6 +38,7 @@ class _Batch:
     quarantined: list[QuarantinedObject] = field(default_factory=list)
     associations: list[Association] = field(default_factory=list)
     folders: set[Path] = field(default_factory=set)  # of the objects that were named
+    recorded: dict[str, str] = field(default_factory=dict)  # digests that stand in rows already, by SOP Instance UID
 
 
 class SpoolImporter:
@@ -51,7 +52,6 @@ class SpoolImporter:
         self._refused: set[str] = set()
         self._retry_at = 0.0
         self._swept = False
-        self._database_was_away = False
 
     def import_pending(self) -> int:
         """Import what waits now and return how many instances and notes got their rows.
@@ -65,9 +65,6 @@ class SpoolImporter:
         with self._pending.alone() as alone:
             if not alone:
                 return 0
-            if self._database_was_away:
-                self._arrivals.reach()  # before objects are written and synced for nothing
-                self._database_was_away = False
             if not self._swept:
                 sweep(self._folder)
                 self._swept = True
@@ -108,7 +105,6 @@ class SpoolImporter:
         try:
             self._record(self._collected(entries))
         except DatabaseUnavailable:
-            self._database_was_away = True
             raise
         except StorageError as error:
             if len(entries) > 1:
@@ -126,6 +122,8 @@ class SpoolImporter:
 
     def _collected(self, entries: list[Entry]) -> _Batch:
         batch = _Batch()
+        uids = {entry.thing.header.sop_instance_uid for entry in entries if isinstance(entry.thing, Arrival)}
+        batch.recorded = self._arrivals.digests(uids)  # asked first: without a database nothing is written and synced
         with self._drafts(entries) as drafts:
             self._collect(batch, entries, drafts)
         return batch
@@ -180,6 +178,9 @@ class SpoolImporter:
     def _adopt(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> QuarantineReason | None:
         """Name the object; the reason for quarantine when the bytes are not those that were acknowledged."""
         uid = arrival.header.sop_instance_uid
+        if batch.recorded.get(uid, arrival.sha256) != arrival.sha256:
+            # The row outlives a file that was lost; other bytes must not take its place, a copy of the same ones may.
+            return QuarantineReason.CONFLICT
         large = self._pending.large_file(entry)
         try:
             if draft is not None:

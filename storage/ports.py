@@ -435,8 +435,8 @@ class EvidenceStore(Protocol):
 class ArrivalLog(Protocol):
     """Rows for what the spool holds."""
 
-    def reach(self) -> None:
-        """Return if rows could be written now. Raises DatabaseUnavailable."""
+    def digests(self, sop_instance_uids: Collection[str]) -> dict[str, str]:
+        """The SHA-256 of each of these instances that has its row. Raises DatabaseUnavailable."""
         ...
 
     def record(

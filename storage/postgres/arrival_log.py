@@ -1,7 +1,7 @@
 """Rows for what the spool holds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
@@ -16,7 +16,7 @@ from storage.postgres import arrival_rows as rows
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.statement import statement
-from storage.postgres.tables import StudyRow
+from storage.postgres.tables import InstanceRow, StudyRow
 
 _ACTOR = "listener"
 
@@ -33,10 +33,15 @@ class PostgresArrivalLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def reach(self) -> None:
-        """Return if rows could be written now. Raises DatabaseUnavailable."""
+    def digests(self, sop_instance_uids: Collection[str]) -> dict[str, str]:
+        """The SHA-256 of each of these instances that has its row. Raises DatabaseUnavailable."""
         with self._database.transaction() as session:
-            session.execute(select(1))
+            found = session.execute(
+                select(InstanceRow.sop_instance_uid, InstanceRow.sha256).where(
+                    InstanceRow.sop_instance_uid.in_(sop_instance_uids)
+                )
+            )
+            return {row.sop_instance_uid: row.sha256 for row in found}
 
     def record(
         self,

@@ -205,6 +205,27 @@ def test_a_crash_between_rows_and_removal_changes_nothing(open_door, database_ur
     assert waiting(door.folder.root) == []
 
 
+def test_other_bytes_never_take_the_place_of_a_file_that_was_lost(open_door, database_url):
+    """The row remembers what was acknowledged: other bytes are set aside, the same ones again restore the file."""
+    door = open_door()
+    importer = door.importer(database_url)
+    first, other = ct_data_set("1.2.3.1", b"first"), ct_data_set("1.2.3.1", b"other")
+    with associated(door.port) as association:
+        assert send(association, first, "1.2.3.1") == 0x0000
+        importer.import_pending()
+        [file] = door.folder.objects.rglob("*.dcm")
+        file.unlink()
+        send(association, other, "1.2.3.1")
+        importer.import_pending()
+        assert not file.exists()
+        assert rows(database_url, "SELECT reason FROM quarantined_object") == [("conflict",)]
+        assert send(association, first, "1.2.3.1") == 0x0000
+    importer.import_pending()
+
+    assert kept_digests(door.folder.root) == {"1.2.3.1": hashlib.sha256(first).hexdigest()}
+    assert rows(database_url, "SELECT sha256 FROM instance") == [(hashlib.sha256(first).hexdigest(),)]
+
+
 def test_an_open_door_to_the_network_is_refused_at_the_start(tmp_path):
     """Without peers serve refuses before it listens or makes a folder."""
     with pytest.raises(ListenerError, match=r"\[\[listener\.peers\]\]"):
