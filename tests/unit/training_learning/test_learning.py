@@ -171,5 +171,5 @@ def test_without_the_extra_a_sentence_says_what_to_install(command: str, tmp_pat
     )
 
     assert done.returncode == 1
-    assert "pip install 'overread[train,cpu]'" in done.stderr
+    assert "install the extras train, cpu and demo" in done.stderr
     assert done.stderr.count("\n") == 1
