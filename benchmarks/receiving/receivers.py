@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ _POLL_SECONDS = 0.05
 _NODELAY = {"TCP_NODELAY": "1"}  # DCMTK reads it; without it answers wait for the sender's delayed acknowledgements
 
 
-class Receiver:
+class Receiver(ABC):
     """A program that listens on ``port``; subclasses say how it is started and what it kept."""
 
     called = "OVERREAD"
@@ -68,12 +69,12 @@ class Receiver:
         """CPU and memory of all its processes."""
         return usage(self.pid)
 
+    @abstractmethod
     def command(self) -> list[str]:
         """How it is started."""
-        raise NotImplementedError
 
-    def settle(self, sent: int) -> None:
-        """Wait until what was sent has its rows; most have nothing to wait for."""
+    def settle(self, sent: int) -> None:  # noqa: B027 - most have nothing to wait for
+        """Wait until what was sent has its rows."""
 
     def count(self) -> int:
         """How many instances it holds."""

@@ -168,8 +168,10 @@ class Acceptor:
             if conversation is not None:
                 seat, note = conversation.seat, conversation.note()
                 self._seats.leave(seat)
-            self._note(note, let_in=bool(seat))
-            self._forget(connection)
+            try:
+                self._note(note, let_in=bool(seat))
+            finally:
+                self._forget(connection)
 
     def _transport(self, connection: Connection) -> Transport:
         if self._tls is None:

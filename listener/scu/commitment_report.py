@@ -8,6 +8,7 @@ from pynetdicom import AE, build_role
 from pynetdicom.presentation import build_context
 
 from listener.scp.commitment import SOP_CLASS, SOP_INSTANCE, report_data_set
+from listener.scu.checkpoint import hold_answers
 from listener.settings import PeerSettings
 from storage.domain.commitment import CommitmentReport
 from storage.domain.identifiers import same_ae_title
@@ -74,6 +75,7 @@ class CommitmentReporter:
         )
         if not association.is_established:
             return False
+        hold_answers(association)
         event, data_set = report_data_set(report)
         try:
             status, _ = association.send_n_event_report(data_set, event, SOP_CLASS, SOP_INSTANCE)

@@ -124,8 +124,11 @@ class Claims:
             if claim.owner not in known:
                 known[claim.owner] = is_alive(claim.owner)
             if not known[claim.owner]:
-                self._table[place : place + _ENTRY.size] = _FREE
-                count += 1
+                with self._locked_bucket(place // _BUCKET_BYTES * _BUCKET_BYTES):
+                    # Looked at again: somebody alive may share it by now.
+                    if _claim(self._table[place : place + _ENTRY.size], 0) == claim:
+                        self._table[place : place + _ENTRY.size] = _FREE
+                        count += 1
         return count
 
     def count(self) -> int:
@@ -173,8 +176,13 @@ class Claims:
 
     @contextmanager
     def _locked(self, key: bytes) -> Iterator[int]:
-        """Hold the bucket of a key against other threads and processes; gives where it begins."""
-        start = int.from_bytes(key[:4], "little") % _BUCKETS * _BUCKET_BYTES
+        """Hold the bucket of a key; gives where it begins."""
+        with self._locked_bucket(int.from_bytes(key[:4], "little") % _BUCKETS * _BUCKET_BYTES) as start:
+            yield start
+
+    @contextmanager
+    def _locked_bucket(self, start: int) -> Iterator[int]:
+        """Hold a bucket against other threads and processes."""
         with self._threads:
             self._lock(fcntl.F_WRLCK, start)
             try:

@@ -5,6 +5,7 @@ delivers it. Whoever renames a report first delivers it.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import time
@@ -19,6 +20,7 @@ from storage.objects.durable import remove, sync_folder, write_new
 from storage.objects.layout import DataFolder, new_entry_id
 
 _MOST = 256  # requests that wait; each may name thousands of instances
+_MOST_OF_ONE = 64  # the same of one AE title, so that others have places too
 _TAKEN_SECONDS = 120.0  # after which whoever took a report has died
 
 
@@ -32,12 +34,14 @@ class CommitmentFolder:
         """Make a request durable and return its identifier.
 
         Raises:
-            SpoolFull: too many wait.
+            SpoolFull: too many wait, of this peer or of all.
             SpoolWriteFailed: the disk refuses it.
         """
-        if sum(1 for _ in self._folder.glob("*.json")) >= _MOST:
+        peer = hashlib.sha256(request.calling_ae_title.encode()).hexdigest()[:16]
+        waiting = self._all(".json")
+        if len(waiting) >= _MOST or sum(name.endswith(peer) for name in waiting) >= _MOST_OF_ONE:
             raise SpoolFull
-        request_id = new_entry_id()
+        request_id = f"{new_entry_id()}-{peer}"
         content = asdict(request) | {"received_at": request.received_at.isoformat()}
         draft = self._folder / f"{request_id}.part"
         try:

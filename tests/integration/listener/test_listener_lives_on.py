@@ -241,18 +241,7 @@ def test_an_open_door_to_the_network_is_refused_at_the_start(tmp_path):
 def test_every_answer_follows_its_sync(listener_process, tmp_path):
     """Seen from the kernel: the record is written, the segment is synced, then comes the answer."""
     trace = tmp_path / "trace"
-    listener = listener_process(
-        prefix=(
-            "strace",
-            "-f",
-            "-y",
-            "-qq",
-            "-o",
-            str(trace),
-            "-e",
-            "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg",
-        )
-    )
+    listener = listener_process(prefix=_traced(trace))
     count = 5
     with associated(listener.port) as association:
         for number in range(count):
@@ -265,18 +254,7 @@ def test_every_answer_follows_its_sync(listener_process, tmp_path):
 def test_the_answer_to_a_large_instance_follows_the_syncs_of_its_file(listener_process, tmp_path):
     """Its data, the folder that names it and then the record are synced before the answer."""
     trace = tmp_path / "trace"
-    listener = listener_process(
-        prefix=(
-            "strace",
-            "-f",
-            "-y",
-            "-qq",
-            "-o",
-            str(trace),
-            "-e",
-            "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg",
-        )
-    )
+    listener = listener_process(prefix=_traced(trace))
     with associated(listener.port) as association:
         assert send(association, ct_data_set("1.2.3.1") + pixels(4 * 1024 * 1024), "1.2.3.1") == 0x0000
     _end_of_traced(listener)
@@ -299,6 +277,12 @@ def _story(trace: str) -> str:
     for line in trace.splitlines():
         steps += [letter for letter, pattern in letters if re.search(pattern, line) and "resumed" not in line]
     return " ".join(steps)
+
+
+def _traced(trace: Path) -> tuple[str, ...]:
+    """What to put before a command, so that the system calls of storing and answering are written down."""
+    calls = "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg"
+    return ("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", calls)
 
 
 def _end_of_traced(listener) -> None:
