@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _BATCH = 100
 _POLL_SECONDS = 0.25  # other processes fill the same spool without waking us
 _GATHER_SECONDS = 0.05  # a little patience turns a burst of instances into one transaction
+_STAND_BACK_SECONDS = 2.0
+_BUSY_BYTES = 1024 * 1024  # within _GATHER_SECONDS: 20 MB/s
 _RETRY_SECONDS = 30.0  # for entries whose rows were refused
 _WRITERS = 4  # objects that are written and synced at the same time
 
@@ -87,7 +89,16 @@ class SpoolImporter:
             elif previous and not trouble:
                 log.info("Importing again; what waited in the spool is on its way to its rows.")
             wake.wait(_POLL_SECONDS)
-            stop.wait(_GATHER_SECONDS)
+            self._stand_back(stop)
+
+    def _stand_back(self, stop: threading.Event) -> None:
+        """Gather a little; while receivers are busy leave them the machine, for a while: rows may come later."""
+        until, before = time.monotonic() + _STAND_BACK_SECONDS, self._pending.bytes_written()
+        while not stop.wait(_GATHER_SECONDS) and time.monotonic() < until:
+            written = self._pending.bytes_written()
+            if written - before < _BUSY_BYTES:
+                return
+            before = written
 
     def _import_or_explain(self) -> str:
         try:
@@ -162,8 +173,9 @@ class SpoolImporter:
         thing = entry.thing
         if not isinstance(thing, Arrival) or entry.record.name:
             return
-        if self._pending.sound_part10(entry, thing.sha256, thing.size):
-            drafts[entry.name] = self._objects.draft(entry.record.data, thing.header.sop_instance_uid)
+        with self._pending.part10(entry, thing.sha256, thing.size) as part10:
+            if part10 is not None:
+                drafts[entry.name] = self._objects.draft(part10, thing.header.sop_instance_uid)
 
     def _collect_arrival(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> None:
         uid = arrival.header.sop_instance_uid
@@ -185,7 +197,7 @@ class SpoolImporter:
         try:
             if draft is not None:
                 batch.folders.add(self._objects.name(draft, uid))
-            elif large is not None and self._pending.sound_part10(entry, arrival.sha256, arrival.size):
+            elif large is not None and self._pending.is_sound(large, arrival.sha256, arrival.size):
                 batch.folders.add(self._objects.adopt(large, uid))
             elif self._objects.held_digest(uid) != arrival.sha256:  # else a crash came between rows and removal
                 return QuarantineReason.DAMAGED

@@ -7,8 +7,11 @@ descriptor twice: the file is dropped and the error goes to the caller.
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from storage.objects.direct import InBlocks, write_whole
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -20,11 +23,24 @@ def write_new(path: Path, *chunks: bytes | memoryview) -> None:
     Raises:
         OSError: the file exists, or a write or the sync failed; then no file is left under this name.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    with _new(path, 0) as descriptor:
+        for chunk in chunks:
+            _write_all(descriptor, chunk)
+
+
+def write_new_blocks(path: Path, part: InBlocks, direct: int) -> None:
+    """The same with the flag of ``storage.objects.direct.direct_flag``."""
+    with _new(path, direct) as descriptor:
+        write_whole(descriptor, part.blocks, 0)
+        os.ftruncate(descriptor, part.size)
+
+
+@contextmanager
+def _new(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | flags, _FILE_MODE)
     try:
         try:
-            for chunk in chunks:
-                _write_all(descriptor, chunk)
+            yield descriptor
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

@@ -14,6 +14,7 @@ _NUMBER = struct.Struct("<Q")
 _ENTRY = struct.Struct("<QQQ")  # segment number, how far it is written, whether it is finished
 _ENTRIES = 64
 _FIRST_ENTRY = _NUMBER.size
+_TOTAL = _FIRST_ENTRY + _ENTRIES * _ENTRY.size  # bytes of all records of this log since the page was made
 
 
 class _SharedPage:
@@ -51,6 +52,15 @@ class WrittenBoard(_SharedPage):
     def publish(self, number: int, written: int, *, finished: bool) -> None:
         """Say that a segment has whole records up to ``written``, and whether more will come."""
         _ENTRY.pack_into(self._page, _place(number), number, written, int(finished))
+
+    def count(self, length: int) -> None:
+        """Count the bytes of a record that was written."""
+        _NUMBER.pack_into(self._page, _TOTAL, self.total + length)
+
+    @property
+    def total(self) -> int:
+        """How many bytes of records were counted, by this writer and those before it."""
+        return int(_NUMBER.unpack_from(self._page, _TOTAL)[0])
 
     def read(self, number: int) -> tuple[int, bool] | None:
         """How far a segment is written and whether it is finished; ``None`` when its line was used for a later one."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.objects.direct import BLOCK, InBlocks, read_whole, whole_blocks
 from storage.objects.layout import IMPORTED_BOARD, WRITER_LOCK, WRITTEN_BOARD, DataFolder
 from storage.objects.log_board import ImportedBoard, WrittenBoard
 from storage.objects.log_record import ALIGNMENT, RecordKind, begins_record, decoded, text_of
@@ -19,9 +20,10 @@ _SET_ASIDE = 2 * 1024 * 1024  # bytes behind a damaged head; no record is longer
 class LogRecord:
     """One record; ``kind`` is ``None`` and the manifest empty when its head is damaged.
 
-    ``data`` are the bytes of the object, its prefix of ``prefix_length`` first; with a ``name`` they are in that file.
+    The data are the bytes of the object, its prefix of ``prefix_length`` first; with a ``name`` they are in that file.
     """
 
+    path: Path  # of the segment
     number: int
     offset: int
     end: int
@@ -29,12 +31,38 @@ class LogRecord:
     name: str
     manifest: bytes
     prefix_length: int
-    data: memoryview
+    data_start: int
+    data_length: int
+
+    @property
+    def data(self) -> bytes:
+        """The data, read now. Raises OSError."""
+        with self.path.open("rb") as file:
+            return os.pread(file.fileno(), self.data_length, self.data_start)
 
     @property
     def place(self) -> tuple[int, int]:
         """Where it stands in its log."""
         return self.number, self.offset
+
+    def data_in(self, memory: memoryview, flags: int) -> InBlocks:
+        """The data, read now into memory that has a block to spare; the segment is opened with ``flags``.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        before = self.data_start % BLOCK  # not 0 in records of an earlier release
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        try:
+            reached = read_whole(
+                descriptor, memory[: whole_blocks(before + self.data_length)], self.data_start - before
+            )
+        finally:
+            os.close(descriptor)
+        size = max(0, min(reached - before, self.data_length))
+        if before:
+            memory[:size] = memory[before : before + size]
+        return InBlocks(memory, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,11 @@ class LogReader:
     def position(self) -> tuple[int, int]:
         """Everything before this place was imported."""
         return self._imported.read()
+
+    @property
+    def bytes_written(self) -> int:
+        """How many bytes of records were ever written to this log; only the difference of two looks means something."""
+        return self._written.total
 
     def records(self, position: tuple[int, int]) -> Iterator[LogRecord]:
         """What stands in the log from ``position`` on, in the order of arrival."""
@@ -105,23 +138,28 @@ class LogReader:
         if offset >= segment.written:
             return
         try:
-            view = _mapped(segment_path(self.folder, segment.number))
+            path = segment_path(self.folder, segment.number)
+            view = _mapped(path)
         except FileNotFoundError:  # imported and given up since we listed it
             return
         while offset < segment.written:
             head = decoded(view, segment.number, offset)
             if head is not None:
                 name, manifest = text_of(view, offset, head)
-                start = offset + head.data_start
-                data = view[start : start + head.data_length]
                 end = offset + head.length
-                yield LogRecord(segment.number, offset, end, head.kind, name, manifest, head.prefix_length, data)
+                yield LogRecord(
+                    *(path, segment.number, offset, end, head.kind, name, manifest, head.prefix_length),
+                    data_start=offset + head.data_start,
+                    data_length=head.data_length,
+                )
                 offset = end
                 continue
             end = _next_record(view, segment, offset)
             if begins_record(view, segment.number, offset):
-                data = view[offset : min(end, offset + _SET_ASIDE)]
-                yield LogRecord(segment.number, offset, end, None, "", b"", 0, data)
+                length = min(end - offset, _SET_ASIDE)
+                yield LogRecord(
+                    *(path, segment.number, offset, end, None, "", b"", 0), data_start=offset, data_length=length
+                )
             offset = end
 
 
@@ -183,7 +221,9 @@ def _is_locked(folder: Path) -> bool:
 
 def _mapped(path: Path) -> memoryview:
     with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)  # only heads are read here
+    return memoryview(mapped)
 
 
 def _next_record(view: memoryview, segment: _Segment, offset: int) -> int:

@@ -9,7 +9,9 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-ALIGNMENT = 4096  # bytes; the page that a disk writes whole
+from storage.objects.direct import BLOCK, whole_blocks
+
+ALIGNMENT = BLOCK  # bytes; a disk writes it whole, and direct transfers need it
 
 _MAGIC = b"OVRL"
 _VERSION = 1
@@ -47,17 +49,17 @@ class RecordHead:
     @property
     def length(self) -> int:
         """How far it is to the next record."""
-        return aligned(self.data_start + self.data_length)
-
-
-def aligned(length: int) -> int:
-    """The length with the padding behind it."""
-    return -(-length // ALIGNMENT) * ALIGNMENT
+        return whole_blocks(self.data_start + self.data_length)
 
 
 def record_length(name: bytes, manifest: bytes, data_length: int) -> int:
     """How much room a record takes."""
-    return aligned(_HEAD.size + len(name) + len(manifest) + data_length)
+    return whole_blocks(_HEAD.size + len(name) + len(manifest) + data_length)
+
+
+def before_data(name: bytes, manifest: bytes) -> bytes:
+    """The manifest with spaces behind it, so that data after it begins at a multiple of ``ALIGNMENT``."""
+    return manifest + b" " * (-(_HEAD.size + len(name) + len(manifest)) % ALIGNMENT)
 
 
 def encoded(

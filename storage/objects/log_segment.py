@@ -8,7 +8,7 @@ from storage.objects.durable import remove, sync_folder
 from storage.objects.log_record import ALIGNMENT
 
 SEGMENT_BYTES = 32 * 1024 * 1024
-SPARE_SEGMENTS = 4  # kept for use again: overwriting blocks that the disk knows is twice as fast as adding new ones
+SPARE_SEGMENTS = 16  # kept for use again: overwriting blocks that the disk knows is twice as fast as adding new ones
 
 _SUFFIX = ".seg"
 _SPARE = "spare-"
@@ -29,8 +29,8 @@ def used_numbers(folder: Path) -> list[int]:
     return [*segment_numbers(folder), *(int(path.name.removeprefix(_SPARE)) for path in folder.glob(f"{_SPARE}*"))]
 
 
-def open_segment(folder: Path, number: int, at_least: int) -> tuple[int, int]:
-    """Open a segment for writing, durably named; return its descriptor and size.
+def open_segment(folder: Path, number: int, at_least: int, flags: int) -> tuple[int, int]:
+    """Open a segment with these flags, durably named; return its descriptor and size.
 
     Raises:
         OSError: there is no room for it, or its name could not be made durable.
@@ -42,7 +42,7 @@ def open_segment(folder: Path, number: int, at_least: int) -> tuple[int, int]:
             break
     else:
         _make(path, at_least)
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(path, flags)
     try:
         sync_folder(folder)
         return descriptor, os.fstat(descriptor).st_size

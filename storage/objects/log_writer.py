@@ -12,14 +12,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.objects.durable import make_folder, rest_of
+from storage.objects.direct import Blocks, direct_flag, whole_blocks, write_whole
+from storage.objects.durable import make_folder
 from storage.objects.layout import IMPORTED_BOARD, WRITER_LOCK, WRITTEN_BOARD
 from storage.objects.log_board import ImportedBoard, WrittenBoard
-from storage.objects.log_record import ALIGNMENT, RecordKind, aligned, encoded, record_length
+from storage.objects.log_record import ALIGNMENT, RecordKind, before_data, encoded, record_length
 from storage.objects.log_segment import open_segment, used_numbers
 
 _SLOTS = 1000  # logs beside each other; each process that receives has one
-_IOV_MAX = 1000  # pieces in one writev; Linux allows 1024
+_WRITES = 4  # at the same time; a disk has no use for more, and each has memory of its own
+_LONGEST = 1280 * 1024 + 16 * ALIGNMENT  # bytes of a record that this memory is made for; longer ones are rare
 _PADDING = bytes(ALIGNMENT)
 
 
@@ -66,6 +68,8 @@ class LogWriter:
         self._folder, self._lock_descriptor = _free_slot(logs)
         self._board = WrittenBoard(self._folder / WRITTEN_BOARD)
         self._imported = ImportedBoard(self._folder / IMPORTED_BOARD)
+        self._flags = os.O_RDWR | os.O_CLOEXEC | direct_flag(self._folder)
+        self._blocks = Blocks(_WRITES, _LONGEST)
         self._changed = threading.Condition()
         self._segment: _Segment | None = None
         self._next = max([0, self._board.first, self._imported.read()[0], *used_numbers(self._folder)]) + 1
@@ -147,20 +151,25 @@ class LogWriter:
     ) -> Ticket:
         data_length = sum(map(len, pieces))
         encoded_name = name.encode("ascii")
+        if pieces:
+            manifest = before_data(encoded_name, manifest)
         length = record_length(encoded_name, manifest, data_length)
-        with self._changed:
-            segment = self._segment_with_room(length)
-            ticket = Ticket(segment, segment.end, length)
-            segment.end += length
-            segment.in_flight.add(ticket.offset)
-        head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
-        try:
-            _write_all(segment.descriptor, [head, *pieces], ticket.offset, length)
-        except OSError:
+        with self._blocks.lent(length) as memory:
+            _fill(memory, length, pieces, data_length)
             with self._changed:
-                _give_up(segment)
-                self._end_of_write(ticket)
-            raise
+                segment = self._segment_with_room(length)
+                ticket = Ticket(segment, segment.end, length)
+                segment.end += length
+                segment.in_flight.add(ticket.offset)
+            head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
+            memory[: len(head)] = head
+            try:
+                write_whole(segment.descriptor, memory[:length], ticket.offset)
+            except OSError:
+                with self._changed:
+                    _give_up(segment)
+                    self._end_of_write(ticket)
+                raise
         with self._changed:
             segment.waiting += to_commit
             self._end_of_write(ticket)
@@ -200,7 +209,7 @@ class LogWriter:
         # Before the file is there: the importer gives a segment up as soon as it is said to be finished.
         self._board.publish(number, 0, finished=False)
         try:
-            descriptor, size = open_segment(self._folder, number, aligned(length))
+            descriptor, size = open_segment(self._folder, number, whole_blocks(length), self._flags)
         except OSError:
             self._board.publish(number, 0, finished=True)
             raise
@@ -220,6 +229,7 @@ class LogWriter:
         segment.in_flight.discard(ticket.offset)
         segment.written += 1
         ticket.written = segment.written
+        self._board.count(ticket.end[1] - ticket.offset)
         self._publish(segment)
         self._close_if_idle(segment)
 
@@ -255,10 +265,10 @@ def _free_slot(logs: Path) -> tuple[Path, int]:
     raise OSError("every log of the spool has a writer")
 
 
-def _write_all(descriptor: int, pieces: list[bytes | memoryview], offset: int, length: int) -> None:
-    """Write the pieces and the padding behind them, which a reader must not take for a record."""
-    rest = [*pieces, _PADDING[: length - sum(map(len, pieces))]]
-    while rest:
-        written = os.pwritev(descriptor, rest[:_IOV_MAX], offset)
-        offset += written
-        rest = rest_of(rest, written)
+def _fill(memory: memoryview, length: int, pieces: Sequence[bytes | memoryview], data_length: int) -> None:
+    """Put the data where a record of this length has it; what is between is nobody's data."""
+    memory[length - ALIGNMENT : length] = _PADDING
+    place = length - whole_blocks(data_length)
+    for piece in pieces:
+        memory[place : place + len(piece)] = piece
+        place += len(piece)

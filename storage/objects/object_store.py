@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 
 from storage.errors import DamagedObject, EvidenceNotStored
-from storage.objects.durable import make_folder, remove, sync_folder, write_new
+from storage.objects.direct import InBlocks, direct_flag
+from storage.objects.durable import make_folder, remove, sync_folder, write_new, write_new_blocks
 from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.part10 import data_set_digest
 
@@ -15,6 +17,10 @@ class ObjectStore:
 
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
+
+    @cached_property
+    def _direct(self) -> int:
+        return direct_flag(self._folder.objects)
 
     def instance(self, sop_instance_uid: str) -> Path:
         """The Part 10 file of a received instance, whether or not it exists yet."""
@@ -38,12 +44,12 @@ class ObjectStore:
                 raise
         return target.parent
 
-    def draft(self, part10: memoryview, sop_instance_uid: str) -> Path:
+    def draft(self, part10: InBlocks, sop_instance_uid: str) -> Path:
         """Write an instance durably beside its lasting name. Raises OSError."""
         target = self._folder.instance(sop_instance_uid)
         make_folder(target.parent)
         path = target.with_name(f"{new_entry_id()}.part")
-        write_new(path, part10)
+        write_new_blocks(path, part10, self._direct)
         return path
 
     def name(self, draft: Path, sop_instance_uid: str) -> Path:

@@ -20,7 +20,9 @@ from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject
 from storage.objects.claims import Claims
+from storage.objects.direct import BLOCK, Blocks, InBlocks, direct_flag
 from storage.objects.durable import remove, write_new
+from storage.objects.incoming import LARGEST_IN_LOG
 from storage.objects.layout import DataFolder
 from storage.objects.log_reader import LogReader, LogRecord, SeenWriters, log_folders, seen_writers
 from storage.objects.log_record import RecordKind
@@ -30,6 +32,7 @@ from storage.objects.part10 import data_set_digest
 log = logging.getLogger(__name__)
 
 _FILE_NAME = re.compile(rb"\d{20}-[0-9a-f]{16}\.\d{3}-\d+\.dcm")  # as storage.objects.incoming makes them
+_READS = 4  # instances that are read at the same time, each into memory of its own
 _NAME_WITHIN = 256  # bytes of a record in which its name lies
 
 
@@ -60,6 +63,8 @@ class PendingEntries:
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
         self._claims = Claims(folder)
+        self._direct = direct_flag(folder.spool)
+        self._blocks = Blocks(_READS, LARGEST_IN_LOG + 2 * BLOCK)
         self._logs: dict[str, LogReader] = {}
         self._reached: dict[str, tuple[int, int]] = {}  # how far each log was read, also beyond what is kept
         self._seen = SeenWriters({})  # when we looked for entries last
@@ -86,6 +91,10 @@ class PendingEntries:
         self._find_logs()
         streams = [self._entries_of(name) for name in self._logs]
         return heapq.merge(*streams, key=lambda entry: entry.moment)
+
+    def bytes_written(self) -> int:
+        """How many bytes were ever written to the logs that are known; two looks tell how busy receivers are."""
+        return sum(reader.bytes_written for reader in self._logs.values())
 
     def kept_entries(self) -> list[Entry]:
         """The entries whose rows were refused so far."""
@@ -119,20 +128,25 @@ class PendingEntries:
             self._remove_abandoned_files()
             self._tidied_for = self._seen
 
-    def sound_part10(self, entry: Entry, sha256: str, size: int) -> bool:
-        """Whether the bytes of an entry are those that were acknowledged."""
+    @contextmanager
+    def part10(self, entry: Entry, sha256: str, size: int) -> Iterator[InBlocks | None]:
+        """The Part 10 file of an instance in the log, ``None`` when its bytes are not those that were acknowledged."""
         record = entry.record
-        if record.name:
-            try:
-                return data_set_digest(self._folder.large / record.name) == (sha256, size)
-            except (DamagedObject, FileNotFoundError):
-                return False
-        data_set = record.data[record.prefix_length :]
-        return len(data_set) == size and hashlib.sha256(data_set).hexdigest() == sha256
+        with self._blocks.lent(record.data_length + BLOCK) as memory:
+            data = record.data_in(memory, self._direct)
+            data_set = data.content[record.prefix_length :]
+            yield data if len(data_set) == size and hashlib.sha256(data_set).hexdigest() == sha256 else None
 
     def large_file(self, entry: Entry) -> Path | None:
         """The file of a large instance; ``None`` when its bytes are in the log."""
         return self._folder.large / entry.record.name if entry.record.name else None
+
+    def is_sound(self, large: Path, sha256: str, size: int) -> bool:
+        """Whether the bytes in the file of a large instance are those that were acknowledged."""
+        try:
+            return data_set_digest(large) == (sha256, size)
+        except (DamagedObject, FileNotFoundError):
+            return False
 
     def set_aside(self, entry: Entry, quarantine_id: str) -> None:
         """Put the bytes of an entry into quarantine, durably but for the folder; doing it twice changes nothing."""
@@ -149,7 +163,7 @@ class PendingEntries:
 
     def _name_in_damage(self, record: LogRecord) -> str:
         """The file that a damaged record seems to name, if there is one: its bytes may be sound."""
-        found = None if record.kind is not None else _FILE_NAME.search(bytes(record.data[:_NAME_WITHIN]))
+        found = None if record.kind is not None else _FILE_NAME.search(record.data[:_NAME_WITHIN])
         name = found[0].decode("ascii") if found else ""
         return name if name and (self._folder.large / name).exists() else ""
 

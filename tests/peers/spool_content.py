@@ -21,7 +21,7 @@ def waiting(data_dir: Path, kind: RecordKind | None = RecordKind.INSTANCE) -> li
 
 def part10_of(data_dir: Path, record: LogRecord) -> bytes:
     """The file that a record will become."""
-    return (data_dir / "spool" / "large" / record.name).read_bytes() if record.name else bytes(record.data)
+    return (data_dir / "spool" / "large" / record.name).read_bytes() if record.name else record.data
 
 
 def waiting_digests(data_dir: Path) -> dict[str, str]:
