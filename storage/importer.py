@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from storage.domain.arrival import Arrival, QuarantinedObject
+from storage.domain.arrival import Arrival, QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject, DatabaseUnavailable, StorageError
@@ -41,6 +41,22 @@ class _Batch:
     associations: list[Association] = field(default_factory=list)
     folders: set[Path] = field(default_factory=set)  # of the objects that were named
     recorded: dict[str, str] = field(default_factory=dict)  # digests that stand in rows already, by SOP Instance UID
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An object that has no name yet, and the SHA-256 of its data set."""
+
+    path: Path
+    sha256: str
+
+
+class _Unacceptable(Exception):
+    """The bytes are not those that were acknowledged, or others have the UID."""
+
+    def __init__(self, reason: QuarantineReason) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class SpoolImporter:
@@ -133,15 +149,15 @@ class SpoolImporter:
 
     def _collected(self, entries: list[Entry]) -> _Batch:
         batch = _Batch()
-        uids = {entry.thing.header.sop_instance_uid for entry in entries if isinstance(entry.thing, Arrival)}
+        uids = {entry.thing.header.sop_instance_uid for entry in entries if isinstance(entry.thing, SpooledInstance)}
         batch.recorded = self._arrivals.digests(uids)  # asked first: without a database nothing is written and synced
         with self._drafts(entries) as drafts:
             self._collect(batch, entries, drafts)
         return batch
 
-    def _collect(self, batch: _Batch, entries: list[Entry], drafts: dict[str, Path]) -> None:
+    def _collect(self, batch: _Batch, entries: list[Entry], drafts: dict[str, _Draft]) -> None:
         for entry in entries:
-            if isinstance(entry.thing, Arrival):
+            if isinstance(entry.thing, SpooledInstance):
                 self._collect_arrival(batch, entry, entry.thing, drafts.get(entry.name))
             elif isinstance(entry.thing, QuarantinedObject):
                 self._pending.set_aside(entry, entry.thing.quarantine_id)
@@ -154,12 +170,12 @@ class SpoolImporter:
                 batch.quarantined.append(self._pending.unreadable(entry))
 
     @contextmanager
-    def _drafts(self, entries: list[Entry]) -> Iterator[dict[str, Path]]:
+    def _drafts(self, entries: list[Entry]) -> Iterator[dict[str, _Draft]]:
         """The objects of the entries whose bytes are sound and in the log, written and synced but not named yet.
 
         What has no name at the end of the block is removed: on a full disk every try would leave some more.
         """
-        drafts: dict[str, Path] = {}
+        drafts: dict[str, _Draft] = {}
         try:
             with ThreadPoolExecutor(_WRITERS) as writers:
                 for _ in writers.map(lambda entry: self._draft(entry, drafts), entries):
@@ -167,43 +183,57 @@ class SpoolImporter:
             yield drafts
         finally:
             for draft in drafts.values():
-                remove(draft)
+                remove(draft.path)
 
-    def _draft(self, entry: Entry, drafts: dict[str, Path]) -> None:
+    def _draft(self, entry: Entry, drafts: dict[str, _Draft]) -> None:
         thing = entry.thing
-        if not isinstance(thing, Arrival) or entry.record.name:
+        if not isinstance(thing, SpooledInstance) or entry.record.name:
             return
-        with self._pending.part10(entry, thing.sha256, thing.size) as part10:
-            if part10 is not None:
-                drafts[entry.name] = self._objects.draft(part10, thing.header.sop_instance_uid)
+        with self._pending.part10(entry, thing) as found:
+            if found is not None:
+                part10, sha256 = found
+                drafts[entry.name] = _Draft(self._objects.draft(part10, thing.header.sop_instance_uid), sha256)
 
-    def _collect_arrival(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> None:
-        uid = arrival.header.sop_instance_uid
-        reason = self._adopt(batch, entry, arrival, draft)
-        if reason is None:
-            batch.arrivals.append(arrival)
-            return
-        log.error("Spool entry %s of instance %s was set aside: %s.", entry.name, uid, reason)
-        self._pending.set_aside(entry, entry.name)
-        batch.quarantined.append(_set_aside(entry.name, arrival, reason))
-
-    def _adopt(self, batch: _Batch, entry: Entry, arrival: Arrival, draft: Path | None) -> QuarantineReason | None:
-        """Name the object; the reason for quarantine when the bytes are not those that were acknowledged."""
-        uid = arrival.header.sop_instance_uid
-        if batch.recorded.get(uid, arrival.sha256) != arrival.sha256:
-            # The row outlives a file that was lost; other bytes must not take its place, a copy of the same ones may.
-            return QuarantineReason.CONFLICT
-        large = self._pending.large_file(entry)
+    def _collect_arrival(self, batch: _Batch, entry: Entry, spooled: SpooledInstance, draft: _Draft | None) -> None:
+        uid, large = spooled.header.sop_instance_uid, self._pending.large_file(entry)
+        if draft is not None:
+            sha256: str | None = draft.sha256
+        else:
+            sha256 = self._pending.sound_sha256(large, spooled) if large else None
         try:
-            if draft is not None:
-                batch.folders.add(self._objects.name(draft, uid))
-            elif large is not None and self._pending.is_sound(large, arrival.sha256, arrival.size):
-                batch.folders.add(self._objects.adopt(large, uid))
-            elif self._objects.held_digest(uid) != arrival.sha256:  # else a crash came between rows and removal
-                return QuarantineReason.DAMAGED
-        except (FileExistsError, DamagedObject):
-            return QuarantineReason.CONFLICT
-        return None
+            if sha256 is not None:
+                self._name(batch, uid, sha256, draft or large)
+            else:
+                sha256 = self._sha256_of_object(spooled)
+        except _Unacceptable as error:
+            log.error("Spool entry %s of instance %s was set aside: %s.", entry.name, uid, error.reason)
+            self._pending.set_aside(entry, entry.name)
+            batch.quarantined.append(self._pending.unacceptable(entry, spooled, error.reason))
+        else:
+            batch.arrivals.append(spooled.arrived(sha256))
+
+    def _name(self, batch: _Batch, uid: str, sha256: str, source: _Draft | Path | None) -> None:
+        """Give sound bytes the name of the object."""
+        if batch.recorded.get(uid, sha256) != sha256:
+            # The row outlives a file that was lost; other bytes must not take its place, a copy of the same ones may.
+            raise _Unacceptable(QuarantineReason.CONFLICT)
+        try:
+            if isinstance(source, _Draft):
+                batch.folders.add(self._objects.name(source.path, uid))
+            elif source is not None:
+                batch.folders.add(self._objects.adopt(source, uid))
+        except (FileExistsError, DamagedObject) as error:
+            raise _Unacceptable(QuarantineReason.CONFLICT) from error
+
+    def _sha256_of_object(self, spooled: SpooledInstance) -> str:
+        """Of what has its object already, because a crash came between its rows and its removal from the spool."""
+        try:
+            held = self._objects.held(spooled.header.sop_instance_uid)
+        except DamagedObject as error:
+            raise _Unacceptable(QuarantineReason.CONFLICT) from error
+        if held is None or held.fingerprint != spooled.fingerprint:
+            raise _Unacceptable(QuarantineReason.DAMAGED)
+        return held.sha256
 
     def _record(self, batch: _Batch) -> None:
         sync_folders(batch.folders)
@@ -216,16 +246,3 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     rest = iter(entries)
     while batch := list(islice(rest, _BATCH)):
         yield batch
-
-
-def _set_aside(quarantine_id: str, arrival: Arrival, reason: QuarantineReason) -> QuarantinedObject:
-    return QuarantinedObject(
-        quarantine_id=quarantine_id,
-        reason=reason,
-        sop_instance_uid=arrival.header.sop_instance_uid,
-        study_instance_uid=arrival.header.study_instance_uid,
-        sha256=arrival.sha256,
-        size=arrival.size,
-        association=arrival.association,
-        received_at=arrival.received_at,
-    )

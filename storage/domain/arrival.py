@@ -9,7 +9,7 @@ from storage.domain.study import InstanceHeader, QuarantineReason
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One acknowledged instance.
+    """One acknowledged instance whose bytes have been read again.
 
     ``association`` holds the facts known when the instance arrived; the association may still be open.
     ``sha256`` and ``size`` are those of the data set as received, without preamble and file meta information.
@@ -20,6 +20,21 @@ class Arrival:
     size: int
     association: Association
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledInstance:
+    """One acknowledged instance as it waits; ``fingerprint`` is the BLAKE3 of what ``Arrival.sha256`` is of."""
+
+    header: InstanceHeader
+    fingerprint: str
+    size: int
+    association: Association
+    received_at: datetime
+
+    def arrived(self, sha256: str) -> Arrival:
+        """What the rows say of it, once its bytes were found to be those with the fingerprint."""
+        return Arrival(self.header, sha256, self.size, self.association, self.received_at)
 
 
 @dataclass(frozen=True, slots=True)

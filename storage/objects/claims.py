@@ -33,9 +33,9 @@ _OWNER_BITS = 48
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whose a UID is, and the SHA-256 of the bytes it was claimed for, as hexadecimal text."""
+    """Whose a UID is, and the fingerprint of the bytes it was claimed for, as hexadecimal text."""
 
-    sha256: str
+    fingerprint: str
     owner: str
     durable: bool = False  # whether a record of these bytes was synced; until then it may still be given back
 
@@ -70,22 +70,22 @@ class Claims:
             writers = 0
             if held is not None:
                 place, standing = held
-                if standing.durable or standing.sha256 != claim.sha256:
+                if standing.durable or standing.fingerprint != claim.fingerprint:
                     return standing
                 _, _, writers = _FLAGS.unpack_from(self._table, place)
             else:
                 place = self._free_place(start)
-            facts = _FACTS.pack(key, bytes.fromhex(claim.sha256), _owner_number(claim.owner))
+            facts = _FACTS.pack(key, bytes.fromhex(claim.fingerprint), _owner_number(claim.owner))
             head = _FLAGS.pack(1, 0, writers + 1) + struct.pack("<I", zlib.crc32(facts))
             self._table[place : place + _ENTRY.size] = head + facts
         return None
 
-    def confirm(self, sop_instance_uid: str, sha256: str) -> None:
+    def confirm(self, sop_instance_uid: str, fingerprint: str) -> None:
         """Say that a record of these bytes is durable: from now on the claim stands until the import."""
         key = _key(sop_instance_uid)
         with self._locked(key) as start:
             held = self._find(start, key)
-            if held is not None and held[1].sha256 == sha256:
+            if held is not None and held[1].fingerprint == fingerprint:
                 _FLAGS.pack_into(self._table, held[0], 1, 1, 0)
 
     def holder(self, sop_instance_uid: str) -> Claim | None:
@@ -95,12 +95,12 @@ class Claims:
             held = self._find(start, key)
         return None if held is None else held[1]
 
-    def give_back(self, sop_instance_uid: str, sha256: str) -> None:
+    def give_back(self, sop_instance_uid: str, fingerprint: str) -> None:
         """Take one's part in a claim back; it is gone with the last one, unless somebody made it durable."""
         key = _key(sop_instance_uid)
         with self._locked(key) as start:
             held = self._find(start, key)
-            if held is None or held[1].sha256 != sha256 or held[1].durable:
+            if held is None or held[1].fingerprint != fingerprint or held[1].durable:
                 return
             _, _, writers = _FLAGS.unpack_from(self._table, held[0])
             if writers > 1:
@@ -108,12 +108,12 @@ class Claims:
             else:
                 self._table[held[0] : held[0] + _ENTRY.size] = _FREE
 
-    def end(self, sop_instance_uid: str, sha256: str) -> None:
+    def end(self, sop_instance_uid: str, fingerprint: str) -> None:
         """Remove the claim for these bytes: they have their object, or were set aside."""
         key = _key(sop_instance_uid)
         with self._locked(key) as start:
             held = self._find(start, key)
-            if held is not None and held[1].sha256 == sha256:
+            if held is not None and held[1].fingerprint == fingerprint:
                 self._table[held[0] : held[0] + _ENTRY.size] = _FREE
 
     def remove_abandoned(self, is_alive: Callable[[str], bool]) -> int:

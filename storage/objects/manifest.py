@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from storage.domain.arrival import Arrival, QuarantinedObject
+from storage.domain.arrival import QuarantinedObject, SpooledInstance
 from storage.domain.association import Association, AssociationEnd, Door
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import DamagedObject
@@ -13,18 +13,18 @@ from storage.errors import DamagedObject
 _FORMAT = 1
 
 
-def arrival_to_json(arrival: Arrival) -> bytes:
+def spooled_to_json(spooled: SpooledInstance) -> bytes:
     """The manifest of one instance."""
-    return _dump(_fields(arrival) | {"header": _fields(arrival.header), "association": _fields(arrival.association)})
+    return _dump(_fields(spooled) | {"header": _fields(spooled.header), "association": _fields(spooled.association)})
 
 
-def arrival_from_json(content: bytes) -> Arrival:
-    """Read what ``arrival_to_json`` wrote. Raises DamagedObject."""
+def spooled_from_json(content: bytes) -> SpooledInstance:
+    """Read what ``spooled_to_json`` wrote. Raises DamagedObject."""
     fields = _load(content)
     try:
-        return Arrival(
+        return SpooledInstance(
             header=_header(fields["header"]),
-            sha256=_text(fields["sha256"]),
+            fingerprint=_text(fields["fingerprint"]),
             size=int(fields["size"]),
             association=_association(fields["association"]),
             received_at=_time(fields["received_at"]),
@@ -71,7 +71,7 @@ def association_from_json(content: bytes) -> Association:
         raise _damaged() from error
 
 
-def _fields(thing: Arrival | QuarantinedObject | Association | InstanceHeader) -> dict[str, Any]:
+def _fields(thing: SpooledInstance | QuarantinedObject | Association | InstanceHeader) -> dict[str, Any]:
     """The fields by name; ``dataclasses.asdict`` copies each value deeply, which took half of the time of a store."""
     return {name: getattr(thing, name) for name in type(thing).__slots__}
 

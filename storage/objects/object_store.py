@@ -9,7 +9,7 @@ from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.direct import InBlocks, direct_flag
 from storage.objects.durable import make_folder, remove, sync_folder, write_new, write_new_blocks
 from storage.objects.layout import DataFolder, new_entry_id
-from storage.objects.part10 import data_set_digest
+from storage.objects.part10 import Digests, data_set_digests
 
 
 class ObjectStore:
@@ -40,7 +40,7 @@ class ObjectStore:
         try:
             os.link(source, target)
         except FileExistsError:
-            if not target.samefile(source) and data_set_digest(target) != data_set_digest(source):
+            if not target.samefile(source) and data_set_digests(target) != data_set_digests(source):
                 raise
         return target.parent
 
@@ -66,20 +66,20 @@ class ObjectStore:
             draft.rename(target)
             return target.parent
         try:
-            if data_set_digest(target) != data_set_digest(draft):
+            if data_set_digests(target) != data_set_digests(draft):
                 raise FileExistsError(target.name)
         finally:
             remove(draft)
         return target.parent
 
-    def held_digest(self, sop_instance_uid: str) -> str | None:
-        """The SHA-256 of the data set held under this UID, or ``None`` when there is none.
+    def held(self, sop_instance_uid: str) -> Digests | None:
+        """The digests of the data set held under this UID, or ``None`` when there is none.
 
         Raises:
             DamagedObject: the file is not a Part 10 file any more.
         """
         try:
-            return data_set_digest(self._folder.instance(sop_instance_uid))[0]
+            return data_set_digests(self._folder.instance(sop_instance_uid))
         except FileNotFoundError:
             return None
 
@@ -91,7 +91,7 @@ class ObjectStore:
         """
         path = self._folder.instance(sop_instance_uid)
         try:
-            digest, _ = data_set_digest(path)
+            digest = data_set_digests(path).sha256
         except OSError as error:
             raise DamagedObject(
                 f"The file of instance {sop_instance_uid} cannot be read; restore it from a backup."

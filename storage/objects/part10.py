@@ -2,7 +2,11 @@
 
 import hashlib
 import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+
+from blake3 import blake3
 
 from storage.errors import DamagedObject
 
@@ -31,17 +35,32 @@ def data_set_offset(head: bytes) -> int:
     return _GROUP_LENGTH_END + int(length)
 
 
-def data_set_digest(path: Path) -> tuple[str, int]:
-    """SHA-256 and size of the data set in a Part 10 file, without preamble and file meta information.
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What tells data sets apart: SHA-256, which everything outside the spool goes by, and the spool's BLAKE3."""
+
+    sha256: str
+    fingerprint: str
+    size: int  # bytes
+
+
+def digests_of(data_set: Iterable[bytes | memoryview]) -> Digests:
+    """The digests of a data set that comes in pieces."""
+    sha256, fingerprint, size = hashlib.sha256(), blake3(), 0
+    for piece in data_set:
+        sha256.update(piece)
+        fingerprint.update(piece)
+        size += len(piece)
+    return Digests(sha256.hexdigest(), fingerprint.hexdigest(), size)
+
+
+def data_set_digests(path: Path) -> Digests:
+    """Those of the data set in a Part 10 file, without preamble and file meta information.
 
     Raises:
         DamagedObject: the file is not a Part 10 file.
         OSError: it cannot be read.
     """
-    digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         file.seek(data_set_offset(file.read(_GROUP_LENGTH_END)))
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
+        return digests_of(iter(lambda: file.read(_CHUNK), b""))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from storage.domain.arrival import Arrival, QuarantinedObject
+from storage.domain.arrival import QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject
@@ -26,8 +26,8 @@ from storage.objects.incoming import LARGEST_IN_LOG
 from storage.objects.layout import DataFolder
 from storage.objects.log_reader import LogReader, LogRecord, SeenWriters, log_folders, seen_writers
 from storage.objects.log_record import RecordKind
-from storage.objects.manifest import arrival_from_json, association_from_json, quarantined_from_json
-from storage.objects.part10 import data_set_digest
+from storage.objects.manifest import association_from_json, quarantined_from_json, spooled_from_json
+from storage.objects.part10 import Digests, data_set_digests, digests_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Entry:
 
     log: LogReader
     record: LogRecord
-    thing: Arrival | QuarantinedObject | Association | None
+    thing: SpooledInstance | QuarantinedObject | Association | None
     moment: datetime  # of the arrival, as the receiver's clock had it
 
     @property
@@ -129,24 +129,28 @@ class PendingEntries:
             self._tidied_for = self._seen
 
     @contextmanager
-    def part10(self, entry: Entry, sha256: str, size: int) -> Iterator[InBlocks | None]:
-        """The Part 10 file of an instance in the log, ``None`` when its bytes are not those that were acknowledged."""
+    def part10(self, entry: Entry, spooled: SpooledInstance) -> Iterator[tuple[InBlocks, str] | None]:
+        """The Part 10 file of an instance in the log and the SHA-256 of its data set.
+
+        Gives ``None`` when its bytes are not those that were acknowledged.
+        """
         record = entry.record
         with self._blocks.lent(record.data_length + BLOCK) as memory:
             data = record.data_in(memory, self._direct)
-            data_set = data.content[record.prefix_length :]
-            yield data if len(data_set) == size and hashlib.sha256(data_set).hexdigest() == sha256 else None
+            digests = digests_of([data.content[record.prefix_length :]])
+            yield (data, digests.sha256) if _are_of(digests, spooled) else None
 
     def large_file(self, entry: Entry) -> Path | None:
         """The file of a large instance; ``None`` when its bytes are in the log."""
         return self._folder.large / entry.record.name if entry.record.name else None
 
-    def is_sound(self, large: Path, sha256: str, size: int) -> bool:
-        """Whether the bytes in the file of a large instance are those that were acknowledged."""
+    def sound_sha256(self, large: Path, spooled: SpooledInstance) -> str | None:
+        """The SHA-256 of the data set in the file of a large instance, if it is the one that was acknowledged."""
         try:
-            return data_set_digest(large) == (sha256, size)
+            digests = data_set_digests(large)
         except (DamagedObject, FileNotFoundError):
-            return False
+            return None
+        return digests.sha256 if _are_of(digests, spooled) else None
 
     def set_aside(self, entry: Entry, quarantine_id: str) -> None:
         """Put the bytes of an entry into quarantine, durably but for the folder; doing it twice changes nothing."""
@@ -166,6 +170,31 @@ class PendingEntries:
         found = None if record.kind is not None else _FILE_NAME.search(record.data[:_NAME_WITHIN])
         name = found[0].decode("ascii") if found else ""
         return name if name and (self._folder.large / name).exists() else ""
+
+    def unacceptable(self, entry: Entry, spooled: SpooledInstance, reason: QuarantineReason) -> QuarantinedObject:
+        """What is known of an instance that was set aside; the digest is that of the bytes that are there."""
+        header = spooled.header
+        return QuarantinedObject(
+            quarantine_id=entry.name,
+            reason=reason,
+            sop_instance_uid=header.sop_instance_uid,
+            study_instance_uid=header.study_instance_uid,
+            sha256=self._sha256_of(entry),
+            size=spooled.size,
+            association=spooled.association,
+            received_at=spooled.received_at,
+        )
+
+    def _sha256_of(self, entry: Entry) -> str:
+        large = self.large_file(entry)
+        if large is None:
+            return _digest(entry.record.data[entry.record.prefix_length :])[0]
+        try:
+            return data_set_digests(large).sha256
+        except DamagedObject:
+            return _digest_of_file(large)[0]
+        except FileNotFoundError:
+            return _digest(b"")[0]
 
     def unreadable(self, entry: Entry) -> QuarantinedObject:
         """What is known of an entry whose manifest is damaged: not even who sent it."""
@@ -203,13 +232,17 @@ class PendingEntries:
         return min([self._reached[name], *self._kept.get(name, set())])
 
     def _give_up_claim(self, entry: Entry) -> None:
-        if isinstance(entry.thing, Arrival):
-            self._claims.end(entry.thing.header.sop_instance_uid, entry.thing.sha256)
+        if isinstance(entry.thing, SpooledInstance):
+            self._claims.end(entry.thing.header.sop_instance_uid, entry.thing.fingerprint)
 
     def _remove_abandoned_files(self) -> None:
         for path in self._folder.large.glob("*.dcm"):
             if self._seen.ended(path.name.split(".")[1]):
                 remove(path)
+
+
+def _are_of(digests: Digests, spooled: SpooledInstance) -> bool:
+    return (digests.fingerprint, digests.size) == (spooled.fingerprint, spooled.size)
 
 
 def _digest(data: bytes | memoryview) -> tuple[str, int]:
@@ -226,13 +259,13 @@ def _entry(reader: LogReader, record: LogRecord) -> Entry:
     return Entry(reader, record, thing, moment)
 
 
-def _read(record: LogRecord) -> tuple[Arrival | QuarantinedObject | Association | None, datetime]:
+def _read(record: LogRecord) -> tuple[SpooledInstance | QuarantinedObject | Association | None, datetime]:
     try:
         if record.kind is RecordKind.ASSOCIATION:
             association = association_from_json(record.manifest)
             return association, association.ended_at or association.started_at
         if record.kind is not None:
-            read = arrival_from_json if record.kind is RecordKind.INSTANCE else quarantined_from_json
+            read = spooled_from_json if record.kind is RecordKind.INSTANCE else quarantined_from_json
             thing = read(record.manifest)
             return thing, thing.received_at
     except DamagedObject:

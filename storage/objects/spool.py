@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from storage.domain.arrival import Arrival, QuarantinedObject
+from storage.domain.arrival import QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason
@@ -27,14 +27,14 @@ from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.log_reader import owner_is_alive
 from storage.objects.log_record import RecordKind
 from storage.objects.log_writer import LogWriter, Ticket
-from storage.objects.manifest import arrival_to_json, association_to_json, quarantined_to_json
+from storage.objects.manifest import association_to_json, quarantined_to_json, spooled_to_json
 from storage.objects.object_store import ObjectStore
 from storage.objects.peer_shares import PeerShares
 from storage.ports import IncomingInstance
 from storage.settings import SpoolSettings
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_UNKNOWN_DIGEST = "of a damaged object"  # equals nothing, so that what arrives now is kept in quarantine
+_OF_DAMAGE = "of a damaged object"  # equals nothing, so that what arrives now is kept in quarantine
 _REMEMBERED = 10_000  # instances of which we know that our own log has them
 _PATIENCE = 5.0  # seconds for which we wait to see whether other bytes under a UID are kept
 _LOOK_AGAIN = 0.01
@@ -58,7 +58,7 @@ class FileSpool:
         self._claims = Claims(folder)
         self._shares = PeerShares(int(settings.cap_bytes * settings.peer_share))
         self._log = LogWriter(folder.logs, settings.gather_milliseconds / 1000)
-        self._durable: OrderedDict[str, tuple[str, Ticket]] = OrderedDict()  # by SOP Instance UID: digest, record
+        self._durable: OrderedDict[str, tuple[str, Ticket]] = OrderedDict()  # by SOP Instance UID: fingerprint, record
         self._durable_lock = threading.Lock()
 
     def close(self) -> None:
@@ -85,12 +85,12 @@ class FileSpool:
             SpoolWriteFailed: a write or sync failed; the instance must not be acknowledged.
         """
         assert isinstance(incoming, Incoming)  # noqa: S101 - ours made it
-        arrival = Arrival(header, incoming.sha256, incoming.size, association, received_at)
+        spooled = SpooledInstance(header, incoming.fingerprint, incoming.size, association, received_at)
         with _disk_errors(incoming):
-            held = self._take(incoming, arrival)
+            held = self._take(incoming, spooled)
         if held is None:
             return KeepOutcome.STORED
-        if held == arrival.sha256:
+        if held == spooled.fingerprint:
             incoming.discard()
             return KeepOutcome.ALREADY_HELD
         self.quarantine(
@@ -114,17 +114,17 @@ class FileSpool:
     ) -> None:
         """Set received bytes aside, durably; raises as ``keep`` does."""
         assert isinstance(incoming, Incoming)  # noqa: S101 - ours made it
-        quarantined = QuarantinedObject(
-            quarantine_id=new_entry_id(),
-            reason=reason,
-            sop_instance_uid=_conformant_or_empty(sop_instance_uid),
-            study_instance_uid=_conformant_or_empty(study_instance_uid),
-            sha256=incoming.sha256,
-            size=incoming.size,
-            association=association,
-            received_at=received_at,
-        )
         with _disk_errors(incoming):
+            quarantined = QuarantinedObject(
+                quarantine_id=new_entry_id(),
+                reason=reason,
+                sop_instance_uid=_conformant_or_empty(sop_instance_uid),
+                study_instance_uid=_conformant_or_empty(study_instance_uid),
+                sha256=incoming.sha256(),
+                size=incoming.size,
+                association=association,
+                received_at=received_at,
+            )
             self._record(RecordKind.QUARANTINED, quarantined_to_json(quarantined), incoming, association)
 
     def require_room(self) -> None:
@@ -139,42 +139,42 @@ class FileSpool:
             self._capacity.require_free_space(0)
             self._log.append_note(RecordKind.ASSOCIATION, association_to_json(association))
 
-    def _take(self, incoming: Incoming, arrival: Arrival) -> str | None:
-        """Write an instance unless its UID is held; return the digest that holds it, ``None`` when it is ours now."""
-        uid, sha256 = arrival.header.sop_instance_uid, arrival.sha256
-        holder = self._claimed(uid, sha256)
+    def _take(self, incoming: Incoming, spooled: SpooledInstance) -> str | None:
+        """Write an instance unless its UID is held: the fingerprint that holds it, ``None`` when it is ours now."""
+        uid, fingerprint = spooled.header.sop_instance_uid, spooled.fingerprint
+        holder = self._claimed(uid, fingerprint)
         if holder is not None:
             # Whether the record of another process is still whole we do not know: ours is written too.
-            if holder == sha256 and not self._remembers(uid, sha256):
-                self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
+            if holder == fingerprint and not self._remembers(uid, fingerprint):
+                self._record(RecordKind.INSTANCE, spooled_to_json(spooled), incoming, spooled.association)
             return holder
         try:
             # The importer names the object before it ends the claim: what it finished before our claim, we see.
-            held = self._object_digest(uid)
+            held = self._object_fingerprint(uid)
             if held is None:
-                ticket = self._record(RecordKind.INSTANCE, arrival_to_json(arrival), incoming, arrival.association)
-                self._claims.confirm(uid, sha256)
-                self._remember(uid, sha256, ticket)
+                ticket = self._record(RecordKind.INSTANCE, spooled_to_json(spooled), incoming, spooled.association)
+                self._claims.confirm(uid, fingerprint)
+                self._remember(uid, fingerprint, ticket)
                 return None
         except BaseException:
-            self._claims.give_back(uid, sha256)
+            self._claims.give_back(uid, fingerprint)
             raise
-        self._claims.give_back(uid, sha256)
+        self._claims.give_back(uid, fingerprint)
         return held
 
-    def _claimed(self, uid: str, sha256: str) -> str | None:
-        """Claim a UID, alone or with others that bring the same bytes; the digest that holds it durably, if one does.
+    def _claimed(self, uid: str, fingerprint: str) -> str | None:
+        """Claim a UID, alone or with others that bring the same bytes; the fingerprint that holds it durably, if any.
 
         Raises:
             SpoolWriteFailed: somebody has claimed it for other bytes, and it does not turn out whether they were kept.
         """
         deadline = time.monotonic() + _PATIENCE
         while True:
-            holder = self._claims.take(uid, Claim(sha256, self._log.owner))
+            holder = self._claims.take(uid, Claim(fingerprint, self._log.owner))
             if holder is None:
                 return None
             if holder.durable:
-                return holder.sha256
+                return holder.fingerprint
             if time.monotonic() > deadline or not owner_is_alive(self._folder, holder.owner):
                 raise SpoolWriteFailed
             time.sleep(_LOOK_AGAIN)
@@ -195,26 +195,27 @@ class FileSpool:
         incoming.let_go()
         return ticket
 
-    def _object_digest(self, sop_instance_uid: str) -> str | None:
-        """The digest of the object under this UID, which is durable then."""
+    def _object_fingerprint(self, sop_instance_uid: str) -> str | None:
+        """The fingerprint of the object under this UID, which is durable then."""
         try:
-            held = self._objects.held_digest(sop_instance_uid)
+            found = self._objects.held(sop_instance_uid)
+            held = found.fingerprint if found else None
         except DamagedObject:
-            held = _UNKNOWN_DIGEST
+            held = _OF_DAMAGE
         if held is not None:
             sync_folder(self._folder.instance(sop_instance_uid).parent)
         return held
 
-    def _remember(self, uid: str, sha256: str, ticket: Ticket) -> None:
+    def _remember(self, uid: str, fingerprint: str, ticket: Ticket) -> None:
         with self._durable_lock:
-            self._durable[uid] = sha256, ticket
+            self._durable[uid] = fingerprint, ticket
             if len(self._durable) > _REMEMBERED:
                 self._durable.popitem(last=False)
 
-    def _remembers(self, uid: str, sha256: str) -> bool:
+    def _remembers(self, uid: str, fingerprint: str) -> bool:
         with self._durable_lock:
             known = self._durable.get(uid)
-        return known is not None and known[0] == sha256 and self._log.is_pending(known[1])
+        return known is not None and known[0] == fingerprint and self._log.is_pending(known[1])
 
     @contextmanager
     def _reserved(self, size: int) -> Iterator[None]:

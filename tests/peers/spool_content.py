@@ -6,7 +6,7 @@ from pathlib import Path
 from storage.objects.layout import DataFolder
 from storage.objects.log_reader import LogReader, LogRecord, log_folders
 from storage.objects.log_record import RecordKind
-from storage.objects.manifest import arrival_from_json, quarantined_from_json
+from storage.objects.manifest import quarantined_from_json, spooled_from_json
 
 
 def waiting(data_dir: Path, kind: RecordKind | None = RecordKind.INSTANCE) -> list[LogRecord]:
@@ -29,7 +29,7 @@ def waiting_digests(data_dir: Path) -> dict[str, str]:
     found = {}
     for record in waiting(data_dir):
         data_set = part10_of(data_dir, record)[record.prefix_length :]
-        found[arrival_from_json(record.manifest).header.sop_instance_uid] = hashlib.sha256(data_set).hexdigest()
+        found[spooled_from_json(record.manifest).header.sop_instance_uid] = hashlib.sha256(data_set).hexdigest()
     return found
 
 

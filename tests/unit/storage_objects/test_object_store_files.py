@@ -9,6 +9,7 @@ import pytest
 
 from storage.domain.study import KeepOutcome
 from storage.errors import DamagedObject, EvidenceNotStored
+from storage.objects.direct import BLOCK, Blocks
 from storage.objects.object_store import ObjectStore
 from storage.objects.site_secret import site_secret
 from tests.peers.spool_content import waiting
@@ -22,7 +23,8 @@ def adopted(folder, spool, keep):
     assert keep(spool, UID, b"data set") is KeepOutcome.STORED
     store = ObjectStore(folder)
     [record] = waiting(folder.root)
-    store.name(store.draft(record.data, UID), UID)
+    with Blocks(1, BLOCK).lent(record.data_length) as memory:
+        store.name(store.draft(record.data_in(memory, 0), UID), UID)
     return store
 
 

@@ -12,7 +12,7 @@ from storage.objects.log_reader import LogReader, log_folders
 from storage.objects.log_record import ALIGNMENT, RecordKind
 from storage.objects.log_segment import segment_path
 from storage.objects.log_writer import LogWriter
-from storage.objects.manifest import arrival_from_json
+from storage.objects.manifest import spooled_from_json
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
 from tests.peers.spool_content import waiting, waiting_digests
@@ -36,9 +36,12 @@ def dead_log(folder, keep):
 
 
 def extents(folder) -> dict[str, tuple[int, int]]:
-    """Where each waiting instance lies in its segment."""
+    """Where each waiting instance lies in its segment, without the padding behind it."""
     return {
-        arrival_from_json(record.manifest).header.sop_instance_uid: (record.offset, record.end)
+        spooled_from_json(record.manifest).header.sop_instance_uid: (
+            record.offset,
+            record.data_start + record.data_length,
+        )
         for record in waiting(folder.root)
     }
 

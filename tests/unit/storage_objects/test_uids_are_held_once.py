@@ -1,10 +1,10 @@
 """Whose a SOP Instance UID is: the first bytes that are durable keep it, across threads, processes and the import."""
 
-import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from blake3 import blake3
 
 from storage.domain.study import KeepOutcome
 from storage.errors import SpoolFull, SpoolWriteFailed
@@ -40,14 +40,14 @@ def test_the_same_bytes_at_another_process_are_durable_there_too(folder, spool, 
 
 def test_a_large_instance_that_another_process_claimed_keeps_its_file(folder, spool, keep):
     """The file of an acknowledged instance stays when the claim is another's, who may have died before its record."""
-    table, digest = claims.Claims(folder), hashlib.sha256(LARGE).hexdigest()
+    table, digest = claims.Claims(folder), blake3(LARGE).hexdigest()
     table.take(UID, claims.Claim(digest, "007-1"))
     table.confirm(UID, digest)
 
     assert keep(spool, UID, LARGE) is KeepOutcome.ALREADY_HELD
 
     imported(folder, spool)
-    assert ObjectStore(folder).held_digest(UID) == hashlib.sha256(LARGE).hexdigest()
+    assert ObjectStore(folder).held(UID).fingerprint == blake3(LARGE).hexdigest()
 
 
 def test_other_bytes_under_the_same_uid_go_to_quarantine(folder, spool, keep):
@@ -135,16 +135,16 @@ def test_a_claim_that_is_given_back_leaves_those_who_share_it(folder):
     first, second = claims.Claim("ab" * 32, "000-1"), claims.Claim("ab" * 32, "001-1")
     assert table.take(UID, first) is None
     assert table.take(UID, second) is None
-    table.give_back(UID, first.sha256)
+    table.give_back(UID, first.fingerprint)
     assert table.holder(UID) is not None
-    table.confirm(UID, second.sha256)
-    table.give_back(UID, first.sha256)
+    table.confirm(UID, second.fingerprint)
+    table.give_back(UID, first.fingerprint)
 
     held = table.take(UID, claims.Claim("cd" * 32, "002-1"))
 
     assert held is not None
-    assert (held.sha256, held.durable) == (first.sha256, True)
-    table.end(UID, first.sha256)
+    assert (held.fingerprint, held.durable) == (first.fingerprint, True)
+    table.end(UID, first.fingerprint)
     assert table.holder(UID) is None
 
 
