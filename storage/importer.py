@@ -231,7 +231,7 @@ class SpoolImporter:
             held = self._objects.held(spooled.header.sop_instance_uid)
         except DamagedObject as error:
             raise _Unacceptable(QuarantineReason.CONFLICT) from error
-        if held is None or held.fingerprint != spooled.fingerprint:
+        if held is None or not held.are_of(spooled.fingerprint):
             raise _Unacceptable(QuarantineReason.DAMAGED)
         return held.sha256
 

@@ -24,7 +24,7 @@ def spooled_from_json(content: bytes) -> SpooledInstance:
     try:
         return SpooledInstance(
             header=_header(fields["header"]),
-            fingerprint=_text(fields["fingerprint"]),
+            fingerprint=_text(fields.get("fingerprint") or fields["sha256"]),
             size=int(fields["size"]),
             association=_association(fields["association"]),
             received_at=_time(fields["received_at"]),

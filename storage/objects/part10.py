@@ -43,6 +43,10 @@ class Digests:
     fingerprint: str
     size: int  # bytes
 
+    def are_of(self, fingerprint: str) -> bool:
+        """Whether it is the data set with this fingerprint, which was the SHA-256 in manifests of an earlier release."""
+        return fingerprint in (self.fingerprint, self.sha256)
+
 
 def digests_of(data_set: Iterable[bytes | memoryview]) -> Digests:
     """The digests of a data set that comes in pieces."""

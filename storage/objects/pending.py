@@ -242,7 +242,7 @@ class PendingEntries:
 
 
 def _are_of(digests: Digests, spooled: SpooledInstance) -> bool:
-    return (digests.fingerprint, digests.size) == (spooled.fingerprint, spooled.size)
+    return digests.are_of(spooled.fingerprint) and digests.size == spooled.size
 
 
 def _digest(data: bytes | memoryview) -> tuple[str, int]:
