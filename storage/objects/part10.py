@@ -44,7 +44,7 @@ class Digests:
     size: int  # bytes
 
     def are_of(self, fingerprint: str) -> bool:
-        """Whether it is the data set with this fingerprint, which was the SHA-256 in manifests of an earlier release."""
+        """Whether it is the data set with this fingerprint, the SHA-256 in manifests of an earlier release."""
         return fingerprint in (self.fingerprint, self.sha256)
 
 
