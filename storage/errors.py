@@ -52,6 +52,10 @@ class SpoolWriteFailed(StorageError):
     """The instance could not be made durable, so it was not acknowledged; check the disk."""
 
 
+class SpoolUnreadable(StorageError):
+    """The disk could not read an instance that waits in the spool; check the disk, reading is tried again by itself."""
+
+
 class EvidenceNotStored(StorageError):
     """The result could not be written to disk; free space under data_dir, it is tried again by itself."""
 

@@ -40,6 +40,7 @@ class _Batch:
     quarantined: list[QuarantinedObject] = field(default_factory=list)
     associations: list[Association] = field(default_factory=list)
     folders: set[Path] = field(default_factory=set)  # of the objects that were named
+    damaged: set[str] = field(default_factory=set)  # names of entries
     recorded: dict[str, str] = field(default_factory=dict)  # digests that stand in rows already, by SOP Instance UID
 
 
@@ -130,7 +131,8 @@ class SpoolImporter:
     def _import_batch(self, entries: list[Entry]) -> int:
         """Import a batch; when the rows of one entry are refused, the others of its batch still get theirs."""
         try:
-            self._record(self._collected(entries))
+            batch = self._collected(entries)
+            self._record(batch)
         except DatabaseUnavailable:
             raise
         except StorageError as error:
@@ -139,13 +141,13 @@ class SpoolImporter:
             self._pending.keep(entries[0])
             self._explain_once(entries[0].name, error)
             return 0
-        self._pending.forget(entries)
+        self._pending.forget(entries, batch.damaged)
         return len(entries)
 
     def _explain_once(self, name: str, error: StorageError) -> None:
         if name not in self._refused:
             self._refused.add(name)
-            log.error("Spool entry %s stays in the spool because its rows were refused: %s", name, error)
+            log.error("Spool entry %s stays in the spool: %s", name, error)
 
     def _collected(self, entries: list[Entry]) -> _Batch:
         batch = _Batch()
@@ -206,7 +208,12 @@ class SpoolImporter:
             else:
                 sha256 = self._sha256_of_object(spooled)
         except _Unacceptable as error:
-            log.error("Spool entry %s of instance %s was set aside: %s.", entry.name, uid, error.reason)
+            log.error(
+                "Spool entry %s of instance %s was set aside: %s; what was acknowledged has the BLAKE3 %s.",
+                *(entry.name, uid, error.reason, spooled.fingerprint),
+            )
+            if error.reason is QuarantineReason.DAMAGED:
+                batch.damaged.add(entry.name)
             self._pending.set_aside(entry, entry.name)
             batch.quarantined.append(self._pending.unacceptable(entry, spooled, error.reason))
         else:

@@ -1,5 +1,6 @@
 """Reads the spool's log, from where the import has come to where it is written (docs/decisions/0010)."""
 
+import errno
 import fcntl
 import mmap
 import os
@@ -36,9 +37,10 @@ class LogRecord:
 
     @property
     def data(self) -> bytes:
-        """The data, read now. Raises OSError."""
+        """The data, read now through the cache. Raises OSError."""
         with self.path.open("rb") as file:
-            return os.pread(file.fileno(), self.data_length, self.data_start)
+            file.seek(self.data_start)
+            return file.read(self.data_length)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -59,7 +61,9 @@ class LogRecord:
             )
         finally:
             os.close(descriptor)
-        size = max(0, min(reached - before, self.data_length))
+        if reached < before + self.data_length:
+            raise OSError(errno.EIO, "a segment of the spool could not be read to its end")
+        size = self.data_length
         if before:
             memory[:size] = memory[before : before + size]
         return InBlocks(memory, size)
@@ -105,7 +109,7 @@ class LogReader:
 
     def advance(self, position: tuple[int, int]) -> None:
         """Say that everything before ``position`` was imported, and give up the segments that it leaves behind."""
-        self._imported.publish(*position)
+        self._imported.publish(*max(position, self.position))  # another importer may have come further
         for segment in self._segments():
             if segment.number >= position[0]:
                 if not (segment.finished and self._is_read_to_its_end(segment, position)):
@@ -139,7 +143,7 @@ class LogReader:
             return
         try:
             path = segment_path(self.folder, segment.number)
-            view = _mapped(path)
+            view = _mapped(path, searched=segment.dead)
         except FileNotFoundError:  # imported and given up since we listed it
             return
         while offset < segment.written:
@@ -155,7 +159,8 @@ class LogReader:
                 offset = end
                 continue
             end = _next_record(view, segment, offset)
-            if begins_record(view, segment.number, offset):
+            # What a living writer says is whole has no gaps; a dead one may have left some where nothing was written.
+            if not segment.dead or begins_record(view, segment.number, offset):
                 length = min(end - offset, _SET_ASIDE)
                 yield LogRecord(
                     *(path, segment.number, offset, end, None, "", b"", 0), data_start=offset, data_length=length
@@ -219,10 +224,11 @@ def _is_locked(folder: Path) -> bool:
     return False
 
 
-def _mapped(path: Path) -> memoryview:
+def _mapped(path: Path, *, searched: bool) -> memoryview:
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped.madvise(mmap.MADV_RANDOM)  # only heads are read here
+    if not searched:
+        mapped.madvise(mmap.MADV_RANDOM)  # only heads are read here
     return memoryview(mapped)
 
 

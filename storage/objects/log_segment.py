@@ -60,6 +60,12 @@ def retire_segment(folder: Path, number: int) -> None:
         remove(path)
 
 
+def remove_spares(folder: Path) -> None:
+    """Give the disk back what a log without a writer keeps for use again."""
+    for spare in folder.glob(f"{_SPARE}*"):
+        remove(spare)
+
+
 def _make(path: Path, at_least: int) -> None:
     """Make the file with all its blocks, so that writing into it never lacks room; a small disk gets a small one."""
     for size in (SEGMENT_BYTES, -(-at_least // ALIGNMENT) * ALIGNMENT):

@@ -161,11 +161,11 @@ class LogWriter:
                 ticket = Ticket(segment, segment.end, length)
                 segment.end += length
                 segment.in_flight.add(ticket.offset)
-            head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
-            memory[: len(head)] = head
             try:
+                head = encoded(kind, encoded_name, manifest, prefix_length, data_length, segment.number, ticket.offset)
+                memory[: len(head)] = head
                 write_whole(segment.descriptor, memory[:length], ticket.offset)
-            except OSError:
+            except BaseException:
                 with self._changed:
                     _give_up(segment)
                     self._end_of_write(ticket)

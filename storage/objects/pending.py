@@ -1,6 +1,7 @@
 """What waits in the spool, in the order of arrival, and how it leaves."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import heapq
@@ -8,24 +9,24 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from storage.domain.arrival import QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
-from storage.errors import DamagedObject
+from storage.errors import DamagedObject, SpoolUnreadable
 from storage.objects.claims import Claims
 from storage.objects.direct import BLOCK, Blocks, InBlocks, direct_flag
 from storage.objects.durable import remove, write_new
 from storage.objects.incoming import LARGEST_IN_LOG
 from storage.objects.layout import DataFolder
-from storage.objects.log_reader import LogReader, LogRecord, SeenWriters, log_folders, seen_writers
+from storage.objects.log_reader import LogReader, LogRecord, SeenWriters, current_owner, log_folders, seen_writers
 from storage.objects.log_record import RecordKind
+from storage.objects.log_segment import remove_spares
 from storage.objects.manifest import association_from_json, quarantined_from_json, spooled_from_json
 from storage.objects.part10 import Digests, data_set_digests, digests_of
 
@@ -63,7 +64,7 @@ class PendingEntries:
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
         self._claims = Claims(folder)
-        self._direct = direct_flag(folder.spool)
+        self._direct = direct_flag(folder.logs)
         self._blocks = Blocks(_READS, LARGEST_IN_LOG + 2 * BLOCK)
         self._logs: dict[str, LogReader] = {}
         self._reached: dict[str, tuple[int, int]] = {}  # how far each log was read, also beyond what is kept
@@ -101,18 +102,32 @@ class PendingEntries:
         found = []
         for name, places in self._kept.items():
             for place in sorted(places):
-                found += [_entry(self._logs[name], record) for record in islice(self._logs[name].records(place), 1)]
+                entry = self._entry_at(self._logs[name], place)
+                if entry is None:
+                    places.discard(place)  # another process imported it
+                else:
+                    found.append(entry)
         return found
+
+    def _entry_at(self, reader: LogReader, place: tuple[int, int]) -> Entry | None:
+        if place < reader.position:
+            return None
+        record = next(reader.records(place), None)
+        return _entry(reader, record) if record is not None and record.place == place else None
 
     def keep(self, entry: Entry) -> None:
         """Keep an entry whose rows were refused; its log is not given up, what stands behind it goes on."""
         self._kept.setdefault(entry.log.folder.name, set()).add(entry.record.place)
         self._reach([entry])
 
-    def forget(self, entries: list[Entry]) -> None:
-        """Take away entries that have their rows: what stands behind them is the rest."""
+    def forget(self, entries: list[Entry], damaged: Collection[str] = ()) -> None:
+        """Take away entries that have their rows: what stands behind them is the rest.
+
+        The claim of one whose name is among ``damaged`` may be that of a second try, whose record is still to come.
+        """
         for entry in entries:
-            self._give_up_claim(entry)
+            if entry.name not in damaged:
+                self._give_up_claim(entry)
             if entry.record.name:
                 remove(self._folder.large / entry.record.name)
             self._kept.get(entry.log.folder.name, set()).discard(entry.record.place)
@@ -122,6 +137,8 @@ class PendingEntries:
         """Remove what crashed writers left; nothing may wait."""
         for name, reader in self._logs.items():
             reader.advance(self._until_kept(name))
+            if current_owner(reader.folder) is None:
+                remove_spares(reader.folder)
         # Only what writers left that had ended when we looked for entries: others' records may not be read yet.
         if self._seen != self._tidied_for and not any(self._kept.values()):
             self._claims.remove_abandoned(lambda owner: not self._seen.ended(owner))
@@ -136,9 +153,14 @@ class PendingEntries:
         """
         record = entry.record
         with self._blocks.lent(record.data_length + BLOCK) as memory:
-            data = record.data_in(memory, self._direct)
-            digests = digests_of([data.content[record.prefix_length :]])
-            yield (data, digests.sha256) if _are_of(digests, spooled) else None
+            found = None
+            for flags in (self._direct, 0):  # one read alone does not make what was acknowledged damaged
+                data = _read_data(record, memory, flags)
+                digests = digests_of([data.content[record.prefix_length :]])
+                if _are_of(digests, spooled):
+                    found = data, digests.sha256
+                    break
+            yield found
 
     def large_file(self, entry: Entry) -> Path | None:
         """The file of a large instance; ``None`` when its bytes are in the log."""
@@ -172,29 +194,30 @@ class PendingEntries:
         return name if name and (self._folder.large / name).exists() else ""
 
     def unacceptable(self, entry: Entry, spooled: SpooledInstance, reason: QuarantineReason) -> QuarantinedObject:
-        """What is known of an instance that was set aside; the digest is that of the bytes that are there."""
-        header = spooled.header
+        """What is known of an instance that was set aside; digest and size are those of the bytes that are there."""
+        header, (sha256, size) = spooled.header, self._digest_of(entry)
         return QuarantinedObject(
             quarantine_id=entry.name,
             reason=reason,
             sop_instance_uid=header.sop_instance_uid,
             study_instance_uid=header.study_instance_uid,
-            sha256=self._sha256_of(entry),
-            size=spooled.size,
+            sha256=sha256,
+            size=size,
             association=spooled.association,
             received_at=spooled.received_at,
         )
 
-    def _sha256_of(self, entry: Entry) -> str:
+    def _digest_of(self, entry: Entry) -> tuple[str, int]:
         large = self.large_file(entry)
         if large is None:
-            return _digest(entry.record.data[entry.record.prefix_length :])[0]
+            return _digest(entry.record.data[entry.record.prefix_length :])
         try:
-            return data_set_digests(large).sha256
+            digests = data_set_digests(large)
         except DamagedObject:
-            return _digest_of_file(large)[0]
+            return _digest_of_file(large)
         except FileNotFoundError:
-            return _digest(b"")[0]
+            return _digest(b"")
+        return digests.sha256, digests.size
 
     def unreadable(self, entry: Entry) -> QuarantinedObject:
         """What is known of an entry whose manifest is damaged: not even who sent it."""
@@ -239,6 +262,15 @@ class PendingEntries:
         for path in self._folder.large.glob("*.dcm"):
             if self._seen.ended(path.name.split(".")[1]):
                 remove(path)
+
+
+def _read_data(record: LogRecord, memory: memoryview, flags: int) -> InBlocks:
+    try:
+        return record.data_in(memory, flags)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise SpoolUnreadable from error
+        raise
 
 
 def _are_of(digests: Digests, spooled: SpooledInstance) -> bool:

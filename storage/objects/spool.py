@@ -143,6 +143,8 @@ class FileSpool:
         """Write an instance unless its UID is held: the fingerprint that holds it, ``None`` when it is ours now."""
         uid, fingerprint = spooled.header.sop_instance_uid, spooled.fingerprint
         holder = self._claimed(uid, fingerprint)
+        if holder not in (None, fingerprint) and holder == incoming.sha256():
+            holder = fingerprint  # claimed by an earlier release, which went by SHA-256
         if holder is not None:
             # Whether the record of another process is still whole we do not know: ours is written too.
             if holder == fingerprint and not self._remembers(uid, fingerprint):

@@ -21,7 +21,6 @@ from tests.peers.spool_content import waiting
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 ROUNDS, SENDERS = 3, 4
-_TRACED = "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg"
 
 
 def test_nothing_acknowledged_is_lost_when_the_listener_is_killed(listener_process, tmp_path):
@@ -269,7 +268,7 @@ def _story(trace: str) -> str:
         ("D", r"fdatasync\(\d+<[^>]*/large/[^>]*\.dcm>"),
         ("L", r"fsync\(\d+<[^>]*/large>"),
         ("N", r"fsync\(\d+<[^>]*/log/\d+>"),
-        ("W", r"pwritev2?\(\d+<[^>]*\.seg>"),
+        ("W", r"pwrite64\(\d+<[^>]*\.seg>"),
         ("S", r"fdatasync\(\d+<[^>]*\.seg>"),
         ("A", r"send(to|msg)\(\d+<[^>]*>, .*\"\\4\\0"),
     )
@@ -281,7 +280,7 @@ def _story(trace: str) -> str:
 
 def _traced(trace: Path) -> tuple[str, ...]:
     """What to put before a command, so that the system calls of storing and answering are written down."""
-    calls = "trace=pwritev,pwritev2,fsync,fdatasync,sendto,sendmsg"
+    calls = "trace=pwrite64,fsync,fdatasync,sendto,sendmsg"
     return ("strace", "-f", "-y", "-qq", "-o", str(trace), "-e", calls)
 
 
