@@ -1,17 +1,19 @@
 """Reads the spool's log, from where the import has come to where it is written (docs/decisions/0010)."""
 
+import contextlib
 import errno
 import fcntl
-import mmap
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.errors import SpoolUnreadable
 from storage.objects.direct import BLOCK, InBlocks, read_whole, whole_blocks
 from storage.objects.layout import IMPORTED_BOARD, WRITER_LOCK, WRITTEN_BOARD, DataFolder
 from storage.objects.log_board import ImportedBoard, WrittenBoard
-from storage.objects.log_record import ALIGNMENT, RecordKind, begins_record, decoded, text_of
+from storage.objects.log_record import ALIGNMENT, RecordHead, RecordKind, begins_record, decoded, text_of
 from storage.objects.log_segment import retire_segment, segment_numbers, segment_path
 
 _SET_ASIDE = 2 * 1024 * 1024  # bytes behind a damaged head; no record is longer
@@ -37,10 +39,8 @@ class LogRecord:
 
     @property
     def data(self) -> bytes:
-        """The data, read now through the cache. Raises OSError."""
-        with self.path.open("rb") as file:
-            file.seek(self.data_start)
-            return file.read(self.data_length)
+        """The data, read now through the cache. Raises SpoolUnreadable, OSError."""
+        return bytes(self.data_in(memoryview(bytearray(self.data_length + 2 * BLOCK)), 0).content)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -51,18 +51,20 @@ class LogRecord:
         """The data, read now into memory that has a block to spare; the segment is opened with ``flags``.
 
         Raises:
-            OSError: they cannot be read.
+            SpoolUnreadable: the disk cannot read them now.
+            OSError: the segment cannot be opened.
         """
         before = self.data_start % BLOCK  # not 0 in records of an earlier release
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | flags)
         try:
-            reached = read_whole(
-                descriptor, memory[: whole_blocks(before + self.data_length)], self.data_start - before
-            )
+            with _disk_errors():
+                reached = read_whole(
+                    descriptor, memory[: whole_blocks(before + self.data_length)], self.data_start - before
+                )
         finally:
             os.close(descriptor)
         if reached < before + self.data_length:
-            raise OSError(errno.EIO, "a segment of the spool could not be read to its end")
+            raise SpoolUnreadable
         size = self.data_length
         if before:
             memory[:size] = memory[before : before + size]
@@ -143,13 +145,13 @@ class LogReader:
             return
         try:
             path = segment_path(self.folder, segment.number)
-            view = _mapped(path, searched=segment.dead)
+            content = _Content(path, searched=segment.dead)
         except FileNotFoundError:  # imported and given up since we listed it
             return
         while offset < segment.written:
-            head = decoded(view, segment.number, offset)
-            if head is not None:
-                name, manifest = text_of(view, offset, head)
+            found = _decoded(content, segment.number, offset)
+            if found is not None:
+                head, name, manifest = found
                 end = offset + head.length
                 yield LogRecord(
                     *(path, segment.number, offset, end, head.kind, name, manifest, head.prefix_length),
@@ -158,14 +160,24 @@ class LogReader:
                 )
                 offset = end
                 continue
-            end = _next_record(view, segment, offset)
+            end = _next_record(content, segment, offset)
             # What a living writer says is whole has no gaps; a dead one may have left some where nothing was written.
-            if not segment.dead or begins_record(view, segment.number, offset):
+            if not segment.dead or _begins_record(content, segment.number, offset):
                 length = min(end - offset, _SET_ASIDE)
                 yield LogRecord(
                     *(path, segment.number, offset, end, None, "", b"", 0), data_start=offset, data_length=length
                 )
             offset = end
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise SpoolUnreadable from error
+        raise
 
 
 def log_folders(folder: DataFolder) -> list[Path]:
@@ -224,17 +236,42 @@ def _is_locked(folder: Path) -> bool:
     return False
 
 
-def _mapped(path: Path, *, searched: bool) -> memoryview:
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if not searched:
-        mapped.madvise(mmap.MADV_RANDOM)  # only heads are read here
-    return memoryview(mapped)
+class _Content:
+    """A segment read piece by piece, not mapped: a sector that cannot be read must not end the process."""
+
+    def __init__(self, path: Path, *, searched: bool) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
+        if not searched:
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # only heads are read here
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, piece: slice) -> bytes:
+        return os.pread(self._file.fileno(), max(0, piece.stop - piece.start), piece.start)
 
 
-def _next_record(view: memoryview, segment: _Segment, offset: int) -> int:
+def _decoded(content: _Content, number: int, offset: int) -> tuple[RecordHead, str, bytes] | None:
+    """Head, name and manifest of the record at ``offset``; ``None`` when there is none, or it cannot be read."""
+    try:
+        head = decoded(content, number, offset)
+        return None if head is None else (head, *text_of(content, offset, head))
+    except OSError:
+        return None
+
+
+def _begins_record(content: _Content, number: int, offset: int) -> bool:
+    try:
+        return begins_record(content, number, offset)
+    except OSError:
+        return True  # what cannot be read may be one
+
+
+def _next_record(content: _Content, segment: _Segment, offset: int) -> int:
     """Where a record begins behind a place that has none: a damaged head, or what an earlier use left."""
     for candidate in range(offset + ALIGNMENT, segment.written, ALIGNMENT):
-        if begins_record(view, segment.number, candidate):
-            return candidate
+        with contextlib.suppress(OSError):
+            if begins_record(content, segment.number, candidate):
+                return candidate
     return segment.written

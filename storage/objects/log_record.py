@@ -8,6 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 from storage.objects.direct import BLOCK, whole_blocks
 
@@ -73,20 +74,33 @@ def encoded(
     return facts + struct.pack("<I", zlib.crc32(text, zlib.crc32(facts))) + text
 
 
-def begins_record(segment: memoryview, generation: int, offset: int) -> bool:
+class SegmentBytes(Protocol):
+    """The bytes of a segment; taking a piece may raise OSError."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, piece: slice) -> bytes:
+        """Those of a piece."""
+        ...
+
+
+def begins_record(segment: SegmentBytes, generation: int, offset: int) -> bool:
     """Whether a record of this segment was begun here, damaged or not."""
-    if offset + _HEAD.size > len(segment):
+    head = segment[offset : offset + _HEAD.size]
+    if len(head) < _HEAD.size:
         return False
-    magic, *_, written_generation, written_offset, _ = _HEAD.unpack_from(segment, offset)
+    magic, *_, written_generation, written_offset, _ = _HEAD.unpack(head)
     return bool(magic == _MAGIC and (written_generation, written_offset) == (generation, offset))
 
 
-def decoded(segment: memoryview, generation: int, offset: int) -> RecordHead | None:
+def decoded(segment: SegmentBytes, generation: int, offset: int) -> RecordHead | None:
     """The head of the record at ``offset``, ``None`` when there is none, or a damaged one."""
     if not begins_record(segment, generation, offset):
         return None
-    _, version, kind, name_length, manifest_length, prefix_length, data_length, _, _, checksum = _HEAD.unpack_from(
-        segment, offset
+    _, version, kind, name_length, manifest_length, prefix_length, data_length, _, _, checksum = _HEAD.unpack(
+        segment[offset : offset + _HEAD.size]
     )
     text_end = offset + _HEAD.size + name_length + manifest_length
     if version != _VERSION or manifest_length > _LONGEST_MANIFEST or text_end + data_length > len(segment):
@@ -97,8 +111,8 @@ def decoded(segment: memoryview, generation: int, offset: int) -> RecordHead | N
     return RecordHead(RecordKind(kind), name_length, manifest_length, prefix_length, data_length)
 
 
-def text_of(segment: memoryview, offset: int, head: RecordHead) -> tuple[str, bytes]:
+def text_of(segment: SegmentBytes, offset: int, head: RecordHead) -> tuple[str, bytes]:
     """The name and the manifest of a record."""
     start = offset + _HEAD.size
     middle = start + head.name_length
-    return bytes(segment[start:middle]).decode("ascii"), bytes(segment[middle : middle + head.manifest_length])
+    return segment[start:middle].decode("ascii"), segment[middle : middle + head.manifest_length]

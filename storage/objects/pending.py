@@ -1,7 +1,6 @@
 """What waits in the spool, in the order of arrival, and how it leaves."""
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import heapq
@@ -18,7 +17,7 @@ from pathlib import Path
 from storage.domain.arrival import QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
 from storage.domain.study import QuarantineReason
-from storage.errors import DamagedObject, SpoolUnreadable
+from storage.errors import DamagedObject
 from storage.objects.claims import Claims
 from storage.objects.direct import BLOCK, Blocks, InBlocks, direct_flag
 from storage.objects.durable import remove, write_new
@@ -155,7 +154,7 @@ class PendingEntries:
         with self._blocks.lent(record.data_length + BLOCK) as memory:
             found = None
             for flags in (self._direct, 0):  # one read alone does not make what was acknowledged damaged
-                data = _read_data(record, memory, flags)
+                data = record.data_in(memory, flags)
                 digests = digests_of([data.content[record.prefix_length :]])
                 if _are_of(digests, spooled):
                     found = data, digests.sha256
@@ -262,15 +261,6 @@ class PendingEntries:
         for path in self._folder.large.glob("*.dcm"):
             if self._seen.ended(path.name.split(".")[1]):
                 remove(path)
-
-
-def _read_data(record: LogRecord, memory: memoryview, flags: int) -> InBlocks:
-    try:
-        return record.data_in(memory, flags)
-    except OSError as error:
-        if error.errno == errno.EIO:
-            raise SpoolUnreadable from error
-        raise
 
 
 def _are_of(digests: Digests, spooled: SpooledInstance) -> bool:

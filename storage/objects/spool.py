@@ -211,8 +211,11 @@ class FileSpool:
     def _remember(self, uid: str, fingerprint: str, ticket: Ticket) -> None:
         with self._durable_lock:
             self._durable[uid] = fingerprint, ticket
-            if len(self._durable) > _REMEMBERED:
+            while self._durable and (len(self._durable) > _REMEMBERED or not self._log.is_pending(self._oldest())):
                 self._durable.popitem(last=False)
+
+    def _oldest(self) -> Ticket:
+        return next(iter(self._durable.values()))[1]
 
     def _remembers(self, uid: str, fingerprint: str) -> bool:
         with self._durable_lock:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 
 import pytest
 
@@ -10,7 +11,7 @@ from storage.errors import SpoolWriteFailed, StorageError
 from storage.importer import SpoolImporter
 from storage.objects import claims, log_reader, log_writer
 from storage.objects.incoming import LARGEST_IN_LOG
-from storage.objects.log_reader import LogReader, LogRecord
+from storage.objects.log_reader import LogReader
 from storage.objects.object_store import ObjectStore
 from tests.peers.spool_content import waiting
 from tests.peers.spool_import import another
@@ -91,21 +92,31 @@ def test_a_torn_record_leaves_the_claim_of_the_second_try_alone(folder, spool, k
     assert keep(spool, UID, b"other") is KeepOutcome.CONFLICT
 
 
+@pytest.mark.parametrize("what", ["head", "data"])
 def test_an_instance_that_the_disk_cannot_read_keeps_only_itself_waiting(
-    folder, spool, keep, importer, rows, monkeypatch
+    folder, spool, keep, importer, rows, monkeypatch, what
 ):
     """The others get their objects and rows; once the disk can read it, it does too."""
     for number in range(5):
         keep(spool, f"1.2.{number}", b"data set")
-    bad, real = waiting(folder.root)[2].place, LogRecord.data_in
+    bad, read, read_block = waiting(folder.root)[2], os.pread, os.preadv
 
-    def data_in(self, memory, flags):
-        if self.place == bad:
+    def refuse(offset, size):
+        start, end = (bad.offset, bad.data_start) if what == "head" else (bad.data_start, bad.end)
+        if start < offset + size and offset < end:
             raise OSError(errno.EIO, "Input/output error")
-        return real(self, memory, flags)
+
+    def pread(descriptor, size, offset):
+        refuse(offset, size)
+        return read(descriptor, size, offset)
+
+    def preadv(descriptor, buffers, offset):
+        refuse(offset, len(buffers[0]))
+        return read_block(descriptor, buffers, offset)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LogRecord, "data_in", data_in)
+        patch.setattr(os, "pread", pread)
+        patch.setattr(os, "preadv", preadv)
         import_again(importer)
         assert rows.arrivals.keys() == {"1.2.0", "1.2.1", "1.2.3", "1.2.4"}
     import_again(importer)

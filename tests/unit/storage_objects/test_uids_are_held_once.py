@@ -212,3 +212,13 @@ def test_a_claim_that_somebody_alive_shares_meanwhile_is_not_removed(folder):
 
     assert table.remove_abandoned(is_alive) == 0
     assert table.holder(UID) == living
+
+
+def test_only_what_waits_is_remembered(folder, spool, keep):
+    """Of instances that have left the log a process keeps nothing in memory."""
+    for number in range(50):
+        keep(spool, f"1.2.{number}", b"data set")
+    imported(folder, spool)
+    keep(spool, UID, b"data set")
+
+    assert list(spool._durable) == [UID]
