@@ -36,6 +36,7 @@ from receiving.loads import Answers, Files, associations_per_second, echo_millis
 from receiving.process_figures import forget_peaks, usage
 from receiving.receivers import Orthanc, Overread, Pynetdicom, Receiver, Storescp
 
+from overread.torture.dcmtk_sender import dcmtk
 from overread.torture.instances import CT, DX, HUGE, MR, Kind, make_instance, new_uid
 from overread.torture.sender import Sender
 
@@ -275,7 +276,7 @@ def _machine() -> dict[str, str]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "pynetdicom": version("pynetdicom"),
-        "dcmtk": _first_line("storescp", "--version"),
+        "dcmtk": _first_line(dcmtk("storescp") or "storescp", "--version"),
         "orthanc": _first_line("/usr/sbin/Orthanc", "--version"),
         "commit": _first_line("git", "rev-parse", "--short", "HEAD"),
     }

@@ -85,9 +85,7 @@ def overread(ctx: click.Context, show_traceback: bool) -> None:
 def main() -> None:
     """Run the command line and exit: 0 only when the command did what it says."""
     try:
-        overread.main(standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        sys.exit(overread.main(standalone_mode=False))  # click gives the status of an Exit back; commands give nothing
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

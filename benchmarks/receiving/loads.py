@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from overread.torture.dcmtk_sender import dcmtk
 from overread.torture.instances import Instance, Kind, make_instance, new_uid
 from overread.torture.sender import Sender
 
@@ -69,7 +70,18 @@ class Files:
         """One storescu per association, all at once; every instance must be acknowledged."""
         sent = self.renew()
         environment = os.environ | {"TCP_NODELAY": "0" if nagle else "1"}
-        command = ["storescu", "-q", "-R", "-pdu", "131072", "--max-send-pdu", "131072", "-aec", called, "127.0.0.1"]
+        command = [
+            dcmtk("storescu") or "storescu",
+            "-q",
+            "-R",
+            "-pdu",
+            "131072",
+            "--max-send-pdu",
+            "131072",
+            "-aec",
+            called,
+            "127.0.0.1",
+        ]
         os.sync()  # what an earlier receiver left unwritten is not to be paid by this one
         start = time.perf_counter()
         senders = [

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from overread.torture.dcmtk_sender import dcmtk
 from overread.torture.sender import Sender
 from overread.torture.store_reading import read_store
 from receiving.process_figures import Usage, usage
@@ -21,6 +23,7 @@ from storage.postgres.recorded_instances import recorded_count, recorded_digests
 _START_SECONDS = 120.0
 _SETTLE_SECONDS = 600.0
 _POLL_SECONDS = 0.05
+_PORTS = 12_000, 32_000
 _NODELAY = {"TCP_NODELAY": "1"}  # DCMTK reads it; without it answers wait for the sender's delayed acknowledgements
 
 
@@ -51,7 +54,7 @@ class Receiver(ABC):
                 return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{self.label} did not start: {log.name}") from None
+                    raise SystemExit(f"{self.label} did not start: {Path(log.name).read_text()}") from None
                 time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
@@ -109,7 +112,7 @@ class Storescp(Receiver):
 
     def command(self) -> list[str]:
         """With the options given."""
-        return ["storescp", *self._options, "-od", str(self._folder), str(self.port)]
+        return [dcmtk("storescp") or "storescp", *self._options, "-od", str(self._folder), str(self.port)]
 
 
 class Pynetdicom(Receiver):
@@ -225,7 +228,8 @@ class Overread(Receiver):
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, and that the system gives to nobody who connects."""
+    while True:
+        port = random.randrange(*_PORTS)  # noqa: S311
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -227,7 +227,10 @@ class Acceptor:
                 return
             if unsaid:
                 note = replace(note, reason=f"{note.reason} Before it, {unsaid} more that nobody let in.")
-            log.warning("A connection was not let in: %s", note.reason)
+            log.warning(
+                "A connection from %s (%r calling %r) was not let in: %s",
+                *(note.remote_address, note.calling_ae_title, note.called_ae_title, note.reason),
+            )
         log.info(
             "An association from %s (%r calling %r) was %s: %d stored, %d refused.",
             *(note.remote_address, note.calling_ae_title, note.called_ae_title),

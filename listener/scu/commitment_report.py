@@ -60,8 +60,9 @@ class CommitmentReporter:
         peer = next((p for p in self._peers if same_ae_title(p.ae_title, request.calling_ae_title)), None)
         if peer is None:
             log.error(
-                "A report of storage commitment was dropped: its association had ended, and no [[listener.peers]] "
-                "entry of its title has host and port."
+                "A report of storage commitment to %r was dropped: its association had ended, and no "
+                "[[listener.peers]] entry of this title has host and port.",
+                request.calling_ae_title,
             )
             return True
         entity = AE(request.called_ae_title)

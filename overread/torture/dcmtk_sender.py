@@ -1,8 +1,10 @@
 """DCMTK's storescu as a sender whose answers are noted: it shares code neither with the listener nor with us."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +18,16 @@ _ANSWER = re.compile(r"Received Store Response \((.+)\)")
 _NUMBER = re.compile(r"0x([0-9a-fA-F]+)")
 
 
+def dcmtk(name: str) -> str | None:
+    """The path of a program of DCMTK; pynetdicom brings others of the same names into the folder of our Python."""
+    ours = Path(sys.executable).parent
+    folders = [each for each in os.get_exec_path() if Path(each) != ours]
+    return shutil.which(name, path=os.pathsep.join(folders))
+
+
 def has_dcmtk() -> bool:
     """Whether storescu is installed."""
-    return shutil.which("storescu") is not None
+    return dcmtk("storescu") is not None
 
 
 def send_with_storescu(
@@ -35,7 +44,7 @@ def send_with_storescu(
             path = Path(name) / f"{number:05}.dcm"
             instance.write(path)
             by_file[str(path)] = instance
-        command = [shutil.which("storescu") or "storescu", "-v", "-R", "-aec", "OVERREAD", "127.0.0.1", str(port)]
+        command = [dcmtk("storescu") or "storescu", "-v", "-R", "-aec", "OVERREAD", "127.0.0.1", str(port)]
         process = subprocess.Popen([*command, *by_file], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         under_way: Instance | None = None
         with process:

@@ -27,6 +27,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from storage.errors import DatabaseUnavailable
+from tests.peers.free_ports import free_port
 
 _DEADLINE = 120.0
 
@@ -193,13 +194,6 @@ def _holds_now(holds: Callable[[], bool]) -> bool:
         return holds()
     except DatabaseUnavailable:
         return False
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import pytest
 from overread.cli import COMMANDS
 from tests.peers.container import Image, built_image, engine_is_missing
 from tests.peers.dicom_echo import echo
+from tests.peers.free_ports import free_port
 from tests.peers.postgres_server import OWNER, TcpServer
 
 ROOT = Path(__file__).parents[2]
@@ -73,12 +73,6 @@ def _environment(role: str, server: TcpServer, ports: dict[str, int]) -> dict[st
         "OVERREAD_LISTENER_PEERS": '[{"ae_title": "ORTHANC", "networks": ["127.0.0.0/8"]}]',
         "OVERREAD_WEB_PORT": str(ports["web"]),
     }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _until(what: Callable[[], bool], explain: Callable[[], str]) -> None:
@@ -149,7 +143,7 @@ def test_the_roles_of_compose_run_and_end(
     """With compose.yaml's command and variables each role starts, is found healthy by its image's check, serves, and
     ends with 0 on the stop signal; the migration is a job of its own, and the volume belongs to the image's user."""
     server = tcp_server()
-    ports = {"listen": _free_port(), "web": _free_port()}
+    ports = {"listen": free_port(), "web": free_port()}
     running: dict[str, subprocess.Popen[bytes]] = {}
     logs = {role: tmp_path / f"{role}.log" for role in (*_ROLES, "migrate")}
     entry = json.loads(small.stage.last("ENTRYPOINT"))

@@ -20,7 +20,8 @@ from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
 from storage.postgres.overview import Overview
-from tests.end_to_end.conftest import Product, Series, free_port, write_series
+from tests.end_to_end.conftest import Product, Series, write_series
+from tests.peers.free_ports import free_port
 
 ROLES = ("viewer", "operator", "administrator", "auditor")
 PASSWORD = "correct horse battery staple"

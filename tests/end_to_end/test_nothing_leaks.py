@@ -12,7 +12,8 @@ import pytest
 
 from overread.demo.modality import push
 from overread.supervisor import ROLES
-from tests.end_to_end.conftest import Product, destination, free_port, write_series
+from tests.end_to_end.conftest import Product, destination, write_series
+from tests.peers.free_ports import free_port
 from tests.peers.recording_pacs import RecordingPacs
 
 NAME, PATIENT, BIRTH, ACCESSION = "Canaryname", "CANARYID7731", "19330417", "CANARYACC9"

@@ -19,7 +19,8 @@ from dicomweb_client import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 from PIL import Image
 
-from tests.end_to_end.conftest import Product, Series, free_port, write_series
+from tests.end_to_end.conftest import Product, Series, write_series
+from tests.peers.free_ports import free_port
 from tests.peers.tiny_classifier import MANIFEST, write_tiny_classifier
 
 PASSWORD = "a long enough password"

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.dicom_echo import echo
+from tests.peers.free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 _DEADLINE = 60.0
@@ -51,7 +52,7 @@ class Neighbours:
 @pytest.fixture
 def orthanc_and_listener(tmp_path: Path) -> Iterator[Neighbours]:
     """Both, on free ports."""
-    http, dicom, ours = _free_ports(3)
+    http, dicom, ours = free_ports(3)
     text = (ROOT / "docker" / "orthanc" / "orthanc.json").read_text(encoding="utf-8")
     for old, new in (
         ("/var/lib/orthanc/db", str(tmp_path / "db")),
@@ -111,14 +112,6 @@ def test_the_settings_call_orthanc_by_its_title() -> None:
     assert '"DicomAet": "ORTHANC"' in orthanc
     assert re.search(r'ae_title = "ORTHANC"\nhost = "orthanc"\nport = 4242', ours)
     assert '"DicomPort": 4242' in orthanc
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def _listens(port: int) -> bool:

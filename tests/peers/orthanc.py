@@ -1,10 +1,7 @@
 """A real Orthanc on free ports of 127.0.0.1, with everything it keeps in a temporary folder."""
 
-import contextlib
 import json
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,7 +13,8 @@ from typing import Any
 
 import pytest
 
-_PORTS = (12_000, 32_000)
+from tests.peers.free_ports import free_ports
+
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
@@ -32,7 +30,7 @@ class Orthanc:
         self, folder: Path, modalities: dict[str, tuple[str, str, int]] | None = None, ae_title: str = "ORTHANC"
     ) -> None:
         self.ae_title = ae_title
-        self.dicom_port, self.http_port = _free_ports(2)
+        self.dicom_port, self.http_port = free_ports(2)
         self._folder = folder
         self._modalities = modalities or {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -144,17 +142,6 @@ class Orthanc:
             "StableAge": 1,
             "Locale": "C",
         }
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports below those that the system gives to whoever connects: nobody else gets one of them meanwhile."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(*_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in found:
-                found.append(port)
-    return found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Storage commitment: a peer asks, and is told on the same association or at its own address, also after a restart."""
 
 import json
-import socket
 import threading
 from contextlib import contextmanager
 
@@ -14,6 +13,7 @@ from pynetdicom import AE, evt
 from listener.errors import UnreadableDataSet
 from listener.scp.commitment import read_request
 from storage.objects.layout import DataFolder
+from tests.peers.free_ports import free_port
 from tests.peers.raw_sender import CT, EXPLICIT, associated, ct_data_set, send
 from tests.peers.upper_layer import Wire, command_set, data_pdu, ui, us
 
@@ -177,12 +177,6 @@ def test_orthanc_asks_and_is_told(listener_process, database_url, start_orthanc)
     assert told["Status"] == "Failure"
     assert [each["SOPInstanceUID"] for each in told["Success"]] == ["1.2.3.1"]
     assert [(each["SOPInstanceUID"], each["FailureReason"]) for each in told["Failures"]] == [("1.2.3.9", 0x0112)]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago; both sides must know the other's before they start."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def encoded(data_set: Dataset, *, implicit: bool, undefined: bool = False) -> bytes:

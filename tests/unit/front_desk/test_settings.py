@@ -1,5 +1,7 @@
 """One file, one variable for each key, and a sentence for every mistake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -197,6 +199,15 @@ def test_config_check_lists_all_and_fails(written) -> None:
 
     assert done.exit_code == 1
     assert [line.startswith("overread: ") for line in done.stderr.splitlines()] == [True] * 5
+
+
+@pytest.mark.parametrize(("text", "status"), [(_MISTAKEN, 1), ("", 0)])
+def test_a_script_sees_whether_the_settings_are_valid(written, text: str, status: int) -> None:
+    """The process itself ends with 1 after a mistake and with 0 without one, as a service manager asks it."""
+    written(text)
+    command = [sys.executable, "-m", "overread", "config", "check"]
+
+    assert subprocess.run(command, capture_output=True, check=False).returncode == status
 
 
 @pytest.mark.parametrize(
