@@ -11,6 +11,7 @@ from functools import partial
 
 from listener.errors import ListenerError, PortBusy
 from listener.scp.association_policy import (
+    CERTIFICATE_NOT_RECOGNIZED,
     LOCAL_LIMIT_EXCEEDED,
     NO_ROOM,
     STOPPING,
@@ -35,6 +36,7 @@ from storage.ports import CommitmentRequests
 
 log = logging.getLogger(__name__)
 
+_LOGGED_SUBJECT = 256  # characters
 _BACKLOG = 512  # connections that the system may hold for us; a burst of senders is no reason to lose one
 _GRACE = 10.0  # seconds that a message in progress has when we stop
 _STOP_POLL = 0.02  # seconds
@@ -202,6 +204,11 @@ class Acceptor:
                 or (None if seat else LOCAL_LIMIT_EXCEEDED)
             )
             admitted = rejection is None
+            if rejection is CERTIFICATE_NOT_RECOGNIZED:
+                log.info(
+                    "The client certificate from %s has the subject %r.",
+                    *(facts.remote_address, conversation.certificate_subject[:_LOGGED_SUBJECT]),
+                )
         finally:
             if not admitted:  # nor when something failed: a seat that nobody leaves is lost until the next start
                 self._seats.leave(seat)

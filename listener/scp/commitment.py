@@ -139,7 +139,8 @@ def report_data_set(report: CommitmentReport) -> tuple[int, Dataset]:
         item = Dataset()
         item.ReferencedSOPClassUID = reference.sop_class_uid
         item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-        reason = report.failures.get(reference.sop_instance_uid)
+        # An earlier release kept failures by UID alone.
+        reason = report.failures.get(reference.key, report.failures.get(reference.sop_instance_uid))
         if reason is None:
             committed.append(item)
         else:

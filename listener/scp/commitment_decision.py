@@ -65,7 +65,7 @@ class CommitmentDecision:
                 held.get(reference.sop_instance_uid), reference.sop_class_uid, reference.sop_instance_uid
             )
             if reason is not None:
-                failures[reference.sop_instance_uid] = reason
+                failures[reference.key] = reason
         return failures
 
     def _reason(self, held: HeldInstance | None, sop_class_uid: str, sop_instance_uid: str) -> int | None:

@@ -11,6 +11,11 @@ class Reference:
     sop_class_uid: str
     sop_instance_uid: str
 
+    @property
+    def key(self) -> str:
+        """The one name of both: an instance may be asked about under a right and a wrong SOP Class."""
+        return f"{self.sop_class_uid} {self.sop_instance_uid}"
+
 
 @dataclass(frozen=True, slots=True)
 class CommitmentRequest:
@@ -26,7 +31,7 @@ class CommitmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentReport:
-    """What the peer is told: a Failure Reason (PS3.3 section C.14.1.1) for each of these SOP Instance UIDs.
+    """What the peer is told: a Failure Reason (PS3.3 section C.14.1.1) for each of these keys of references.
 
     All others are committed to.
     """

@@ -110,7 +110,10 @@ def test_a_peer_that_stays_is_told_on_its_association(listener_process, database
 
 
 def test_what_is_not_held_whole_is_not_committed_to(listener_process, database_url, tmp_path):
-    """Never sent: 0x0112. Another class: 0x0119. Its file has rotted: 0x0110. The rest is committed to."""
+    """Never sent: 0x0112. Another class: 0x0119, also beside the right one. Its file has rotted: 0x0110.
+
+    The rest is committed to.
+    """
     listener, reports = listener_process(database_url), Reports()
     store(listener.port, "1.2.3.1", "1.2.3.2", "1.2.3.3")
     first = Reports()
@@ -122,9 +125,9 @@ def test_what_is_not_held_whole_is_not_committed_to(listener_process, database_u
     rotten.write_bytes(rotten.read_bytes()[:-1] + b"?")
 
     with asking(listener.port, reports) as association:
-        wanted = ((CT, "1.2.3.1"), (MR, "1.2.3.2"), (CT, "1.2.3.3"), (CT, "1.2.3.4"))
+        wanted = ((CT, "1.2.3.1"), (MR, "1.2.3.1"), (MR, "1.2.3.2"), (CT, "1.2.3.3"), (CT, "1.2.3.4"))
         assert ask(association, question(*wanted)) == 0x0000
-        failures = {"1.2.3.2": 0x0119, "1.2.3.3": 0x0110, "1.2.3.4": 0x0112}
+        failures = {"1.2.3.1": 0x0119, "1.2.3.2": 0x0119, "1.2.3.3": 0x0110, "1.2.3.4": 0x0112}
         assert reports.only() == (2, "1.2.9.1", failures, {"1.2.3.1"})
 
 
