@@ -11,7 +11,8 @@ from typing import Self
 
 _SIZE = 4096
 _NUMBER = struct.Struct("<Q")
-_ENTRY = struct.Struct("<QQQ")  # segment number, how far it is written, whether it is finished
+_ENTRY = struct.Struct("<QQQ")  # segment number, how far it is written, flags
+_FINISHED, _FAILED = 1, 2
 _ENTRIES = 64
 _FIRST_ENTRY = _NUMBER.size
 _TOTAL = _FIRST_ENTRY + _ENTRIES * _ENTRY.size  # bytes of all records of this log since the page was made
@@ -49,9 +50,10 @@ class WrittenBoard(_SharedPage):
         """Say that a new writer begins with this segment."""
         _NUMBER.pack_into(self._page, 0, first)
 
-    def publish(self, number: int, written: int, *, finished: bool) -> None:
-        """Say that a segment has whole records up to ``written``, and whether more will come."""
-        _ENTRY.pack_into(self._page, _place(number), number, written, int(finished))
+    def publish(self, number: int, written: int, *, finished: bool, failed: bool = False) -> None:
+        """Say how far a segment has whole records, whether more will come, and whether a write failed."""
+        flags = (_FINISHED if finished else 0) | (_FAILED if failed else 0)
+        _ENTRY.pack_into(self._page, _place(number), number, written, flags)
 
     def count(self, length: int) -> None:
         """Count the bytes of a record that was written."""
@@ -62,12 +64,15 @@ class WrittenBoard(_SharedPage):
         """How many bytes of records were counted, by this writer and those before it."""
         return int(_NUMBER.unpack_from(self._page, _TOTAL)[0])
 
-    def read(self, number: int) -> tuple[int, bool] | None:
-        """How far a segment is written and whether it is finished; ``None`` when its line was used for a later one."""
-        held, written, finished = _ENTRY.unpack_from(self._page, _place(number))
+    def read(self, number: int) -> tuple[int, bool, bool] | None:
+        """How far a segment is written, whether it is finished, and whether a write failed.
+
+        ``None`` when its line was used for a later one.
+        """
+        held, written, flags = _ENTRY.unpack_from(self._page, _place(number))
         if held > number:
             return None
-        return (int(written), bool(finished)) if held == number else (0, False)
+        return (int(written), bool(flags & _FINISHED), bool(flags & _FAILED)) if held == number else (0, False, False)
 
 
 class ImportedBoard(_SharedPage):

@@ -74,9 +74,11 @@ class LogRecord:
 @dataclass(frozen=True, slots=True)
 class _Segment:
     number: int
-    written: int  # whole records up to here; of a dead writer: how far to look for them
+    written: int  # whole records up to here, or how far to look for them
     finished: bool
-    dead: bool
+    exact: (
+        bool  # whether the writer says so itself: it is alive, the segment not left too long ago, and no write failed
+    )
 
 
 class LogReader:
@@ -134,9 +136,9 @@ class LogReader:
     def _segment(self, number: int, *, dead: bool) -> _Segment | None:
         line = None if dead else self._written.read(number)
         if line is not None:
-            return _Segment(number, line[0], line[1], dead=False)
+            return _Segment(number, line[0], line[1], exact=not line[2])
         try:
-            return _Segment(number, segment_path(self.folder, number).stat().st_size, finished=True, dead=dead)
+            return _Segment(number, segment_path(self.folder, number).stat().st_size, finished=True, exact=False)
         except FileNotFoundError:  # imported and given up since we listed it
             return None
 
@@ -145,7 +147,7 @@ class LogReader:
             return
         try:
             path = segment_path(self.folder, segment.number)
-            content = _Content(path, searched=segment.dead)
+            content = _Content(path, searched=not segment.exact)
         except FileNotFoundError:  # imported and given up since we listed it
             return
         while offset < segment.written:
@@ -161,8 +163,8 @@ class LogReader:
                 offset = end
                 continue
             end = _next_record(content, segment, offset)
-            # What a living writer says is whole has no gaps; a dead one may have left some where nothing was written.
-            if not segment.dead or _begins_record(content, segment.number, offset):
+            # What a writer says is whole has no gaps; others have some where nothing was written yet.
+            if segment.exact or _begins_record(content, segment.number, offset):
                 length = min(end - offset, _SET_ASIDE)
                 yield LogRecord(
                     *(path, segment.number, offset, end, None, "", b"", 0), data_start=offset, data_length=length

@@ -235,7 +235,7 @@ class LogWriter:
 
     def _publish(self, segment: _Segment) -> None:
         finished = segment.left and not segment.in_flight
-        self._board.publish(segment.number, segment.whole, finished=finished)
+        self._board.publish(segment.number, segment.whole, finished=finished, failed=segment.failed)
 
     def _close_if_idle(self, segment: _Segment) -> None:
         if segment.left and not (segment.in_flight or segment.syncing or segment.waiting):

@@ -9,7 +9,7 @@ import pytest
 from storage.domain.study import KeepOutcome, QuarantineReason
 from storage.errors import SpoolWriteFailed, StorageError
 from storage.importer import SpoolImporter
-from storage.objects import claims, log_reader, log_writer
+from storage.objects import claims, log_reader, log_segment, log_writer
 from storage.objects.incoming import LARGEST_IN_LOG
 from storage.objects.log_reader import LogReader
 from storage.objects.object_store import ObjectStore
@@ -71,6 +71,43 @@ def test_a_record_without_its_head_is_set_aside(folder, spool, keep, importer, r
     [aside] = rows.quarantined
     assert aside.reason is QuarantineReason.DAMAGED
     assert b"data set" * 1000 in folder.quarantined(aside.quarantine_id).read_bytes()
+
+
+def test_the_end_of_a_segment_is_no_damage(folder, spool, keep, importer, rows, monkeypatch):
+    """Of a segment that was left long ago its writer does not say how far it was filled any more."""
+    monkeypatch.setattr(log_segment, "SEGMENT_BYTES", 256 * 1024)
+    for number in range(150):
+        keep(spool, f"1.2.{number}", bytes([number]) * 100_000)
+
+    importer.import_pending()
+
+    assert len(rows.arrivals) == 150
+    assert not rows.quarantined
+
+
+def test_a_write_that_failed_leaves_nothing_to_set_aside(folder, spool, keep, importer, rows, monkeypatch):
+    """Where nothing was written there may be bytes of an earlier use; nobody is to find them in quarantine."""
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    writes, real = [], log_writer.write_whole
+
+    def fail_second(*arguments):
+        writes.append(arguments)
+        return fail() if len(writes) == 2 else real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_writer, "write_whole", fail_second)
+        keep(spool, "1.2.0", b"data set")
+        with pytest.raises(SpoolWriteFailed):
+            keep(spool, "1.2.1", b"data set")
+        keep(spool, "1.2.2", b"data set")
+
+    importer.import_pending()
+
+    assert rows.arrivals.keys() == {"1.2.0", "1.2.2"}
+    assert not rows.quarantined
 
 
 def test_a_torn_record_leaves_the_claim_of_the_second_try_alone(folder, spool, keep, importer, monkeypatch):
