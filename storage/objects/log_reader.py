@@ -76,9 +76,7 @@ class _Segment:
     number: int
     written: int  # whole records up to here, or how far to look for them
     finished: bool
-    exact: (
-        bool  # whether the writer says so itself: it is alive, the segment not left too long ago, and no write failed
-    )
+    exact: bool  # the writer says so itself: it is alive, left it not long ago, and no write failed
 
 
 class LogReader:
