@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 _SIZE = 4096
 _NUMBER = struct.Struct("<Q")
@@ -16,6 +16,14 @@ _FINISHED, _FAILED = 1, 2
 _ENTRIES = 64
 _FIRST_ENTRY = _NUMBER.size
 _TOTAL = _FIRST_ENTRY + _ENTRIES * _ENTRY.size  # bytes of all records of this log since the page was made
+
+
+class WrittenLine(NamedTuple):
+    """What a writer says of one segment."""
+
+    written: int  # bytes of whole records
+    finished: bool  # no more will come
+    failed: bool  # a write or sync did
 
 
 class _SharedPage:
@@ -64,15 +72,14 @@ class WrittenBoard(_SharedPage):
         """How many bytes of records were counted, by this writer and those before it."""
         return int(_NUMBER.unpack_from(self._page, _TOTAL)[0])
 
-    def read(self, number: int) -> tuple[int, bool, bool] | None:
-        """How far a segment is written, whether it is finished, and whether a write failed.
-
-        ``None`` when its line was used for a later one.
-        """
+    def read(self, number: int) -> WrittenLine | None:
+        """What stands of a segment; ``None`` when its line was used for a later one."""
         held, written, flags = _ENTRY.unpack_from(self._page, _place(number))
         if held > number:
             return None
-        return (int(written), bool(flags & _FINISHED), bool(flags & _FAILED)) if held == number else (0, False, False)
+        if held < number:
+            return WrittenLine(0, finished=False, failed=False)
+        return WrittenLine(int(written), bool(flags & _FINISHED), bool(flags & _FAILED))
 
 
 class ImportedBoard(_SharedPage):

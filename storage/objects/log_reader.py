@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from storage.errors import SpoolUnreadable
@@ -111,7 +112,8 @@ class LogReader:
 
     def advance(self, position: tuple[int, int]) -> None:
         """Say that everything before ``position`` was imported, and give up the segments that it leaves behind."""
-        self._imported.publish(*max(position, self.position))  # another importer may have come further
+        position = max(position, self.position)  # another importer may have come further
+        self._imported.publish(*position)
         for segment in self._segments():
             if segment.number >= position[0]:
                 if not (segment.finished and self._is_read_to_its_end(segment, position)):
@@ -134,7 +136,7 @@ class LogReader:
     def _segment(self, number: int, *, dead: bool) -> _Segment | None:
         line = None if dead else self._written.read(number)
         if line is not None:
-            return _Segment(number, line[0], line[1], exact=not line[2])
+            return _Segment(number, line.written, line.finished, exact=not line.failed)
         try:
             return _Segment(number, segment_path(self.folder, number).stat().st_size, finished=True, exact=False)
         except FileNotFoundError:  # imported and given up since we listed it
@@ -143,31 +145,32 @@ class LogReader:
     def _records_of(self, segment: _Segment, offset: int) -> Iterator[LogRecord]:
         if offset >= segment.written:
             return
-        try:
-            path = segment_path(self.folder, segment.number)
-            content = _Content(path, searched=not segment.exact)
-        except FileNotFoundError:  # imported and given up since we listed it
-            return
-        while offset < segment.written:
-            found = _decoded(content, segment.number, offset)
-            if found is not None:
-                head, name, manifest = found
-                end = offset + head.length
-                yield LogRecord(
-                    *(path, segment.number, offset, end, head.kind, name, manifest, head.prefix_length),
-                    data_start=offset + head.data_start,
-                    data_length=head.data_length,
-                )
-                offset = end
-                continue
-            end = _next_record(content, segment, offset)
-            # What a writer says is whole has no gaps; others have some where nothing was written yet.
-            if segment.exact or _begins_record(content, segment.number, offset):
-                length = min(end - offset, _SET_ASIDE)
-                yield LogRecord(
-                    *(path, segment.number, offset, end, None, "", b"", 0), data_start=offset, data_length=length
-                )
+        path = segment_path(self.folder, segment.number)
+        with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:  # else it was given up since
+            yield from _records_in(_Content(file, searched=not segment.exact), path, segment, offset)
+
+
+def _records_in(content: "_Content", path: Path, segment: _Segment, offset: int) -> Iterator[LogRecord]:
+    while offset < segment.written:
+        found = _decoded(content, segment.number, offset)
+        if found is not None:
+            head, name, manifest = found
+            end = offset + head.length
+            yield LogRecord(
+                *(path, segment.number, offset, end, head.kind, name, manifest, head.prefix_length),
+                data_start=offset + head.data_start,
+                data_length=head.data_length,
+            )
             offset = end
+            continue
+        end = _next_record(content, segment, offset)
+        # What a writer says is whole has no gaps; others have some where nothing was written yet.
+        if segment.exact or _begins_record(content, segment.number, offset):
+            length = min(end - offset, _SET_ASIDE)
+            yield LogRecord(
+                *(path, segment.number, offset, end, None, "", b"", 0), data_start=offset, data_length=length
+            )
+        offset = end
 
 
 @contextmanager
@@ -239,17 +242,17 @@ def _is_locked(folder: Path) -> bool:
 class _Content:
     """A segment read piece by piece, not mapped: a sector that cannot be read must not end the process."""
 
-    def __init__(self, path: Path, *, searched: bool) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._size = os.fstat(self._file.fileno()).st_size
+    def __init__(self, file: FileIO, *, searched: bool) -> None:
+        self._descriptor = file.fileno()
+        self._size = os.fstat(self._descriptor).st_size
         if not searched:
-            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # only heads are read here
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # only heads are read here
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, piece: slice) -> bytes:
-        return os.pread(self._file.fileno(), max(0, piece.stop - piece.start), piece.start)
+        return os.pread(self._descriptor, max(0, piece.stop - piece.start), piece.start)
 
 
 def _decoded(content: _Content, number: int, offset: int) -> tuple[RecordHead, str, bytes] | None:

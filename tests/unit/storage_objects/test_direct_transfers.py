@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import threading
-import time
 
 import pytest
 
@@ -132,25 +131,34 @@ def test_reading_ends_with_the_file(tmp_path):
     assert path.stat().st_size == 3 * BLOCK
 
 
-@pytest.mark.parametrize(("per_look", "looks"), [(0, 1), (100_000, 1), (10_000_000, 40)])
-def test_the_importer_stands_back_while_much_arrives(folder, spool, monkeypatch, per_look, looks):
-    """It looks again and again while senders need the machine, and goes on at once when they do not, or at last."""
-    importer = SpoolImporter(spool, ObjectStore(folder), NoRows())
-    seen = []
+class _Clock:
+    """A time that passes only while somebody waits for the stop."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """How late it is."""
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        """Nobody stops anything."""
+        self.now += seconds
+        return False
+
+
+@pytest.mark.parametrize(("per_look", "least", "most"), [(0, 0.0, 0.1), (100_000, 0.0, 0.1), (10_000_000, 2.0, 2.1)])
+def test_the_importer_stands_back_while_much_arrives(folder, spool, monkeypatch, per_look, least, most):
+    """It waits for two seconds while senders need the machine, and goes on at once when they do not."""
+    importer, clock, seen = SpoolImporter(spool, ObjectStore(folder), NoRows()), _Clock(), []
 
     def bytes_written():
         seen.append(len(seen) * per_look)
         return seen[-1]
 
     monkeypatch.setattr(importer._pending, "bytes_written", bytes_written)
-    monkeypatch.setattr("storage.importer._GATHER_SECONDS", 0.001)
-    monkeypatch.setattr("storage.importer._STAND_BACK_SECONDS", 0.5)
-    start = time.monotonic()
+    monkeypatch.setattr("storage.importer.time", clock)
 
-    importer._stand_back(threading.Event())
+    importer._stand_back(clock)
 
-    assert len(seen) - 1 >= looks
-    if looks == 1:
-        assert len(seen) == 2
-    else:
-        assert time.monotonic() - start >= 0.5
+    assert least <= clock.now <= most
