@@ -198,15 +198,13 @@ class SpoolImporter:
 
     def _collect_arrival(self, batch: _Batch, entry: Entry, spooled: SpooledInstance, draft: _Draft | None) -> None:
         uid, large = spooled.header.sop_instance_uid, self._pending.large_file(entry)
-        if draft is not None:
-            sha256: str | None = draft.sha256
-        else:
-            sha256 = self._pending.sound_sha256(large, spooled) if large else None
+        sha256 = draft.sha256 if draft else self._pending.sound_sha256(large, spooled) if large else None
+        source = draft or large
         try:
-            if sha256 is not None:
-                self._name(batch, uid, sha256, draft or large)
-            else:
+            if source is None or sha256 is None:
                 sha256 = self._sha256_of_object(spooled)
+            else:
+                self._name(batch, uid, sha256, source)
         except _Unacceptable as error:
             log.error(
                 "Spool entry %s of instance %s was set aside: %s; what was acknowledged has the BLAKE3 %s.",
@@ -219,7 +217,7 @@ class SpoolImporter:
         else:
             batch.arrivals.append(spooled.arrived(sha256))
 
-    def _name(self, batch: _Batch, uid: str, sha256: str, source: _Draft | Path | None) -> None:
+    def _name(self, batch: _Batch, uid: str, sha256: str, source: _Draft | Path) -> None:
         """Give sound bytes the name of the object."""
         if batch.recorded.get(uid, sha256) != sha256:
             # The row outlives a file that was lost; other bytes must not take its place, a copy of the same ones may.
@@ -227,7 +225,7 @@ class SpoolImporter:
         try:
             if isinstance(source, _Draft):
                 batch.folders.add(self._objects.name(source.path, uid))
-            elif source is not None:
+            else:
                 batch.folders.add(self._objects.adopt(source, uid))
         except (FileExistsError, DamagedObject) as error:
             raise _Unacceptable(QuarantineReason.CONFLICT) from error
