@@ -44,7 +44,8 @@ class SpoolSettings(BaseModel):
     cap_bytes: int = Field(
         default=50 * 2**30,
         ge=1,
-        description="When more than this waits in the spool, senders are answered 0xA700 and keep their images.",
+        description="When more than this waits in the spool, senders are answered 0xA700 and keep their images. "
+        "Beside it each receiving process keeps up to 512 MiB of the disk for use again.",
     )
     peer_share: float = Field(
         default=0.75,
