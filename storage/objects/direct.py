@@ -42,13 +42,13 @@ class Blocks:
         self._size = size
         self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
         for _ in range(count):
-            self._free.put(_memory(size))
+            self._free.put(aligned_memory(size))
 
     @contextmanager
     def lent(self, size: int) -> Iterator[memoryview]:
         """Memory for ``size`` bytes at least, with whatever was in it before."""
         if size > self._size:
-            yield _memory(size)
+            yield aligned_memory(size)
             return
         memory = self._free.get()
         try:
@@ -68,7 +68,7 @@ def direct_flag(folder: Path) -> int:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_DIRECT, 0o600)
         try:
-            os.pwrite(descriptor, _memory(BLOCK), 0)
+            os.pwrite(descriptor, aligned_memory(BLOCK), 0)
         finally:
             os.close(descriptor)
     except OSError:
@@ -97,5 +97,6 @@ def read_whole(descriptor: int, memory: memoryview, offset: int) -> int:
     return reached
 
 
-def _memory(size: int) -> memoryview:
+def aligned_memory(size: int) -> memoryview:
+    """Memory of zeros that begins at a block, with room for ``size`` bytes."""
     return memoryview(mmap.mmap(-1, whole_blocks(size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

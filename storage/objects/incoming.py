@@ -9,13 +9,12 @@ from pathlib import Path
 from blake3 import blake3
 
 from storage.errors import SpoolFull
-from storage.objects.durable import remove, rest_of, sync_folder
+from storage.objects.durable import remove, sync_folder
+from storage.objects.large_file import LargeFile
 from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.part10 import data_set_digests, digests_of
 
 LARGEST_IN_LOG = 1280 * 1024  # bytes; what is larger gets a file of its own, so that it is not written twice
-_SYNC_EVERY = 64 * 1024 * 1024  # bytes of a large instance that may wait for the disk
-_IOV_MAX = 1000
 _TOGETHER = 256  # pieces; an instance that is sent in fragments of 16 KB has fewer
 
 
@@ -30,6 +29,7 @@ class Incoming:
         folder: DataFolder,
         owner: str,
         part10_prefix: bytes,
+        direct: int,
         require_free_space: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.prefix = part10_prefix
@@ -38,12 +38,12 @@ class Incoming:
         self.error: OSError | None = None
         self._folder = folder
         self._owner = owner
+        self._flags = direct
         self._require_free_space = require_free_space
         self._digest = blake3()
         self._pieces: list[bytes | memoryview] = []
         self._held = 0  # bytes in the pieces
-        self._descriptor = -1
-        self._unsynced = 0
+        self._file: LargeFile | None = None
         self._loose = 0  # pieces since some were put together or written
 
     @property
@@ -53,11 +53,9 @@ class Incoming:
 
     def sha256(self) -> str:
         """The SHA-256 of the data set, for what is set aside. Raises OSError."""
-        if self._descriptor < 0:
+        if self._file is None and not self.file_name:
             return digests_of(self._pieces).sha256
-        self.spill()
-        if self.error is not None:
-            raise self.error
+        self.seal()
         return data_set_digests(self.path).sha256
 
     @property
@@ -89,9 +87,10 @@ class Incoming:
             return
         try:
             self._require_free_space(self._held)  # what is only received must not fill the disk either
-            if self._descriptor < 0:
-                self._begin_file()
-            self._write()
+            if self._file is None:
+                self._file = self._new_file()
+                self._file.write([self.prefix])
+            self._file.write(self._pieces)
         except SpoolFull:
             self.discard()
             self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -103,10 +102,10 @@ class Incoming:
 
     def head(self, limit: int) -> bytes:
         """The first bytes of the data set."""
-        if self._descriptor >= 0:
+        if self._file is not None:
             self.spill()
-        if self._descriptor >= 0:
-            return os.pread(self._descriptor, limit, len(self.prefix))
+        if self._file is not None:
+            return self._file.read(limit, len(self.prefix))
         if self._pieces and len(self._pieces[0]) >= limit:
             return bytes(self._pieces[0][:limit])
         return b"".join(self._pieces)[:limit]
@@ -117,16 +116,15 @@ class Incoming:
         Raises:
             OSError: now or at an earlier piece; no file is left.
         """
-        if self._held > LARGEST_IN_LOG or self._descriptor >= 0:
+        if self._held > LARGEST_IN_LOG or self._file is not None:
             self.spill()
         if self.error is not None:
             raise self.error
-        if self._descriptor < 0:
+        if self._file is None:
             return
         try:
-            os.fdatasync(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self._file.finish()
+            self._file = None
             sync_folder(self._folder.large)
         except OSError:
             self.discard()
@@ -142,25 +140,14 @@ class Incoming:
         """Forget it, and remove the file."""
         self._pieces = []
         self._held = 0
-        if self._descriptor >= 0:
+        if self._file is not None:
             with contextlib.suppress(OSError):
-                os.close(self._descriptor)
-            self._descriptor = -1
+                self._file.close()
+            self._file = None
         if self.file_name:
             remove(self.path)
             self.file_name = ""
 
-    def _begin_file(self) -> None:
+    def _new_file(self) -> LargeFile:
         self.file_name = f"{new_entry_id()}.{self._owner}.dcm"
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._pieces.insert(0, self.prefix)
-
-    def _write(self) -> None:
-        rest = self._pieces
-        while rest:
-            written = os.writev(self._descriptor, rest[:_IOV_MAX])
-            self._unsynced += written
-            rest = rest_of(rest, written)
-        if self._unsynced > _SYNC_EVERY:
-            os.fdatasync(self._descriptor)
-            self._unsynced = 0
+        return LargeFile(self.path, self._flags)

@@ -58,7 +58,7 @@ class LogRecord:
         before = self.data_start % BLOCK  # not 0 in records of an earlier release
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | flags)
         try:
-            with _disk_errors():
+            with as_unreadable():
                 reached = read_whole(
                     descriptor, memory[: whole_blocks(before + self.data_length)], self.data_start - before
                 )
@@ -100,7 +100,7 @@ class LogReader:
 
     @property
     def bytes_written(self) -> int:
-        """How many bytes of records were ever written to this log; only the difference of two looks means something."""
+        """How many bytes were ever written to this log and its files; only the difference of two looks means something."""
         return self._written.total
 
     def records(self, position: tuple[int, int]) -> Iterator[LogRecord]:
@@ -174,7 +174,8 @@ def _records_in(content: "_Content", path: Path, segment: _Segment, offset: int)
 
 
 @contextmanager
-def _disk_errors() -> Iterator[None]:
+def as_unreadable() -> Iterator[None]:
+    """A sector that cannot be read is SpoolUnreadable: it concerns one instance, other errors the disk."""
     try:
         yield
     except OSError as error:

@@ -130,6 +130,11 @@ class LogWriter:
                 self._close_if_idle(segment)
         self._sync(segment)
 
+    def count_beside(self, size: int) -> None:
+        """Count bytes that came into a file of their own: they keep the machine as busy as those in the log."""
+        with self._changed:
+            self._board.count(size)
+
     @property
     def imported(self) -> tuple[int, int]:
         """Segment number and offset that the importer has come to."""

@@ -1,14 +1,16 @@
 """The DICOM File Format as far as storage must know it (PS3.10 section 7.1): where the data set begins."""
 
 import hashlib
+import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
 from storage.errors import DamagedObject
+from storage.objects.direct import aligned_memory, read_whole
 
 _PREAMBLE = 128
 _GROUP_LENGTH_HEADER = b"\x02\x00\x00\x00UL\x04\x00"  # (0002,0000), explicit VR little endian, 4 bytes
@@ -58,13 +60,34 @@ def digests_of(data_set: Iterable[bytes | memoryview]) -> Digests:
     return Digests(sha256.hexdigest(), fingerprint.hexdigest(), size)
 
 
-def data_set_digests(path: Path) -> Digests:
+def data_set_digests(path: Path, flags: int = 0) -> Digests:
     """Those of the data set in a Part 10 file, without preamble and file meta information.
+
+    The file is opened with ``flags``, that of ``storage.objects.direct.direct_flag`` for a file read only once.
 
     Raises:
         DamagedObject: the file is not a Part 10 file.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        file.seek(data_set_offset(file.read(_GROUP_LENGTH_END)))
-        return digests_of(iter(lambda: file.read(_CHUNK), b""))
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        return digests_of(_data_set(_chunks(descriptor)))
+    finally:
+        os.close(descriptor)
+
+
+def _data_set(chunks: Iterator[memoryview]) -> Iterator[memoryview]:
+    first = next(chunks, memoryview(b""))
+    yield first[data_set_offset(bytes(first[:_GROUP_LENGTH_END])) :]
+    yield from chunks
+
+
+def _chunks(descriptor: int) -> Iterator[memoryview]:
+    """The file in pieces that are overwritten by the next one."""
+    memory = aligned_memory(_CHUNK)
+    offset = 0
+    while reached := read_whole(descriptor, memory, offset):
+        yield memory[:reached]
+        offset += reached
+        if reached < _CHUNK:
+            break

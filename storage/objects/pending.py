@@ -23,7 +23,15 @@ from storage.objects.direct import BLOCK, Blocks, InBlocks, direct_flag
 from storage.objects.durable import remove, write_new
 from storage.objects.incoming import LARGEST_IN_LOG
 from storage.objects.layout import DataFolder
-from storage.objects.log_reader import LogReader, LogRecord, SeenWriters, current_owner, log_folders, seen_writers
+from storage.objects.log_reader import (
+    LogReader,
+    LogRecord,
+    SeenWriters,
+    as_unreadable,
+    current_owner,
+    log_folders,
+    seen_writers,
+)
 from storage.objects.log_record import RecordKind
 from storage.objects.log_segment import remove_spares
 from storage.objects.manifest import association_from_json, quarantined_from_json, spooled_from_json
@@ -166,12 +174,20 @@ class PendingEntries:
         return self._folder.large / entry.record.name if entry.record.name else None
 
     def sound_sha256(self, large: Path, spooled: SpooledInstance) -> str | None:
-        """The SHA-256 of the data set in the file of a large instance, if it is the one that was acknowledged."""
-        try:
-            digests = data_set_digests(large)
-        except (DamagedObject, FileNotFoundError):
-            return None
-        return digests.sha256 if _are_of(digests, spooled) else None
+        """The SHA-256 of the data set in the file of a large instance, if it is the one that was acknowledged.
+
+        Raises:
+            SpoolUnreadable: the disk cannot read it now.
+        """
+        for flags in (self._direct, 0):  # as above
+            try:
+                with as_unreadable():
+                    digests = data_set_digests(large, flags)
+            except (DamagedObject, FileNotFoundError):
+                continue
+            if _are_of(digests, spooled):
+                return digests.sha256
+        return None
 
     def set_aside(self, entry: Entry, quarantine_id: str) -> None:
         """Put the bytes of an entry into quarantine, durably but for the folder; doing it twice changes nothing."""

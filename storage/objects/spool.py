@@ -21,6 +21,7 @@ from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason
 from storage.errors import DamagedObject, InvalidIdentifier, SpoolFull, SpoolOfOlderRelease, SpoolWriteFailed
 from storage.objects.capacity import SpoolCapacity
 from storage.objects.claims import Claim, Claims
+from storage.objects.direct import direct_flag
 from storage.objects.durable import sync_folder
 from storage.objects.incoming import Incoming
 from storage.objects.layout import DataFolder, new_entry_id
@@ -58,6 +59,7 @@ class FileSpool:
         self._claims = Claims(folder)
         self._shares = PeerShares(int(settings.cap_bytes * settings.peer_share))
         self._log = LogWriter(folder.logs, settings.gather_milliseconds / 1000)
+        self._direct = direct_flag(folder.large)
         self._durable: OrderedDict[str, tuple[str, Ticket]] = OrderedDict()  # by SOP Instance UID: fingerprint, record
         self._durable_lock = threading.Lock()
 
@@ -73,7 +75,7 @@ class FileSpool:
 
     def receive(self, part10_prefix: bytes) -> Incoming:
         """Begin to take an instance."""
-        return Incoming(self._folder, self._log.owner, part10_prefix, self._capacity.require_free_space)
+        return Incoming(self._folder, self._log.owner, part10_prefix, self._direct, self._capacity.require_free_space)
 
     def keep(
         self, incoming: IncomingInstance, header: InstanceHeader, association: Association, received_at: datetime
@@ -188,6 +190,8 @@ class FileSpool:
             raise SpoolFull("One peer has filled its share of the spool; start the database, or raise peer_share.")
         with self._reserved(size):
             incoming.seal()
+            if incoming.file_name:
+                self._log.count_beside(size)
             pieces = [] if incoming.file_name else incoming.pieces
             ticket = self._log.append(
                 kind, manifest, pieces, prefix_length=len(incoming.prefix), name=incoming.file_name

@@ -144,11 +144,13 @@ def test_an_instance_that_the_disk_cannot_read_keeps_only_itself_waiting(
             raise OSError(errno.EIO, "Input/output error")
 
     def pread(descriptor, size, offset):
-        refuse(offset, size)
+        if os.path.samestat(os.fstat(descriptor), bad.path.stat()):
+            refuse(offset, size)
         return read(descriptor, size, offset)
 
     def preadv(descriptor, buffers, offset):
-        refuse(offset, len(buffers[0]))
+        if os.path.samestat(os.fstat(descriptor), bad.path.stat()):
+            refuse(offset, len(buffers[0]))
         return read_block(descriptor, buffers, offset)
 
     with monkeypatch.context() as patch:
@@ -161,6 +163,31 @@ def test_an_instance_that_the_disk_cannot_read_keeps_only_itself_waiting(
     assert len(rows.arrivals) == 5
     assert not rows.quarantined
     assert waiting(folder.root) == []
+
+
+def test_a_large_file_that_the_disk_cannot_read_keeps_only_itself_waiting(
+    folder, spool, keep, importer, rows, monkeypatch
+):
+    """A bad sector under a file of its own is no reason to import nothing; it is tried again."""
+    large = bytes(LARGEST_IN_LOG + 1)
+    for number in range(3):
+        keep(spool, f"1.2.{number}", large if number == 1 else b"data set")
+    [file] = folder.large.iterdir()
+    read = os.preadv
+
+    def preadv(descriptor, buffers, offset):
+        if os.path.samestat(os.fstat(descriptor), file.stat()):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(descriptor, buffers, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", preadv)
+        import_again(importer)
+        assert rows.arrivals.keys() == {"1.2.0", "1.2.2"}
+    import_again(importer)
+
+    assert rows.arrivals["1.2.1"] == hashlib.sha256(large).hexdigest()
+    assert not rows.quarantined
 
 
 @pytest.mark.parametrize("how", ["short", "wrong"])
