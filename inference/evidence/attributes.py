@@ -21,7 +21,16 @@ MANUFACTURER = "Overread"
 MODEL_NAME = "Overread"
 IMPLEMENTATION_CLASS_UID = UID("2.25.138914520719438570184264171358247313881")
 
-SERIES_NUMBERS = {EvidenceRole.SEGMENTATION: 9001, EvidenceRole.REPORT: 9002, EvidenceRole.SECONDARY_CAPTURE: 9003}
+SERIES_NUMBERS = {
+    EvidenceRole.SEGMENTATION: 9001,
+    EvidenceRole.REPORT: 9002,
+    EvidenceRole.SECONDARY_CAPTURE: 9003,
+    EvidenceRole.PRESENTATION_STATE: 9004,
+    EvidenceRole.PARAMETRIC_MAP: 9005,
+    EvidenceRole.KEY_OBJECTS: 9006,
+    EvidenceRole.DOCUMENT: 9007,
+    EvidenceRole.STRUCTURE_SET: 9008,
+}
 
 LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
 # The common paired structures of PS3.16 annex L; a series of one states its side (PS3.3 section C.7.3.1).

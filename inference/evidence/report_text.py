@@ -16,6 +16,11 @@ _ROLE_WORDS = {
     EvidenceRole.SEGMENTATION: "Segmentation",
     EvidenceRole.SECONDARY_CAPTURE: "Key image",
     EvidenceRole.REPORT: "Report",
+    EvidenceRole.PRESENTATION_STATE: "Contours",
+    EvidenceRole.PARAMETRIC_MAP: "Map",
+    EvidenceRole.KEY_OBJECTS: "Key objects",
+    EvidenceRole.DOCUMENT: "Document",
+    EvidenceRole.STRUCTURE_SET: "Structures",
 }
 
 

@@ -11,8 +11,13 @@ class EvidenceRole(StrEnum):
     """What an evidence object is; the order is the order of delivery."""
 
     SEGMENTATION = "segmentation"
+    STRUCTURE_SET = "structure-set"
+    PARAMETRIC_MAP = "parametric-map"
     SECONDARY_CAPTURE = "secondary-capture"
-    REPORT = "report"  # last: when it has arrived, what it speaks of is there
+    PRESENTATION_STATE = "presentation-state"
+    REPORT = "report"  # after what it speaks of
+    DOCUMENT = "document"
+    KEY_OBJECTS = "key-objects"  # last: it may point at any of the others
 
 
 DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumerate(EvidenceRole)}
