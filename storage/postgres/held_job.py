@@ -24,6 +24,7 @@ from storage.postgres.audit_trail import append
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import JobRow
+from storage.postgres.turns import front_turn
 from storage.postgres.work_signal import announce_work
 from storage.settings import JobSettings
 
@@ -127,11 +128,14 @@ def give_back(
 
     An inference has a budget of attempts, because an input may kill every worker that takes it. A delivery has
     a budget of hours, because a PACS that is down for the night has nothing to do with how often it was asked.
+
+    An inference goes to the front of the line: it had its turn, and must not wait behind all that came since.
     """
     spent = _spent(job, reason, limits)
     if spent is not None:
         give_up(session, job, spent, actor)
         return JobState.FAILED
+    place: dict[str, Any] = {"turn": front_turn(session, job.priority)} if job.kind is JobKind.INFERENCE else {}
     move(
         session,
         job,
@@ -141,6 +145,7 @@ def give_back(
         reason=reason,
         outcome=AuditOutcome.MINOR_FAILURE,
         due_at=func.now() + delay,
+        **place,
     )
     announce_work(session, job.kind)
     return JobState.SCHEDULED

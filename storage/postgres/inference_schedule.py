@@ -3,9 +3,10 @@
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.domain.job import JobKind
+from storage.domain.job import JobKind, Priority
 from storage.postgres.audit_trail import append
 from storage.postgres.statement import statement
+from storage.postgres.turns import next_turn, source_of
 from storage.postgres.work_signal import announce_work
 
 
@@ -21,9 +22,17 @@ def schedule_inference(
 
     ``algorithms`` are the names of those that count, ``None`` lets all.
     """
-    names = None if algorithms is None else sorted(algorithms)
+    source = source_of(session, study_id, revision)
     jobs = session.execute(
-        statement("schedule_inference"), {"study_id": study_id, "revision": revision, "names": names}
+        statement("schedule_inference"),
+        {
+            "study_id": study_id,
+            "revision": revision,
+            "names": None if algorithms is None else sorted(algorithms),
+            "priority": str(Priority.ROUTINE),
+            "source": source,
+            "turn": next_turn(session, source, Priority.ROUTINE),
+        },
     ).all()
     append(
         session,

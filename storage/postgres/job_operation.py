@@ -13,6 +13,7 @@ from storage.postgres.audit_trail import append
 from storage.postgres.held_job import HeldJob, move
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.tables import DeliveryRow, InstanceRow, JobRow, StudyRevisionRow, StudyRow
+from storage.postgres.turns import next_turn, source_of
 from storage.postgres.work_signal import announce_work
 
 _CANCELED = Reason("canceled", "An operator canceled the job; resubmit it to have the work done after all.")
@@ -70,6 +71,7 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
             algorithm_id=old.algorithm_id,
             result_id=old.result_id,
             destination=old.destination,
+            **_place_in_line(session, old),
         )
         .returning(JobRow.id)
     ).scalar_one()
@@ -144,6 +146,13 @@ def _check_resubmittable(session: Session, old: Any) -> None:  # noqa: ANN401
     successor = session.scalar(select(JobRow.id).where(JobRow.predecessor_id == old.id))
     if successor is not None:
         raise InvalidTransition(f"Job {old.id} was already resubmitted as job {successor}; look at that one.")
+
+
+def _place_in_line(session: Session, old: Any) -> dict[str, Any]:  # noqa: ANN401
+    if JobKind(old.kind) is not JobKind.INFERENCE:
+        return {}
+    source = source_of(session, old.study_id, old.revision)
+    return {"source": source, "turn": next_turn(session, source, Priority(old.priority))}
 
 
 def _take_over_deliveries(session: Session, old: Any, new_id: int) -> None:  # noqa: ANN401

@@ -130,6 +130,7 @@ class JobRow(Base):
             "OR reason_code IS NOT NULL",
             name="no_silent_end",
         ),
+        CheckConstraint("turn >= 0 AND (turn = 0 OR kind = 'inference')", name="turns_are_of_inference"),
         # One chain per piece of work: the first job has no predecessor, and each is followed by at most one.
         Index(
             "job_one_inference",
@@ -151,9 +152,18 @@ class JobRow(Base):
             "job_due",
             "kind",
             "priority_rank",
+            "turn",
             "due_at",
             "id",
             postgresql_where=text("state = 'scheduled'"),
+        ),
+        # How far has a source got in the line? Asked for every job that is scheduled.
+        Index(
+            "job_of_source",
+            "source",
+            "priority",
+            "turn",
+            postgresql_where=text("state = 'scheduled' AND kind = 'inference'"),
         ),
         Index("job_leased", "lease_expires_at", postgresql_where=text("state = 'in_progress'")),
         Index("job_of_study", "study_id", "revision"),
@@ -175,6 +185,8 @@ class JobRow(Base):
     algorithm_id: Mapped[Big | None] = mapped_column(ForeignKey("algorithm.id"))
     result_id: Mapped[Big | None] = mapped_column(ForeignKey("result.id", use_alter=True))
     destination: Mapped[str | None]
+    source: Mapped[str] = mapped_column(server_default=text("''"))  # AE title or account that sent what is analysed
+    turn: Mapped[Big] = mapped_column(server_default=text("0"))  # of one priority, the smallest is claimed first
     predecessor_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"), unique=True)
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     worker: Mapped[str | None]  # who claimed it last

@@ -1,9 +1,10 @@
--- Take the most urgent due job of one kind and spend an attempt on it; rows that another claimant holds are skipped.
+-- Take the most urgent due job of one kind whose turn it is, and spend an attempt on it; rows that another claimant holds
+-- are skipped.
 WITH due AS MATERIALIZED (
     SELECT id
     FROM job
     WHERE state = 'scheduled' AND kind = :kind AND due_at <= now()
-    ORDER BY priority_rank, due_at, id
+    ORDER BY priority_rank, turn, due_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 )

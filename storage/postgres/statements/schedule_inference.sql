@@ -1,6 +1,9 @@
--- One job per active algorithm on one revision of a study, unless it has one already; of those named, if any are.
-INSERT INTO job (kind, study_id, revision, algorithm_id)
-SELECT 'inference', :study_id, :revision, algorithm.id
+-- One job per active algorithm on one revision of a study, unless it has one already; of those named, if any are. Each
+-- is a piece of work with a turn of its own.
+INSERT INTO job (kind, priority, study_id, revision, algorithm_id, source, turn)
+SELECT
+    'inference', :priority, :study_id, :revision, algorithm.id, :source,
+    :turn - 1 + row_number() OVER (ORDER BY algorithm.name)
 FROM algorithm
 WHERE algorithm.stage = 'active'
     AND (CAST(:names AS text[]) IS NULL OR algorithm.name = ANY(CAST(:names AS text[])))

@@ -29,10 +29,11 @@ def test_a_claim_spends_an_attempt_and_starts_a_lease(hospital: Any) -> None:
 
 
 def test_stat_is_claimed_before_routine_and_the_older_before_the_newer(hospital: Any) -> None:
-    """Priority decides first, then the time at which a job became due."""
+    """Priority decides first, then, between those whose turn it is, the time at which a job became due."""
     hospital.install()
-    for study in ("1.1", "1.2", "1.3", "1.4"):
-        hospital.stable_study(study)
+    for number in range(1, 5):
+        hospital.receive(hospital.arrival(f"1.{number}", hospital.association(calling_ae_title=f"CT{number}")))
+        hospital.settle()
     hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
     hospital.rows("UPDATE job SET priority = 'low' WHERE study_id = 1")
     hospital.rows("UPDATE job SET priority = 'stat' WHERE study_id = 4")
@@ -116,8 +117,11 @@ def test_renewing_a_lost_lease_is_refused(hospital: Any) -> None:
         hospital.queue.renew(job)
 
 
-def test_the_claim_uses_its_index(hospital: Any) -> None:
-    """With tens of thousands of jobs the claim walks the index of due jobs instead of sorting them."""
+_BOTH = {"job_due", "job_of_source"}
+
+
+def _fill(hospital: Any) -> None:
+    """Twenty thousand jobs that wait, of ten senders, and ten thousand that have ended."""
     hospital.install()
     hospital.stable_study()
     hospital.rows(
@@ -125,18 +129,46 @@ def test_the_claim_uses_its_index(hospital: Any) -> None:
         "SELECT 'other', n::text, 'retired', '', repeat('a', 64), repeat('b', 64) "
         "FROM generate_series(1, 30000) AS n"
     )
+    hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
     hospital.rows(
-        "INSERT INTO job (kind, study_id, revision, algorithm_id, due_at) "
-        "SELECT 'inference', 1, 1, id, now() - id * interval '1 second' "
+        "INSERT INTO job (kind, study_id, revision, algorithm_id, due_at, source, turn, state, finished_at, "
+        "reason_code, reason_sentence) "
+        "SELECT 'inference', 1, 1, id, now() - id * interval '1 second', 'CT' || id % 10, id / 10, "
+        "CASE WHEN id % 3 = 0 THEN 'canceled' ELSE 'scheduled' END, CASE WHEN id % 3 = 0 THEN now() END, 'why', '' "
         "FROM algorithm WHERE stage = 'retired'"
     )
     hospital.rows("ANALYZE job")
-    with hospital.database.transaction() as session:
-        explained = session.execute(
-            text(f"EXPLAIN {statement('claim_job').text}"),
-            {"kind": "inference", "worker": "worker", "lease_seconds": 30},
-        ).scalars()
-        plan = "\n".join(explained)
 
-    assert "job_due" in plan
-    assert "Sort" not in plan
+
+def _scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of an executed plan that read the table of jobs, after a look that nothing is sorted."""
+    assert plan["Node Type"] != "Sort"
+    below = [scan for part in plan.get("Plans", []) for scan in _scans(part)]
+    return [plan, *below] if plan.get("Relation Name") == "job" and "Scan" in plan["Node Type"] else below
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "indexes"),
+    [
+        ("claim_job", {"kind": "inference", "worker": "worker", "lease_seconds": 30}, {"job_due", "job_pkey"}),
+        ("turn_in_line", {"source": "CT5", "priority": "routine", "priority_rank": 1}, _BOTH),
+        ("turn_in_line", {"source": "NEW", "priority": "routine", "priority_rank": 1}, _BOTH),
+        ("turn_in_line", {"source": None, "priority": "routine", "priority_rank": 1}, {"job_due"}),
+    ],
+    ids=["claim", "turn of a source", "turn of a new source", "front of the line"],
+)
+def test_the_line_is_read_by_its_indexes(
+    hospital: Any, name: str, parameters: dict[str, Any], indexes: set[str]
+) -> None:
+    """With tens of thousands of jobs, ended and waiting, each look at the line reads one row and sorts none."""
+    _fill(hospital)
+    with hospital.database.transaction() as session:
+        [explained] = session.execute(
+            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement(name).text}"), parameters
+        ).scalar_one()
+    scans = _scans(explained["Plan"])
+
+    assert {scan["Index Name"] for scan in scans} == indexes
+    for scan in scans:
+        assert scan["Actual Rows"] <= 1
+        assert scan.get("Rows Removed by Filter", 0) == 0
