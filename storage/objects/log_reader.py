@@ -100,7 +100,7 @@ class LogReader:
 
     @property
     def bytes_written(self) -> int:
-        """How many bytes were ever written to this log and its files; only the difference of two looks means something."""
+        """How many bytes were ever written to this log and its files; only the difference of two looks counts."""
         return self._written.total
 
     def records(self, position: tuple[int, int]) -> Iterator[LogRecord]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_what_was_taken_can_be_read_before_it_is_on_the_disk(tmp_path):
 
 def test_a_write_that_fails_leaves_no_descriptor(tmp_path, monkeypatch):
     """Whoever drops the file closes it, whatever happened before."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     file = LargeFile(tmp_path / "large", direct_flag(tmp_path))
 
     def fail(*_):
@@ -59,4 +60,4 @@ def test_a_write_that_fails_leaves_no_descriptor(tmp_path, monkeypatch):
         file.write([bytes(MIB)])
     file.close()
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
