@@ -48,6 +48,10 @@ class SpoolFull(StorageError):
     """The spool has reached its cap or the disk its watermark; free space or start the database."""
 
 
+class StudyFull(SpoolFull):
+    """The study has all that one study may have; raise most_instances_per_study or most_bytes_per_study in [spool]."""
+
+
 class SpoolWriteFailed(StorageError):
     """The instance could not be made durable, so it was not acknowledged; check the disk."""
 

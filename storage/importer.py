@@ -20,6 +20,7 @@ from storage.objects.pending import Entry, PendingEntries
 from storage.objects.spool import FileSpool
 from storage.objects.sweep import sweep
 from storage.ports import ArrivalLog
+from storage.study_quota import StudyQuota
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,11 @@ class SpoolImporter:
         self._pending = PendingEntries(spool.folder)
         self._objects = objects
         self._arrivals = arrivals
+        self._quota = StudyQuota(spool.full_studies, arrivals)
         self._refused: set[str] = set()
         self._retry_at = 0.0
         self._swept = False
+        self._looked_again = False
 
     def import_pending(self) -> int:
         """Import what waits now and return how many instances and notes got their rows.
@@ -87,6 +90,9 @@ class SpoolImporter:
             if not self._swept:
                 sweep(self._folder)
                 self._swept = True
+            if not self._looked_again:
+                self._quota.look_again()
+                self._looked_again = True
             count = sum(self._import_batch(batch) for batch in _batches(self._pending.entries()))
             if time.monotonic() > self._retry_at:
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
@@ -244,7 +250,7 @@ class SpoolImporter:
         sync_folders(batch.folders)
         if batch.quarantined:
             sync_folder(self._folder.quarantined_objects)
-        self._arrivals.record(batch.arrivals, batch.quarantined, batch.associations)
+        self._quota.apply(self._arrivals.record(batch.arrivals, batch.quarantined, batch.associations))
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -15,7 +15,7 @@ from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobKind, JobState, Reason, Refusal
 from storage.domain.result import FrozenEvidence, NewResult
 from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy, HeldObject, Page, SearchKeys
-from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy, StudyState
+from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy, StudySize, StudyState
 
 Facts = dict[str, Any]  # a row, or several, as JSON can carry them; times are ISO 8601 in UTC
 
@@ -60,7 +60,7 @@ class InstanceSpool(Protocol):
         On CONFLICT the second object is already in quarantine.
 
         Raises:
-            SpoolFull: the cap or the watermark is reached; nothing was kept.
+            SpoolFull: the cap or the watermark is reached, or a share of a peer or a study; nothing was kept.
             SpoolWriteFailed: a write or sync failed; it must not be acknowledged, though it may turn up all the same.
         """
         ...
@@ -444,10 +444,20 @@ class ArrivalLog(Protocol):
         arrivals: Sequence[Arrival],
         quarantined: Sequence[QuarantinedObject],
         associations: Sequence[Association],
-    ) -> None:
+    ) -> dict[str, StudySize]:
         """Write everything in one transaction, with its audit rows; recording the same thing twice changes nothing.
+
+        Returns how much is held now of each study that something arrived of, by Study Instance UID.
 
         Raises:
             DatabaseUnavailable: nothing was written; the spool keeps everything.
         """
+        ...
+
+    def sizes(self, study_instance_uids: Collection[str]) -> dict[str, StudySize]:
+        """How much is held of each of these studies that has a row. Raises DatabaseUnavailable."""
+        ...
+
+    def record_full_study(self, study_instance_uid: str, size: StudySize) -> None:
+        """Write the audit row of a study that may have no more. Raises DatabaseUnavailable."""
         ...

@@ -62,6 +62,20 @@ class SpoolSettings(BaseModel):
         description="When the disk has less free than this, senders are answered 0xA700 and keep their images.",
     )
 
+    most_instances_per_study: int = Field(
+        default=100_000,
+        ge=1,
+        description=(
+            "When a study has this many instances, further ones are answered 0xA700, those of other studies are not; "
+            "it is noticed as they are imported, so a little more than this may be held."
+        ),
+    )
+    most_bytes_per_study: int = Field(
+        default=256 * 2**30,
+        ge=1,
+        description="When the instances of a study have this many bytes, further ones are answered 0xA700 likewise.",
+    )
+
     gather_milliseconds: float = Field(
         default=0,
         ge=0,

@@ -15,6 +15,7 @@ class AuditAction(StrEnum):
     INSTANCE_QUARANTINED = "instance-quarantined"
     STUDY_STABLE = "study-stable"
     STUDY_PARKED = "study-parked"
+    STUDY_FULL = "study-full"
     JOB_SCHEDULED = "job-scheduled"
     JOB_CLAIMED = "job-claimed"
     JOB_COMPLETED = "job-completed"

@@ -29,6 +29,14 @@ class InstanceHeader:
     instance_number: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StudySize:
+    """How many instances of a study are held, and how many bytes their data sets have."""
+
+    instances: int
+    bytes: int
+
+
 class KeepOutcome(StrEnum):
     """What became of an instance that the spool was asked to keep."""
 

@@ -31,6 +31,7 @@ class DataFolder:
         self.logs = root / "spool" / "log"  # <number>/: the segments of one writer (docs/decisions/0010)
         self.large = root / "spool" / "large"  # <entry id>.dcm: instances that are too large for a log
         self.claims = root / "spool" / "claims.table"  # whose a UID is until it has its object
+        self.full_studies = root / "spool" / "full-studies"  # <digest>: studies that may have no more
         self.objects = root / "objects"
         self.quarantined_objects = root / "quarantine"
         self.evidence = root / "evidence"
@@ -38,6 +39,7 @@ class DataFolder:
         for folder in (
             self.logs,
             self.large,
+            self.full_studies,
             self.objects,
             self.quarantined_objects,
             self.evidence,

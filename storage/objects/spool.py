@@ -18,11 +18,19 @@ from storage.domain.arrival import QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason
-from storage.errors import DamagedObject, InvalidIdentifier, SpoolFull, SpoolOfOlderRelease, SpoolWriteFailed
+from storage.errors import (
+    DamagedObject,
+    InvalidIdentifier,
+    SpoolFull,
+    SpoolOfOlderRelease,
+    SpoolWriteFailed,
+    StudyFull,
+)
 from storage.objects.capacity import SpoolCapacity
 from storage.objects.claims import Claim, Claims
 from storage.objects.direct import direct_flag
 from storage.objects.durable import sync_folder
+from storage.objects.full_studies import FullStudies
 from storage.objects.incoming import Incoming
 from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.log_reader import owner_is_alive
@@ -58,6 +66,7 @@ class FileSpool:
         self._capacity = SpoolCapacity(folder, settings)
         self._claims = Claims(folder)
         self._shares = PeerShares(int(settings.cap_bytes * settings.peer_share))
+        self._full_studies = FullStudies(folder, settings)
         self._log = LogWriter(folder.logs, settings.gather_milliseconds / 1000)
         self._direct = direct_flag(folder.large)
         self._durable: OrderedDict[str, tuple[str, Ticket]] = OrderedDict()  # by SOP Instance UID: fingerprint, record
@@ -73,6 +82,11 @@ class FileSpool:
         """Where this spool lies."""
         return self._folder
 
+    @property
+    def full_studies(self) -> FullStudies:
+        """Which studies may have no more."""
+        return self._full_studies
+
     def receive(self, part10_prefix: bytes) -> Incoming:
         """Begin to take an instance."""
         return Incoming(self._folder, self._log.owner, part10_prefix, self._direct, self._capacity.require_free_space)
@@ -83,7 +97,7 @@ class FileSpool:
         """Make one instance durable and say what became of it; when this returns, it may be acknowledged.
 
         Raises:
-            SpoolFull: the cap or the watermark is reached; nothing was kept.
+            SpoolFull: the cap or the watermark is reached, or a share of a peer or a study; nothing was kept.
             SpoolWriteFailed: a write or sync failed; the instance must not be acknowledged.
         """
         assert isinstance(incoming, Incoming)  # noqa: S101 - ours made it
@@ -95,6 +109,8 @@ class FileSpool:
         if held == spooled.fingerprint:
             incoming.discard()
             return KeepOutcome.ALREADY_HELD
+        with _disk_errors(incoming):
+            self._require_room_in(header.study_instance_uid)
         self.quarantine(
             incoming,
             QuarantineReason.CONFLICT,
@@ -156,6 +172,7 @@ class FileSpool:
             # The importer names the object before it ends the claim: what it finished before our claim, we see.
             held = self._object_fingerprint(uid)
             if held is None:
+                self._require_room_in(spooled.header.study_instance_uid)
                 ticket = self._record(RecordKind.INSTANCE, spooled_to_json(spooled), incoming, spooled.association)
                 self._claims.confirm(uid, fingerprint)
                 self._remember(uid, fingerprint, ticket)
@@ -165,6 +182,10 @@ class FileSpool:
             raise
         self._claims.give_back(uid, fingerprint)
         return held
+
+    def _require_room_in(self, study_instance_uid: str) -> None:
+        if self._full_studies.has(study_instance_uid):
+            raise StudyFull
 
     def _claimed(self, uid: str, fingerprint: str) -> str | None:
         """Claim a UID, alone or with others that bring the same bytes; the fingerprint that holds it durably, if any.

@@ -11,7 +11,7 @@ from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association, AssociationEnd
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.job import Reason
-from storage.domain.study import ExclusionRule
+from storage.domain.study import ExclusionRule, StudySize
 from storage.postgres import arrival_rows as rows
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
@@ -48,8 +48,10 @@ class PostgresArrivalLog:
         arrivals: Sequence[Arrival],
         quarantined: Sequence[QuarantinedObject],
         associations: Sequence[Association],
-    ) -> None:
+    ) -> dict[str, StudySize]:
         """Write everything in one transaction, with its audit rows; recording the same thing twice changes nothing.
+
+        Returns how much is held now of each study that something arrived of, by Study Instance UID.
 
         Raises:
             DatabaseUnavailable: nothing was written; the spool keeps everything.
@@ -57,8 +59,31 @@ class PostgresArrivalLog:
         met = [*(arrival.association for arrival in arrivals), *(thing.association for thing in quarantined)]
         with self._database.transaction() as session:
             _record_associations(session, [*met, *associations])
-            _record_arrivals(session, arrivals)
+            sizes = _record_arrivals(session, arrivals)
             _record_quarantined(session, quarantined)
+        return sizes
+
+    def sizes(self, study_instance_uids: Collection[str]) -> dict[str, StudySize]:
+        """How much is held of each of these studies that has a row. Raises DatabaseUnavailable."""
+        with self._database.transaction() as session:
+            found = session.execute(
+                select(StudyRow.study_instance_uid, StudyRow.instance_count, StudyRow.byte_count).where(
+                    StudyRow.study_instance_uid.in_(study_instance_uids)
+                )
+            )
+            return {row.study_instance_uid: StudySize(row.instance_count, row.byte_count) for row in found}
+
+    def record_full_study(self, study_instance_uid: str, size: StudySize) -> None:
+        """Write the audit row of a study that may have no more. Raises DatabaseUnavailable."""
+        event = AuditEvent(
+            AuditAction.STUDY_FULL,
+            _ACTOR,
+            AuditOutcome.MINOR_FAILURE,
+            study_instance_uid=study_instance_uid,
+            details={"instances": size.instances, "bytes": size.bytes},
+        )
+        with self._database.transaction() as session:
+            append(session, event)
 
 
 def _record_associations(session: Session, associations: Sequence[Association]) -> None:
@@ -98,9 +123,9 @@ def _end_event(association: Association) -> AuditEvent:
     )
 
 
-def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> None:
+def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> dict[str, StudySize]:
     if not arrivals:
-        return
+        return {}
     studies = _studies_held(session, arrivals)
     located = [(studies[arrival.header.study_instance_uid].id, arrival) for arrival in arrivals]
     series = {(study_id, arrival.header.series_instance_uid): (study_id, arrival) for study_id, arrival in located}
@@ -111,10 +136,12 @@ def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> None:
         statement("record_instances"), {"rows": rows.as_rows(rows.instance_row(*item) for item in located)}
     ).all()
     _audit_stored(session, new, {study.id: uid for uid, study in studies.items()})
-    _note_activity(session, {row.study_id for row in new if row.excluded_rule is None})
+    added = _added_by(new)
+    _note_arrivals(session, added, active={row.study_id for row in new if row.excluded_rule is None})
     # A PACS may have changed the patient of a result of ours; anybody else's object is a witness of a mix.
     witnesses = {row.sop_instance_uid for row in new if row.excluded_rule != ExclusionRule.OWN_RESULT}
     _park_mixes(session, [arrival for arrival in arrivals if arrival.header.sop_instance_uid in witnesses], studies)
+    return {uid: _grown(study, added.get(study.id)) for uid, study in studies.items()}
 
 
 def _studies_held(session: Session, arrivals: Sequence[Arrival]) -> dict[str, Row[Any]]:
@@ -124,13 +151,27 @@ def _studies_held(session: Session, arrivals: Sequence[Arrival]) -> dict[str, Ro
     return {row.study_instance_uid: row for row in held}
 
 
-def _note_activity(session: Session, study_ids: set[int]) -> None:
-    if study_ids:
-        session.execute(
-            update(StudyRow)
-            .where(StudyRow.id.in_(study_ids))
-            .values(last_received_at=func.greatest(StudyRow.last_received_at, func.now()))
-        )
+def _added_by(new: Sequence[Row[Any]]) -> dict[int, StudySize]:
+    sizes: dict[int, list[int]] = {}
+    for row in new:
+        sizes.setdefault(row.study_id, []).append(row.size)
+    return {study_id: StudySize(len(of_study), sum(of_study)) for study_id, of_study in sizes.items()}
+
+
+def _grown(study: Row[Any], added: StudySize | None) -> StudySize:
+    """What is held of a study that we keep locked."""
+    if added is None:
+        return StudySize(study.instance_count, study.byte_count)
+    return StudySize(study.instance_count + added.instances, study.byte_count + added.bytes)
+
+
+def _note_arrivals(session: Session, added: dict[int, StudySize], active: set[int]) -> None:
+    facts = [
+        {"study_id": study_id, "instances": size.instances, "bytes": size.bytes, "active": study_id in active}
+        for study_id, size in added.items()
+    ]
+    if facts:
+        session.execute(statement("note_arrivals"), {"rows": rows.as_rows(facts)})
 
 
 def _audit_stored(session: Session, new: Sequence[Row[Any]], study_uids: dict[int, str]) -> None:

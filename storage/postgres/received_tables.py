@@ -67,6 +67,8 @@ class StudyRow(Base):
     parked_at: Mapped[datetime | None]
     parked_code: Mapped[str | None]
     parked_sentence: Mapped[str | None]
+    instance_count: Mapped[Big] = mapped_column(server_default=text("0"))  # rows in `instance`, excluded ones too
+    byte_count: Mapped[Big] = mapped_column(server_default=text("0"))  # of their data sets
 
 
 class StudyRevisionRow(Base):

@@ -29,6 +29,22 @@ JOIN information_schema.tables USING (table_schema, table_name)
 WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'alembic_version'
 """
 
+_THREE_INSTANCES_OF_TWO_STUDIES = """
+INSERT INTO association (association_id, calling_ae_title, called_ae_title, remote_address, started_at, ending,
+    stored_count, refused_count, reason)
+VALUES ('0b5a1c62-8a3b-4d7e-9a51-000000000001', 'CT1', 'OVERREAD', '127.0.0.1', now(), 'open', 0, 0, '');
+INSERT INTO study (study_instance_uid, patient_id, issuer_of_patient_id, accession_number)
+SELECT uid, '', '', '' FROM unnest(ARRAY['1.2.3', '1.2.4', '1.2.5']) AS uid;
+INSERT INTO series (study_id, series_instance_uid, modality, body_part_examined, series_description)
+SELECT id, study_instance_uid || '.1', 'CT', '', '' FROM study;
+INSERT INTO instance (study_id, series_id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, sha256, size,
+    association_id, received_at)
+SELECT series.study_id, series.id, uid, '1.2', '1.2', repeat('a', 64), size, association_id, now()
+FROM (VALUES ('1.2.3.1', '1.2.3.1.1', 10), ('1.2.3.1', '1.2.3.1.2', 20), ('1.2.4.1', '1.2.4.1.1', 30))
+    AS sent (series_uid, uid, size)
+JOIN series ON series_instance_uid = series_uid, association;
+"""
+
 
 @contextlib.contextmanager
 def _cursor(url: str) -> Iterator[Any]:
@@ -72,6 +88,20 @@ def test_the_schema_goes_up_down_and_up_again(empty_database_url: str) -> None:
         assert cursor.fetchone() == (0,)
     assert schema.upgrade(empty_database_url) == head
     assert _structure(empty_database_url) == first
+
+
+def test_studies_that_were_there_are_counted(empty_database_url: str) -> None:
+    """An upgrade counts what each study holds already, and a study without instances as empty."""
+    schema.upgrade(empty_database_url)
+    command.downgrade(schema.configuration(empty_database_url), "2f6a0c9d83e5")
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute(_THREE_INSTANCES_OF_TWO_STUDIES)
+
+    schema.upgrade(empty_database_url)
+
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute("SELECT study_instance_uid, instance_count, byte_count FROM study ORDER BY 1")
+        assert cursor.fetchall() == [("1.2.3", 2, 30), ("1.2.4", 1, 30), ("1.2.5", 0, 0)]
 
 
 def test_two_upgrades_wait_for_one_another(empty_database_url: str) -> None:

@@ -24,10 +24,13 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 
 @contextmanager
 def associated(
-    port: int, called: str = "OVERREAD", contexts: tuple[tuple[str, str], ...] = ((CT, EXPLICIT),)
+    port: int,
+    called: str = "OVERREAD",
+    contexts: tuple[tuple[str, str], ...] = ((CT, EXPLICIT),),
+    calling: str = "PEER",
 ) -> Iterator[Association]:
     """A peer's association, released at the end if it still stands."""
-    entity = AE("PEER")
+    entity = AE(calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
     for abstract_syntax, transfer_syntax in contexts:
         entity.add_requested_context(abstract_syntax, transfer_syntax)

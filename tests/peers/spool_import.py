@@ -1,5 +1,6 @@
 """A spool's importer without a database, and a spool as another process would have it."""
 
+from storage.domain.study import StudySize
 from storage.importer import SpoolImporter
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
@@ -13,8 +14,13 @@ class NoRows:
         """Nothing has a row."""
         return {}
 
-    def record(self, arrivals, quarantined, associations) -> None:
+    def record(self, arrivals, quarantined, associations) -> dict[str, StudySize]:
         """Nothing is refused."""
+        return {}
+
+    def sizes(self, study_instance_uids) -> dict[str, StudySize]:
+        """Nothing is held."""
+        return {}
 
 
 def imported(folder, spool) -> None:

@@ -19,4 +19,4 @@ FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS arrived (
 )
 JOIN series ON series.study_id = arrived.study_id AND series.series_instance_uid = arrived.series_instance_uid
 ON CONFLICT (sop_instance_uid) DO NOTHING
-RETURNING study_id, sop_instance_uid, association_id::text AS association_id, excluded_rule;
+RETURNING study_id, sop_instance_uid, size, association_id::text AS association_id, excluded_rule;

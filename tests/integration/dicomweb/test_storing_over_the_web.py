@@ -189,6 +189,20 @@ def test_a_full_spool_is_answered_503(open_web_door):
     assert answer.json()[_FAILED]["Value"][0][_REASON]["Value"] == [0xA700]
 
 
+def test_a_full_study_takes_no_more_over_the_web(open_web_door):
+    """Past its quota an instance of the study fails with 0xA700, and one of another study beside it is stored."""
+    door = open_web_door(SpoolSettings(min_free_bytes=0, most_instances_per_study=1))
+    assert door.stow(ct_file()).status_code == 200
+    door.importer.import_pending()
+
+    answer = door.stow(ct_file("1.2.3.6"), part10(ct_data_set("1.2.4.1", study="1.2.4"), "1.2.4.1"))
+
+    assert answer.status_code == 202
+    [failed] = answer.json()[_FAILED]["Value"]
+    assert (failed[_SOP_UID]["Value"], failed[_REASON]["Value"]) == (["1.2.3.6"], [0xA700])
+    assert [stored[_SOP_UID]["Value"] for stored in answer.json()[_REFERENCED]["Value"]] == [["1.2.4.1"]]
+
+
 def test_below_the_watermark_a_body_is_not_read(open_web_door):
     """Nobody sends gigabytes for nothing: 503 with Retry-After comes before the first part."""
     door = open_web_door(SpoolSettings(min_free_bytes=2**62))

@@ -171,10 +171,10 @@ def test_rows_that_are_refused_hold_up_nobody_else(open_door, database_url, capl
             assert send(association, ct_data_set(f"1.2.3.{number}"), f"1.2.3.{number}") == 0x0000
     record = PostgresArrivalLog.record
 
-    def refuse_one(self, arrivals, quarantined, associations) -> None:
+    def refuse_one(self, arrivals, quarantined, associations):
         if any(arrival.header.sop_instance_uid == "1.2.3.2" for arrival in arrivals):
             raise StorageError("The database refused a change.")
-        record(self, arrivals, quarantined, associations)
+        return record(self, arrivals, quarantined, associations)
 
     monkeypatch.setattr(PostgresArrivalLog, "record", refuse_one)
     importer = door.importer(database_url)

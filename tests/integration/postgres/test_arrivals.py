@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from storage.domain.association import AssociationEnd
+from storage.domain.study import StudySize
 from storage.errors import DamagedObject, DatabaseUnavailable, InvalidTransition, UnknownRecord
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.engine import open_database
@@ -63,6 +64,16 @@ def test_recording_the_same_thing_twice_changes_nothing(hospital: Any) -> None:
     hospital.arrivals.record(call[0] + call[0], [], [])
 
     assert hospital.rows(_ALL_ROWS) == before
+
+
+def test_the_size_of_a_study_is_told_as_it_grows(hospital: Any) -> None:
+    """Instances and bytes of every study in a call, excluded instances too, and none that was known already."""
+    presentation_state = hospital.arrival(sop_class_uid="1.2.840.10008.5.1.4.1.1.11.1")
+    once = [hospital.arrival(), presentation_state, hospital.arrival("1.2.4")]
+
+    assert hospital.arrivals.record(once, [], []) == {"1.2.3": StudySize(2, 1024), "1.2.4": StudySize(1, 512)}
+    assert hospital.arrivals.record([once[0], hospital.arrival()], [], []) == {"1.2.3": StudySize(3, 1536)}
+    assert hospital.arrivals.sizes(["1.2.3", "1.2.5"]) == {"1.2.3": StudySize(3, 1536)}
 
 
 @pytest.mark.parametrize("end_first", [True, False])

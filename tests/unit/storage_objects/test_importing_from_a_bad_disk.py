@@ -35,6 +35,7 @@ class Rows:
             raise StorageError
         self.arrivals |= {arrival.header.sop_instance_uid: arrival.sha256 for arrival in arrivals}
         self.quarantined += quarantined
+        return {}
 
 
 @pytest.fixture
