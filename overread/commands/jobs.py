@@ -8,6 +8,7 @@ import click
 from overread.caller import caller
 from overread.commands.status import print_jobs, with_overview
 from overread.database import existing_database
+from overread.plain_text import visible
 from overread.settings import Settings, load_settings
 from storage.errors import UnknownRecord
 from storage.objects.layout import DataFolder
@@ -45,7 +46,7 @@ def show(job_id: int) -> None:
         for job in overview.status()["jobs"]:
             if job["id"] == job_id:
                 for key, value in job.items():
-                    click.echo(f"{key:22} {'' if value is None else value}")
+                    click.echo(f"{key:22} {'' if value is None else visible(str(value))}")
                 return
     raise UnknownRecord(f"No job {job_id} is known; `overread jobs list` shows those there are.")
 

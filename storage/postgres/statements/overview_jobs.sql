@@ -11,6 +11,8 @@ SELECT
     coalesce(algorithm.name || ' ' || algorithm.version, '') AS algorithm,
     coalesce(job.destination, '') AS destination,
     job.priority,
+    job.source,
+    job.turn,
     job.attempt,
     job.worker,
     job.scheduled_at,

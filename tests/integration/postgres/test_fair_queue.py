@@ -1,6 +1,7 @@
 """Senders are served in turn: a flood of one of them does not hold up the single study of another."""
 
 import itertools
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from overread.commands.jobs import jobs
 from storage.domain.association import Door
 from storage.domain.job import ClaimedJob, JobKind, Reason
 from storage.housekeeping.rescue_leases import rescue_leases
@@ -261,6 +264,21 @@ def test_the_source_is_who_brought_the_first_instance_of_the_revision(hospital: 
     hospital.settle()
 
     assert hospital.rows("SELECT revision, source FROM job ORDER BY id") == [(1, "CT1"), (2, "research")]
+
+
+def test_the_source_is_shown_and_cannot_act_on_the_terminal(hospital: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`overread jobs show` says who sent the study and where it stands; a title is text from anybody."""
+    monkeypatch.setenv("OVERREAD_CONFIG", os.devnull)
+    monkeypatch.setenv("OVERREAD_DATABASE_URL", hospital.url)
+    hospital.install()
+    send(hospital, "CT\x1b[2J")
+
+    shown = CliRunner().invoke(jobs, ["show", "1"], catch_exceptions=False).output
+
+    assert dict(line.split(None, 1) for line in shown.splitlines() if line.startswith(("source", "turn"))) == {
+        "source": r"CT\u001b[2J",
+        "turn": "0",
+    }
 
 
 def test_deliveries_have_no_turns(hospital: Any) -> None:
