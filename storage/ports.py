@@ -1,6 +1,6 @@
 """What other rooms may ask of storage; `storage.postgres` and `storage.objects` answer."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobKind, JobState, Reason, Refusal
-from storage.domain.result import FrozenEvidence, NewResult
+from storage.domain.result import FrozenEvidence, FrozenFile, NewResult
 from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy, HeldObject, Page, SearchKeys
 from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy, StudySize, StudyState
 
@@ -423,8 +423,8 @@ class ObjectPaths(Protocol):
 class EvidenceStore(Protocol):
     """Keeps the bytes of evidence and pictures as first written; names come from the digest of the content."""
 
-    def freeze(self, content: bytes) -> str:
-        """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy."""
+    def freeze(self, pieces: Iterable[bytes]) -> FrozenFile:
+        """Make the bytes durable under their SHA-256; freezing twice keeps one copy."""
         ...
 
     def evidence(self, sha256: str) -> Path:

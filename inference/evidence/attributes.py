@@ -4,6 +4,9 @@ Patient and study are the sources' own, times are those of the job, equipment an
 object says that it is a research result where it is one (PS3.3 sections C.7.1 to C.7.5 and C.12.1).
 """
 
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 
 from highdicom import ContributingEquipment
@@ -15,6 +18,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.segment_frames import Frames
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 MANUFACTURER = "Overread"
@@ -32,6 +36,7 @@ SERIES_NUMBERS = {
     EvidenceRole.STRUCTURE_SET: 9008,
 }
 
+_PIXEL_DATA = struct.Struct("<HH2sHL")  # tag, VR, reserved, length (PS3.5 section 7.1.2)
 LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
 # The common paired structures of PS3.16 annex L; a series of one states its side (PS3.3 section C.7.3.1).
 # fmt: off
@@ -66,8 +71,17 @@ def algorithm_equipment(context: EvidenceContext) -> ContributingEquipment:
     return item
 
 
-def complete(sop: SOPClass, context: EvidenceContext, role: EvidenceRole, description: str) -> EvidenceObject:
-    """Give a freshly built object everything that is missing and freeze it as a Part 10 file."""
+def complete(
+    sop: SOPClass,
+    context: EvidenceContext,
+    role: EvidenceRole,
+    description: str,
+    frames: Frames | None = None,
+) -> EvidenceObject:
+    """Give a freshly built object everything that is missing and freeze it as a Part 10 file.
+
+    ``frames`` are the Pixel Data of an object that has none yet.
+    """
     _copy_from_source(sop, context.sources[0], role)
     _describe_equipment(sop, context)
     _freeze_times(sop, context)
@@ -80,7 +94,7 @@ def complete(sop: SOPClass, context: EvidenceContext, role: EvidenceRole, descri
         sop_instance_uid=str(sop.SOPInstanceUID),
         series_instance_uid=str(sop.SeriesInstanceUID),
         transfer_syntax_uid=str(sop.file_meta.TransferSyntaxUID),
-        part10=_part10(sop),
+        pieces=(_part10(sop),) if frames is None else FileWithFrames(_part10(sop), frames),
     )
 
 
@@ -120,6 +134,22 @@ def _freeze_times(sop: SOPClass, context: EvidenceContext) -> None:
     for item in sop.ContributingEquipmentSequence:
         if item.PurposeOfReferenceCodeSequence[0].CodeValue == codes.DCM.ProcessingEquipment.value:
             item.ContributionDateTime = DT(moment)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileWithFrames:
+    """A Part 10 file in Explicit VR Little Endian whose Pixel Data are made while it is read."""
+
+    before: bytes
+    frames: Frames
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The file in pieces."""
+        padding = self.frames.length % 2
+        yield self.before
+        yield _PIXEL_DATA.pack(0x7FE0, 0x0010, b"OB", 0, self.frames.length + padding)
+        yield from self.frames
+        yield bytes(padding)
 
 
 def _part10(sop: SOPClass) -> bytes:

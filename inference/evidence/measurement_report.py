@@ -62,7 +62,7 @@ def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmenta
     if segmentation is None or not one.number:
         return _absent_group(context, one)
     finding = one.finding
-    index = largest_slice(labels, one.segment.number)
+    index = largest_slice(one.areas)
     region = ImageRegion(
         graphic_type="POLYLINE",
         graphic_data=outline(labels[index] == one.segment.number),

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from inference.evidence.segment_findings import Labels
+from inference.evidence.segment_findings import Areas
 
 Mask = npt.NDArray[np.bool_]
 Polyline = npt.NDArray[np.float32]
@@ -13,9 +13,9 @@ Polyline = npt.NDArray[np.float32]
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
-def largest_slice(labels: Labels, number: int) -> int:
-    """The slice on which the segment covers most pixels; the first of several equal ones."""
-    return int(np.argmax(np.count_nonzero(labels == number, axis=(1, 2))))
+def largest_slice(areas: Areas) -> int:
+    """The slice on which a segment covers most pixels; the first of several equal ones."""
+    return int(np.argmax(areas))
 
 
 def outline(mask: Mask) -> Polyline:

@@ -1,7 +1,7 @@
 """Which finding speaks of which segment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from inference.findings.segment import SegmentDescription
 from storage.domain.finding import Finding
 
 Labels = npt.NDArray[np.uint8]
+Areas = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,14 @@ class FoundSegment:
     """A segment with its finding.
 
     ``number`` is the Segment Number (0062,0004) in the segmentation, which counts the segments that have a voxel,
-    from 1 and without gaps as the Standard wants it; 0 when the segment has no voxel and is not in there.
+    from 1 and without gaps as the Standard wants it; 0 when the segment has no voxel and is not in there. ``areas``
+    are its pixels on each slice.
     """
 
     segment: SegmentDescription
     finding: Finding
     number: int
+    areas: Areas = field(compare=False, repr=False)
 
 
 def pair(labels: Labels, segments: Sequence[SegmentDescription], findings: Sequence[Finding]) -> list[FoundSegment]:
@@ -31,8 +34,8 @@ def pair(labels: Labels, segments: Sequence[SegmentDescription], findings: Seque
     Raises:
         ValueError: a segment has no finding, or more than one, or a finding has no segment.
     """
-    counts = np.bincount(labels.reshape(-1), minlength=256)
-    if counts[1:].sum() != sum(counts[segment.number] for segment in segments):
+    areas = np.array([np.bincount(one.reshape(-1), minlength=256) for one in labels])
+    if areas[:, 1:].sum() != sum(areas[:, segment.number].sum() for segment in segments):
         raise ValueError("The label array has values that no segment describes.")
     if len(findings) != len(segments):
         raise ValueError("Each segment needs exactly one finding, of volume 0 when it has no voxel.")
@@ -42,7 +45,7 @@ def pair(labels: Labels, segments: Sequence[SegmentDescription], findings: Seque
         matching = [one for one in findings if (one.kind, one.site) == (segment.type, segment.site)]
         if len(matching) != 1:
             raise ValueError("Each segment needs exactly one finding with its type as kind and with its site.")
-        present = bool(counts[segment.number])
+        present = bool(areas[:, segment.number].any())
         number += present
-        paired.append(FoundSegment(segment, matching[0], number if present else 0))
+        paired.append(FoundSegment(segment, matching[0], number if present else 0, areas[:, segment.number]))
     return paired

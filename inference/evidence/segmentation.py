@@ -9,6 +9,7 @@ import numpy.typing as npt
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from inference.evidence.attributes import (
@@ -22,6 +23,7 @@ from inference.evidence.attributes import (
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.segment_findings import FoundSegment, Labels
+from inference.evidence.segment_frames import Frames
 from inference.evidence.sources import stand_in
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -37,13 +39,42 @@ def build_segmentation(context: EvidenceContext, labels: Labels, found: Sequence
     frame is what every reader tried shows at the right place. At least one segment must have a voxel.
     """
     present = [one for one in found if one.number]
-    numbers, placeholders = _with_placeholders(_renumbered(labels, present), len(present))
-    description = series_description(context, "segmentation")
-    seg = Segmentation(
-        source_images=[stand_in(source) for source in context.sources],
-        pixel_array=numbers,
+    seg = _without_frames(context, _framed(labels, present), [_segment_description(context, one) for one in present])
+    seg.Rows, seg.Columns = labels.shape[1:]
+    del seg.PixelData
+    _name_segment_in_each_frame(seg)
+    _derive_dimension_uid(seg, context)
+    frames = Frames(labels, _places(seg, context, present))
+    return complete(seg, context, _ROLE, series_description(context, "segmentation"), frames)
+
+
+def _framed(labels: Labels, present: Sequence[FoundSegment]) -> Numbers:
+    """Which segment has a frame on which slice, as (slice, segment).
+
+    When Rows * Columns is no multiple of 8, frames share bytes; if their sum is odd, the pad byte that PS3.5
+    asks for is more than some readers expect, and OHIF 3.13 shows nothing. Further empty frames mend that. Where
+    there are too few frames to add, the length stays.
+
+    For such a matrix OHIF 3.13.2 has a second fault that nothing here can mend: it reads the shared bytes from the
+    wrong end and draws frames that do not begin at a byte boundary with their pixels shuffled in groups of eight.
+    """
+    framed = np.stack([one.areas > 0 for one in present], axis=1).astype(np.uint8)
+    missing = _missing_frames(labels[0].size, int(framed.sum()))
+    free = np.argwhere(framed.T == 0)[:missing]
+    if len(free) == missing:
+        framed[free[:, 1], free[:, 0]] = 1
+    return framed
+
+
+def _without_frames(
+    context: EvidenceContext, framed: Numbers, segment_descriptions: Sequence[SegmentDescription]
+) -> Segmentation:
+    """Everything but the frames themselves: highdicom is given images of one pixel, of which it packs few bytes."""
+    return Segmentation(
+        source_images=[_one_pixel(source) for source in context.sources],
+        pixel_array=framed[:, None, None, :],
         segmentation_type="BINARY",
-        segment_descriptions=[_segment_description(context, one) for one in present],
+        segment_descriptions=segment_descriptions,
         series_instance_uid=context.identity.uid("segmentation-series"),
         series_number=1,
         sop_instance_uid=context.identity.uid("segmentation"),
@@ -57,17 +88,26 @@ def build_segmentation(context: EvidenceContext, labels: Labels, found: Sequence
         content_description=context.mark,
         contributing_equipment=[algorithm_equipment(context)],
     )
-    _name_segment_in_each_frame(seg)
-    _clear_placeholders(seg, context, placeholders)
-    _derive_dimension_uid(seg, context)
-    return complete(seg, context, _ROLE, description)
 
 
-def _renumbered(labels: Labels, present: Sequence[FoundSegment]) -> Numbers:
-    table = np.zeros(256, np.uint8)
-    for one in present:
-        table[one.segment.number] = one.number
-    return table[labels]
+def _one_pixel(source: Dataset) -> Dataset:
+    image = stand_in(source)
+    del image.Rows, image.Columns  # elements that the source still uses
+    image.Rows = image.Columns = 1
+    return image
+
+
+def _places(seg: Segmentation, context: EvidenceContext, present: Sequence[FoundSegment]) -> list[tuple[int, int]]:
+    """The slice and the label of each frame, as its own attributes name them."""
+    slices = {str(source.SOPInstanceUID): index for index, source in enumerate(context.sources)}
+    label_of = {one.number: one.segment.number for one in present}
+    return [
+        (
+            slices[str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)],
+            label_of[int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber)],
+        )
+        for frame in seg.PerFrameFunctionalGroupsSequence
+    ]
 
 
 def _segment_description(context: EvidenceContext, one: FoundSegment) -> SegmentDescription:
@@ -95,35 +135,6 @@ def _segment_description(context: EvidenceContext, one: FoundSegment) -> Segment
     )
 
 
-def _with_placeholders(numbers: Numbers, segment_count: int) -> tuple[Numbers, list[tuple[int, int, int]]]:
-    """Make highdicom write some further frames, so that the bit-packed Pixel Data has an even length by itself.
-
-    When Rows * Columns is no multiple of 8, frames share bytes; if their sum is odd, the pad byte that PS3.5
-    asks for is more than some readers expect, and OHIF 3.13 shows nothing. Further empty frames mend that. highdicom
-    leaves empty frames out, so each gets one voxel here, as (slice, segment number, index in the slice), to be
-    cleared in the finished object. Where there are too few frames to add, the length stays.
-
-    For such a matrix OHIF 3.13.2 has a second fault that nothing here can mend: it reads the shared bytes from the
-    wrong end and draws frames that do not begin at a byte boundary with their pixels shuffled in groups of eight.
-    """
-    slices, rows, columns = numbers.shape
-    taken = {(index, int(value)) for index in range(slices) for value in np.unique(numbers[index]) if value}
-    missing = _missing_frames(rows * columns, len(taken))
-    if missing == 0:
-        return numbers, []
-    padded = numbers.copy()
-    placeholders: list[tuple[int, int, int]] = []
-    for segment in range(1, segment_count + 1):
-        for index in range(slices):
-            free = np.flatnonzero(padded[index] == 0)
-            if len(placeholders) == missing:
-                return padded, placeholders
-            if (index, segment) not in taken and free.size:
-                padded[index].flat[free[0]] = segment
-                placeholders.append((index, segment, int(free[0])))
-    return numbers, []
-
-
 @cache
 def _missing_frames(pixels: int, frames: int) -> int:
     """How many more frames of so many pixels make the bit-packed length in bytes even."""
@@ -141,26 +152,6 @@ def _name_segment_in_each_frame(seg: Segmentation) -> None:
         for frame in seg.PerFrameFunctionalGroupsSequence:
             frame.SegmentIdentificationSequence = deepcopy(shared.SegmentIdentificationSequence)
         del shared.SegmentIdentificationSequence
-
-
-def _clear_placeholders(
-    seg: Segmentation, context: EvidenceContext, placeholders: Sequence[tuple[int, int, int]]
-) -> None:
-    if not placeholders:
-        return
-    frames = {
-        (
-            str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID),
-            int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber),
-        ): index
-        for index, frame in enumerate(seg.PerFrameFunctionalGroupsSequence)
-    }
-    packed = bytearray(seg.PixelData)
-    for slice_index, segment, pixel in placeholders:
-        frame = frames[str(context.sources[slice_index].SOPInstanceUID), segment]
-        byte, bit = divmod(frame * seg.Rows * seg.Columns + pixel, 8)
-        packed[byte] &= ~(1 << bit) & 0xFF
-    seg.PixelData = bytes(packed)
 
 
 def _derive_dimension_uid(seg: Segmentation, context: EvidenceContext) -> None:

@@ -1,5 +1,6 @@
 """Results: all evidence of one job, with bytes frozen before the first send."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,14 +26,23 @@ DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumer
 
 @dataclass(frozen=True, slots=True)
 class EvidenceObject:
-    """One DICOM object that carries findings, as the complete Part 10 file that will be sent."""
+    """One DICOM object that carries findings.
+
+    ``pieces`` are the complete Part 10 file that will be sent, the same each time they are asked for; a large file
+    makes them as it goes, so that it need not fit into memory.
+    """
 
     role: EvidenceRole
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     transfer_syntax_uid: str
-    part10: bytes
+    pieces: Iterable[bytes]
+
+    @property
+    def part10(self) -> bytes:
+        """The whole file."""
+        return b"".join(self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,14 @@ class NewResult:
     report_text: str
     evidence: tuple[EvidenceObject, ...]
     pictures: tuple[ResultPicture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenFile:
+    """Bytes that are kept: by what they are found, and how many they are."""
+
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,14 @@ def write_new(path: Path, *chunks: bytes | memoryview) -> None:
     Raises:
         OSError: the file exists, or a write or the sync failed; then no file is left under this name.
     """
+    write_new_pieces(path, chunks)
+
+
+def write_new_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """The same, taking a piece when the one before it is written."""
     with _new(path, 0) as descriptor:
-        for chunk in chunks:
-            _write_all(descriptor, chunk)
+        for piece in pieces:
+            _write_all(descriptor, piece)
 
 
 def write_new_blocks(path: Path, part: InBlocks, direct: int) -> None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from storage.domain.result import FrozenFile
 from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.direct import InBlocks, direct_flag
-from storage.objects.durable import make_folder, remove, sync_folder, write_new, write_new_blocks
+from storage.objects.durable import make_folder, remove, sync_folder, write_new_blocks, write_new_pieces
 from storage.objects.layout import DataFolder, new_entry_id
 from storage.objects.part10 import Digests, data_set_digests
 
@@ -102,33 +104,55 @@ class ObjectStore:
             )
         return path
 
-    def freeze(self, content: bytes) -> str:
-        """Make the bytes durable and return their SHA-256 as hexadecimal text; freezing twice keeps one copy.
+    def freeze(self, pieces: Iterable[bytes]) -> FrozenFile:
+        """Make the bytes durable under their SHA-256; freezing twice keeps one copy.
 
         Raises:
             EvidenceNotStored: the disk did not take them.
         """
-        sha256 = hashlib.sha256(content).hexdigest()
-        target = self._folder.evidence_file(sha256)
-        draft = target.with_name(f"{new_entry_id()}.part")
+        draft = self._folder.evidence / f"{new_entry_id()}.part"
+        told = _Told(pieces)
         try:
+            write_new_pieces(draft, told)
+            target = self._folder.evidence_file(told.sha256)
             make_folder(target.parent)
-            if not _holds(target, sha256):
-                write_new(draft, content)
+            if _holds(target, told.sha256):
+                remove(draft)
+            else:
                 draft.rename(target)  # whoever raced us wrote the same bytes
             sync_folder(target.parent)
         except OSError as error:
             remove(draft)
             raise EvidenceNotStored from error
-        return sha256
+        return FrozenFile(told.sha256, told.size)
 
     def evidence(self, sha256: str) -> Path:
         """The file that holds the bytes with this digest."""
         return self._folder.evidence_file(sha256)
 
 
+class _Told:
+    """Pieces that tell, once they were taken, what they were."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._digest.update(piece)
+            self.size += len(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
 def _holds(path: Path, sha256: str) -> bool:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except FileNotFoundError:
         return False

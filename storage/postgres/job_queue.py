@@ -87,11 +87,11 @@ class PostgresJobQueue:
             UnknownRecord: the result claims inputs that its revision does not hold; nothing was changed.
         """
         # Bytes first: a row is a promise that the file is there. Files without a row are harmless.
-        digests = [self._evidence_store.freeze(thing.part10) for thing in result.evidence]
-        pictures = [(picture.title, self._evidence_store.freeze(picture.png)) for picture in result.pictures]
+        files = [self._evidence_store.freeze(thing.pieces) for thing in result.evidence]
+        pictures = [(picture.title, self._evidence_store.freeze([picture.png]).sha256) for picture in result.pictures]
         with self._database.transaction() as session:
             held = hold(session, job)
-            result_id = store_result(session, held, result, digests, pictures)
+            result_id = store_result(session, held, result, files, pictures)
             called = called_ae_titles(session, held.study_id, held.revision)
             schedule_deliveries(session, held, result_id, self._routes.destinations(called, destinations))
             move(

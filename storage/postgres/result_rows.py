@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.job import JobKind
-from storage.domain.result import NewResult
+from storage.domain.result import FrozenFile, NewResult
 from storage.errors import UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import EVIDENCE_LOCK
@@ -19,9 +19,9 @@ from storage.postgres.work_signal import announce_work
 
 
 def store_result(
-    session: Session, job: HeldJob, result: NewResult, digests: Sequence[str], pictures: Sequence[tuple[str, str]]
+    session: Session, job: HeldJob, result: NewResult, files: Sequence[FrozenFile], pictures: Sequence[tuple[str, str]]
 ) -> int:
-    """Write the result with its evidence, whose frozen bytes have these digests, and return its id.
+    """Write the result with its evidence, which is kept as these files, and return its id.
 
     ``pictures`` are the titles and digests of its frozen pictures.
 
@@ -42,7 +42,7 @@ def store_result(
         .returning(ResultRow.id)
     ).scalar_one()
     _store_inputs(session, job, result_id, set(result.input_sop_instance_uids))
-    _store_evidence(session, job, result_id, result, digests)
+    _store_evidence(session, job, result_id, result, files)
     append(
         session,
         AuditEvent(
@@ -80,7 +80,9 @@ def _store_inputs(session: Session, job: HeldJob, result_id: int, claimed: set[s
         session.execute(insert(ResultInputRow), rows)
 
 
-def _store_evidence(session: Session, job: HeldJob, result_id: int, result: NewResult, digests: Sequence[str]) -> None:
+def _store_evidence(
+    session: Session, job: HeldJob, result_id: int, result: NewResult, files: Sequence[FrozenFile]
+) -> None:
     """Write the evidence; an SOP Instance UID frozen before, by whatever job, keeps the bytes it had first."""
     # Jobs on two revisions of a study may freeze the same UIDs at once; the second has to see the first one's rows.
     session.execute(select(func.pg_advisory_xact_lock(EVIDENCE_LOCK, func.hashtext(job.study_instance_uid))))
@@ -92,8 +94,8 @@ def _store_evidence(session: Session, job: HeldJob, result_id: int, result: NewR
             .order_by(EvidenceRow.id.desc())
         )
     }
-    for thing, digest in zip(result.evidence, digests, strict=True):
-        sha256, size = first.get(thing.sop_instance_uid, (digest, len(thing.part10)))
+    for thing, file in zip(result.evidence, files, strict=True):
+        sha256, size = first.get(thing.sop_instance_uid, (file.sha256, file.size))
         session.execute(
             insert(EvidenceRow).values(
                 result_id=result_id,

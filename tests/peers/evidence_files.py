@@ -50,7 +50,7 @@ def evidence_object(role: EvidenceRole, payload: int = 2000, study_instance_uid:
         sop_instance_uid=data_set.SOPInstanceUID,
         series_instance_uid=data_set.SeriesInstanceUID,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        part10=part10,
+        pieces=(part10,),
     )
 
 

@@ -135,7 +135,9 @@ class Hospital:
             findings=(),
             report_text="No finding.",
             evidence=tuple(
-                EvidenceObject(role, "1.2.840.10008.5.1.4.1.1.66.4", f"{study}.7.{number}", f"{study}.7", "1.2", part10)
+                EvidenceObject(
+                    role, "1.2.840.10008.5.1.4.1.1.66.4", f"{study}.7.{number}", f"{study}.7", "1.2", (part10,)
+                )
                 for number, (role, part10) in enumerate(
                     [(EvidenceRole.REPORT, f"report{marker}"), (EvidenceRole.SEGMENTATION, f"segments{marker}")], 1
                 )

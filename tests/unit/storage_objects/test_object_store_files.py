@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from storage.domain.result import FrozenFile
 from storage.domain.study import KeepOutcome
 from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.direct import BLOCK, Blocks
@@ -74,11 +75,12 @@ def test_freezing_twice_keeps_one_copy(folder):
     """The name is the SHA-256 of the whole file, so equal bytes are one file."""
     store = ObjectStore(folder)
 
-    first, second = store.freeze(b"evidence"), store.freeze(b"evidence")
+    first, second = store.freeze([b"evi", b"dence"]), store.freeze([b"evidence"])
 
-    assert first == second == hashlib.sha256(b"evidence").hexdigest()
-    assert store.evidence(first).read_bytes() == b"evidence"
-    assert [path for path in folder.evidence.rglob("*") if path.is_file()] == [store.evidence(first)]
+    assert first == second == FrozenFile(hashlib.sha256(b"evidence").hexdigest(), 8)
+    file = store.evidence(first.sha256)
+    assert file.read_bytes() == b"evidence"
+    assert [path for path in folder.evidence.rglob("*") if path.is_file()] == [file]
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
@@ -91,7 +93,7 @@ def test_evidence_that_cannot_be_synced_is_not_frozen(folder, monkeypatch, numbe
     monkeypatch.setattr(os, "fdatasync", failing)
 
     with pytest.raises(EvidenceNotStored, match="free space under data_dir"):
-        ObjectStore(folder).freeze(b"evidence")
+        ObjectStore(folder).freeze([b"evidence"])
     assert [path for path in folder.evidence.rglob("*") if path.is_file()] == []
 
 
