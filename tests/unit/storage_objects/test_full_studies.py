@@ -9,14 +9,17 @@ from dataclasses import replace
 import pytest
 
 from listener.scp.file_meta import part10_prefix
+from listener.scp.status import SUCCESS
+from listener.scp.store import StoreHandler, StoreRequest
 from storage.domain.study import KeepOutcome, StudySize
-from storage.errors import SpoolFull, StudyFull
+from storage.errors import DatabaseUnavailable, SpoolFull, StudyFull
 from storage.importer import SpoolImporter
 from storage.objects import claims
 from storage.objects.incoming import LARGEST_IN_LOG
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
 from storage.settings import SpoolSettings
+from tests.peers.raw_sender import CT, EXPLICIT, ct_data_set
 from tests.peers.spool_content import waiting, waiting_quarantined
 from tests.peers.spool_import import NoRows
 from tests.unit.storage_objects.conftest import ASSOCIATION, NOW
@@ -221,17 +224,50 @@ def _refuse(*_: object) -> None:
     raise OSError(5, "refused")
 
 
-def test_a_study_of_many_instances_takes_no_more_memory(folder, open_spool, keep_in):
+def test_a_study_is_not_closed_without_its_audit_row(open_spool, keep_in, rows, monkeypatch):
+    """A database that goes away between the rows and the audit row leaves the study open; the next try closes it."""
+    spool = open_spool()
+    for number in range(3):
+        keep_in(spool, f"1.2.3.{number}")
+    importer = SpoolImporter(spool, ObjectStore(spool.folder), rows)
+    with monkeypatch.context() as away:
+        away.setattr(rows, "record_full_study", _away)
+        with pytest.raises(DatabaseUnavailable):
+            importer.import_pending()
+    assert not spool.full_studies.has(STUDY)
+
+    importer.import_pending()
+
+    assert spool.full_studies.has(STUDY)
+    assert [study for study, _ in rows.full] == [STUDY]
+
+
+def _away(*_: object) -> None:
+    raise DatabaseUnavailable
+
+
+def test_a_receiver_remembers_a_limited_number_of_instances(open_spool, keep_in, monkeypatch):
+    """While nothing is imported what a receiver knows by heart has an end; what it forgot is acknowledged as well."""
+    monkeypatch.setattr("storage.objects.spool._REMEMBERED", 20)
+    spool = open_spool()
+    for number in range(200):
+        assert keep_in(spool, f"1.2.3.{number}") is KeepOutcome.STORED
+
+    assert len(spool._durable) == 20
+    assert keep_in(spool, "1.2.3.0") is KeepOutcome.ALREADY_HELD
+
+
+def test_a_study_of_many_instances_takes_no_more_memory(folder, open_spool):
     """What receiver and importer remember does not grow with the study: of 2400 instances more, not 10 bytes each."""
     # The interpreter's own table of interned strings grows by leaps when paths come and go, and is not ours.
     ours = tracemalloc.Filter(False, pathlib.__file__)
     spool = open_spool()
-    importer = SpoolImporter(spool, ObjectStore(folder), NoRows())
+    handler, importer = StoreHandler(spool), SpoolImporter(spool, ObjectStore(folder), NoRows())
 
     def receive(numbers: range) -> int:
         for start in range(numbers.start, numbers.stop, 200):
             for number in range(start, start + 200):
-                assert keep_in(spool, f"1.2.3.{number}") is KeepOutcome.STORED
+                assert handler.handle(_request(spool, f"1.2.3.{number}")) == SUCCESS
             importer.import_pending()
         gc.collect()
         traces = tracemalloc.take_snapshot().filter_traces([ours, tracemalloc.Filter(False, tracemalloc.__file__)])
@@ -245,3 +281,9 @@ def test_a_study_of_many_instances_takes_no_more_memory(folder, open_spool, keep
         tracemalloc.stop()
 
     assert after - before < 2400 * 10
+
+
+def _request(spool: FileSpool, uid: str) -> StoreRequest:
+    coming = spool.receive(part10_prefix(CT, uid, EXPLICIT, "CT1"))
+    coming.add(ct_data_set(uid))
+    return StoreRequest(CT, uid, CT, EXPLICIT, coming, ASSOCIATION)
