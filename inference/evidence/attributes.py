@@ -46,6 +46,7 @@ _PAIRED = frozenset({
     "SCAPULA", "SHOULDER", "THIGH", "THUMB", "TIBIA", "TOE", "ULNA", "WRIST", "ZYGOMA",
 })
 # fmt: on
+_DOCUMENTS = frozenset({EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS})
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
@@ -100,12 +101,12 @@ def complete(
 
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:
     sop.copy_patient_and_study_information(source)
-    # The series of a report has no body part (PS3.3 section C.17.1).
-    body_part = () if role is EvidenceRole.REPORT else ("BodyPartExamined",)
+    # The series of a document has no body part (PS3.3 sections C.17.1 and C.17.6.1).
+    body_part = () if role in _DOCUMENTS else ("BodyPartExamined",)
     for keyword in (*_COPIED_FOR_ALL, *body_part):
         if keyword in source:
             sop[keyword] = source[keyword]
-    if role is not EvidenceRole.REPORT:
+    if role not in _DOCUMENTS:
         _copy_laterality(sop, source)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from inference.evidence.classification_report import build_classification_report
 from inference.evidence.context import EvidenceContext
+from inference.evidence.further import Classified, Segmented, further_evidence
 from inference.evidence.key_image_picture import Picture
 from inference.evidence.measurement_report import build_measurement_report
 from inference.evidence.secondary_capture import build_secondary_captures
@@ -15,7 +16,14 @@ from inference.findings.segment import SegmentDescription
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject
 
-__all__ = ["EvidenceContext", "build_classification_evidence", "build_evidence"]
+__all__ = [
+    "Classified",
+    "EvidenceContext",
+    "Segmented",
+    "build_classification_evidence",
+    "build_evidence",
+    "further_evidence",
+]
 
 
 def build_classification_evidence(

@@ -10,13 +10,12 @@ anything. The threshold is a parameter of the algorithm, and whether it was reac
 
 from collections.abc import Sequence
 
-import numpy as np
 from highdicom.sr import CoordinatesForMeasurement, MeasurementsAndQualitativeEvaluations, QualitativeEvaluation
 from pydicom.sr.codedict import codes
 
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
-from inference.evidence.outline import Polyline, frame_outline
+from inference.evidence.outline import box_outline, frame_outline
 from inference.evidence.report_parts import (
     algorithm_identification,
     build_report,
@@ -26,7 +25,6 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.findings.classification import KeyImage
-from inference.findings.saliency import Region
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement
 from storage.domain.result import EvidenceObject
@@ -46,7 +44,7 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
     image = context.sources[key.index]
     seen = CoordinatesForMeasurement(
         graphic_type="POLYLINE",
-        graphic_data=_box(key.region) if key.region else frame_outline(int(image.Rows), int(image.Columns)),
+        graphic_data=box_outline(*key.region) if key.region else frame_outline(int(image.Rows), int(image.Columns)),
         source_image=region_source(image),
     )
     return MeasurementsAndQualitativeEvaluations(
@@ -64,8 +62,3 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
             )
         ],
     )
-
-
-def _box(region: Region) -> Polyline:
-    top, left, bottom, right = region
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], np.float32)

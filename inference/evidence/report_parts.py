@@ -51,7 +51,7 @@ def build_report(context: EvidenceContext, groups: Sequence[Group], others: Sequ
     """
     images = [stand_in(source) for source in context.sources]
     content = MeasurementReport(
-        observation_context=_observation_context(context),
+        observation_context=ObservationContext(observer_device_context=device_observer(context)),
         procedure_reported=_PROCEDURES.get(images[0].Modality, codes.cid100.ImagingProcedure),
         imaging_measurements=list(groups),
         title=codes.cid7021.ImagingMeasurementReport,
@@ -74,7 +74,8 @@ def build_report(context: EvidenceContext, groups: Sequence[Group], others: Sequ
     return complete(report, context, EvidenceRole.REPORT, series_description(context, "report"))
 
 
-def _observation_context(context: EvidenceContext) -> ObservationContext:
+def device_observer(context: EvidenceContext) -> ObserverContext:
+    """The algorithm as the observer of what a document says (TID 1002, 1004)."""
     algorithm = context.algorithm
     device = DeviceObserverIdentifyingAttributes(
         uid=context.identity.device_uid(),
@@ -84,11 +85,7 @@ def _observation_context(context: EvidenceContext) -> ObservationContext:
         model_name=algorithm.name,
         serial_number=algorithm.artifact_sha256[:16],
     )
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=codes.cid270.Device, observer_identifying_attributes=device
-        )
-    )
+    return ObserverContext(observer_type=codes.cid270.Device, observer_identifying_attributes=device)
 
 
 def tracking(finding: Finding) -> TrackingIdentifier:

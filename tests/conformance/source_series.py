@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.build import EvidenceContext
@@ -26,6 +31,7 @@ ORIENTATIONS: dict[str, tuple[float, ...]] = {
     "coronal": (1, 0, 0, 0, 0, -1),
     "oblique": (_COS, _SIN, 0, 0, 0, -1),
 }
+SOP_CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
 STARTED_AT = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 
 ORGAN = CodedConcept("123037004", "SCT", "Anatomical Structure")
@@ -49,7 +55,7 @@ _HOUNSFIELD = CodedConcept("[hnsf'U]", "UCUM", "Hounsfield unit")
 
 @dataclass(frozen=True)
 class SourceSeries:
-    """What to make; ``reverse`` orders the images against the slice normal."""
+    """What to make; ``reverse`` orders the images against the slice normal, ``tilt`` shifts each one by so many mm."""
 
     modality: str = "CT"
     orientation: str = "axial"
@@ -57,6 +63,7 @@ class SourceSeries:
     spacing: tuple[float, float] = (0.8, 0.8)
     gap: float = 2.5
     reverse: bool = False
+    tilt: float = 0.0
     patient_name: str | bytes = "Doe^Jane"
     character_set: str | Sequence[str] | None = "ISO_IR 192"
     study_uid: str = "1.2.826.0.1.3680043.8.498.1"
@@ -77,7 +84,7 @@ def _image(series: SourceSeries, index: int) -> Dataset:
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if series.character_set is not None:
         image.SpecificCharacterSet = series.character_set
-    image.SOPClassUID = CTImageStorage if series.modality == "CT" else MRImageStorage
+    image.SOPClassUID = SOP_CLASSES[series.modality]
     image.SOPInstanceUID = f"{series.study_uid}.2.{index + 1}"
     image.StudyInstanceUID, image.SeriesInstanceUID = series.study_uid, f"{series.study_uid}.2"
     image.FrameOfReferenceUID = f"{series.study_uid}.3"
@@ -97,7 +104,8 @@ def _image(series: SourceSeries, index: int) -> Dataset:
     image.SliceThickness = series.gap
     image.ImageOrientationPatient = [round(float(value), 9) for value in axes.reshape(-1)]
     image.ImagePositionPatient = [
-        round(float(value), 6) for value in np.array([-90, -70, 40]) + normal * series.gap * index
+        round(float(value), 6)
+        for value in np.array([-90, -70, 40]) + (normal * series.gap + axes[1] * series.tilt) * index
     ]
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
@@ -147,7 +155,7 @@ def make_findings(
 ) -> tuple[Finding, ...]:
     """One finding per segment with its volume and, where there is a voxel, a mean."""
     source = context.sources[0]
-    voxel = float(np.prod(source.PixelSpacing)) * float(source.SliceThickness)
+    voxel = float(np.prod(source.get("PixelSpacing", (1, 1)))) * float(source.get("SliceThickness", 1))
     findings = []
     for segment in segments:
         count = int(np.count_nonzero(labels == segment.number))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from inference.evidence.outline import frame_outline, largest_slice, outline
+from inference.evidence.outline import contours, frame_outline, largest_slice, outline
 
 
 def test_a_box_is_outlined_along_its_pixel_edges() -> None:
@@ -82,3 +82,30 @@ def test_the_largest_slice_is_found() -> None:
 def test_the_border_of_an_image_is_closed() -> None:
     """The whole image is given by its four corners and the first one again."""
     assert frame_outline(24, 32).tolist() == [[0, 0], [32, 0], [32, 24], [0, 24], [0, 0]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 7), st.integers(1, 7), st.data())
+def test_the_contours_enclose_every_pixel_of_the_mask_and_no_other(
+    rows: int, columns: int, data: st.DataObject
+) -> None:
+    """Parts less holes cover the mask exactly, also where parts or holes touch at corners."""
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns)))
+    mask = mask.reshape(rows, columns)
+
+    covered = np.zeros(mask.shape, int)
+    for points, is_hole in contours(mask):
+        assert points[0].tolist() == points[-1].tolist()
+        covered += _inside(points, mask.shape) * (-1 if is_hole else 1)
+
+    assert (covered == mask).all()
+
+
+def _inside(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Pixel centres from which a ray to the right crosses the outline an odd number of times."""
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    inside = np.zeros(shape, bool)
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if x0 == x1:
+            inside ^= (y > min(y0, y1)) & (y < max(y0, y1)) & (x < x0)
+    return inside

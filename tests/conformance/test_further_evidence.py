@@ -1,0 +1,184 @@
+"""Validators and readers that are not ours judge every other kind of object, for every modality and geometry."""
+
+import subprocess
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from highdicom.ko import KeyObjectSelectionDocument
+from highdicom.sr import CodedConcept
+from highdicom.sr.utils import find_content_items
+from pydicom import Dataset, dcmread
+
+from inference.evidence.build import Segmented, further_evidence
+from inference.evidence.measurement_report import build_measurement_report
+from inference.evidence.segmentation import build_segmentation
+from storage.domain.result import EvidenceObject, EvidenceRole
+from tests.conformance.iod_check import missing_attributes
+from tests.conformance.source_modalities import SERIES, segmented
+
+ROLES = (EvidenceRole.PRESENTATION_STATE, EvidenceRole.KEY_OBJECTS)
+
+
+@pytest.fixture(scope="module", params=list(SERIES), ids=[name.replace(" ", "-") for name in SERIES])
+def result(request: pytest.FixtureRequest) -> Segmented:
+    """Each modality and geometry in turn."""
+    return segmented(request.param)
+
+
+def _written(evidence: tuple[EvidenceObject, ...], folder: Path) -> list[Path]:
+    files = [folder / f"{one.role}-{place}.dcm" for place, one in enumerate(evidence)]
+    for one, file in zip(evidence, files, strict=True):
+        file.write_bytes(one.part10)
+    return files
+
+
+def _read(result: Segmented, role: EvidenceRole) -> list[Dataset]:
+    return [dcmread(BytesIO(one.part10)) for one in further_evidence(result, role)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_dciodvfy_finds_no_error(result: Segmented, role: EvidenceRole, tmp_path: Path) -> None:
+    """dciodvfy accepts every kind of object of every modality and geometry (P1, P4, P6, P7)."""
+    evidence = further_evidence(result, role)
+
+    assert evidence
+    for file in _written(evidence, tmp_path):
+        run = subprocess.run(["dciodvfy", "-new", str(file)], capture_output=True, text=True, check=False)
+
+        assert [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")] == []
+        assert run.returncode == 0
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_mandatory_attribute_is_there(result: Segmented, role: EvidenceRole) -> None:
+    """No attribute of type 1 or 2 of a mandatory module is missing in the Standard's own tables."""
+    for dataset in _read(result, role):
+        assert missing_attributes(dataset) == []
+
+
+def test_dcmpschk_passes_the_presentation_state(result: Segmented, tmp_path: Path) -> None:
+    """DCMTK finds grayscale presentation states consistent (P1)."""
+    states = further_evidence(result, EvidenceRole.PRESENTATION_STATE)
+
+    for file in _written(states, tmp_path):
+        if result.context.sources[0].Modality == "US":
+            assert dcmread(file).SOPClassUID.name == "Color Softcopy Presentation State Storage"
+            continue
+        run = subprocess.run(["dcmpschk", str(file)], capture_output=True, text=True, check=False)
+
+        assert run.stderr.strip().endswith("Test passed."), run.stderr
+
+
+def test_dcmp2pgm_draws_each_image_with_its_presentation_state(result: Segmented, tmp_path: Path) -> None:
+    """DCMTK renders the image as the state says, which is as the image itself says (P2, source window copied)."""
+    if result.context.sources[0].Modality == "US":
+        return
+    states = further_evidence(result, EvidenceRole.PRESENTATION_STATE)
+    for state_file, state in zip(
+        _written(states, tmp_path), _read(result, EvidenceRole.PRESENTATION_STATE), strict=True
+    ):
+        uid = state.ReferencedSeriesSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID
+        (image,) = [one for one in result.context.sources if uid == one.SOPInstanceUID]
+        image_file = tmp_path / "image.dcm"
+        image.save_as(image_file, enforce_file_format=True)
+
+        pictures = []
+        for options in ([], ["-p", str(state_file)]):
+            picture = tmp_path / "picture.pgm"
+            subprocess.run(["dcmp2pgm", *options, str(image_file), str(picture)], capture_output=True, check=True)
+            pictures.append(picture.read_bytes())
+
+        assert len(pictures[1]) > int(image.Rows) * int(image.Columns)
+        assert pictures[0] == pictures[1]
+
+
+def test_lines_and_mark_lie_inside_the_images_that_carry_them(result: Segmented) -> None:
+    """Each referenced image has lines that enclose its labels, and the mark, all inside it; no other is referenced."""
+    sources = {str(one.SOPInstanceUID): place for place, one in enumerate(result.context.sources)}
+    shown = set()
+    for state in _read(result, EvidenceRole.PRESENTATION_STATE):
+        (layer,) = state.GraphicLayerSequence
+        referenced = {
+            str(one.ReferencedSOPInstanceUID) for one in state.ReferencedSeriesSequence[0].ReferencedImageSequence
+        }
+        drawn = set()
+        for annotation in state.GraphicAnnotationSequence:
+            assert annotation.GraphicLayer == layer.GraphicLayer == "AI"
+            uid = str(annotation.ReferencedImageSequence[0].ReferencedSOPInstanceUID)
+            drawn.add(uid)
+            plane = result.labels[sources[uid]]
+            points = [np.array(one.GraphicData).reshape(-1, 2) for one in annotation.GraphicObjectSequence]
+            rows, columns = np.nonzero(plane)
+            every = np.concatenate(points)
+            assert every.min(axis=0).tolist() == [columns.min(), rows.min()]
+            assert every.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
+            (text,) = annotation.TextObjectSequence
+            assert text.UnformattedTextValue.splitlines()[0] == result.context.short_mark
+            right, bottom = text.BoundingBoxBottomRightHandCorner
+            assert 0 < right <= plane.shape[1]
+            assert 0 < bottom <= plane.shape[0]
+        assert drawn == referenced
+        shown |= drawn
+    with_labels = {uid for uid, place in sources.items() if result.labels[place].any()}
+    if result.context.sources[0].Modality == "PT":
+        assert shown == {str(result.context.sources[place].SOPInstanceUID) for place in result.key_indices()}
+    else:
+        assert shown == with_labels
+
+
+def test_one_finding_has_one_tracking_uid_in_all_objects(result: Segmented) -> None:
+    """Segmentation, report and presentation state name each finding by the same identifiers (R12)."""
+    segmentation = build_segmentation(result.context, result.labels, result.found)
+    report = build_measurement_report(result.context, result.labels, result.found, segmentation)
+    seg, sr = (dcmread(BytesIO(one.part10)) for one in (segmentation, report))
+
+    of_segments = {(str(one.TrackingID), str(one.TrackingUID)) for one in seg.SegmentSequence}
+    of_lines = {
+        (str(one.TrackingID), str(one.TrackingUID))
+        for state in _read(result, EvidenceRole.PRESENTATION_STATE)
+        for annotation in state.GraphicAnnotationSequence
+        for one in annotation.GraphicObjectSequence
+    }
+    texts, uids = (
+        find_content_items(sr, name=CodedConcept(value, "DCM", meaning), recursive=True)
+        for value, meaning in (("112039", "Tracking Identifier"), ("112040", "Tracking Unique Identifier"))
+    )
+    of_groups = {(str(a.TextValue), str(b.UID)) for a, b in zip(texts, uids, strict=True)}
+
+    assert of_segments == of_lines == of_groups
+    assert len(of_segments) == len([one for one in result.found if one.number])
+
+
+def test_key_objects_are_the_largest_slices(result: Segmented) -> None:
+    """The selection has the title Of Interest and names the slices where segments are largest, once each."""
+    (selection,) = _read(result, EvidenceRole.KEY_OBJECTS)
+
+    (title,) = selection.ConceptNameCodeSequence
+    chosen = [
+        str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
+        for item in selection.ContentSequence
+        if item.ValueType == "IMAGE"
+    ]
+    evidence = selection.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert (title.CodeValue, title.CodingSchemeDesignator) == ("113000", "DCM")
+    assert chosen == [str(result.context.sources[place].SOPInstanceUID) for place in result.key_indices()]
+    assert sorted(str(one.ReferencedSOPInstanceUID) for one in evidence) == sorted(chosen)
+    (words,) = [one for one in selection.ContentSequence if str(one.get("TextValue", "")).startswith("Key images")]
+    assert result.context.mark in words.TextValue
+    assert len(KeyObjectSelectionDocument.from_dataset(selection).content.get_references()) == len(chosen)
+
+
+def test_pixelmed_finds_no_error_in_the_key_objects(tmp_path: Path) -> None:
+    """PixelMed's template validator accepts the selection of key images (P6)."""
+    (file,) = _written(further_evidence(segmented("CT axial"), EvidenceRole.KEY_OBJECTS), tmp_path)
+    limits = [f"-Djdk.xml.xpath{what}Limit=0" for what in ("ExprOp", "TotalOp", "ExprGrp")]
+    validator = ["-Xss512m", "-cp", "/usr/share/java/pixelmed.jar", "com.pixelmed.validate.DicomSRValidator"]
+
+    run = subprocess.run(["java", *limits, *validator, str(file)], capture_output=True, text=True, check=False)
+    told = (run.stdout + run.stderr).splitlines()
+
+    assert "Found Root Template TID_2010 (KeyObjectSelection)" in told
+    assert [line for line in told if line.startswith("Error")] == []
+    assert "IOD validation complete" in told
