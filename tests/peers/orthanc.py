@@ -16,6 +16,7 @@ import pytest
 from tests.peers.free_ports import free_ports
 
 _START_SECONDS = 60.0
+_DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 _POLL_SECONDS = 0.05
 
 
@@ -23,13 +24,18 @@ class Orthanc:
     """One running Orthanc; ``dicom_port`` and ``http_port`` are on 127.0.0.1.
 
     ``modalities`` names the peers it may send to: ``{"overread": ("OVERREAD", "127.0.0.1", port)}``. Without an
-    ``ae_title`` it answers to any called AE title.
+    ``ae_title`` it answers to any called AE title. ``dicomweb`` loads Debian's plugin at ``/dicom-web/``.
     """
 
     def __init__(
-        self, folder: Path, modalities: dict[str, tuple[str, str, int]] | None = None, ae_title: str = "ORTHANC"
+        self,
+        folder: Path,
+        modalities: dict[str, tuple[str, str, int]] | None = None,
+        ae_title: str = "ORTHANC",
+        dicomweb: bool = False,
     ) -> None:
         self.ae_title = ae_title
+        self._plugins = [_DICOMWEB_PLUGIN] if dicomweb else []
         self.dicom_port, self.http_port = free_ports(2)
         self._folder = folder
         self._modalities = modalities or {}
@@ -124,7 +130,8 @@ class Orthanc:
             "Name": "test",
             "StorageDirectory": str(self._folder / "storage"),
             "IndexDirectory": str(self._folder / "storage"),
-            "Plugins": [],
+            "Plugins": self._plugins,
+            "DicomWeb": {"Root": "/dicom-web/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
             "DicomAet": self.ae_title,
             "DicomPort": self.dicom_port,
             "HttpPort": self.http_port,

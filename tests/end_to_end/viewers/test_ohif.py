@@ -1,0 +1,205 @@
+"""What a radiologist sees of our results in OHIF, over Orthanc's DICOMweb server and over our own."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pydicom import Dataset
+
+from inference.algorithms.image_scoring import Highest
+from inference.evidence.attributes import SERIES_NUMBERS
+from inference.evidence.build import build_evidence
+from storage.domain.result import EvidenceObject, EvidenceRole
+from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map
+from tests.conformance.source_series import (
+    LIVER,
+    NODULE,
+    SourceSeries,
+    evidence_dataset,
+    make_context,
+    make_findings,
+    make_labels,
+    make_series,
+)
+from tests.end_to_end.viewers.conftest import Station, part10
+from tests.peers.ohif import Ohif, ShownSegmentation
+
+_SHAPE = (8, 96, 80)
+_SEG = SERIES_NUMBERS[EvidenceRole.SEGMENTATION]
+_SR = SERIES_NUMBERS[EvidenceRole.REPORT]
+_SC = SERIES_NUMBERS[EvidenceRole.SECONDARY_CAPTURE]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A study, and what was found in it."""
+
+    sources: tuple[Dataset, ...]
+    labels: npt.NDArray[np.uint8]
+    evidence: tuple[EvidenceObject, ...]
+
+    @property
+    def study_instance_uid(self) -> str:
+        """Its study."""
+        return str(self.sources[0].StudyInstanceUID)
+
+    def masks(self) -> dict[str, npt.NDArray[np.uint8]]:
+        """What should lie over each image."""
+        return {str(source.SOPInstanceUID): mask for source, mask in zip(self.sources, self.labels, strict=True)}
+
+    def shown(self) -> ShownSegmentation:
+        """What a viewer without a fault shows."""
+        segments = {one.number: (one.label, one.rgb) for one in (LIVER, NODULE)}
+        return ShownSegmentation(segments, self.masks())
+
+
+def make_case(study: int, **attributes: object) -> Case:
+    """A study of its own with a liver and a nodule."""
+    series = SourceSeries(
+        **{"shape": _SHAPE, "study_uid": f"1.2.826.0.1.3680043.8.498.{study}", **attributes}  # type: ignore[arg-type]
+    )
+    context = make_context(make_series(series))
+    labels = make_labels(series.shape)
+    findings = make_findings(context, labels, (LIVER, NODULE))
+    return Case(context.sources, labels, build_evidence(context, labels, (LIVER, NODULE), findings))
+
+
+def stored(desk: Station, case: Case) -> Case:
+    """The same, with images and evidence in the archive."""
+    desk.archive.store([*(part10(source) for source in case.sources), *(one.part10 for one in case.evidence)])
+    return case
+
+
+@pytest.fixture
+def reading(desk: Station, request: pytest.FixtureRequest) -> Iterator[list[Ohif]]:
+    """The windows that a test opens: each is photographed at the end and closed."""
+    opened: list[Ohif] = []
+    yield opened
+    for number, window in enumerate(opened):
+        name = request.node.originalname.removeprefix("test_")
+        window.shoot(f"{desk.archive.name}-{name}{number or ''}")
+        window.page.close()
+
+
+def test_a_segmentation_lies_where_the_algorithm_put_it(desk: Station, reading: list[Ohif]) -> None:
+    """Voxel counts, the segments of each slice and every single voxel are those of the mask; so are names and colours.
+
+    The images run against the slice normal, so that a viewer that counts slices from the wrong end is found out.
+    """
+    case = stored(desk, make_case(11, reverse=True))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown, expected = window.show_segmentation(_SEG), case.shown()
+
+    assert shown.counts() == expected.counts()
+    assert shown.by_slice() == expected.by_slice()
+    assert_same_masks(shown, expected)
+    assert {number: label for number, (label, _) in shown.segments.items()} == {1: "Liver", 2: "Lung nodule"}
+    for number, (_, color) in expected.segments.items():
+        np.testing.assert_allclose(shown.segments[number][1], color, atol=3)  # CIELab has its own steps
+    assert window.alarms() == []
+
+
+def test_a_report_is_drawn_with_its_numbers(desk: Station, reading: list[Ohif]) -> None:
+    """Each finding is outlined on its own image, with its volume beside it."""
+    case = stored(desk, make_case(12))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown = {one.labels[0]: one.sop_instance_uid for one in window.show_report(_SR)}
+
+    voxel = 0.8 * 0.8 * 2.5
+    volumes = [f"Volume: {np.count_nonzero(case.labels == number) * voxel:.2f} mm3" for number in (1, 2)]
+    largest = [int((case.labels == number).sum(axis=(1, 2)).argmax()) for number in (1, 2)]
+    assert shown == {volume: case.sources[index].SOPInstanceUID for volume, index in zip(volumes, largest, strict=True)}
+    assert volumes[0] in window.drawn_lines()
+    window.wait_for_picture()
+    assert window.alarms() == []
+
+
+def test_a_classification_alone_leaves_the_image_in_view(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
+    """A result without any region, present or absent, is drawn on its key image with its probability; nothing is blank.
+
+    Then its picture opens like any other image.
+    """
+    sources = make_series(SourceSeries(modality="MR", shape=_SHAPE, study_uid="1.2.826.0.1.3680043.8.498.13"))
+    scores = [Highest(2, 0.93, None), Highest(4, 0.31, corner_map())]
+    result = classified(tmp_path / "result", scores, sources, classes=[TUMOUR, HAEMORRHAGE])
+    case = stored(desk, Case(sources, np.zeros(_SHAPE, np.uint8), result.evidence))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown = {one.labels[0]: one.sop_instance_uid for one in window.show_report(_SR)}
+
+    assert shown == {
+        "Certainty of Finding: 93.00 %": sources[2].SOPInstanceUID,
+        "Certainty of Finding: 31.00 %": sources[4].SOPInstanceUID,
+    }
+    assert "Certainty of Finding: 93.00 %" in window.drawn_lines()
+    window.wait_for_picture()
+
+    window.shoot(f"{desk.archive.name}-classification-report")
+    window.show_images(_SC, evidence_dataset(case.evidence[:1], EvidenceRole.SECONDARY_CAPTURE).SeriesInstanceUID)
+
+    window.wait_for_picture()
+    assert window.alarms() == []
+
+
+@pytest.mark.parametrize("desk", ["orthanc"], indirect=True)
+def test_a_mask_on_wrong_slices_is_seen(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
+    """Without its Derivation Image Sequence the viewer lays a mask over other images.
+
+    dciodvfy finds no error in such an object, and the voxels count the same; what is compared above differs.
+    """
+    case = make_case(14)
+    seg = evidence_dataset(case.evidence, EvidenceRole.SEGMENTATION)
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        del frame.DerivationImageSequence
+    (tmp_path / "seg.dcm").write_bytes(part10(seg))
+    assert subprocess.run(["dciodvfy", "-new", str(tmp_path / "seg.dcm")], capture_output=True).returncode == 0
+    desk.archive.store([*(part10(source) for source in case.sources), part10(seg)])
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown, expected = window.show_segmentation(_SEG), case.shown()
+
+    assert shown.counts() == expected.counts()
+    assert shown.by_slice() != expected.by_slice()
+    with pytest.raises(AssertionError):
+        assert_same_masks(shown, expected)
+
+
+@pytest.mark.parametrize("desk", ["orthanc"], indirect=True)
+def test_a_finding_without_a_place_is_seen(desk: Station, reading: list[Ohif]) -> None:
+    """With a finding that has no coordinates the viewer gives up, which the checks above find out."""
+    case = make_case(15)
+    report = evidence_dataset(case.evidence, EvidenceRole.REPORT)
+    for group in _measurement_groups(report):
+        group.ContentSequence = [item for item in group.ContentSequence if item.ValueType != "SCOORD"]
+    desk.archive.store([*(part10(source) for source in case.sources), part10(report)])
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    window.choose(_SR)
+
+    window.wait_until(window.alarms, "an alarm")
+
+
+def _measurement_groups(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", ()):
+        if child.get("ConceptNameCodeSequence") and child.ConceptNameCodeSequence[0].CodeValue == "125007":
+            yield child
+        else:
+            yield from _measurement_groups(child)
+
+
+def assert_same_masks(shown: ShownSegmentation, expected: ShownSegmentation) -> None:
+    """Every voxel is in its place."""
+    assert set(shown.masks) == set(expected.masks)
+    for uid, mask in expected.masks.items():
+        np.testing.assert_array_equal(shown.masks[uid], mask)

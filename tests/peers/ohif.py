@@ -1,0 +1,226 @@
+"""The OHIF viewer in headless Chromium: what it shows of a study, read from its own services and its own canvas."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts" / "viewers"
+_PATIENCE = 60_000  # milliseconds; a deadline for failure, not a measurement
+_LOOK = 100
+_BLANK = 10  # grey values at most
+_SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
+_ALARMING = re.compile(
+    r"Route viewer Error Boundary|Something went wrong|not yet supported|Unable to generate tool state|"
+    r"can't import frame|DerivationImageSequence not present|RecommendedDisplayCIELabValue|Content Security Policy"
+)
+_DATA_SOURCE = {
+    "friendlyName": "site",
+    "name": "site",
+    "wadoUriRoot": "/wado",
+    "qidoRoot": "/dicom-web",
+    "wadoRoot": "/dicom-web",
+    "qidoSupportsIncludeField": False,
+    "imageRendering": "wadors",
+    "thumbnailRendering": "wadors",
+    "enableStudyLazyLoad": True,
+    "supportsFuzzyMatching": False,
+    "supportsWildcard": True,
+    "omitQuotationForMultipartRequest": True,
+    "bulkDataURI": {"enabled": True},
+}
+APP_CONFIG = "window.config = " + json.dumps(
+    {
+        "routerBasename": None,
+        "extensions": [],
+        "modes": [],
+        "customizationService": {},
+        "showStudyList": True,
+        "maxNumberOfWebWorkers": 1,
+        "investigationalUseDialog": {"option": "never"},
+        "defaultDataSourceName": "site",
+        "dataSources": [
+            {
+                "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+                "sourceName": "site",
+                "configuration": _DATA_SOURCE,
+            }
+        ],
+    }
+)
+_NO_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
+_IMAGE_SHOWN = "() => window.cornerstone?.getRenderingEngines()[0]?.getViewports()[0]?.getCurrentImageId?.()"
+_SEGMENTATION_SHOWN = """() => {
+  const [found] = window.services.segmentationService.getSegmentations();
+  return found && found.representationData.Labelmap.imageIds.every(id => window.cornerstone.cache.getImage(id));
+}"""
+# The slice is that of the image that the viewer lays the mask over, not that of the frame in the object, so a mask on
+# a wrong slice is seen.
+_SEGMENTATION = """() => {
+  const service = window.services.segmentationService, [found] = service.getSegmentations();
+  const viewport = window.services.viewportGridService.getActiveViewportId();
+  return {
+    segments: Object.values(found.segments).filter(Boolean).map(one => ({
+      number: one.segmentIndex, label: one.label,
+      color: Array.from(service.getSegmentColor(viewport, found.segmentationId, one.segmentIndex)),
+    })),
+    slices: found.representationData.Labelmap.imageIds.map(id => {
+      const image = window.cornerstone.cache.getImage(id);
+      return {
+        source: image.referencedImageId, rows: image.rows, columns: image.columns,
+        values: Array.from(image.voxelManager.getScalarData()),
+      };
+    }),
+  };
+}"""
+_MEASUREMENTS = """() => window.cornerstoneTools.annotation.state.getAllAnnotations()
+  .filter(one => one.metadata.toolName === 'DICOMSRDisplay')
+  .map(one => ({
+    tracking_uid: one.annotationUID, image: one.metadata.referencedImageId,
+    labels: one.data.labels.map(each => `${each.label}: ${each.value}`),
+  }))"""
+_GREYS = """canvas => {
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return new Set(data.filter((_, index) => index % 4 === 1)).size;
+}"""
+
+
+@dataclass(frozen=True)
+class ShownSegmentation:
+    """Segments by number as (label, colour), and the mask that lies over each image, by its SOP Instance UID."""
+
+    segments: Mapping[int, tuple[str, tuple[int, ...]]]
+    masks: Mapping[str, npt.NDArray[np.uint8]]
+
+    def counts(self) -> dict[int, int]:
+        """Voxels of each segment in all slices."""
+        values, counts = np.unique(np.stack(list(self.masks.values())), return_counts=True)
+        return {int(value): int(count) for value, count in zip(values, counts, strict=True) if value}
+
+    def by_slice(self) -> dict[str, set[int]]:
+        """The segments that each image shows."""
+        return {uid: {int(value) for value in np.unique(mask) if value} for uid, mask in self.masks.items()}
+
+
+@dataclass(frozen=True)
+class ShownMeasurement:
+    """One group of a report: the image it is drawn on and the lines beside it."""
+
+    tracking_uid: str
+    sop_instance_uid: str
+    labels: tuple[str, ...]
+
+
+class Ohif:
+    """One open page of the viewer."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.page = context.new_page()
+        self.console: list[str] = []
+        self._address = address
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("pageerror", lambda error: self.console.append(f"page error: {error}"))
+
+    def open(self, study_instance_uid: str) -> "Ohif":
+        """Show a study; its first images are in the viewport afterwards."""
+        self.page.goto(f"{self._address}?StudyInstanceUIDs={study_instance_uid}")
+        self._wait_for(_IMAGE_SHOWN)
+        return self
+
+    def show_segmentation(self, series_number: int) -> ShownSegmentation:
+        """Open a segmentation as a reader does, and agree to load it."""
+        self.choose(series_number)
+        self.page.locator("[data-cy=yes-hydrate-btn]").first.click(timeout=_PATIENCE)
+        self._wait_for(_SEGMENTATION_SHOWN)
+        shown = self.page.evaluate(_SEGMENTATION)
+        return ShownSegmentation(
+            {one["number"]: (one["label"], tuple(one["color"][:3])) for one in shown["segments"]},
+            {
+                _sop_instance_uid(one["source"]): np.array(one["values"], np.uint8).reshape(one["rows"], one["columns"])
+                for one in shown["slices"]
+            },
+        )
+
+    def show_report(self, series_number: int) -> list[ShownMeasurement]:
+        """Open a report and wait until the first of its measurements is drawn."""
+        self.choose(series_number)
+        self.page.wait_for_selector("svg.svg-layer polyline", state="attached", timeout=_PATIENCE)
+        return [
+            ShownMeasurement(one["tracking_uid"], _sop_instance_uid(one["image"]), tuple(one["labels"]))
+            for one in self.page.evaluate(_MEASUREMENTS)
+        ]
+
+    def show_images(self, series_number: int, series_instance_uid: str) -> None:
+        """Open a series of images and wait until the viewport has one of them."""
+        self.choose(series_number)
+        self._wait_for(f"() => ({_IMAGE_SHOWN})()?.includes('{series_instance_uid}')")
+
+    def choose(self, series_number: int) -> None:
+        """Double-click a series in the list."""
+        thumbnail = self.page.locator("[data-cy^=study-browser-thumbnail]")
+        thumbnail.filter(has_text=f"S:{series_number}").first.dblclick(timeout=_PATIENCE)
+
+    def drawn_lines(self) -> list[str]:
+        """The lines of text drawn over the image."""
+        return self.page.locator("svg.svg-layer tspan").all_text_contents()
+
+    def wait_for_picture(self) -> None:
+        """Return once the viewport is more than one colour and some text.
+
+        Raises:
+            AssertionError: it stays blank.
+        """
+        canvas = self.page.locator("canvas.cornerstone-canvas").first
+        self.wait_until(lambda: canvas.evaluate(_GREYS, timeout=_PATIENCE) > _BLANK, "a picture")
+
+    def alarms(self) -> list[str]:
+        """What the viewer complained of."""
+        return [line for line in self.console if _ALARMING.search(line) or line.startswith("page error")]
+
+    def wait_until(self, happened: Callable[[], object], what: str) -> None:
+        """Let the page go on until something has happened.
+
+        Raises:
+            AssertionError: it never does.
+        """
+        for _ in range(_PATIENCE // _LOOK):
+            if happened():
+                return
+            self.page.wait_for_timeout(_LOOK)
+        raise AssertionError(f"The viewer never came to {what}\n{self.console[-10:]}")
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture of the window for whoever wants to look."""
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+    def _wait_for(self, condition: str) -> None:
+        try:
+            self.page.wait_for_function(condition, timeout=_PATIENCE)
+        except PlaywrightTimeout:
+            raise AssertionError(f"The viewer never got there: {condition}\n{self.console[-10:]}") from None
+
+
+@contextmanager
+def chromium() -> Iterator[BrowserContext]:
+    """A browser without a window that draws in software."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*_SOFTWARE_GL])
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        context.add_init_script(_NO_TOUR)
+        yield context
+        browser.close()
+
+
+def _sop_instance_uid(image_id: str) -> str:
+    found = re.search(r"/instances/([0-9.]+)", image_id)
+    assert found is not None, image_id
+    return found[1]
