@@ -3,6 +3,7 @@
 import http.client
 import http.server
 import mimetypes
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,8 +34,8 @@ def viewer_site(
             elif path in replaced:
                 self._answer(200, "text/javascript", replaced[path].encode(), "no-store")
             else:
-                file = (folder / path.lstrip("/")).resolve()
-                known = file.is_relative_to(folder.resolve()) and file.is_file()
+                file = Path(os.path.normpath(folder / path.lstrip("/")))
+                known = file.is_relative_to(folder) and file.is_file()
                 file = file if known else folder / "index.html"
                 kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
                 self._answer(200, kind, file.read_bytes(), "max-age=3600")
