@@ -4,7 +4,6 @@ Patient and study are the sources' own, times are those of the job, equipment an
 object says that it is a research result where it is one (PS3.3 sections C.7.1 to C.7.5 and C.12.1).
 """
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -36,7 +35,6 @@ SERIES_NUMBERS = {
     EvidenceRole.STRUCTURE_SET: 9008,
 }
 
-_PIXEL_DATA = struct.Struct("<HH2sHL")  # tag, VR, reserved, length (PS3.5 section 7.1.2)
 LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
 # The common paired structures of PS3.16 annex L; a series of one states its side (PS3.3 section C.7.3.1).
 # fmt: off
@@ -81,7 +79,7 @@ def complete(
 ) -> EvidenceObject:
     """Give a freshly built object everything that is missing and freeze it as a Part 10 file.
 
-    ``frames`` are the Pixel Data of an object that has none yet.
+    ``frames`` are those of an object that ends before its Per-frame Functional Groups Sequence (5200,9230).
     """
     _copy_from_source(sop, context.sources[0], role)
     _describe_equipment(sop, context)
@@ -139,18 +137,16 @@ def _freeze_times(sop: SOPClass, context: EvidenceContext) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileWithFrames:
-    """A Part 10 file in Explicit VR Little Endian whose Pixel Data are made while it is read."""
+    """A Part 10 file in Explicit VR Little Endian whose frames are made while it is read."""
 
     before: bytes
     frames: Frames
 
     def __iter__(self) -> Iterator[bytes]:
         """The file in pieces."""
-        padding = self.frames.length % 2
         yield self.before
-        yield _PIXEL_DATA.pack(0x7FE0, 0x0010, b"OB", 0, self.frames.length + padding)
-        yield from self.frames
-        yield bytes(padding)
+        yield from self.frames.functional_groups()
+        yield from self.frames.pixel_data()
 
 
 def _part10(sop: SOPClass) -> bytes:

@@ -1,37 +1,88 @@
-"""The frames of a BINARY segmentation, bit-packed one after another (PS3.5 section 8.2, annex D).
+"""The frames of a BINARY segmentation: what describes each, and its pixels, one bit each (PS3.5 section 8.2, annex D).
 
-They are cut from the labels when they are written, so their number costs no memory. Where the pixels of a frame are
-no multiple of 8, the next one begins within a byte.
+Both are made when they are written, so that the number of frames costs no memory and little time: the frames of one
+slice differ in two numbers only.
 """
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from inference.evidence.segment_findings import Labels
 
+_SEQUENCE = struct.Struct("<HH2sHL")  # tag, VR, reserved, length (PS3.5 section 7.1.2)
+_ITEM = struct.Struct("<HHL")
+_DIMENSION_INDEX_VALUES = struct.pack("<HH2sH", 0x0020, 0x9157, b"UL", 8)
+_REFERENCED_SEGMENT_NUMBER = struct.pack("<HH2sH", 0x0062, 0x000B, b"US", 2)
 _TOGETHER = 8  # frames: so many end at a byte, whatever their size
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The voxels of one label on one slice; ``number`` is the Segment Number that they have in the object."""
+
+    slice_index: int
+    label: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """Which voxels each frame has: those of the ``label`` on the ``slice``, as pairs in the order of the frames."""
+    """All frames, in the order of the object.
+
+    ``items`` has for each slice the item of the Per-frame Functional Groups Sequence (5200,9230) that any frame on it
+    has but for its segment: in Explicit VR Little Endian, the segment being the first of two dimensions.
+    """
 
     labels: Labels
-    places: Sequence[tuple[int, int]]
+    frames: Sequence[Frame]
+    items: Mapping[int, bytes]
 
-    @property
-    def length(self) -> int:
-        """Bytes of all frames, without the padding that makes them even."""
-        return -(-len(self.places) * int(self.labels[0].size) // 8)
+    def functional_groups(self) -> Iterator[bytes]:
+        """The Per-frame Functional Groups Sequence, in pieces."""
+        length = sum(_ITEM.size + len(self.items[frame.slice_index]) for frame in self.frames)
+        yield _SEQUENCE.pack(0x5200, 0x9230, b"SQ", 0, length)
+        places = {index: _Places.of(item) for index, item in self.items.items()}
+        for frame in self.frames:
+            item = bytearray(self.items[frame.slice_index])
+            places[frame.slice_index].name(item, frame.number)
+            yield _ITEM.pack(0xFFFE, 0xE000, len(item)) + item
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The bytes, in pieces."""
+    def pixel_data(self) -> Iterator[bytes]:
+        """The Pixel Data (7FE0,0010), in pieces."""
+        length = -(-len(self.frames) * int(self.labels[0].size) // 8)
+        yield _SEQUENCE.pack(0x7FE0, 0x0010, b"OB", 0, length + length % 2)
+        yield from self._packed()
+        yield bytes(length % 2)
+
+    def _packed(self) -> Iterator[bytes]:
+        """Where the pixels of a frame are no multiple of 8, the next one begins within a byte."""
         if self.labels[0].size % 8 == 0:
-            for index, label in self.places:
-                yield np.packbits(self.labels[index] == label, bitorder="little").tobytes()
+            for one in self.frames:
+                yield np.packbits(self.labels[one.slice_index] == one.label, bitorder="little").tobytes()
             return
-        for start in range(0, len(self.places), _TOGETHER):
-            group = self.places[start : start + _TOGETHER]
-            yield np.packbits([self.labels[index] == label for index, label in group], bitorder="little").tobytes()
+        for start in range(0, len(self.frames), _TOGETHER):
+            group = self.frames[start : start + _TOGETHER]
+            masks = [self.labels[one.slice_index] == one.label for one in group]
+            yield np.packbits(masks, bitorder="little").tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where an item has its segment."""
+
+    dimension: int
+    segment: int
+
+    @classmethod
+    def of(cls, item: bytes) -> "_Places":
+        return cls(
+            item.index(_DIMENSION_INDEX_VALUES) + len(_DIMENSION_INDEX_VALUES),
+            item.rindex(_REFERENCED_SEGMENT_NUMBER) + len(_REFERENCED_SEGMENT_NUMBER),
+        )
+
+    def name(self, item: bytearray, number: int) -> None:
+        struct.pack_into("<L", item, self.dimension, number)
+        struct.pack_into("<H", item, self.segment, number)

@@ -22,9 +22,10 @@ from inference.evidence.attributes import (
 )
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.explicit_vr import encoded
 from inference.evidence.segment_findings import FoundSegment, Labels
-from inference.evidence.segment_frames import Frames
-from inference.evidence.sources import stand_in
+from inference.evidence.segment_frames import Frame, Frames
+from inference.evidence.sources import further_stand_in, stand_in
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 Numbers = npt.NDArray[np.uint8]
@@ -39,13 +40,22 @@ def build_segmentation(context: EvidenceContext, labels: Labels, found: Sequence
     frame is what every reader tried shows at the right place. At least one segment must have a voxel.
     """
     present = [one for one in found if one.number]
-    seg = _without_frames(context, _framed(labels, present), [_segment_description(context, one) for one in present])
-    seg.Rows, seg.Columns = labels.shape[1:]
-    del seg.PixelData
+    framed = _framed(labels, present)
+    seg = _one_frame_for_each_slice(context, framed, [_segment_description(context, one) for one in present])
     _name_segment_in_each_frame(seg)
     _derive_dimension_uid(seg, context)
-    frames = Frames(labels, _places(seg, context, present))
-    return complete(seg, context, _ROLE, series_description(context, "segmentation"), frames)
+    items = _item_of_each_slice(seg, context)
+    frames = [
+        Frame(index, one.segment.number, one.number)
+        for one in present
+        for index in items  # in the order of the dimension
+        if framed[index, one.number - 1]
+    ]
+    seg.Rows, seg.Columns = labels.shape[1:]
+    seg.NumberOfFrames = len(frames)
+    del seg.PerFrameFunctionalGroupsSequence, seg.PixelData
+    described = Frames(labels, frames, {index: encoded(item) for index, item in items.items()})
+    return complete(seg, context, _ROLE, series_description(context, "segmentation"), described)
 
 
 def _framed(labels: Labels, present: Sequence[FoundSegment]) -> Numbers:
@@ -66,13 +76,22 @@ def _framed(labels: Labels, present: Sequence[FoundSegment]) -> Numbers:
     return framed
 
 
-def _without_frames(
+def _one_frame_for_each_slice(
     context: EvidenceContext, framed: Numbers, segment_descriptions: Sequence[SegmentDescription]
 ) -> Segmentation:
-    """Everything but the frames themselves: highdicom is given images of one pixel, of which it packs few bytes."""
+    """What highdicom makes of images of one pixel with the first segment of each slice that has any.
+
+    But for pixels and segments everything is as it has to be; the other frames of a slice are like its one here.
+    """
+    first = np.zeros_like(framed)
+    used = np.flatnonzero(framed.any(axis=1))
+    first[used, framed[used].argmax(axis=1)] = 1
     return Segmentation(
-        source_images=[_one_pixel(source) for source in context.sources],
-        pixel_array=framed[:, None, None, :],
+        source_images=[
+            _one_pixel(stand_in(context.sources[0])),
+            *(_one_pixel(further_stand_in(source)) for source in context.sources[1:]),
+        ],
+        pixel_array=first[:, None, None, :],
         segmentation_type="BINARY",
         segment_descriptions=segment_descriptions,
         series_instance_uid=context.identity.uid("segmentation-series"),
@@ -90,24 +109,21 @@ def _without_frames(
     )
 
 
-def _one_pixel(source: Dataset) -> Dataset:
-    image = stand_in(source)
+def _one_pixel(image: Dataset) -> Dataset:
     del image.Rows, image.Columns  # elements that the source still uses
     image.Rows = image.Columns = 1
     return image
 
 
-def _places(seg: Segmentation, context: EvidenceContext, present: Sequence[FoundSegment]) -> list[tuple[int, int]]:
-    """The slice and the label of each frame, as its own attributes name them."""
+def _item_of_each_slice(seg: Segmentation, context: EvidenceContext) -> dict[int, Dataset]:
+    """The functional groups of the frame on each slice, in the order of their positions."""
     slices = {str(source.SOPInstanceUID): index for index, source in enumerate(context.sources)}
-    label_of = {one.number: one.segment.number for one in present}
-    return [
-        (
-            slices[str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)],
-            label_of[int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber)],
+    return {
+        slices[str(item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)]: item
+        for item in sorted(
+            seg.PerFrameFunctionalGroupsSequence, key=lambda item: item.FrameContentSequence[0].DimensionIndexValues[1]
         )
-        for frame in seg.PerFrameFunctionalGroupsSequence
-    ]
+    }
 
 
 def _segment_description(context: EvidenceContext, one: FoundSegment) -> SegmentDescription:

@@ -47,6 +47,20 @@ _READ = (
     "AcquisitionDateTime",
 )
 
+_READ_OF_EACH = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Rows",
+    "Columns",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+)
+
 _EMPTY = (
     "PatientID",
     "PatientName",
@@ -83,10 +97,20 @@ def stand_in(source: Dataset) -> Dataset:
     name that it finds odd into its log. A result must be possible for such images too and no name may reach a
     log, so ``attributes.complete`` copies the patient and the study after highdicom is done.
     """
-    copy = Dataset()
-    for keyword in _READ:
-        if keyword in source:
-            copy[keyword] = source[keyword]
+    copy = _copied(source, _READ)
     for keyword in _EMPTY:
         setattr(copy, keyword, "")
+    return copy
+
+
+def further_stand_in(source: Dataset) -> Dataset:
+    """The part that highdicom needs of the images of a segmentation but the first."""
+    return _copied(source, _READ_OF_EACH)
+
+
+def _copied(source: Dataset, keywords: Sequence[str]) -> Dataset:
+    copy = Dataset()
+    for keyword in keywords:
+        if keyword in source:
+            copy[keyword] = source[keyword]
     return copy

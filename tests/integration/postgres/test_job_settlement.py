@@ -475,9 +475,9 @@ def test_two_revisions_stored_at_once_share_the_bytes_frozen_first(open_hospital
     storing = threading.Thread(target=store_late)
     with hospital.database.transaction() as session:
         held = hold(session, early)
-        digest = hospital.objects.freeze([b"report"]).sha256
+        file = hospital.objects.freeze([b"report"])
         result = hospital.result(first)
-        store_result(session, held, result, [digest] * len(result.evidence), [])
+        store_result(session, held, result, [file] * len(result.evidence), [])
         storing.start()
         waiting = [(0,)]
         while waiting == [(0,)] and storing.is_alive():
