@@ -6,25 +6,22 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from highdicom import AlgorithmIdentificationSequence
-from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from inference.evidence.attributes import (
-    LONG_STRING,
     MANUFACTURER,
     MODEL_NAME,
     algorithm_equipment,
     complete,
     series_description,
 )
-from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.explicit_vr import encoded
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_frames import Frame, Frames
+from inference.evidence.segment_parts import derive_dimension_uid, segment_description
 from inference.evidence.sources import further_stand_in, stand_in
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -41,9 +38,9 @@ def build_segmentation(context: EvidenceContext, labels: Labels, found: Sequence
     """
     present = [one for one in found if one.number]
     framed = _framed(labels, present)
-    seg = _one_frame_for_each_slice(context, framed, [_segment_description(context, one) for one in present])
+    seg = _one_frame_for_each_slice(context, framed, [segment_description(context, one) for one in present])
     _name_segment_in_each_frame(seg)
-    _derive_dimension_uid(seg, context)
+    derive_dimension_uid(seg, context.identity.uid("segmentation-dimensions"))
     items = _item_of_each_slice(seg, context)
     frames = [
         Frame(index, one.segment.number, one.number)
@@ -126,31 +123,6 @@ def _item_of_each_slice(seg: Segmentation, context: EvidenceContext) -> dict[int
     }
 
 
-def _segment_description(context: EvidenceContext, one: FoundSegment) -> SegmentDescription:
-    algorithm, segment, finding = context.algorithm, one.segment, one.finding
-    return SegmentDescription(
-        segment_number=one.number,
-        segment_label=segment.label[:LONG_STRING],
-        segmented_property_category=item_code(segment.category),
-        segmented_property_type=item_code(segment.type),
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=algorithm.name[:LONG_STRING],
-            family=item_code(algorithm.family),
-            version=algorithm.version[:LONG_STRING],
-            source=algorithm.manufacturer[:LONG_STRING],
-            parameters={
-                "artifact": f"sha256:{algorithm.artifact_sha256}",
-                "manifest": f"sha256:{algorithm.manifest_sha256}",
-            },
-        ),
-        tracking_uid=finding.tracking_uid,
-        tracking_id=finding.tracking_identifier,
-        anatomic_regions=[item_code(segment.site)] if segment.site is not None else None,
-        display_color=CIELabColor.from_rgb(*segment.rgb),
-    )
-
-
 @cache
 def _missing_frames(pixels: int, frames: int) -> int:
     """How many more frames of so many pixels make the bit-packed length in bytes even."""
@@ -168,10 +140,3 @@ def _name_segment_in_each_frame(seg: Segmentation) -> None:
         for frame in seg.PerFrameFunctionalGroupsSequence:
             frame.SegmentIdentificationSequence = deepcopy(shared.SegmentIdentificationSequence)
         del shared.SegmentIdentificationSequence
-
-
-def _derive_dimension_uid(seg: Segmentation, context: EvidenceContext) -> None:
-    # highdicom draws this one at random.
-    uid = context.identity.uid("segmentation-dimensions")
-    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uid
