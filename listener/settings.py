@@ -17,6 +17,12 @@ ViewerOrigin = Annotated[
     Field(pattern=r"^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:[0-9]{1,5})?$", max_length=255),
 ]
 
+# A web address with one place for the UID, which is percent-encoded by nature (digits and dots).
+ViewerUrl = Annotated[
+    str,
+    Field(pattern=r"^(https?://[^\s{}<>\"'\\]+\{study_instance_uid\}[^\s{}<>\"'\\]*)?$", max_length=1024),
+]
+
 
 class PeerSettings(BaseModel):
     """Who may associate."""
@@ -199,6 +205,20 @@ class WebSettings(BaseModel):
         description=(
             'Pages of these origins, such as "https://viewer.hospital.example", may read DICOMweb in a browser; empty: '
             "no other site may."
+        ),
+    )
+    viewer_url: ViewerUrl = Field(
+        default="",
+        description=(
+            "The address of a study in the site's viewer, which its page links to, such as "
+            '"https://viewer.hospital.example/viewer?StudyInstanceUIDs={study_instance_uid}"; empty: no link.'
+        ),
+    )
+    viewer_folder: str = Field(
+        default="",
+        description=(
+            "A folder with the prebuilt OHIF viewer (dist of the npm package @ohif/app), served under /ohif and linked "
+            "from the page of each study; empty: none."
         ),
     )
     metrics_without_login: bool = Field(

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from listener.errors import ListenerError
 from listener.web.access import NotAuthenticated, NotPermitted
+from listener.web.dicomweb.addresses import VIEWER_PREFIX
 from listener.web.login import address_of, is_for_programs
 from listener.web.pages.forms import FormRefused
 from listener.web.pages.live import TooManyStreams
@@ -109,6 +110,8 @@ def _answer(request: Request, status: int, sentence: str, headers: dict[str, str
 
 def _to_login(request: Request) -> Response:
     wanted = request.url.path if request.method == "GET" else "/"
+    if wanted.startswith(f"{VIEWER_PREFIX}/"):  # what it shows stands in the query
+        wanted += f"?{request.url.query}"
     return RedirectResponse("/login" if wanted == "/" else f"/login?next={quote(wanted)}", 303)
 
 

@@ -18,6 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from listener.settings import WebSettings, is_loopback
 from listener.web.cross_origin import CrossOriginReading
+from listener.web.dicomweb.addresses import VIEWER_PREFIX
 from listener.web.small_bodies import SmallBodies
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,16 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",  # without any referrer, browsers send no Origin with a form either
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+}
+# A prebuilt viewer brings styles in its elements, workers and pictures of its own making, and decoders that compile
+# their own glue; it may still load and ask nothing from elsewhere.
+VIEWER_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Embedder-Policy": "require-corp",
 }
 _STRICT_TRANSPORT = "max-age=31536000"
 
@@ -131,6 +142,8 @@ class _Headers:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._always)
+                if scope["path"].startswith(f"{VIEWER_PREFIX}/"):
+                    headers.update(VIEWER_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

@@ -31,6 +31,9 @@ from listener.web.pictures.pool import DecoderPool
 from listener.web.program_login import ProgramLogin
 from listener.web.throttle import Throttle
 from listener.web.uploads import Uploads
+from listener.web.viewer.links import ViewerLinks
+from listener.web.viewer.package import ViewerPackage
+from listener.web.viewer.router import viewer_router
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import StorageError
 from storage.importer import SpoolImporter
@@ -120,6 +123,7 @@ def open_door(
 ) -> Iterator[Door]:
     """Every part of the door with its adapters, for as long as the block; raises as ``serve`` does."""
     folder = DataFolder(data_dir)
+    viewer = ViewerPackage(Path(web.viewer_folder)) if web.viewer_folder else None
     with (
         closing(FileSpool(folder, spool)) as file_spool,
         closing(open_database(database_url, "overread web")) as database,
@@ -163,6 +167,7 @@ def open_door(
             card=card_text,
             disk_use=lambda: _disk_use(folder),
             destinations=destinations,
+            links=ViewerLinks(web.viewer_url, own=viewer is not None),
         )
         app = create_app(
             gate=gate,
@@ -177,6 +182,7 @@ def open_door(
                         uploads, PostgresStudySettlement(database), Overview(database), objects, trail, decoders
                     )
                 ),
+                viewer_router(viewer, PostgresStudyIndex(database, objects), trail, decoders),
                 openapi_router(),
             ],
         )

@@ -10,6 +10,7 @@ from overread.errors import DemoFailed
 @click.command()
 @click.option("--once", is_flag=True, help="End after the first study instead of waiting for more.")
 @click.option("--pacs", metavar="AE@HOST:PORT", help="Send the results to this PACS instead of the demo's own.")
+@click.option("--viewer", is_flag=True, help="Serve the OHIF viewer beside the dashboard; needs npm the first time.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -22,11 +23,11 @@ from overread.errors import DemoFailed
     type=click.Path(path_type=Path, file_okay=False),
     help="Where database, images and packages are kept for the next time [default: a folder of the account's].",
 )
-def demo(once: bool, pacs: str | None, output: Path, data: Path | None) -> None:
+def demo(once: bool, pacs: str | None, viewer: bool, output: Path, data: Path | None) -> None:
     """Push a real head through the whole product and show what comes back."""
     from overread.demo.run import run_demo
 
-    run_demo(output=output, once=once, pacs=_parsed(pacs) if pacs else None, data_dir=data)
+    run_demo(output=output, once=once, pacs=_parsed(pacs) if pacs else None, data_dir=data, viewer=viewer)
 
 
 def _parsed(pacs: str) -> tuple[str, str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from listener.web.viewer.links import address_in_ohif
 from overread.data_folder import make_data_folder
 from overread.database import own_database
 from overread.demo import account
@@ -23,7 +24,8 @@ from overread.demo.show import show_result
 from overread.errors import DemoFailed, RoleFailed
 from overread.fetch import fetch
 from overread.installation import install
-from overread.packages import DEEPBRAIN, PYDEFACE
+from overread.npm_fetch import fetch_ohif
+from overread.packages import DEEPBRAIN, OHIF, PYDEFACE
 from overread.settings import CONFIG_VARIABLE, Settings
 from overread.supervisor import Supervisor, stop_on_signals
 from storage.objects.layout import DataFolder
@@ -42,9 +44,16 @@ _ENDED_BADLY = ("failed", "not-analysed", "parked", "canceled")
 
 
 def run_demo(
-    *, output: Path, once: bool, pacs: tuple[str, str, int] | None = None, data_dir: Path | None = None
+    *,
+    output: Path,
+    once: bool,
+    pacs: tuple[str, str, int] | None = None,
+    data_dir: Path | None = None,
+    viewer: bool = False,
 ) -> None:
     """Receive, analyse and deliver one real study and show it; ``pacs`` is (AE title, host, port) of another PACS.
+
+    ``viewer`` serves OHIF beside the dashboard.
 
     Raises:
         DemoFailed: the study did not come through; the message says where the log is.
@@ -58,7 +67,8 @@ def run_demo(
         study = _prepare_study(console, data_dir)
         _prepare_output(output)
         place = pacs or cleanup.enter_context(_demo_pacs(data_dir))
-        demo = DemoSettings(data_dir, free_port(USUAL_DICOM_PORT), free_port(USUAL_WEB_PORT), *place)
+        folder = _prepare_viewer(console, data_dir) if viewer else None
+        demo = DemoSettings(data_dir, free_port(USUAL_DICOM_PORT), free_port(USUAL_WEB_PORT), *place, folder)
         demo.write()
         server = cleanup.enter_context(own_database(Settings.model_construct(data_dir=data_dir)))
         database = open_database(server.url, "overread demo")
@@ -72,7 +82,11 @@ def run_demo(
             _tell_how_to_watch(console, demo, account.open_account(PostgresAccountDirectory(database)))
         story.push(demo)
         told = story.watch(demo.pacs_ae_title)
-        show_result(console, Overview(database), ObjectStore(DataFolder(data_dir)), study, told, output)
+        overview = Overview(database)
+        show_result(console, overview, ObjectStore(DataFolder(data_dir)), study, told, output)
+        if viewer and not once:
+            address = address_in_ohif(study.study_instance_uid, overview.report(study.study_instance_uid))
+            console.print(f"\nThe result in OHIF: {demo.dashboard.rstrip('/')}{address}", markup=False)
         if once:
             console.print(
                 f"\n{_where_the_algorithm_is(data_dir)}\n"
@@ -96,6 +110,11 @@ def _prepare_study(console: Console, data_dir: Path) -> HeadStudy:
         for old in folder.glob("*.dcm"):
             old.unlink()
         return write_head_study(sdist, folder)
+
+
+def _prepare_viewer(console: Console, data_dir: Path) -> Path:
+    with _step(console, f"Fetch the viewer of {OHIF.name} {OHIF.version}"):
+        return fetch_ohif(data_dir / "packages")
 
 
 def _prepare_output(output: Path) -> None:

@@ -20,6 +20,7 @@ data_dir = {data_dir}
 port = {listener_port}
 [web]
 port = {web_port}
+viewer_folder = {viewer_folder}
 [study]
 quiet_seconds = {quiet_seconds}
 [spool]
@@ -42,6 +43,7 @@ class DemoSettings:
     pacs_ae_title: str
     pacs_host: str
     pacs_port: int
+    viewer_folder: Path | None = None
 
     @property
     def config_file(self) -> Path:
@@ -65,6 +67,7 @@ class DemoSettings:
                 data_dir=json.dumps(str(self.data_dir)),
                 listener_port=self.listener_port,
                 web_port=self.web_port,
+                viewer_folder=json.dumps(str(self.viewer_folder or "")),
                 quiet_seconds=QUIET_SECONDS,
                 min_free_bytes=_MIN_FREE_BYTES,
                 ae_title=json.dumps(self.pacs_ae_title),

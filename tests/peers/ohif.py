@@ -59,8 +59,11 @@ APP_CONFIG = "window.config = " + json.dumps(
 _NO_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
 _IMAGE_SHOWN = "() => window.cornerstone?.getRenderingEngines()[0]?.getViewports()[0]?.getCurrentImageId?.()"
 _SEGMENTATION_SHOWN = """() => {
-  const [found] = window.services.segmentationService.getSegmentations();
-  return found && found.representationData.Labelmap.imageIds.every(id => window.cornerstone.cache.getImage(id));
+  const [found] = window.services?.segmentationService?.getSegmentations() ?? [];
+  return found
+    && found.representationData.Labelmap.imageIds.every(id => window.cornerstone.cache.getImage(id))
+    && window.services.segmentationService.getSegmentColor(
+      window.services.viewportGridService.getActiveViewportId(), found.segmentationId, 1);
 }"""
 # The slice is that of the image that the viewer lays the mask over, not that of the frame in the object, so a mask on
 # a wrong slice is seen.
@@ -139,6 +142,10 @@ class Ohif:
         """Open a segmentation as a reader does, and agree to load it."""
         self.choose(series_number)
         self.page.locator("[data-cy=yes-hydrate-btn]").first.click(timeout=_PATIENCE)
+        return self.segmentation()
+
+    def segmentation(self) -> ShownSegmentation:
+        """The segmentation that is open, once it is."""
         self._wait_for(_SEGMENTATION_SHOWN)
         shown = self.page.evaluate(_SEGMENTATION)
         return ShownSegmentation(
@@ -152,7 +159,7 @@ class Ohif:
     def show_report(self, series_number: int) -> list[ShownMeasurement]:
         """Open a report and wait until the first of its measurements is drawn."""
         self.choose(series_number)
-        self.page.wait_for_selector("svg.svg-layer polyline", state="attached", timeout=_PATIENCE)
+        self.wait_for_drawing()
         return [
             ShownMeasurement(one["tracking_uid"], _sop_instance_uid(one["image"]), tuple(one["labels"]))
             for one in self.page.evaluate(_MEASUREMENTS)
@@ -167,6 +174,10 @@ class Ohif:
         """Double-click a series in the list."""
         thumbnail = self.page.locator("[data-cy^=study-browser-thumbnail]")
         thumbnail.filter(has_text=f"S:{series_number}").first.dblclick(timeout=_PATIENCE)
+
+    def wait_for_drawing(self) -> None:
+        """Return once an outline is drawn over the image."""
+        self.page.wait_for_selector("svg.svg-layer polyline", state="attached", timeout=_PATIENCE)
 
     def drawn_lines(self) -> list[str]:
         """The lines of text drawn over the image."""

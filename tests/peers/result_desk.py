@@ -42,20 +42,25 @@ class ResultDesk:
         self.queue.close()
         self.database.close()
 
-    def owe(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ("pacs",)) -> None:
-        """Let one analysed study owe ``evidence`` to the destinations."""
+    def add_result(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ()) -> None:
+        """Let the newest study be complete and analysed, with ``evidence`` as what was found."""
         PostgresAlgorithmCatalog(self.database).add(
             RegisteredAlgorithm("test", "1", AlgorithmStage.ACTIVE, Path("test-1"), "a" * 64, "b" * 64), "test"
         )
-        instance = InstanceHeader("1.2.840.10008.5.1.4.1.1.2", *(generate_uid() for _ in range(3)), "1.2.840.10008.1.2")
-        association = Association("00000000-0000-0000-0000-000000000000", "CT1", "OVERREAD", "127.0.0.1", _now())
-        PostgresArrivalLog(self.database).record([Arrival(instance, "c" * 64, 1, association, _now())], [], [])
         self.execute("UPDATE study SET last_received_at = now() - interval '1 day'")
         assert settle_next_study(self.database, 1) is not None
         job = self.queue.claim(JobKind.INFERENCE, "test")
         assert job is not None
-        result = NewResult(generate_uid(), (instance.sop_instance_uid,), "b" * 64, "CPU", (), "", evidence)
+        (used,) = self.execute("SELECT array_agg(sop_instance_uid) AS uids FROM instance")
+        result = NewResult(generate_uid(), tuple(used["uids"]), "b" * 64, "CPU", (), "", evidence)
         self.queue.complete_analysed(job, result, destinations)
+
+    def owe(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ("pacs",)) -> None:
+        """Let one analysed study owe ``evidence`` to the destinations."""
+        instance = InstanceHeader("1.2.840.10008.5.1.4.1.1.2", *(generate_uid() for _ in range(3)), "1.2.840.10008.1.2")
+        association = Association("00000000-0000-0000-0000-000000000000", "CT1", "OVERREAD", "127.0.0.1", _now())
+        PostgresArrivalLog(self.database).record([Arrival(instance, "c" * 64, 1, association, _now())], [], [])
+        self.add_result(*evidence, destinations=destinations)
 
     def job(self, destination: str = "pacs") -> dict[str, Any]:
         """The row of the delivery to this destination."""

@@ -9,6 +9,8 @@ from storage.domain.identifiers import checked_uid
 from storage.errors import InvalidIdentifier
 
 PREFIX = "/dicom-web"
+VIEWER_PREFIX = "/ohif"
+VIEWER_DICOMWEB = VIEWER_PREFIX + PREFIX  # the same for the viewer beside the dashboard, by its reader's session
 
 # A UID in a path. What it must look like is told here and checked by `checked_path_uid`, which answers 400.
 PathUid = Annotated[
@@ -24,7 +26,8 @@ class Addresses:
     """URLs as this client reaches us."""
 
     def __init__(self, request: Request) -> None:
-        self._base = str(request.base_url).rstrip("/") + PREFIX
+        by_session = request.url.path.startswith(f"{VIEWER_DICOMWEB}/")
+        self._base = str(request.base_url).rstrip("/") + (VIEWER_DICOMWEB if by_session else PREFIX)
 
     def study(self, study_instance_uid: str) -> str:
         """Where a study can be retrieved."""

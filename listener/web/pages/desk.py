@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from listener.settings import DestinationSettings
+from listener.web.viewer.links import ViewerLinks
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.ports import (
     AccountDirectory,
@@ -41,3 +42,4 @@ class Desk:
     card: Callable[[RegisteredAlgorithm], str]
     disk_use: Callable[[], DiskUse]  # raises OSError
     destinations: tuple[DestinationSettings, ...]
+    links: ViewerLinks

@@ -101,6 +101,7 @@ def study_router(desk: Desk) -> APIRouter:
             identity=desk.reading.identity(uid) if facts["study"] else None,
             steps=_steps(facts),
             sentences=list(sentences(facts)),
+            links=desk.links.of(uid, facts["results"]) if facts["study"] else [],
             results=list(reversed(facts["results"])),
             jobs=desk.reading.jobs(study_instance_uid=uid, rows=200) if uid else [],
         )

@@ -96,6 +96,7 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
     """A value that no key can take is refused in the name of the variable, so each variable is really read."""
     written("")
     text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR", "OVERREAD_RUN_DIR"}
+    text_keys.add("OVERREAD_WEB_VIEWER_FOLDER")
     tls = {f"OVERREAD_WEB_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY")}  # each is refused without the other
     subjects = {"OVERREAD_WEB_CLIENT_CERTIFICATES": '[{"subject": "CN=a", "account": "b"}]'}
     mutual = {f"OVERREAD_LISTENER_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY", "CA")}
@@ -300,6 +301,40 @@ def test_an_origin_is_exact_and_encrypted(written, origin: str) -> None:
     written(f'[web]\nviewer_origins = ["{origin}"]')
 
     with pytest.raises(InvalidSettings, match=r"web\.viewer_origins"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://viewer.hospital.example/viewer?StudyInstanceUIDs={study_instance_uid}",
+        "http://viewer/{study_instance_uid}/show",
+        "",
+    ],
+)
+def test_the_address_of_the_sites_viewer_has_a_place_for_the_study(written, address: str) -> None:
+    """A web address with exactly one place; an empty one is no link."""
+    written(f'[web]\nviewer_url = "{address}"')
+
+    assert load_settings().web.viewer_url == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://viewer.hospital.example/",
+        "https://viewer.hospital.example/{study}",
+        "https://viewer.hospital.example/{study_instance_uid}/{study_instance_uid}",
+        "javascript:alert({study_instance_uid})",
+        "viewer/{study_instance_uid}",
+        "https://viewer hospital/{study_instance_uid}",
+    ],
+)
+def test_another_address_is_refused(written, address: str) -> None:
+    """Without a place, with two or another one, with a script or without a host, it would lead nowhere good."""
+    written(f'[web]\nviewer_url = "{address}"')
+
+    with pytest.raises(InvalidSettings, match=r"web\.viewer_url"):
         load_settings()
 
 

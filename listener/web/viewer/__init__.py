@@ -1,0 +1,1 @@
+"""A prebuilt OHIF viewer beside the dashboard, over our own DICOMweb."""
