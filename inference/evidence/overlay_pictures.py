@@ -104,14 +104,22 @@ def _labels(volume: Volume, seg: Dataset | None) -> Labels:
     if seg is None:
         return labels
     place = {str(header.SOPInstanceUID): index for index, header in enumerate(volume.headers)}
-    frames = seg.pixel_array.reshape(-1, *labels.shape[1:])
-    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+    for number, groups in enumerate(seg.PerFrameFunctionalGroupsSequence):
         source = str(groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
         if source not in place:
             raise ValueError("The segmentation was made from an image that was not given.")
-        number = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        labels[place[source]][frame > 0] = number
+        segment = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        labels[place[source]][_frame(seg, number)] = segment
     return labels
+
+
+def _frame(seg: Dataset, number: int) -> npt.NDArray[np.bool_]:
+    """One frame alone: all of them unpacked are eight times the object (PS3.5 section 8.2)."""
+    size = seg.Rows * seg.Columns
+    first, end = number * size, (number + 1) * size
+    packed = np.frombuffer(seg.PixelData, np.uint8, -(-end // 8) - first // 8, first // 8)
+    bits = np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + size]
+    return bits.reshape(seg.Rows, seg.Columns).astype(bool)
 
 
 def _segment(item: Dataset) -> _Segment:

@@ -5,9 +5,10 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 from inference.evidence.build import build_evidence
-from inference.evidence.overlay_pictures import overlay_pictures
+from inference.evidence.overlay_pictures import _labels, overlay_pictures
 from inference.imaging.geometry import order_slices
 from inference.imaging.volume import Volume
 from storage.domain.result import EvidenceObject, EvidenceRole, ResultPicture
@@ -46,6 +47,17 @@ def _blob() -> np.ndarray:
     labels[5:15, 30:50, 10:30] = 1
     labels[7, 40:43, 60:64] = 2
     return labels
+
+
+def test_what_is_drawn_is_what_the_frames_hold() -> None:
+    """Frames that begin within a byte are read from where they begin."""
+    labels = np.zeros((6, 25, 33), np.uint8)
+    labels[1:5, 3:20, 4:15] = 1
+    labels[2:4, 8:12, 20:31] = 2
+    volume, seg = _made(SourceSeries(shape=labels.shape), labels)
+    assert seg is not None
+
+    np.testing.assert_array_equal(_labels(volume, dcmread(BytesIO(seg.part10))), labels)
 
 
 @pytest.mark.parametrize(
