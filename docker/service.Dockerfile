@@ -19,6 +19,13 @@ COPY training ./training
 RUN ["/opt/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir=dist", "."]
 RUN ["/opt/build/bin/pip", "--python=/opt/overread/bin/python", "install", "--no-deps", "--no-index", "--find-links=dist", "overread"]
 
+FROM node:22-bookworm-slim AS viewer
+WORKDIR /viewer
+COPY docker/locks/viewer.sha256 ./
+RUN ["npm", "pack", "@ohif/app@3.13.2", "--silent", "--ignore-scripts"]
+RUN ["sha256sum", "--check", "viewer.sha256"]
+RUN ["tar", "--extract", "--file=ohif-app-3.13.2.tgz", "--strip-components=1", "--no-same-owner", "--exclude=package/dist/ort", "--exclude=package/dist/dicom-microscopy-viewer", "package/dist", "package/LICENSE"]
+
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="Overread service" \
       org.opencontainers.image.description="Receives studies, serves the web door, delivers results. Research use only." \
@@ -29,6 +36,8 @@ RUN ["useradd", "--uid=10001", "--gid=10001", "--home-dir=/srv/overread", "--no-
 RUN ["install", "--directory", "--mode=0555", "/srv/overread"]
 RUN ["install", "--directory", "--mode=0700", "--owner=10001", "--group=10001", "/var/lib/overread", "/run/overread"]
 COPY --from=build /opt/overread /opt/overread
+COPY --from=viewer /viewer/dist /opt/ohif/dist
+COPY --from=viewer /viewer/LICENSE /opt/ohif/LICENSE
 ENV PATH=/opt/overread/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from overread.packages import OHIF
 from tests.peers.dockerfile import Stage, stages
 
 ROOT = Path(__file__).parents[2]
@@ -62,9 +63,23 @@ def test_no_program_goes_through_a_shell(path: Path) -> None:
 @either
 def test_both_stages_stand_on_the_python_that_the_lock_is_for(path: Path) -> None:
     """A base image names its Python and its Debian, never `latest`, and is the same for building and for running."""
-    bases = {stage.base for stage in stages(path)}
+    bases = {stage.base for stage in stages(path) if stage.name != "viewer"}
 
     assert bases == {"python:3.11-slim-bookworm"}
+
+
+def test_the_small_image_has_the_viewer_that_the_demo_fetches() -> None:
+    """The same package, version and digest, packed and unpacked without running anything of it."""
+    (stage,) = [each for each in stages(DOCKER / "service.Dockerfile") if each.name == "viewer"]
+    lock = (DOCKER / "locks" / "viewer.sha256").read_text(encoding="utf-8")
+
+    pack, check, unpack = [json.loads(line) for line in stage.all("RUN")]
+
+    assert stage.base == "node:22-bookworm-slim"
+    assert lock == f"{OHIF.sha256}  {OHIF.filename}\n"
+    assert pack == ["npm", "pack", f"{OHIF.name}@{OHIF.version}", "--silent", "--ignore-scripts"]
+    assert check == ["sha256sum", "--check", "viewer.sha256"]
+    assert unpack[:3] == ["tar", "--extract", f"--file={OHIF.filename}"]
 
 
 @either

@@ -123,6 +123,22 @@ def test_what_needs_a_model_says_so_in_one_sentence(small: Image) -> None:
     assert "overread[cpu]" in done.stderr
 
 
+def test_the_viewer_of_the_settings_is_in_the_image(small: Image) -> None:
+    """`[web] viewer_folder` of docker/overread.toml names the viewer, readable for the image's user."""
+    program = (
+        "import pathlib, tomllib; from listener.web.viewer.package import ViewerPackage; "
+        "web = tomllib.loads(pathlib.Path('/etc/overread/overread.toml').read_text())['web']; "
+        "folder = pathlib.Path(web['viewer_folder']); package = ViewerPackage(folder); "
+        "[path.read_bytes() for path in folder.rglob('*') if path.is_file()]; "
+        "print(package.page.decode(), (folder.parent / 'LICENSE').read_text())"
+    )
+
+    done = small.run("python", "-c", program)
+
+    assert "app.bundle." in done.stdout, done.stderr
+    assert "MIT License" in done.stdout
+
+
 def test_the_container_is_as_unprivileged_as_it_says(small: Image) -> None:
     """Uid 10001, no capability, nothing writable but the volume and temporary memory, an empty working folder."""
     who = small.run("id", "--user").stdout.strip()

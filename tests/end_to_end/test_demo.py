@@ -55,11 +55,11 @@ def test_the_demo_ends_with_a_plausible_report_and_pictures(folder: Path) -> Non
 
 
 def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
-    """Without --once it says how to push more and how to log in to its dashboard, which shows the study; Ctrl-C ends it
-    and everything it started.
+    """Without --once it says how to push more and how to log in to its dashboard, which shows the study and, with
+    --viewer, leads to its segmentation in OHIF; Ctrl-C ends it and everything it started.
     """
     demo = subprocess.Popen(
-        [*_COMMAND, "--output", str(folder / "output"), "--data", str(folder / "data")],
+        [*_COMMAND, "--viewer", "--output", str(folder / "output"), "--data", str(folder / "data")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -82,6 +82,10 @@ def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
     assert "storescu -aec OVERREAD" in told
     assert "Volume" in shown
     assert shown.count("<figure>") == 3
+    address = re.search(r"The result in OHIF: http://127.0.0.1:[0-9]+(\S+)", told)
+    assert address is not None, told
+    assert "initialSeriesInstanceUID=2.25." in address[1]
+    assert f'href="{address[1].replace("&", "&amp;")}"' in shown
     assert _processes_with(str(folder)) == []
 
 

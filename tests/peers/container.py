@@ -1,9 +1,9 @@
 """A container without an engine: what a Dockerfile says is done in a copy-on-write view of this machine's root.
 
-The base image is the one thing that differs: instead of python:3.11-slim there is this machine, with the Python that
-runs the tests. Every other line is carried out as it stands, in a mount namespace that vanishes with this process, so
-that nothing outside it changes. A container is such a view made read-only, entered as the image's user without any
-capability.
+The base image is the one thing that differs: instead of python:3.11-slim and node:22-slim there is this machine, with
+the Python that runs the tests and its npm. Every other line is carried out as it stands, in a mount namespace that
+vanishes with this process, so that nothing outside it changes. A container is such a view made read-only, entered as
+the image's user without any capability.
 """
 
 import json
@@ -20,7 +20,8 @@ from typing import Any
 
 from tests.peers.dockerfile import Stage, stages
 
-_BUILD_ENVIRONMENT = ("PATH", "HOME", "LANG")  # and what the package installer needs to find its index
+_BUILD_ENVIRONMENT = ("PATH", "HOME", "LANG")
+_PACKAGE_CLIENTS = ("PIP_", "SSL_", "http", "HTTP", "npm_config_", "NPM_CONFIG_", "NODE_")  # to find their registries
 _SIZE = "10g"  # of memory, at most: the view of a worker with CUDA needs most of it
 _PROGRAMS = ("unshare", "nsenter", "/usr/bin/setpriv", "/usr/sbin/chroot")
 _NSENTER = shutil.which("nsenter") or "nsenter"
@@ -159,7 +160,7 @@ def built_image(
 
 def _carry_out(stage: Stage, namespace: Namespace, root: Path, context: Path, roots: Mapping[str, Path]) -> None:
     folder = Path("/")
-    environment = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "SSL_", "http", "HTTP"))}
+    environment = {key: value for key, value in os.environ.items() if key.startswith(_PACKAGE_CLIENTS)}
     environment |= {key: value for key, value in os.environ.items() if key in _BUILD_ENVIRONMENT}
     environment["PATH"] = f"{_PYTHON.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     for keyword, argument in stage.instructions:
