@@ -12,7 +12,9 @@ from pydicom import Dataset
 
 from inference.algorithms.image_scoring import Highest
 from inference.evidence.attributes import SERIES_NUMBERS
-from inference.evidence.build import build_evidence
+from inference.evidence.build import Segmented, build_evidence, further_evidence
+from inference.evidence.label_map import build_label_map
+from inference.evidence.segment_findings import pair
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map
 from tests.conformance.source_series import (
@@ -147,6 +149,33 @@ def test_a_classification_alone_leaves_the_image_in_view(desk: Station, reading:
     window.show_images(_SC, evidence_dataset(case.evidence[:1], EvidenceRole.SECONDARY_CAPTURE).SeriesInstanceUID)
 
     window.wait_for_picture()
+    assert window.alarms() == []
+
+
+def test_a_label_map_lies_where_the_algorithm_put_it(desk: Station, reading: list[Ohif]) -> None:
+    """Every voxel of a label map is in its place, on a matrix on which a binary one read as a whole is not.
+
+    Its colours are not: this OHIF paints each segment as the one before it, the first as the background. A presentation
+    state and a key object selection stand beside it, which OHIF shows nothing of and stumbles over as little.
+    """
+    case = make_case(16, shape=(8, 93, 77))
+    context = make_context(case.sources)
+    found = pair(case.labels, (LIVER, NODULE), make_findings(context, case.labels, (LIVER, NODULE)))
+    others = (EvidenceRole.PRESENTATION_STATE, EvidenceRole.KEY_OBJECTS)
+    further = [one for role in others for one in further_evidence(Segmented(context, case.labels, found), role)]
+    evidence = (build_label_map(context, case.labels, found), *further)
+    stored(desk, Case(case.sources, case.labels, evidence))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown, expected = window.show_segmentation(_SEG), case.shown()
+
+    assert shown.counts() == expected.counts()
+    assert shown.by_slice() == expected.by_slice()
+    assert_same_masks(shown, expected)
+    assert shown.segments[1] == ("Liver", (0, 0, 0))
+    assert shown.segments[2][0] == "Lung nodule"
+    np.testing.assert_allclose(shown.segments[2][1], LIVER.rgb, atol=3)
     assert window.alarms() == []
 
 
