@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from inference.worker import Worker
 from storage.domain.job import ClaimedJob
 from storage.domain.result import NewResult
 from storage.domain.route import Route, Routes
+from storage.domain.viewer_profile import ViewerProfile, wanted_forms
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.site_secret import site_secret
@@ -37,13 +38,14 @@ def work(
     data_dir: Path,
     database_url: str,
     jobs: JobSettings,
-    destinations: Sequence[str],
+    destinations: Mapping[str, ViewerProfile],
     routes: Iterable[Route] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Run inference jobs until SIGTERM or SIGINT; return the exit status.
 
-    ``alive`` is called each time the loop goes round, and while an analysis is watched.
+    ``destinations`` are the profiles of the destinations by their names. ``alive`` is called each time the
+    loop goes round, and while an analysis is watched.
 
     Raises:
         DeviceUnavailable: the device asked for is not there.
@@ -59,16 +61,17 @@ def work(
     studies = PostgresStudyCatalog(database, objects)
     algorithms = PostgresAlgorithmCatalog(database)
     resident = ResidentAlgorithms(worker)
+    wanted = wanted_forms(destinations.values())
 
     def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
         ready = resident.ready(algorithms.find(job.algorithm_name, job.algorithm_version))
         study = studies.stable_study(job.study_instance_uid, job.revision)
-        return analyse(study, ready, job.started_at, secret)
+        return analyse(study, ready, job.started_at, secret, wanted)
 
     with _stop_on_signals() as stop:
         _LOG.info("%s: ready", name)
         try:
-            Worker(queue, name, analyse_job, destinations, jobs.lease_seconds, alive).run(stop)
+            Worker(queue, name, analyse_job, tuple(destinations), jobs.lease_seconds, alive).run(stop)
         finally:
             queue.close()
             database.close()

@@ -7,13 +7,14 @@ from typing import Protocol
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Classifier, Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.report_text import report_text
 from inference.evidence.result_uids import ResultIdentity
 from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.tasks import classification, segmentation
 from inference.tasks.examination import Case
 from storage.domain.job import Reason, Refusal
-from storage.domain.result import NewResult
+from storage.domain.result import EvidenceForm, NewResult, stand_ins
 from storage.domain.study import StableStudy
 
 
@@ -39,12 +40,16 @@ class NotAnalysed:
 
 
 def analyse(
-    study: StableStudy, algorithm: ReadyAlgorithm, started_at: datetime, site_secret: bytes
+    study: StableStudy,
+    algorithm: ReadyAlgorithm,
+    started_at: datetime,
+    site_secret: bytes,
+    wanted: frozenset[EvidenceForm] = DEFAULT_FORMS,
 ) -> NewResult | NotAnalysed:
     """Run one algorithm on one revision of a study.
 
     ``started_at`` is the time of the job's first claim; the evidence repeats it, so that every attempt at the
-    job makes the same evidence.
+    job makes the same evidence. ``wanted`` are the forms of evidence that destinations may be sent.
 
     Raises:
         UnusableInput: the study has a series for this algorithm, but it cannot be used.
@@ -57,18 +62,20 @@ def analyse(
     if series is None:
         return _not_analysed(selection.refusals, manifest.title)
     identity = _result_identity(study, series, algorithm, site_secret)
-    case = Case(series, algorithm.verified.identity, started_at, identity)
+    case = Case(series, algorithm.verified.identity, started_at, identity, wanted)
     if isinstance(manifest, ClassificationManifest):
         examined = classification.examine(case, algorithm.network, manifest)
     else:
         examined = segmentation.examine(case, algorithm.network, manifest)
+    repeating = stand_ins(one.form for one in examined.evidence)
+    told = [one for one in examined.evidence if one.form not in repeating]
     return NewResult(
         series_instance_uid=series.series_instance_uid,
         input_sop_instance_uids=tuple(str(source.SOPInstanceUID) for source in examined.context.sources),
         artifact_sha256=algorithm.verified.artifact_sha256,
         execution_provider=algorithm.provider,
         findings=examined.findings,
-        report_text=report_text(examined.context, examined.findings, examined.evidence),
+        report_text=report_text(examined.context, examined.findings, told),
         evidence=examined.evidence,
         pictures=examined.pictures,
     )

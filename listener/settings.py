@@ -258,7 +258,18 @@ class DestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="The AE title we call.")
     host: str = Field(description="The destination's address.")
     port: int = Field(ge=1, le=65535, description="The destination's port.")
-    profile: Literal["any"] = Field(default="any", description="What the destination's viewers can show.")
+    profile: Literal["any", "ohif", "slicer", "weasis"] = Field(
+        default="any",
+        description=(
+            "What the destination's viewers can show, and so which forms of a result are made and sent; see "
+            "[viewer profiles](viewer-profiles.md)."
+        ),
+    )
+    max_instance_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="What is larger goes in another form of the profile, or not where there is none; 0: no limit.",
+    )
     proof: Literal["none"] = Field(
         default="none", description="How arrival is proved; this release relies on the acknowledgement."
     )

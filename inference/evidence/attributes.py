@@ -13,12 +13,18 @@ from highdicom.base import SOPClass
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+)
 from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.segment_frames import Frames
-from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 
 MANUFACTURER = "Overread"
 MODEL_NAME = "Overread"
@@ -35,6 +41,17 @@ SERIES_NUMBERS = {
     EvidenceRole.STRUCTURE_SET: 9008,
 }
 
+_REPORT_FORMS: dict[str, EvidenceForm] = {
+    BasicTextSRStorage: EvidenceForm.BASIC_TEXT,
+    EnhancedSRStorage: EvidenceForm.ENHANCED,
+    ComprehensiveSRStorage: EvidenceForm.COMPREHENSIVE,
+    Comprehensive3DSRStorage: EvidenceForm.COMPREHENSIVE_3D,
+}
+_SEGMENTATION_FORMS = {
+    "BINARY": EvidenceForm.BINARY,
+    "LABELMAP": EvidenceForm.LABEL_MAP,
+    "FRACTIONAL": EvidenceForm.FRACTIONAL,
+}
 LONG_STRING = 64  # characters in one value of VR LO (PS3.5 section 6.2)
 # The common paired structures of PS3.16 annex L; a series of one states its side (PS3.3 section C.7.3.1).
 # fmt: off
@@ -94,7 +111,18 @@ def complete(
         series_instance_uid=str(sop.SeriesInstanceUID),
         transfer_syntax_uid=str(sop.file_meta.TransferSyntaxUID),
         pieces=(_part10(sop),) if frames is None else FileWithFrames(_part10(sop), frames),
+        form=_form(sop, role),
     )
+
+
+def _form(sop: SOPClass, role: EvidenceRole) -> EvidenceForm:
+    if role is EvidenceRole.REPORT:
+        return _REPORT_FORMS[sop.SOPClassUID]
+    if role is EvidenceRole.SEGMENTATION:
+        form = _SEGMENTATION_FORMS[str(sop.SegmentationType)]
+        unaligned = form is EvidenceForm.BINARY and sop.Rows * sop.Columns % 8
+        return EvidenceForm.BINARY_UNALIGNED if unaligned else form
+    return EvidenceForm(role)
 
 
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:

@@ -1,12 +1,17 @@
-"""Findings into evidence: the one door to this room."""
+"""Findings into evidence: the one door to this room.
 
-from collections.abc import Sequence
+``wanted`` names the forms that some destination may be sent; of these, each one that has an encoder here is made. A
+form that only stands in for another is another object, with UIDs of its own.
+"""
 
-from inference.evidence.classification_report import build_classification_report
+from collections.abc import Container, Sequence
+
+from inference.evidence.basic_text_report import build_basic_text_report
+from inference.evidence.classification_report import build_classification_reports
 from inference.evidence.context import EvidenceContext
-from inference.evidence.further import Classified, Segmented, further_evidence
+from inference.evidence.further import AVAILABLE, Analysed, Classified, Segmented, further_evidence
 from inference.evidence.key_image_picture import Picture
-from inference.evidence.measurement_report import build_measurement_report
+from inference.evidence.measurement_report import build_measurement_reports
 from inference.evidence.secondary_capture import build_secondary_captures
 from inference.evidence.segment_findings import Labels, pair
 from inference.evidence.segmentation import build_segmentation
@@ -14,9 +19,13 @@ from inference.evidence.sources import require_one_patient
 from inference.findings.classification import KeyImage
 from inference.findings.segment import SegmentDescription
 from storage.domain.finding import Finding
-from storage.domain.result import EvidenceObject
+from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceObject
+from storage.domain.viewer_profile import wanted_forms
+
+DEFAULT_FORMS = wanted_forms(())  # with no destination: a result in its first forms, for ourselves
 
 __all__ = [
+    "DEFAULT_FORMS",
     "Classified",
     "EvidenceContext",
     "Segmented",
@@ -27,9 +36,14 @@ __all__ = [
 
 
 def build_classification_evidence(
-    context: EvidenceContext, keys: Sequence[KeyImage], drawn: Sequence[Picture]
+    context: EvidenceContext,
+    keys: Sequence[KeyImage],
+    drawn: Sequence[Picture],
+    wanted: Container[EvidenceForm] = DEFAULT_FORMS,
 ) -> tuple[EvidenceObject, ...]:
     """The DICOM objects of one classification, in the order of delivery: a picture per class, then the report.
+
+    What else is wanted stands in its place among them.
 
     ``drawn`` are the pictures of ``keys``, whose indices are places in ``context.sources``. The same arguments give
     the same bytes at any time.
@@ -38,7 +52,10 @@ def build_classification_evidence(
         UnusableInput: ``patient-mix``, when the sources differ in patient, study, series or frame of reference.
     """
     require_one_patient(context.sources)
-    return (*build_secondary_captures(context, keys, drawn), build_classification_report(context, keys))
+    pictures = build_secondary_captures(context, keys, drawn) if EvidenceForm.SECONDARY_CAPTURE in wanted else ()
+    reports = build_classification_reports(context, keys, wanted)
+    text = _text(context, [key.finding for key in keys], wanted)
+    return _in_order(*pictures, *reports, *text, *_further(Classified(context, keys), wanted))
 
 
 def build_evidence(
@@ -46,8 +63,11 @@ def build_evidence(
     labels: Labels,
     segments: Sequence[SegmentDescription],
     findings: Sequence[Finding],
+    wanted: Container[EvidenceForm] = DEFAULT_FORMS,
 ) -> tuple[EvidenceObject, ...]:
     """The DICOM objects of one segmentation, in the order of delivery: segmentation, then report.
+
+    What else is wanted stands in its place among them.
 
     ``labels`` has one value per voxel as (slice, row, column), slices in the order of ``context.sources``, 0 for
     background. Each segment has exactly one finding, the one with its type as kind and with its site, also when
@@ -66,5 +86,22 @@ def build_evidence(
         raise ValueError("The label array does not have the shape of the source images.")
     found = pair(labels, segments, findings)
     segmentation = build_segmentation(context, labels, found) if any(one.number for one in found) else None
-    report = build_measurement_report(context, labels, found, segmentation)
-    return (report,) if segmentation is None else (segmentation, report)
+    reports = build_measurement_reports(context, labels, found, segmentation, wanted)
+    outlined = () if segmentation is None else (segmentation,)
+    text = _text(context, findings, wanted)
+    return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found), wanted))
+
+
+def _text(
+    context: EvidenceContext, findings: Sequence[Finding], wanted: Container[EvidenceForm]
+) -> tuple[EvidenceObject, ...]:
+    return (build_basic_text_report(context, findings),) if EvidenceForm.BASIC_TEXT in wanted else ()
+
+
+def _further(result: Analysed, wanted: Container[EvidenceForm]) -> list[EvidenceObject]:
+    roles = [role for role in AVAILABLE if EvidenceForm(role) in wanted]
+    return [one for role in roles for one in further_evidence(result, role)]
+
+
+def _in_order(*evidence: EvidenceObject) -> tuple[EvidenceObject, ...]:
+    return tuple(sorted(evidence, key=lambda one: DELIVERY_ORDER[one.role]))

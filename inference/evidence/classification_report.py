@@ -1,4 +1,4 @@
-"""A classification as a Comprehensive 3D SR with TID 1500, Measurement Report, as root (PS3.16).
+"""A classification as an SR with TID 1500, Measurement Report, as root (PS3.16).
 
 Each class is one group of TID 1501, because TID 1410 would hang coordinates on the group and highdicom then allows no
 number to name them; OHIF shows the group as a shape with the probability beside it and offers no editing. The
@@ -8,7 +8,7 @@ looked, else the border of the whole image. A box and no outline, because activa
 anything. The threshold is a parameter of the algorithm, and whether it was reached a qualitative evaluation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from highdicom.sr import CoordinatesForMeasurement, MeasurementsAndQualitativeEvaluations, QualitativeEvaluation
 from pydicom.sr.codedict import codes
@@ -18,7 +18,7 @@ from inference.evidence.context import EvidenceContext
 from inference.evidence.outline import box_outline, frame_outline
 from inference.evidence.report_parts import (
     algorithm_identification,
-    build_report,
+    build_reports,
     finding_sites,
     number,
     region_source,
@@ -27,16 +27,18 @@ from inference.evidence.report_parts import (
 from inference.findings.classification import KeyImage
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement
-from storage.domain.result import EvidenceObject
+from storage.domain.result import EvidenceForm, EvidenceObject
 
 # The certainty that a device places upon a finding, in percent, as the Standard's own CAD templates state it.
 CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
 PERCENT = CodedConcept("%", "UCUM", "percent")
 
 
-def build_classification_report(context: EvidenceContext, keys: Sequence[KeyImage]) -> EvidenceObject:
-    """The report of a classification, one group per class, present or absent."""
-    return build_report(context, [_group(context, key) for key in keys], [])
+def build_classification_reports(
+    context: EvidenceContext, keys: Sequence[KeyImage], wanted: Container[EvidenceForm]
+) -> tuple[EvidenceObject, ...]:
+    """The report of a classification in each wanted form, one group per class, present or absent."""
+    return build_reports(context, [_group(context, key) for key in keys], [], wanted)
 
 
 def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativeEvaluations:

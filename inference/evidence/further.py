@@ -65,6 +65,8 @@ _ENCODERS: dict[EvidenceRole, Callable[[Analysed], tuple[EvidenceObject, ...]]] 
     EvidenceRole.KEY_OBJECTS: _key_objects,
 }
 
+AVAILABLE = frozenset(_ENCODERS)
+
 
 def further_evidence(result: Analysed, role: EvidenceRole) -> tuple[EvidenceObject, ...]:
     """The objects of this role.

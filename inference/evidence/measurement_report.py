@@ -1,4 +1,4 @@
-"""The findings as a Comprehensive 3D SR with TID 1500, Measurement Report, as root (PS3.16).
+"""The findings as an SR with TID 1500, Measurement Report, as root (PS3.16).
 
 Each finding is one measurement group, and each group has coordinates on an image, because OHIF fails on the whole
 report when one group has none. TID 1411 allows an image region or a referenced segment, never both, so a found
@@ -6,7 +6,7 @@ segment is given as its outline on the slice where it is largest. Segmentation a
 tracking UID and by the measurements, which name the segment as what they were inferred from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from highdicom.sr import (
     CoordinatesForMeasurement,
@@ -24,7 +24,7 @@ from inference.evidence.outline import Polyline, frame_outline, largest_slice, o
 from inference.evidence.report_parts import (
     Group,
     algorithm_identification,
-    build_report,
+    build_reports,
     finding_sites,
     number,
     region_source,
@@ -33,7 +33,7 @@ from inference.evidence.report_parts import (
 from inference.evidence.segment_findings import FoundSegment, Labels
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement as FindingMeasurement
-from storage.domain.result import EvidenceObject
+from storage.domain.result import EvidenceForm, EvidenceObject
 
 # What an absent finding without any measurement of its own is given, so that its group has coordinates.
 _NO_VOLUME = (
@@ -43,19 +43,20 @@ _NO_VOLUME = (
 )
 
 
-def build_measurement_report(
+def build_measurement_reports(
     context: EvidenceContext,
     labels: Labels,
     found: Sequence[FoundSegment],
     segmentation: EvidenceObject | None,
-) -> EvidenceObject:
-    """The report of a segmentation.
+    wanted: Container[EvidenceForm],
+) -> tuple[EvidenceObject, ...]:
+    """The report of a segmentation in each wanted form.
 
     ``segmentation`` is the object that holds the segments, ``None`` when no segment has a voxel; each finding then
     says in a group of its own that nothing was found on the examined images.
     """
     groups = [_group(context, labels, one, segmentation) for one in found]
-    return build_report(context, groups, [segmentation] if segmentation is not None else [])
+    return build_reports(context, groups, [segmentation] if segmentation is not None else [], wanted)
 
 
 def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmentation: EvidenceObject | None) -> Group:

@@ -1,12 +1,14 @@
-"""What every Comprehensive 3D SR of ours has: root, observer, procedure, algorithm, flags (PS3.16 TID 1500, 4019)."""
+"""What every report of ours with measurements has: root, observer, procedure, algorithm, flags (TID 1500, 4019)."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
+    ComprehensiveSR,
     CoordinatesForMeasurement,
     DeviceObserverIdentifyingAttributes,
+    EnhancedSR,
     FindingSite,
     Measurement,
     MeasurementReport,
@@ -29,9 +31,16 @@ from inference.evidence.context import EvidenceContext
 from inference.evidence.sources import stand_in
 from storage.domain.finding import Finding
 from storage.domain.finding import Measurement as FindingMeasurement
-from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 
 Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
+
+# The content is the same in all three: our coordinates are in the plane of an image, which every one of them allows.
+_CLASSES: dict[EvidenceForm, type[Comprehensive3DSR | ComprehensiveSR | EnhancedSR]] = {
+    EvidenceForm.COMPREHENSIVE_3D: Comprehensive3DSR,
+    EvidenceForm.COMPREHENSIVE: ComprehensiveSR,
+    EvidenceForm.ENHANCED: EnhancedSR,
+}
 
 # The imaging procedure, not the algorithm: CID 100 "Quantitative Diagnostic Imaging Procedures".
 _PROCEDURES: dict[str, Code] = {
@@ -44,11 +53,24 @@ _PROCEDURES: dict[str, Code] = {
 }
 
 
-def build_report(context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject]) -> EvidenceObject:
-    """A report of these measurement groups: complete, preliminary and unverified, because no physician has seen it.
+def build_reports(
+    context: EvidenceContext,
+    groups: Sequence[Group],
+    others: Sequence[EvidenceObject],
+    wanted: Container[EvidenceForm],
+) -> tuple[EvidenceObject, ...]:
+    """A report of these measurement groups in each wanted form that can hold them.
 
-    ``others`` are the objects of ours that the groups refer to.
+    It is complete, preliminary and unverified, because no physician has seen it. ``others`` are the objects of ours
+    that the groups refer to.
     """
+    return tuple(_report(context, groups, others, form) for form in _CLASSES if form in wanted)
+
+
+def _report(
+    context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject], form: EvidenceForm
+) -> EvidenceObject:
+    name = "" if form is EvidenceForm.COMPREHENSIVE_3D else f" {form}"
     images = [stand_in(source) for source in context.sources]
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=device_observer(context)),
@@ -56,13 +78,13 @@ def build_report(context: EvidenceContext, groups: Sequence[Group], others: Sequ
         imaging_measurements=list(groups),
         title=codes.cid7021.ImagingMeasurementReport,
     )
-    report = Comprehensive3DSR(
+    report = _CLASSES[form](
         # The image series stands first: readers take the first series of the evidence for the one that is outlined.
         evidence=[*images, *(_reference(context, one) for one in others)],
         content=content,
-        series_instance_uid=context.identity.uid("report-series"),
+        series_instance_uid=context.identity.uid(f"report-series{name}"),
         series_number=1,
-        sop_instance_uid=context.identity.uid("report"),
+        sop_instance_uid=context.identity.uid(f"report{name}"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,

@@ -63,6 +63,14 @@ def _classification_lines(one: Classification, context: EvidenceContext) -> list
     return lines
 
 
+def finding_sentence(finding: Finding, context: EvidenceContext) -> str:
+    """One finding in one sentence."""
+    if finding.classification is not None:
+        return f"{sentence(finding.classification, context.sources)}."
+    numbers = "; ".join(" ".join(_measurement_line(one).split()) for one in finding.measurements)
+    return f"{_heading(finding)}: {numbers}." if numbers else f"{_heading(finding)}."
+
+
 def _heading(finding: Finding) -> str:
     return f"{finding.kind.meaning}, {finding.site.meaning}" if finding.site is not None else finding.kind.meaning
 

@@ -37,7 +37,7 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
     return Examination(
         context,
         tuple(key.finding for key in keys),
-        build_classification_evidence(context, keys, drawn),
+        build_classification_evidence(context, keys, drawn, case.wanted),
         tuple(
             ResultPicture(key.classification.label, png(picture.image()))
             for key, picture in zip(keys, drawn, strict=True)

@@ -7,21 +7,23 @@ from datetime import datetime
 from pydicom import Dataset
 
 from inference.algorithms.identity import AlgorithmIdentity
+from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.context import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
 from inference.imaging.series_selection import AcceptedSeries
 from storage.domain.finding import Finding
-from storage.domain.result import EvidenceObject, ResultPicture
+from storage.domain.result import EvidenceForm, EvidenceObject, ResultPicture
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One accepted series and the job around it."""
+    """One accepted series and the job around it; ``wanted`` are the forms in which it is to be told."""
 
     series: AcceptedSeries
     algorithm: AlgorithmIdentity
     started_at: datetime
     identity: ResultIdentity
+    wanted: frozenset[EvidenceForm] = DEFAULT_FORMS
 
     def context(self, sources: Sequence[Dataset]) -> EvidenceContext:
         """What evidence on these images is built from."""

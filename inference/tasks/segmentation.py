@@ -27,7 +27,7 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
     findings = measure(volume, labels, manifest.outputs, manifest.identity.name, case.tracking_uid)
     context = case.context(volume.headers)
     segments = [described.description() for described in manifest.outputs.segments]
-    evidence = build_evidence(context, labels, segments, findings)
+    evidence = build_evidence(context, labels, segments, findings, case.wanted)
     outlined = next((one for one in evidence if one.role is EvidenceRole.SEGMENTATION), None)
     return Examination(context, findings, evidence, overlay_pictures(volume, outlined, context.short_mark))
 

@@ -14,11 +14,13 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 
+from listener.scu.alternatives import send_best, unneeded
 from listener.scu.checkpoint import hold_answers
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer, reject_reason
 from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome
 from storage.domain.result import DELIVERY_ORDER, FrozenEvidence
+from storage.domain.viewer_profile import PROFILES, Choice, choices
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,26 +55,42 @@ class StoreScu:
         evidence: Sequence[FrozenEvidence],
         stopped: Callable[[], bool] = lambda: False,
     ) -> tuple[SendOutcome, ...]:
-        """Send every instance over one association and say what came of each, in the order they were sent.
+        """Send each thing in one form over one association and say what came of each instance.
 
-        Segmentations go before reports, so that a report's references are there when it arrives. Once ``stopped``
-        says so the association is cut, and what has no answer yet is to be tried again. Nothing is *delivered*
-        without a status from the destination, and the release of the association plays no part in it.
+        All forms that the destination's profile shows are proposed; the first that it accepts is sent. Segmentations
+        go before reports, so that a report's references are there when it arrives. Once ``stopped`` says so the
+        association is cut, and what has no answer yet is to be tried again. Nothing is *delivered* without a status
+        from the destination, and the release of the association plays no part in it.
         """
-        ordered = sorted(evidence, key=lambda item: DELIVERY_ORDER[item.role])
+        wanted, unwanted = choices(PROFILES[destination.profile], evidence)
+        not_shown = unneeded(unwanted, f"The profile {destination.profile} of the destination does not show this form.")
+        ordered = sorted(wanted, key=lambda choice: min(DELIVERY_ORDER[one.role] for one in choice.instances()))
+        return (*self._send(destination, ordered, stopped), *not_shown) if ordered else not_shown
+
+    def _send(
+        self, destination: DestinationSettings, ordered: Sequence[Choice], stopped: Callable[[], bool]
+    ) -> tuple[SendOutcome, ...]:
+        instances = [one for choice in ordered for one in choice.instances()]
         if stopped():
-            return _all_without_answer(ordered, NoAnswer.INTERRUPTED)
+            return _all_without_answer(instances, NoAnswer.INTERRUPTED)
         with _Line(stopped, self._deadlines) as line:
             try:
-                association = self._associate(destination, ordered, line)
+                association = self._associate(destination, instances, line)
             except OSError:  # the name of the host could not be resolved
-                return _all_without_answer(ordered, NoAnswer.UNREACHABLE)
+                return _all_without_answer(instances, NoAnswer.UNREACHABLE)
             if not association.is_established:
                 why = NoAnswer.INTERRUPTED if stopped() else _why_not_established(association, line)
-                return _all_without_answer(ordered, why)
+                return _all_without_answer(instances, why)
             hold_answers(association)
+            numbers = {one.sop_instance_uid: number for number, one in enumerate(instances, start=1)}
             outcomes = tuple(
-                self._store(association, number, item, line) for number, item in enumerate(ordered, start=1)
+                outcome
+                for choice in ordered
+                for outcome in send_best(
+                    choice,
+                    lambda one: _obstacle(association, destination, one),
+                    lambda one: self._store(association, numbers[one.sop_instance_uid], one, line),
+                )
             )
             _release(association, self._deadlines.release)
             return outcomes
@@ -94,8 +112,6 @@ class StoreScu:
         )
 
     def _store(self, association: Association, message_id: int, item: FrozenEvidence, line: "_Line") -> SendOutcome:
-        if not _is_accepted(association, item):
-            return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
         association.dimse_timeout = self._deadlines.answer + item.size / _SLOWEST_BYTES_PER_SECOND
         try:
             association.send_c_store(item.path, msg_id=message_id)
@@ -170,6 +186,19 @@ def _contexts(evidence: Sequence[FrozenEvidence]) -> list[PresentationContext]:
     """One presentation context for each pair of SOP Class and transfer syntax that is sent, and no other."""
     pairs = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in evidence)
     return [build_context(sop_class, transfer_syntax) for sop_class, transfer_syntax in pairs]
+
+
+def _obstacle(association: Association, destination: DestinationSettings, item: FrozenEvidence) -> SendOutcome | None:
+    """Why this instance cannot be sent at all on this association; ``None`` where it can."""
+    if not association.is_established:
+        return None  # nothing is known of the next one: storing says what happened
+    if 0 < destination.max_instance_bytes < item.size:
+        return outcome_without_answer(item.sop_instance_uid, NoAnswer.TOO_LARGE)
+    if item.transfer_syntax_uid not in PROFILES[destination.profile].transfer_syntaxes:
+        return outcome_without_answer(item.sop_instance_uid, NoAnswer.TRANSFER_SYNTAX_NOT_SHOWN)
+    if not _is_accepted(association, item):
+        return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
+    return None
 
 
 def _is_accepted(association: Association, item: FrozenEvidence) -> bool:

@@ -128,6 +128,8 @@ class NoAnswer(StrEnum):
 
     UNREACHABLE = "unreachable"
     NOT_ACCEPTED = "not-accepted"  # no presentation context for this SOP Class and transfer syntax
+    TOO_LARGE = "too-large"
+    TRANSFER_SYNTAX_NOT_SHOWN = "transfer-syntax-not-shown"
     REJECTED_FOR_NOW = "rejected-for-now"
     REJECTED = "rejected"
     CALLING_AE_TITLE_UNKNOWN = "calling-ae-title-unknown"
@@ -145,6 +147,15 @@ _NO_ANSWER_RULES: dict[NoAnswer, tuple[Verdict, str]] = {
     NoAnswer.NOT_ACCEPTED: (
         Verdict.REFUSED,
         "The destination accepts no presentation context for this SOP Class and transfer syntax; enable it there.",
+    ),
+    NoAnswer.TOO_LARGE: (
+        Verdict.REFUSED,
+        "The instance is larger than max_instance_bytes of its [[destinations]] entry; raise it if the destination can "
+        "take more.",
+    ),
+    NoAnswer.TRANSFER_SYNTAX_NOT_SHOWN: (
+        Verdict.REFUSED,
+        "The destination's profile does not show this transfer syntax; give it another profile.",
     ),
     NoAnswer.REJECTED_FOR_NOW: (
         Verdict.TRY_AGAIN,

@@ -17,6 +17,7 @@ from overread.logs import configure_logging
 from overread.pulse import pulse
 from overread.settings import Settings, load_settings
 from overread.supervisor import Supervisor, stop_on_signals
+from storage.domain.viewer_profile import PROFILES
 
 _LOG = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def work() -> None:
             data_dir=settings.data_dir,
             database_url=url,
             jobs=settings.jobs,
-            destinations=[destination.name for destination in settings.destinations],
+            destinations={each.name: PROFILES[each.profile] for each in settings.destinations},
             routes=routes_of(settings.listener),
             alive=alive,
         )

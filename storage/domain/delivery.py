@@ -11,6 +11,10 @@ class DeliveryState(StrEnum):
     ACKNOWLEDGED = "acknowledged"  # the destination answered success or a warning for these bytes
     REFUSED = "refused"  # the destination refused it for good; an operator decides
     CANCELED = "canceled"  # an operator stopped it
+    NOT_NEEDED = "not-needed"  # the destination has the same in another form, or shows nothing of the kind
+
+
+SETTLED = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.NOT_NEEDED})
 
 
 class Verdict(StrEnum):
@@ -19,6 +23,7 @@ class Verdict(StrEnum):
     DELIVERED = "delivered"
     TRY_AGAIN = "try-again"
     REFUSED = "refused"
+    NOT_NEEDED = "not-needed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             yield f"{what} was acknowledged by {delivery['destination']} at {when} ({status})."
         elif delivery["state"] == "refused":
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
+        elif delivery["state"] == "not-needed":
+            yield f"{what} was not needed at {delivery['destination']}: {_sentence(delivery['note'])}"
     if job["state"] != "completed":
         yield _unfinished(job, f"The delivery to {job['destination']}")
 

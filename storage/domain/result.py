@@ -21,7 +21,32 @@ class EvidenceRole(StrEnum):
     KEY_OBJECTS = "key-objects"  # last: it may point at any of the others
 
 
+class EvidenceForm(StrEnum):
+    """How an evidence object is written; forms of one role say the same thing, and a destination needs one of them."""
+
+    BINARY = "binary"
+    BINARY_UNALIGNED = "binary-unaligned"  # Rows × Columns is no multiple of 8, so frames share bytes
+    LABEL_MAP = "label-map"
+    FRACTIONAL = "fractional"
+    COMPREHENSIVE_3D = "comprehensive-3d"
+    COMPREHENSIVE = "comprehensive"
+    ENHANCED = "enhanced"
+    BASIC_TEXT = "basic-text"
+    STRUCTURE_SET = "structure-set"
+    PARAMETRIC_MAP = "parametric-map"
+    SECONDARY_CAPTURE = "secondary-capture"
+    PRESENTATION_STATE = "presentation-state"
+    DOCUMENT = "document"
+    KEY_OBJECTS = "key-objects"
+
+
 DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumerate(EvidenceRole)}
+
+# Forms of one content; where a result has several, the first of these is the result, and the others stand in for it.
+ALTERNATIVES: tuple[tuple[EvidenceForm, ...], ...] = (
+    (EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED, EvidenceForm.LABEL_MAP, EvidenceForm.FRACTIONAL),
+    (EvidenceForm.COMPREHENSIVE_3D, EvidenceForm.COMPREHENSIVE, EvidenceForm.ENHANCED, EvidenceForm.BASIC_TEXT),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +63,7 @@ class EvidenceObject:
     series_instance_uid: str
     transfer_syntax_uid: str
     pieces: Iterable[bytes]
+    form: EvidenceForm
 
     @property
     def part10(self) -> bytes:
@@ -91,3 +117,10 @@ class FrozenEvidence:
     path: Path  # of the frozen Part 10 file
     sha256: str  # of that whole file
     size: int
+    form: EvidenceForm
+
+
+def stand_ins(forms: Iterable[EvidenceForm]) -> frozenset[EvidenceForm]:
+    """Those of the forms of one result that only repeat what an earlier one says."""
+    present = set(forms)
+    return frozenset(form for chain in ALTERNATIVES for form in [one for one in chain if one in present][1:])

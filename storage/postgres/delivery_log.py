@@ -6,9 +6,9 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
-from storage.domain.delivery import DeliveryState, SendOutcome, Verdict
+from storage.domain.delivery import SETTLED, DeliveryState, SendOutcome, Verdict
 from storage.domain.job import ClaimedJob
-from storage.domain.result import DELIVERY_ORDER, EvidenceRole, FrozenEvidence
+from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceRole, FrozenEvidence
 from storage.errors import UnknownRecord
 from storage.ports import EvidenceStore
 from storage.postgres.audit_trail import append
@@ -21,7 +21,9 @@ _STATE_AFTER = {
     Verdict.DELIVERED: DeliveryState.ACKNOWLEDGED,
     Verdict.TRY_AGAIN: DeliveryState.WAITING,
     Verdict.REFUSED: DeliveryState.REFUSED,
+    Verdict.NOT_NEEDED: DeliveryState.NOT_NEEDED,
 }
+_OPEN = tuple(sorted(str(state) for state in DeliveryState if state not in SETTLED))
 _AUDIT_AFTER = {
     Verdict.DELIVERED: (AuditAction.DELIVERY_ACKNOWLEDGED, AuditOutcome.SUCCESS),
     Verdict.REFUSED: (AuditAction.DELIVERY_REFUSED, AuditOutcome.SERIOUS_FAILURE),
@@ -36,7 +38,7 @@ class PostgresDeliveryLog:
         self._evidence_store = evidence_store
 
     def undelivered(self, job: ClaimedJob) -> tuple[FrozenEvidence, ...]:
-        """The instances of this delivery not yet acknowledged, in the order they must be sent.
+        """The instances of this delivery not yet settled, in the order they must be sent.
 
         Raises:
             DatabaseUnavailable: try again later.
@@ -46,7 +48,7 @@ class PostgresDeliveryLog:
             rows = session.scalars(
                 select(EvidenceRow)
                 .join(DeliveryRow, DeliveryRow.evidence_id == EvidenceRow.id)
-                .where(DeliveryRow.job_id == job.job_id, DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))
+                .where(DeliveryRow.job_id == job.job_id, DeliveryRow.state.in_(_OPEN))
                 .order_by(order, EvidenceRow.id)
             ).all()
         return tuple(
@@ -59,6 +61,7 @@ class PostgresDeliveryLog:
                 path=self._evidence_store.evidence(row.sha256),
                 sha256=row.sha256,
                 size=row.size,
+                form=EvidenceForm(row.form),
             )
             for row in rows
         )
@@ -78,7 +81,7 @@ def record_outcomes(session: Session, job: HeldJob, outcomes: Sequence[SendOutco
             .where(DeliveryRow.id == delivery_id, DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))
             .values(
                 state=str(_STATE_AFTER[outcome.verdict]),
-                attempts=DeliveryRow.attempts + 1,
+                attempts=DeliveryRow.attempts + int(outcome.verdict is not Verdict.NOT_NEEDED),
                 status=outcome.status,
                 note=stored_text(outcome.note),
                 acknowledged_at=func.now() if delivered else None,
@@ -90,12 +93,12 @@ def record_outcomes(session: Session, job: HeldJob, outcomes: Sequence[SendOutco
 
 
 def owed(session: Session, job: HeldJob) -> int:
-    """How many instances of this delivery are not acknowledged."""
+    """How many instances of this delivery are not settled."""
     return (
         session.scalar(
             select(func.count())
             .select_from(DeliveryRow)
-            .where(DeliveryRow.job_id == job.job_id, DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))
+            .where(DeliveryRow.job_id == job.job_id, DeliveryRow.state.in_(_OPEN))
         )
         or 0
     )

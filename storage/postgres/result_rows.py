@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.job import JobKind
-from storage.domain.result import FrozenFile, NewResult
+from storage.domain.result import FrozenFile, NewResult, stand_ins
 from storage.errors import UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import EVIDENCE_LOCK
@@ -94,12 +94,15 @@ def _store_evidence(
             .order_by(EvidenceRow.id.desc())
         )
     }
+    repeating = stand_ins(thing.form for thing in result.evidence)
     for thing, file in zip(result.evidence, files, strict=True):
         sha256, size = first.get(thing.sop_instance_uid, (file.sha256, file.size))
         session.execute(
             insert(EvidenceRow).values(
                 result_id=result_id,
                 role=str(thing.role),
+                form=str(thing.form),
+                stands_in=thing.form in repeating,
                 sop_class_uid=thing.sop_class_uid,
                 sop_instance_uid=thing.sop_instance_uid,
                 series_instance_uid=thing.series_instance_uid,

@@ -24,7 +24,7 @@ from storage.domain.algorithm import AlgorithmStage
 from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import DeliveryState
 from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
-from storage.domain.result import EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.received_tables import (
     AssociationRow,
@@ -235,13 +235,15 @@ class EvidenceRow(Base):
     """One DICOM object of a result, frozen; `sha256` names the file whose bytes every send repeats.
 
     A resubmitted job derives the same UIDs as its predecessor. It then refers to the bytes that were frozen
-    first: one SOP Instance UID must never stand for two contents.
+    first: one SOP Instance UID must never stand for two contents. Alternatives differ in `form`; one that `stands_in`
+    repeats the content of another, for destinations that do not take that one, and we show it nowhere ourselves.
     """
 
     __tablename__ = "evidence"
     __table_args__ = (
         UniqueConstraint("result_id", "sop_instance_uid"),
         one_of("role", EvidenceRole),
+        one_of("form", EvidenceForm),
         sha256_check("sha256"),
         Index("evidence_sop_instance_uid", "sop_instance_uid"),  # is an arriving instance one of ours?
     )
@@ -249,6 +251,8 @@ class EvidenceRow(Base):
     id: Mapped[RowId]
     result_id: Mapped[Big] = mapped_column(ForeignKey("result.id"))
     role: Mapped[str]
+    form: Mapped[str]
+    stands_in: Mapped[bool] = mapped_column(server_default=text("false"))  # only repeats another form
     sop_class_uid: Mapped[str]
     sop_instance_uid: Mapped[str]
     series_instance_uid: Mapped[str]

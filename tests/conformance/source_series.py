@@ -22,7 +22,7 @@ from inference.evidence.result_uids import ResultIdentity
 from inference.findings.segment import SegmentDescription
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Finding, Measurement
-from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.domain.result import EvidenceObject, EvidenceRole, stand_ins
 
 _COS, _SIN = float(np.cos(0.3)), float(np.sin(0.3))
 ORIENTATIONS: dict[str, tuple[float, ...]] = {
@@ -175,6 +175,7 @@ def make_findings(
 
 
 def evidence_dataset(evidence: Sequence[EvidenceObject], role: EvidenceRole) -> Dataset:
-    """The evidence object of one role, read back from its bytes."""
-    (one,) = [item for item in evidence if item.role is role]
+    """The evidence object of one role in its first form, read back from its bytes."""
+    repeating = stand_ins(item.form for item in evidence)
+    (one,) = [item for item in evidence if item.role is role and item.form not in repeating]
     return dcmread(BytesIO(one.part10))

@@ -11,8 +11,8 @@ from highdicom.sr import CodedConcept
 from highdicom.sr.utils import find_content_items
 from pydicom import Dataset, dcmread
 
-from inference.evidence.build import Segmented, further_evidence
-from inference.evidence.measurement_report import build_measurement_report
+from inference.evidence.build import DEFAULT_FORMS, Segmented, further_evidence
+from inference.evidence.measurement_report import build_measurement_reports
 from inference.evidence.segmentation import build_segmentation
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.iod_check import missing_attributes
@@ -131,7 +131,7 @@ def test_lines_and_mark_lie_inside_the_images_that_carry_them(result: Segmented)
 def test_one_finding_has_one_tracking_uid_in_all_objects(result: Segmented) -> None:
     """Segmentation, report and presentation state name each finding by the same identifiers (R12)."""
     segmentation = build_segmentation(result.context, result.labels, result.found)
-    report = build_measurement_report(result.context, result.labels, result.found, segmentation)
+    (report,) = build_measurement_reports(result.context, result.labels, result.found, segmentation, DEFAULT_FORMS)
     seg, sr = (dcmread(BytesIO(one.part10)) for one in (segmentation, report))
 
     of_segments = {(str(one.TrackingID), str(one.TrackingUID)) for one in seg.SegmentSequence}

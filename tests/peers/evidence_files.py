@@ -10,21 +10,32 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from storage.domain.result import EvidenceObject, EvidenceRole, FrozenEvidence
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole, FrozenEvidence
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SOP_CLASS = {EvidenceRole.SEGMENTATION: SEGMENTATION, EvidenceRole.REPORT: COMPREHENSIVE_3D_SR}
 
 
-def evidence_object(role: EvidenceRole, payload: int = 2000, study_instance_uid: str | None = None) -> EvidenceObject:
+FORM = {EvidenceRole.SEGMENTATION: EvidenceForm.BINARY, EvidenceRole.REPORT: EvidenceForm.COMPREHENSIVE_3D}
+CLASS_OF_FORM = {
+    EvidenceForm.LABEL_MAP: "1.2.840.10008.5.1.4.1.1.66.7",
+    EvidenceForm.COMPREHENSIVE: "1.2.840.10008.5.1.4.1.1.88.33",
+    EvidenceForm.ENHANCED: "1.2.840.10008.5.1.4.1.1.88.22",
+    EvidenceForm.BASIC_TEXT: "1.2.840.10008.5.1.4.1.1.88.11",
+}
+
+
+def evidence_object(
+    role: EvidenceRole, payload: int = 2000, study_instance_uid: str | None = None, form: EvidenceForm | None = None
+) -> EvidenceObject:
     """One evidence object with ``payload`` bytes in a private element.
 
     The data set begins with a group length, which pydicom drops whenever it decodes and encodes: whoever does that
     on the way is found out.
     """
     data_set = Dataset()
-    data_set.SOPClassUID = SOP_CLASS[role]
+    data_set.SOPClassUID = CLASS_OF_FORM.get(form or FORM[role], SOP_CLASS[role])
     data_set.SOPInstanceUID = generate_uid()
     data_set.StudyInstanceUID = study_instance_uid or generate_uid()
     data_set.SeriesInstanceUID = generate_uid()
@@ -51,6 +62,7 @@ def evidence_object(role: EvidenceRole, payload: int = 2000, study_instance_uid:
         series_instance_uid=data_set.SeriesInstanceUID,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         pieces=(part10,),
+        form=form or FORM[role],
     )
 
 
@@ -68,6 +80,7 @@ def frozen(folder: Path, evidence: EvidenceObject) -> FrozenEvidence:
         path=path,
         sha256=sha256,
         size=len(evidence.part10),
+        form=evidence.form,
     )
 
 

@@ -33,12 +33,14 @@ class Orthanc:
         modalities: dict[str, tuple[str, str, int]] | None = None,
         ae_title: str = "ORTHANC",
         dicomweb: bool = False,
+        unknown_sop_class_accepted: bool = True,
     ) -> None:
         self.ae_title = ae_title
         self._plugins = [_DICOMWEB_PLUGIN] if dicomweb else []
         self.dicom_port, self.http_port = free_ports(2)
         self._folder = folder
         self._modalities = modalities or {}
+        self._unknown_sop_class_accepted = unknown_sop_class_accepted
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Orthanc":
@@ -138,7 +140,7 @@ class Orthanc:
             "DicomCheckCalledAet": False,
             "DicomAlwaysAllowEcho": True,
             "DicomAlwaysAllowStore": True,
-            "UnknownSopClassAccepted": True,
+            "UnknownSopClassAccepted": self._unknown_sop_class_accepted,
             "DicomModalitiesInDatabase": False,
             "DicomModalities": {name: list(peer) for name, peer in self._modalities.items()},
             "RemoteAccessAllowed": False,
@@ -160,8 +162,12 @@ def start_orthanc() -> Iterator[Callable[..., Orthanc]]:
         cleanup.callback(shutil.rmtree, root, ignore_errors=True)
         started: list[Orthanc] = []
 
-        def start(modalities: dict[str, tuple[str, str, int]] | None = None, ae_title: str = "ORTHANC") -> Orthanc:
-            orthanc = Orthanc(root / str(len(started)), modalities, ae_title)
+        def start(
+            modalities: dict[str, tuple[str, str, int]] | None = None,
+            ae_title: str = "ORTHANC",
+            unknown_sop_class_accepted: bool = True,
+        ) -> Orthanc:
+            orthanc = Orthanc(root / str(len(started)), modalities, ae_title, unknown_sop_class_accepted)
             started.append(orthanc)
             cleanup.callback(orthanc.stop)
             return orthanc.start()

@@ -16,7 +16,7 @@ from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.job import ClaimedJob, JobKind
-from storage.domain.result import EvidenceObject, EvidenceRole, NewResult
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole, NewResult
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.housekeeping.settle_studies import settle_studies
 from storage.objects.layout import DataFolder
@@ -136,12 +136,21 @@ class Hospital:
             report_text="No finding.",
             evidence=tuple(
                 EvidenceObject(
-                    role, "1.2.840.10008.5.1.4.1.1.66.4", f"{study}.7.{number}", f"{study}.7", "1.2", (part10,)
+                    role,
+                    "1.2.840.10008.5.1.4.1.1.66.4",
+                    f"{study}.7.{number}",
+                    f"{study}.7",
+                    "1.2",
+                    (part10.encode(),),
+                    form,
                 )
-                for number, (role, part10) in enumerate(
-                    [(EvidenceRole.REPORT, f"report{marker}"), (EvidenceRole.SEGMENTATION, f"segments{marker}")], 1
+                for number, (role, form, part10) in enumerate(
+                    [
+                        (EvidenceRole.REPORT, EvidenceForm.COMPREHENSIVE_3D, f"report{marker}"),
+                        (EvidenceRole.SEGMENTATION, EvidenceForm.BINARY, f"segments{marker}"),
+                    ],
+                    1,
                 )
-                for part10 in [part10.encode()]
             ),
         )
 

@@ -12,6 +12,8 @@ from listener.scu.verdict import (
 )
 from storage.domain.delivery import Verdict
 
+_NEVER_GOES = {NoAnswer.NOT_ACCEPTED, NoAnswer.TOO_LARGE, NoAnswer.TRANSFER_SYNTAX_NOT_SHOWN}
+
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
@@ -67,11 +69,11 @@ def test_every_rule_can_apply() -> None:
 
 @pytest.mark.parametrize("why", NoAnswer)
 def test_silence_is_never_a_delivery(why: NoAnswer) -> None:
-    """Without a status nothing is delivered, and only a missing presentation context is for good."""
+    """Without a status nothing is delivered, and only what can never be sent as it is refused for good."""
     outcome = outcome_without_answer("1.2.3", why)
 
     assert outcome.status is None
-    expected = Verdict.REFUSED if why is NoAnswer.NOT_ACCEPTED else Verdict.TRY_AGAIN
+    expected = Verdict.REFUSED if why in _NEVER_GOES else Verdict.TRY_AGAIN
     assert outcome.verdict is expected
 
 

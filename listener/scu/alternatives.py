@@ -1,0 +1,60 @@
+"""One thing in the best form that a destination takes; what the other forms come to."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from storage.domain.delivery import SendOutcome, Verdict
+from storage.domain.result import EvidenceForm, FrozenEvidence
+from storage.domain.viewer_profile import Choice
+
+
+def send_best(
+    choice: Choice,
+    obstacle: Callable[[FrozenEvidence], SendOutcome | None],
+    store: Callable[[FrozenEvidence], SendOutcome],
+) -> tuple[SendOutcome, ...]:
+    """Send one form of a choice: the first without an ``obstacle`` that the destination does not refuse.
+
+    Once it holds an instance of that form, all other forms are not needed; until then they stay owed, because the next
+    association may take another form. When no form is left each one is refused, with its own reason.
+    """
+    passed_over: list[SendOutcome] = []
+    for place, (form, instances) in enumerate(choice.forms):
+        outcomes = _obstacles(instances, obstacle) or tuple(store(one) for one in instances)
+        if all(outcome.verdict is Verdict.REFUSED for outcome in outcomes):
+            passed_over += outcomes
+        elif any(outcome.verdict is Verdict.DELIVERED for outcome in outcomes):
+            later = [one for _, others in choice.forms[place + 1 :] for one in others]
+            return (*outcomes, *_not_needed(passed_over, form), *unneeded(later, _taken_as(form)))
+        else:
+            return outcomes
+    return tuple(passed_over)
+
+
+def unneeded(instances: Iterable[FrozenEvidence], note: str) -> tuple[SendOutcome, ...]:
+    """Instances that are not sent, and why."""
+    return tuple(SendOutcome(one.sop_instance_uid, Verdict.NOT_NEEDED, None, note) for one in instances)
+
+
+def _obstacles(
+    instances: tuple[FrozenEvidence, ...], obstacle: Callable[[FrozenEvidence], SendOutcome | None]
+) -> tuple[SendOutcome, ...]:
+    """What is in the way of one stands in the way of the whole form: half a segmentation is none."""
+    found = [obstacle(one) for one in instances]
+    first = next((each for each in found if each is not None), None)
+    if first is None:
+        return ()
+    return tuple(
+        each or replace(first, sop_instance_uid=one.sop_instance_uid)
+        for each, one in zip(found, instances, strict=True)
+    )
+
+
+def _not_needed(passed_over: Iterable[SendOutcome], form: EvidenceForm) -> tuple[SendOutcome, ...]:
+    return tuple(
+        replace(each, verdict=Verdict.NOT_NEEDED, note=f"{each.note} {_taken_as(form)}") for each in passed_over
+    )
+
+
+def _taken_as(form: EvidenceForm) -> str:
+    return f"The destination took the same content as {form}."

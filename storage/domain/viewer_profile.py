@@ -1,0 +1,139 @@
+"""What a destination's viewers can show: one literal table, and the choice that is made from it.
+
+The same table stands in `docs/reference/viewer-profiles.md`; a test holds the two equal. A chain is a list of forms
+that say the same thing, best first: a destination is sent the first one that it takes, and no other of the chain.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from storage.domain.result import EvidenceForm, FrozenEvidence
+
+Chain = tuple[EvidenceForm, ...]
+
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+RLE_LOSSLESS = "1.2.840.10008.1.2.5"
+
+_F = EvidenceForm
+_EVERY_REPORT = (_F.COMPREHENSIVE_3D, _F.COMPREHENSIVE, _F.ENHANCED, _F.BASIC_TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerProfile:
+    """One kind of viewer.
+
+    ``further`` holds a chain for each other thing that is wanted. ``why`` has one line of reason for each chain, in the
+    order of ``chains``.
+    """
+
+    name: str
+    segmentation: Chain
+    report: Chain
+    further: tuple[Chain, ...]
+    transfer_syntaxes: tuple[str, ...]
+    why: tuple[str, ...]
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """Every chain, in the order in which they are sent."""
+        return (self.segmentation, *self.further, self.report)
+
+    @property
+    def forms(self) -> frozenset[EvidenceForm]:
+        """Everything that may be sent to such a destination, stand-ins included."""
+        return frozenset(form for chain in self.chains for form in chain)
+
+
+PROFILES: dict[str, ViewerProfile] = {
+    profile.name: profile
+    for profile in (
+        ViewerProfile(
+            "any",
+            segmentation=(_F.BINARY, _F.BINARY_UNALIGNED),
+            further=((_F.SECONDARY_CAPTURE,),),
+            report=_EVERY_REPORT,
+            transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN,),
+            why=(
+                "binary is what every reader tried shows; a label map is not known everywhere",
+                "a picture is shown everywhere",
+                "the coordinates where they are known, and at least the sentences",
+            ),
+        ),
+        ViewerProfile(
+            "ohif",
+            segmentation=(_F.BINARY, _F.LABEL_MAP, _F.BINARY_UNALIGNED),
+            further=((_F.PARAMETRIC_MAP,), (_F.SECONDARY_CAPTURE,)),
+            report=_EVERY_REPORT,
+            transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN, RLE_LOSSLESS),
+            why=(
+                "binary is right unless frames share bytes, and a label map is exact then; fractional is refused",
+                "drawn as a colour overlay",
+                "an ordinary series; presentation states and key objects are not shown, so they are not sent",
+                "coordinates are drawn with their numbers; a report without TID 1500 is a page of text",
+            ),
+        ),
+        ViewerProfile(
+            "slicer",
+            segmentation=(_F.BINARY, _F.BINARY_UNALIGNED, _F.LABEL_MAP),
+            further=((_F.PARAMETRIC_MAP,),),
+            report=(_F.COMPREHENSIVE_3D, _F.COMPREHENSIVE, _F.ENHANCED),
+            transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN, RLE_LOSSLESS),
+            why=(
+                "QuantitativeReporting finds only a binary one from the report; a fractional one is inflated",
+                "read by dcmqi",
+                "TID 1500 in these three classes; it reads no text",
+            ),
+        ),
+        ViewerProfile(
+            "weasis",
+            segmentation=(_F.BINARY, _F.BINARY_UNALIGNED, _F.LABEL_MAP, _F.FRACTIONAL),
+            further=(
+                (_F.PARAMETRIC_MAP,),
+                (_F.PRESENTATION_STATE, _F.SECONDARY_CAPTURE),
+                (_F.KEY_OBJECTS,),
+            ),
+            report=_EVERY_REPORT,
+            transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN, RLE_LOSSLESS),
+            why=(
+                "all four since 4.7, the shared bytes of binary ones included",
+                "shown as an image",
+                "contours on the images themselves; a picture of them where they are not taken",
+                "its own list of key images",
+                "every template is a page, and 2D coordinates are drawn; those in space are not",
+            ),
+        ),
+    )
+}
+ANY = PROFILES["any"]
+
+
+def wanted_forms(profiles: Iterable[ViewerProfile]) -> frozenset[EvidenceForm]:
+    """What has to be made for these profiles before the first send; with none, what the profile ``any`` begins with."""
+    forms = frozenset[EvidenceForm]().union(*(profile.forms for profile in profiles))
+    return forms or frozenset(ANY.forms - {*ANY.report[1:]})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing to be delivered: its instances by form, best form first."""
+
+    forms: tuple[tuple[EvidenceForm, tuple[FrozenEvidence, ...]], ...]
+
+    def instances(self) -> Iterator[FrozenEvidence]:
+        """All of them."""
+        for _, instances in self.forms:
+            yield from instances
+
+
+def choices(
+    profile: ViewerProfile, evidence: Sequence[FrozenEvidence]
+) -> tuple[tuple[Choice, ...], tuple[FrozenEvidence, ...]]:
+    """What of a result a destination of this profile is owed one form of, and what it does not want at all."""
+    found = []
+    for chain in profile.chains:
+        of_form = [(form, tuple(one for one in evidence if one.form is form)) for form in chain]
+        present = tuple((form, instances) for form, instances in of_form if instances)
+        if present:
+            found.append(Choice(present))
+    unwanted = tuple(one for one in evidence if one.form not in profile.forms)
+    return tuple(found), unwanted

@@ -1,0 +1,128 @@
+"""A destination that does not take the best form is sent another one, and the delivery is complete."""
+
+import pytest
+
+from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.store import StoreScu
+from listener.settings import DestinationSettings
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
+from tests.peers.evidence_files import CLASS_OF_FORM, SEGMENTATION, data_set_bytes, evidence_object
+from tests.peers.orthanc import Orthanc
+from tests.peers.recording_pacs import RecordingPacs
+from tests.peers.result_desk import ResultDesk
+
+STUDY = "1.2.826.0.1.3680043.8.498.2"
+REPORT_FORMS = (
+    EvidenceForm.COMPREHENSIVE_3D,
+    EvidenceForm.COMPREHENSIVE,
+    EvidenceForm.ENHANCED,
+    EvidenceForm.BASIC_TEXT,
+)
+
+
+def worker(desk: ResultDesk, port: int, **settings: object) -> DeliveryWorker:
+    """A worker that knows one destination of this machine."""
+    pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port, **settings)
+    return DeliveryWorker(desk.queue, desk.log, {"pacs": pacs}, StoreScu("OVERREAD"), desk.jobs, "delivery test")
+
+
+def report(form: EvidenceForm, payload: int = 2000) -> EvidenceObject:
+    """The report in one form."""
+    return evidence_object(EvidenceRole.REPORT, payload, STUDY, form)
+
+
+def notes(desk: ResultDesk) -> dict[str, str]:
+    """What was noted about each form."""
+    rows = desk.execute("SELECT form, note FROM delivery JOIN evidence ON evidence.id = delivery.evidence_id")
+    return {row["form"]: row["note"] for row in rows}
+
+
+@pytest.mark.parametrize("taken", REPORT_FORMS[1:])
+def test_a_peer_that_refuses_the_best_report_gets_the_next(desk: ResultDesk, taken: EvidenceForm) -> None:
+    """Comprehensive 3D → Comprehensive → Enhanced → Basic Text: exactly the first accepted one arrives."""
+    reports = {form: report(form) for form in REPORT_FORMS}
+    desk.owe(*reports.values())
+    pacs = RecordingPacs(sop_classes=[CLASS_OF_FORM[form] for form in REPORT_FORMS[REPORT_FORMS.index(taken) :]])
+    try:
+        worker(desk, pacs.start()).deliver_one()
+    finally:
+        pacs.stop()
+
+    assert [uid for uid, _ in pacs.received] == [reports[taken].sop_instance_uid]
+    assert desk.job()["state"] == "completed"
+    assert {uid: state for uid, (state, _) in desk.deliveries().items()} == {
+        one.sop_instance_uid: "acknowledged" if form is taken else "not-needed" for form, one in reports.items()
+    }
+    assert notes(desk)["comprehensive-3d"].endswith(f"The destination took the same content as {taken}.")
+
+
+def test_a_peer_that_takes_no_form_fails_the_delivery(desk: ResultDesk) -> None:
+    """Nothing is settled as not needed when nothing arrived."""
+    desk.owe(*map(report, REPORT_FORMS))
+    pacs = RecordingPacs(sop_classes=[SEGMENTATION])
+    try:
+        worker(desk, pacs.start()).deliver_one()
+    finally:
+        pacs.stop()
+
+    assert (desk.job()["state"], desk.job()["reason_code"]) == ("failed", "delivery-refused")
+    assert {state for state, _ in desk.deliveries().values()} == {"refused"}
+
+
+def test_a_report_that_is_too_large_goes_in_a_smaller_form(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """max_instance_bytes passes over what is larger."""
+    large, small = report(EvidenceForm.COMPREHENSIVE_3D, 50_000), report(EvidenceForm.ENHANCED)
+    desk.owe(large, small)
+
+    worker(desk, recording_pacs.port, max_instance_bytes=10_000).deliver_one()
+
+    assert [uid for uid, _ in recording_pacs.received] == [small.sop_instance_uid]
+    assert desk.job()["state"] == "completed"
+    assert "max_instance_bytes" in notes(desk)["comprehensive-3d"]
+
+
+def test_what_the_profile_does_not_show_is_settled_without_a_connection(desk: ResultDesk) -> None:
+    """Slicer reads no text: nothing is sent, nothing stays owed, and the note says why."""
+    desk.owe(report(EvidenceForm.BASIC_TEXT))
+
+    worker(desk, 1, profile="slicer").deliver_one()
+
+    assert desk.job()["state"] == "completed"
+    assert "profile slicer" in notes(desk)["basic-text"]
+
+
+def test_done_again_a_delivery_chooses_again(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """After a completed delivery is resubmitted, the best form that is taken now is sent."""
+    best, basic = report(EvidenceForm.COMPREHENSIVE_3D), report(EvidenceForm.BASIC_TEXT)
+    desk.owe(best, basic)
+    recording_pacs.answer(0x0122)
+    lane = worker(desk, recording_pacs.port)
+    lane.deliver_one()
+    desk.queue.resubmit(desk.job()["id"], "test")
+
+    lane.deliver_one()
+
+    assert [uid for uid, _ in recording_pacs.received] == [
+        best.sop_instance_uid,
+        basic.sop_instance_uid,
+        best.sop_instance_uid,
+    ]
+    assert {state for state, _ in desk.deliveries().values()} == {"acknowledged", "not-needed"}
+
+
+@pytest.mark.parametrize("knows_label_maps", [False, True])
+def test_orthanc_gets_a_label_map_only_where_it_accepts_one(
+    desk: ResultDesk, start_orthanc, knows_label_maps: bool
+) -> None:
+    """With UnknownSopClassAccepted = false a real Orthanc refuses label maps and holds the binary one (S16, D6)."""
+    orthanc: Orthanc = start_orthanc(unknown_sop_class_accepted=knows_label_maps)
+    labels = evidence_object(EvidenceRole.SEGMENTATION, 9000, STUDY, EvidenceForm.LABEL_MAP)
+    binary = evidence_object(EvidenceRole.SEGMENTATION, 9000, STUDY, EvidenceForm.BINARY_UNALIGNED)
+    desk.owe(labels, binary)
+
+    worker(desk, orthanc.dicom_port, profile="ohif").deliver_one()
+
+    expected = labels if knows_label_maps else binary
+    held = [(uid, data_set_bytes(part10)) for uid, part10 in orthanc.instances_of(STUDY)]
+    assert held == [(expected.sop_instance_uid, data_set_bytes(expected.part10))]
+    assert desk.job()["state"] == "completed"

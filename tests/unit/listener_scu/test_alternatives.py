@@ -1,0 +1,117 @@
+"""One thing is sent in the best form that the destination takes, and every other form is accounted for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from listener.scu.alternatives import send_best
+from storage.domain.delivery import SendOutcome, Verdict
+from storage.domain.result import EvidenceForm, EvidenceRole, FrozenEvidence
+from storage.domain.viewer_profile import Choice
+
+BEST, MIDDLE, LAST = EvidenceForm.COMPREHENSIVE_3D, EvidenceForm.COMPREHENSIVE, EvidenceForm.BASIC_TEXT
+
+
+class Peer:
+    """A destination that answers as it was told, by SOP Instance UID, else with success."""
+
+    def __init__(self, obstacles: tuple[str, ...] = (), answers: Mapping[str, Verdict] | None = None) -> None:
+        self.sent: list[str] = []
+        self._obstacles, self._answers = obstacles, answers or {}
+
+    def obstacle(self, one: FrozenEvidence) -> SendOutcome | None:
+        """What stands in the way."""
+        uid = one.sop_instance_uid
+        return SendOutcome(uid, Verdict.REFUSED, None, "Not accepted.") if uid in self._obstacles else None
+
+    def store(self, one: FrozenEvidence) -> SendOutcome:
+        """The answer."""
+        uid = one.sop_instance_uid
+        self.sent.append(uid)
+        verdict = self._answers.get(uid, Verdict.DELIVERED)
+        return SendOutcome(uid, verdict, 0xA900 if verdict is Verdict.REFUSED else 0, "Refused.")
+
+
+def choice(*forms: tuple[EvidenceForm, tuple[str, ...]]) -> Choice:
+    """Instances with these UIDs in these forms."""
+    return Choice(tuple((form, tuple(_frozen(form, uid) for uid in uids)) for form, uids in forms))
+
+
+def _frozen(form: EvidenceForm, uid: str) -> FrozenEvidence:
+    return FrozenEvidence(EvidenceRole.REPORT, "1.2", uid, "1.3", "1.2.840.10008.1.2.1", Path("x"), "a" * 64, 1, form)
+
+
+REPORT = choice((BEST, ("a",)), (MIDDLE, ("b",)), (LAST, ("c",)))
+
+
+def verdicts(peer: Peer, owed: Choice) -> dict[str, str]:
+    """What came of each instance."""
+    return {one.sop_instance_uid: str(one.verdict) for one in send_best(owed, peer.obstacle, peer.store)}
+
+
+def test_the_best_form_is_sent_and_the_others_are_not_needed() -> None:
+    """One send, and nothing stays owed."""
+    peer = Peer()
+
+    assert verdicts(peer, REPORT) == {"a": "delivered", "b": "not-needed", "c": "not-needed"}
+    assert peer.sent == ["a"]
+
+
+def test_a_form_that_cannot_be_sent_gives_way_to_the_next() -> None:
+    """The reason stays with the form that was passed over, with what went in its place."""
+    peer = Peer(obstacles=("a", "b"))
+
+    outcomes = send_best(REPORT, peer.obstacle, peer.store)
+
+    assert peer.sent == ["c"]
+    assert [(one.sop_instance_uid, one.verdict) for one in outcomes] == [
+        ("c", Verdict.DELIVERED),
+        ("a", Verdict.NOT_NEEDED),
+        ("b", Verdict.NOT_NEEDED),
+    ]
+    assert outcomes[1].note == "Not accepted. The destination took the same content as basic-text."
+
+
+def test_a_form_that_is_refused_gives_way_to_the_next() -> None:
+    """A peer that accepts the context and then refuses the object is sent the next form on the same association."""
+    peer = Peer(answers={"a": Verdict.REFUSED})
+
+    assert verdicts(peer, REPORT) == {"a": "not-needed", "b": "delivered", "c": "not-needed"}
+    assert peer.sent == ["a", "b"]
+
+
+def test_with_no_form_left_each_is_refused() -> None:
+    """Nothing of the content is there, so nothing may be settled as not needed."""
+    assert set(verdicts(Peer(obstacles=("a", "b", "c")), REPORT).values()) == {"refused"}
+    assert set(verdicts(Peer(answers=dict.fromkeys("abc", Verdict.REFUSED)), REPORT).values()) == {"refused"}
+
+
+def test_a_broken_association_leaves_the_other_forms_owed() -> None:
+    """The next association may take another form, so the choice is not made yet."""
+    peer = Peer(obstacles=("a",), answers={"b": Verdict.TRY_AGAIN})
+
+    assert verdicts(peer, REPORT) == {"b": "try-again"}
+
+
+def test_once_a_part_is_there_the_form_is_chosen() -> None:
+    """When one of two instances arrived, the rest of that form stays owed and no other form does."""
+    owed = choice((BEST, ("a1", "a2")), (LAST, ("c",)))
+    peer = Peer(answers={"a2": Verdict.TRY_AGAIN})
+
+    assert verdicts(peer, owed) == {"a1": "delivered", "a2": "try-again", "c": "not-needed"}
+
+
+def test_a_form_goes_whole_or_not_at_all() -> None:
+    """When one of two instances cannot be sent, neither is."""
+    owed = choice((BEST, ("a1", "a2")), (LAST, ("c",)))
+    peer = Peer(obstacles=("a2",))
+
+    assert verdicts(peer, owed) == {"a1": "not-needed", "a2": "not-needed", "c": "delivered"}
+    assert peer.sent == ["c"]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.DELIVERED, Verdict.TRY_AGAIN, Verdict.REFUSED])
+def test_a_thing_of_one_form_is_judged_by_its_answer_alone(verdict: Verdict) -> None:
+    """Without alternatives the answer is what it was."""
+    assert verdicts(Peer(answers={"a": verdict}), choice((BEST, ("a",)))) == {"a": str(verdict)}
