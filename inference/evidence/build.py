@@ -11,9 +11,10 @@ from inference.evidence.classification_report import build_classification_report
 from inference.evidence.context import EvidenceContext
 from inference.evidence.further import AVAILABLE, Analysed, Classified, Segmented, further_evidence
 from inference.evidence.key_image_picture import Picture
+from inference.evidence.label_map import build_label_map
 from inference.evidence.measurement_report import build_measurement_reports
 from inference.evidence.secondary_capture import build_secondary_captures
-from inference.evidence.segment_findings import Labels, pair
+from inference.evidence.segment_findings import FoundSegment, Labels, pair
 from inference.evidence.segmentation import build_segmentation
 from inference.evidence.sources import require_one_patient
 from inference.findings.classification import KeyImage
@@ -87,9 +88,15 @@ def build_evidence(
     found = pair(labels, segments, findings)
     segmentation = build_segmentation(context, labels, found) if any(one.number for one in found) else None
     reports = build_measurement_reports(context, labels, found, segmentation, wanted)
-    outlined = () if segmentation is None else (segmentation,)
+    outlined = () if segmentation is None else (segmentation, *_label_map(context, labels, found, wanted))
     text = _text(context, findings, wanted)
     return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found), wanted))
+
+
+def _label_map(
+    context: EvidenceContext, labels: Labels, found: Sequence[FoundSegment], wanted: Container[EvidenceForm]
+) -> tuple[EvidenceObject, ...]:
+    return (build_label_map(context, labels, found),) if EvidenceForm.LABEL_MAP in wanted else ()
 
 
 def _text(

@@ -14,8 +14,9 @@ from inference.evidence.segment_findings import Labels
 
 _SEQUENCE = struct.Struct("<HH2sHL")  # tag, VR, reserved, length (PS3.5 section 7.1.2)
 _ITEM = struct.Struct("<HHL")
-_DIMENSION_INDEX_VALUES = struct.pack("<HH2sH", 0x0020, 0x9157, b"UL", 8)
-_REFERENCED_SEGMENT_NUMBER = struct.pack("<HH2sH", 0x0062, 0x000B, b"US", 2)
+_DIMENSION_INDEX_VALUES = struct.pack("<HH2s", 0x0020, 0x9157, b"UL")
+_REFERENCED_SEGMENT_NUMBER = struct.pack("<HH2s", 0x0062, 0x000B, b"US")
+_VALUE = 8  # bytes from the tag of a short element to its value
 _TOGETHER = 8  # frames: so many end at a byte, whatever their size
 
 
@@ -33,7 +34,7 @@ class Frames:
     """All frames, in the order of the object.
 
     ``items`` has for each slice the item of the Per-frame Functional Groups Sequence (5200,9230) that any frame on it
-    has but for its segment: in Explicit VR Little Endian, the segment being the first of two dimensions.
+    has but for its segment: in Explicit VR Little Endian, the segment being the first dimension.
     """
 
     labels: Labels
@@ -79,8 +80,8 @@ class _Places:
     @classmethod
     def of(cls, item: bytes) -> "_Places":
         return cls(
-            item.index(_DIMENSION_INDEX_VALUES) + len(_DIMENSION_INDEX_VALUES),
-            item.rindex(_REFERENCED_SEGMENT_NUMBER) + len(_REFERENCED_SEGMENT_NUMBER),
+            item.index(_DIMENSION_INDEX_VALUES) + _VALUE,
+            item.rindex(_REFERENCED_SEGMENT_NUMBER) + _VALUE,
         )
 
     def name(self, item: bytearray, number: int) -> None:

@@ -117,10 +117,14 @@ def _item_of_each_slice(seg: Segmentation, context: EvidenceContext) -> dict[int
     slices = {str(source.SOPInstanceUID): index for index, source in enumerate(context.sources)}
     return {
         slices[str(item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)]: item
-        for item in sorted(
-            seg.PerFrameFunctionalGroupsSequence, key=lambda item: item.FrameContentSequence[0].DimensionIndexValues[1]
-        )
+        for item in sorted(seg.PerFrameFunctionalGroupsSequence, key=_position)
     }
+
+
+def _position(item: Dataset) -> int:
+    """Where the frame stands among the positions; images without places in the patient have one dimension only."""
+    values = item.FrameContentSequence[0].DimensionIndexValues
+    return int(values[1]) if isinstance(values, Sequence) else 0
 
 
 @cache
