@@ -167,7 +167,8 @@ def start_orthanc() -> Iterator[Callable[..., Orthanc]]:
             ae_title: str = "ORTHANC",
             unknown_sop_class_accepted: bool = True,
         ) -> Orthanc:
-            orthanc = Orthanc(root / str(len(started)), modalities, ae_title, unknown_sop_class_accepted)
+            folder = root / str(len(started))
+            orthanc = Orthanc(folder, modalities, ae_title, unknown_sop_class_accepted=unknown_sop_class_accepted)
             started.append(orthanc)
             cleanup.callback(orthanc.stop)
             return orthanc.start()
