@@ -31,10 +31,11 @@ from evidence.samples import (  # noqa: E402
 )
 from inference.evidence.build import build_evidence  # noqa: E402
 from inference.evidence.codes import item_code  # noqa: E402
-from inference.evidence.measurement_report import build_measurement_report  # noqa: E402
+from inference.evidence.measurement_report import build_measurement_reports  # noqa: E402
 from inference.evidence.outline import outline  # noqa: E402
 from inference.evidence.segment_findings import Labels, pair  # noqa: E402
 from inference.evidence.segmentation import build_segmentation  # noqa: E402
+from storage.domain.result import EvidenceForm  # noqa: E402
 from tests.conformance.source_series import SourceSeries, make_context, make_findings, make_series  # noqa: E402
 
 _MIB = 1024 * 1024
@@ -119,7 +120,8 @@ def _report(writer: str, count: int, output: Path) -> None:
 
     def write() -> None:
         if writer == "ours":
-            _write(output, build_measurement_report(context, labels, found, segmentation).pieces)
+            [report] = build_measurement_reports(context, labels, found, segmentation, {EvidenceForm.COMPREHENSIVE_3D})
+            _write(output, report.pieces)
         else:
             _plain_report(context.sources, labels, count).save_as(output)
 
