@@ -19,6 +19,7 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     EnhancedSRStorage,
+    SecondaryCaptureImageStorage,
 )
 from pydicom.valuerep import DT
 
@@ -126,7 +127,7 @@ def _form(sop: SOPClass, role: EvidenceRole) -> EvidenceForm:
 
 
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:
-    sop.copy_patient_and_study_information(source)
+    _copy_patient_and_study(sop, source)
     # The series of a document has no body part (PS3.3 sections C.17.1 and C.17.6.1).
     body_part = () if role in _DOCUMENTS else ("BodyPartExamined",)
     for keyword in (*_COPIED_FOR_ALL, *body_part):
@@ -134,6 +135,16 @@ def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> Non
             sop[keyword] = source[keyword]
     if role not in _DOCUMENTS:
         _copy_laterality(sop, source)
+
+
+def _copy_patient_and_study(sop: SOPClass, source: Dataset) -> None:
+    try:
+        SOPClass.copy_patient_and_study_information(sop, source)
+    except KeyError:  # a class that highdicom does not know, such as a retired one; its modules are those of any image
+        image = Dataset()
+        image.update(source)
+        image.SOPClassUID = SecondaryCaptureImageStorage
+        SOPClass.copy_patient_and_study_information(sop, image)
 
 
 def _copy_laterality(sop: SOPClass, source: Dataset) -> None:

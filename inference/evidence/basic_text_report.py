@@ -17,6 +17,7 @@ from highdicom.sr import (
     TextContentItem,
 )
 from highdicom.sr.value_types import ContentItem
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian
@@ -33,6 +34,13 @@ DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 _LANGUAGE = ItemCode("en-US", "RFC5646", "English (United States)")
 
 
+class _TextSR(EnhancedSR):
+    """highdicom has no class of this name; the modules are those of Enhanced SR, the content is what differs."""
+
+    def copy_patient_and_study_information(self, _: Dataset) -> None:
+        """Nothing yet: `attributes.complete` copies them, also from images of a class that highdicom does not know."""
+
+
 def build_basic_text_report(context: EvidenceContext, findings: Sequence[Finding]) -> EvidenceObject:
     """One sentence for each finding."""
     sentences = [finding_sentence(finding, context) for finding in findings]
@@ -43,9 +51,16 @@ def build_basic_text_report(context: EvidenceContext, findings: Sequence[Finding
 
 
 def basic_text(
-    context: EvidenceContext, name: str, sections: Sequence[ContainerContentItem], description: str
+    context: EvidenceContext,
+    name: str,
+    sections: Sequence[ContainerContentItem],
+    description: str,
+    coding_schemes: Sequence[Dataset] = (),
 ) -> EvidenceObject:
-    """A Basic Text SR of these sections; ``name`` tells its UIDs from those of other reports."""
+    """A Basic Text SR of these sections; ``name`` tells its UIDs from those of other reports.
+
+    ``coding_schemes`` name the private schemes of its codes (0008,0110).
+    """
     root = ContainerContentItem(name=DIAGNOSTIC_IMAGING_REPORT, is_content_continuous=False)
     root.ContentSequence = ContentSequence(
         [
@@ -54,8 +69,7 @@ def basic_text(
             *sections,
         ]
     )
-    # highdicom has no class of this name. Its modules are those of Enhanced SR; the content is what differs.
-    report = EnhancedSR(
+    report = _TextSR(
         evidence=[stand_in(source) for source in context.sources],
         content=root,
         series_instance_uid=context.identity.uid(f"report-series {name}"),
@@ -70,6 +84,8 @@ def basic_text(
         contributing_equipment=[algorithm_equipment(context)],
     )
     report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
+    if coding_schemes:
+        report.CodingSchemeIdentificationSequence = list(coding_schemes)
     return complete(report, context, EvidenceRole.REPORT, description)
 
 
