@@ -258,7 +258,7 @@ class DestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="The AE title we call.")
     host: str = Field(description="The destination's address.")
     port: int = Field(ge=1, le=65535, description="The destination's port.")
-    profile: Literal["any", "ohif", "slicer", "weasis"] = Field(
+    profile: Literal["any", "ohif", "slicer", "weasis", "planning"] = Field(
         default="any",
         description=(
             "What the destination's viewers can show, and so which forms of a result are made and sent; see "

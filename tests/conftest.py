@@ -34,6 +34,7 @@ _NEEDED_BY = {
         "end_to_end/viewers",
     ),
     "dsrdump": ("tests/conformance", "there_and_back"),
+    "plastimatch": ("plastimatch",),
     "java": ("pixelmed",),
     "/usr/share/java/pixelmed.jar": ("pixelmed",),
     "echoscu": ("test_storing_over_dicom",),

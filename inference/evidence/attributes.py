@@ -62,7 +62,7 @@ _PAIRED = frozenset({
     "SCAPULA", "SHOULDER", "THIGH", "THUMB", "TIBIA", "TOE", "ULNA", "WRIST", "ZYGOMA",
 })
 # fmt: on
-_DOCUMENTS = frozenset({EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS})
+_WITHOUT_A_BODY_PART = frozenset({EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS, EvidenceRole.STRUCTURE_SET})
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
@@ -128,12 +128,12 @@ def _form(sop: SOPClass, role: EvidenceRole) -> EvidenceForm:
 
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:
     _copy_patient_and_study(sop, source)
-    # The series of a document has no body part (PS3.3 sections C.17.1 and C.17.6.1).
-    body_part = () if role in _DOCUMENTS else ("BodyPartExamined",)
+    # The series of a document and of a structure set has none (PS3.3 sections C.17.1, C.17.6.1 and C.8.8.1).
+    body_part = () if role in _WITHOUT_A_BODY_PART else ("BodyPartExamined",)
     for keyword in (*_COPIED_FOR_ALL, *body_part):
         if keyword in source:
             sop[keyword] = source[keyword]
-    if role not in _DOCUMENTS:
+    if role not in _WITHOUT_A_BODY_PART:
         _copy_laterality(sop, source)
 
 

@@ -11,6 +11,7 @@ from inference.evidence.key_objects import build_key_objects
 from inference.evidence.outline import largest_slice
 from inference.evidence.presentation_state import Shape, build_presentation_states, region_shapes, segment_shapes
 from inference.evidence.segment_findings import FoundSegment, Labels
+from inference.evidence.structure_set import build_structure_set
 from inference.findings.classification import KeyImage
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -60,7 +61,14 @@ def _key_objects(result: Analysed) -> tuple[EvidenceObject, ...]:
     return (build_key_objects(result.context, result.key_indices()),)
 
 
+def _structure_set(result: Analysed) -> tuple[EvidenceObject, ...]:
+    if isinstance(result, Classified):
+        return ()  # nothing is outlined
+    return build_structure_set(result.context, result.labels, result.found)
+
+
 _ENCODERS: dict[EvidenceRole, Callable[[Analysed], tuple[EvidenceObject, ...]]] = {
+    EvidenceRole.STRUCTURE_SET: _structure_set,
     EvidenceRole.PRESENTATION_STATE: _presentation_states,
     EvidenceRole.KEY_OBJECTS: _key_objects,
 }

@@ -12,27 +12,33 @@ from inference.evidence.segment_findings import FoundSegment
 
 def segment_description(context: EvidenceContext, one: FoundSegment) -> SegmentDescription:
     """The item of a segment that has a voxel."""
-    algorithm, segment, finding = context.algorithm, one.segment, one.finding
+    segment, finding = one.segment, one.finding
     return SegmentDescription(
         segment_number=one.number,
         segment_label=segment.label[:LONG_STRING],
         segmented_property_category=item_code(segment.category),
         segmented_property_type=item_code(segment.type),
         algorithm_type="AUTOMATIC",
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=algorithm.name[:LONG_STRING],
-            family=item_code(algorithm.family),
-            version=algorithm.version[:LONG_STRING],
-            source=algorithm.manufacturer[:LONG_STRING],
-            parameters={
-                "artifact": f"sha256:{algorithm.artifact_sha256}",
-                "manifest": f"sha256:{algorithm.manifest_sha256}",
-            },
-        ),
+        algorithm_identification=algorithm_identification(context),
         tracking_uid=finding.tracking_uid,
         tracking_id=finding.tracking_identifier,
         anatomic_regions=[item_code(segment.site)] if segment.site is not None else None,
         display_color=CIELabColor.from_rgb(*segment.rgb),
+    )
+
+
+def algorithm_identification(context: EvidenceContext) -> AlgorithmIdentificationSequence:
+    """What made a region, with which bytes (PS3.3 table 10-19)."""
+    algorithm = context.algorithm
+    return AlgorithmIdentificationSequence(
+        name=algorithm.name[:LONG_STRING],
+        family=item_code(algorithm.family),
+        version=algorithm.version[:LONG_STRING],
+        source=algorithm.manufacturer[:LONG_STRING],
+        parameters={
+            "artifact": f"sha256:{algorithm.artifact_sha256}",
+            "manifest": f"sha256:{algorithm.manifest_sha256}",
+        },
     )
 
 

@@ -18,6 +18,8 @@ _SHARED = (
     "FrameOfReferenceUID",
 )
 
+_OF_A_PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
 # What highdicom reads of a source image beyond its identity: the geometry and the acquisition equipment.
 _READ = (
     "SOPClassUID",
@@ -88,6 +90,11 @@ def require_one_patient(sources: Sequence[Dataset]) -> None:
                 f"The images of one series differ in {keyword}, so no result can be filed for them; "
                 "correct the series at the sender and send it again.",
             )
+
+
+def has_place(source: Dataset) -> bool:
+    """Whether an image says where in the patient its pixels lie (PS3.3 section C.7.6.2)."""
+    return all(source.get(keyword) for keyword in _OF_A_PLACE)
 
 
 def stand_in(source: Dataset) -> Dataset:

@@ -12,6 +12,7 @@ from storage.domain.result import EvidenceForm, FrozenEvidence
 Chain = tuple[EvidenceForm, ...]
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 
 _F = EvidenceForm
@@ -100,6 +101,18 @@ PROFILES: dict[str, ViewerProfile] = {
                 "contours on the images themselves; a picture of them where they are not taken",
                 "its own list of key images",
                 "every template is a page, and 2D coordinates are drawn; those in space are not",
+            ),
+        ),
+        ViewerProfile(
+            "planning",
+            segmentation=(_F.BINARY, _F.BINARY_UNALIGNED),
+            further=((_F.STRUCTURE_SET,),),
+            report=_EVERY_REPORT,
+            transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN),
+            why=(
+                "for systems that read segmentations as well",
+                "what radiotherapy planning draws and plans on",
+                "the numbers beside the contours",
             ),
         ),
     )

@@ -90,6 +90,14 @@ _MEASUREMENTS = """() => window.cornerstoneTools.annotation.state.getAllAnnotati
     tracking_uid: one.annotationUID, image: one.metadata.referencedImageId,
     labels: one.data.labels.map(each => `${each.label}: ${each.value}`),
   }))"""
+_CONTOURS_SHOWN = """() => window.services?.segmentationService?.getSegmentations()
+  .some(one => one.representationData.Contour)"""
+_CONTOURS = """() => window.cornerstoneTools.annotation.state.getAllAnnotations()
+  .filter(one => one.data.segmentation && one.data.contour)
+  .map(one => ({
+    number: one.data.segmentation.segmentIndex, color: Array.from(one.data.segmentation.color),
+    image: one.metadata.referencedImageId, points: one.data.contour.polyline.map(each => Array.from(each)),
+  }))"""
 _GREYS = """canvas => {
   const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return new Set(data.filter((_, index) => index % 4 === 1)).size;
@@ -120,6 +128,16 @@ class ShownMeasurement:
     tracking_uid: str
     sop_instance_uid: str
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShownContour:
+    """A closed line around a region: its number, colour, image, and points in mm in the patient's system."""
+
+    number: int
+    color: tuple[int, ...]
+    sop_instance_uid: str
+    points: npt.NDArray[np.float64]
 
 
 class Ohif:
@@ -155,6 +173,17 @@ class Ohif:
                 for one in shown["slices"]
             },
         )
+
+    def show_structure_set(self, series_number: int) -> list[ShownContour]:
+        """Open a structure set as a reader does, and agree to load it."""
+        self.choose(series_number)
+        self.page.locator("[data-cy=yes-hydrate-btn]").first.click(timeout=_PATIENCE)
+        self._wait_for(_CONTOURS_SHOWN)
+        self.page.wait_for_selector("svg.svg-layer path", state="attached", timeout=_PATIENCE)
+        return [
+            ShownContour(one["number"], tuple(one["color"]), _sop_instance_uid(one["image"]), np.array(one["points"]))
+            for one in self.page.evaluate(_CONTOURS)
+        ]
 
     def show_report(self, series_number: int) -> list[ShownMeasurement]:
         """Open a report and wait until the first of its measurements is drawn."""

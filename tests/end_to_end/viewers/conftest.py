@@ -116,3 +116,14 @@ def desk(request: pytest.FixtureRequest, browser: BrowserContext) -> Iterator[St
         url = request.getfixturevalue("module_database_url")
         with own_archive(url) as archive, station(archive, browser) as made:
             yield made
+
+
+@pytest.fixture
+def reading(desk: Station, request: pytest.FixtureRequest) -> Iterator[list[Ohif]]:
+    """The windows that a test opens: each is photographed at the end and closed."""
+    opened: list[Ohif] = []
+    yield opened
+    for number, window in enumerate(opened):
+        name = request.node.originalname.removeprefix("test_")
+        window.shoot(f"{desk.archive.name}-{name}{number or ''}")
+        window.page.close()

@@ -76,17 +76,6 @@ def stored(desk: Station, case: Case) -> Case:
     return case
 
 
-@pytest.fixture
-def reading(desk: Station, request: pytest.FixtureRequest) -> Iterator[list[Ohif]]:
-    """The windows that a test opens: each is photographed at the end and closed."""
-    opened: list[Ohif] = []
-    yield opened
-    for number, window in enumerate(opened):
-        name = request.node.originalname.removeprefix("test_")
-        window.shoot(f"{desk.archive.name}-{name}{number or ''}")
-        window.page.close()
-
-
 def test_a_segmentation_lies_where_the_algorithm_put_it(desk: Station, reading: list[Ohif]) -> None:
     """Voxel counts, the segments of each slice and every single voxel are those of the mask; so are names and colours.
 
