@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from highdicom.base import SOPClass
 from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 from pydicom.valuerep import DA, TM

@@ -1,5 +1,7 @@
 """A region with holes becomes one outline that encloses exactly its pixels."""
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -34,7 +36,7 @@ def windings(points: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDA
     """How often a closed outline goes around the centre of each pixel, clockwise."""
     row, column = np.mgrid[: shape[0], : shape[1]] + 0.5
     count = np.zeros(shape, np.intp)
-    for (x1, y1), (x2, y2) in zip(points[:-1], points[1:], strict=True):
+    for (x1, y1), (x2, y2) in itertools.pairwise(points):
         if x1 == x2:
             count += ((y1 > row).astype(int) - (y2 > row)) * (column > x1)
     return count
@@ -56,7 +58,7 @@ def test_a_channel_crosses_the_region_only() -> None:
     mask[4, 1::2] = False
     [outline] = without_holes(mask)
 
-    channels = [(a, b) for a, b in zip(outline[:-1], outline[1:], strict=True) if a[1] % 1 == b[1] % 1 == 0.5]
+    channels = [(a, b) for a, b in itertools.pairwise(outline) if a[1] % 1 == b[1] % 1 == 0.5]
     level = [(a, b) for a, b in channels if a[0] != b[0]]
     assert level
     assert {(*a, *b) for a, b in level} == {(*b, *a) for a, b in level}
