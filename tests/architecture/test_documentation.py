@@ -56,4 +56,4 @@ def test_no_two_decisions_bear_one_number() -> None:
     numbers = [int(page.name[:4]) for page in pages]
     headings = [int(re.match(r"# (\d+)", page.read_text(encoding="utf-8"))[1]) for page in pages]  # type: ignore[index]
 
-    assert numbers == headings == list(range(1, len(pages) + 1))
+    assert numbers == headings == sorted(set(numbers))
