@@ -7,6 +7,7 @@ object says that it is a research result where it is one (PS3.3 sections C.7.1 t
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Protocol
 
 from highdicom import ContributingEquipment
 from highdicom.base import SOPClass
@@ -24,7 +25,6 @@ from pydicom.uid import (
 from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
-from inference.evidence.segment_frames import Frames
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 
 MANUFACTURER = "Overread"
@@ -66,6 +66,16 @@ _WITHOUT_A_BODY_PART = frozenset({EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS,
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
+class Frames(Protocol):
+    """The end of an object whose frames are made while it is written, in Explicit VR Little Endian."""
+
+    def functional_groups(self) -> Iterator[bytes]:
+        """The Per-frame Functional Groups Sequence (5200,9230), in pieces; nothing where the object has it."""
+
+    def pixel_data(self) -> Iterator[bytes]:
+        """The element with the pixels, in pieces."""
+
+
 def series_description(context: EvidenceContext, what: str) -> str:
     """The label viewers show: algorithm, what it is, and the mark; cut to what LO can hold."""
     mark = " (RESEARCH, not verified)" if context.algorithm.use == "research" else " (AI, not verified)"
@@ -97,7 +107,8 @@ def complete(
 ) -> EvidenceObject:
     """Give a freshly built object everything that is missing and freeze it as a Part 10 file.
 
-    ``frames`` are those of an object that ends before its Per-frame Functional Groups Sequence (5200,9230).
+    ``frames`` are those of an object that ends before its Per-frame Functional Groups Sequence (5200,9230), or before
+    its pixels.
     """
     _copy_from_source(sop, context.sources[0], role)
     _describe_equipment(sop, context)
@@ -147,12 +158,18 @@ def _copy_patient_and_study(sop: SOPClass, source: Dataset) -> None:
         SOPClass.copy_patient_and_study_information(sop, image)
 
 
+def stated_side(source: Dataset) -> str | None:
+    """The side of the body that the image shows, ``R`` or ``L``; ``None`` when it does not say one."""
+    side = str(source.get("Laterality") or source.get("ImageLaterality") or "")
+    return side if side in ("R", "L") else None
+
+
 def _copy_laterality(sop: SOPClass, source: Dataset) -> None:
     """Laterality (0020,0060) of the series: the source's side; empty where there is one and it is not known."""
-    side = str(source.get("Laterality") or source.get("ImageLaterality") or "")
+    side = stated_side(source)
     part = str(source.get("BodyPartExamined") or "").upper()
-    if side in ("R", "L") or not part or part in _PAIRED:
-        sop.Laterality = side if side in ("R", "L") else ""
+    if side or not part or part in _PAIRED:
+        sop.Laterality = side or ""
 
 
 def _describe_equipment(sop: SOPClass, context: EvidenceContext) -> None:

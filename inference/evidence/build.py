@@ -19,6 +19,7 @@ from inference.evidence.segmentation import build_segmentation
 from inference.evidence.sources import require_one_patient
 from inference.findings.classification import KeyImage
 from inference.findings.segment import SegmentDescription
+from inference.findings.segmentation import Probabilities
 from storage.domain.finding import Finding
 from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceObject
 from storage.domain.viewer_profile import wanted_forms
@@ -65,6 +66,7 @@ def build_evidence(
     segments: Sequence[SegmentDescription],
     findings: Sequence[Finding],
     wanted: Container[EvidenceForm] = DEFAULT_FORMS,
+    probabilities: Probabilities | None = None,
 ) -> tuple[EvidenceObject, ...]:
     """The DICOM objects of one segmentation, in the order of delivery: segmentation, then report.
 
@@ -74,8 +76,9 @@ def build_evidence(
     background. Each segment has exactly one finding, the one with its type as kind and with its site, also when
     it has no voxel. A Segmentation without a frame is not allowed, so when no segment has a voxel the report alone
     is made: it says of each finding that it is absent. Segments without a voxel beside others are left out of the
-    segmentation, whose Segment Numbers have no gaps, and are absent in the report. The same arguments give the
-    same bytes at any time.
+    segmentation, whose Segment Numbers have no gaps, and are absent in the report. ``probabilities`` are what the
+    labels were made from; without them nothing is made that shows them. The same arguments give the same bytes at
+    any time.
 
     Raises:
         UnusableInput: ``patient-mix``, when the sources differ in patient, study, series or frame of reference.
@@ -90,7 +93,7 @@ def build_evidence(
     reports = build_measurement_reports(context, labels, found, segmentation, wanted)
     outlined = () if segmentation is None else (segmentation, *_label_map(context, labels, found, wanted))
     text = _text(context, findings, wanted)
-    return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found), wanted))
+    return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found, probabilities), wanted))
 
 
 def _label_map(

@@ -22,7 +22,7 @@ from inference.evidence.explicit_vr import encoded
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_frames import Frame, Frames
 from inference.evidence.segment_parts import derive_dimension_uid, segment_description
-from inference.evidence.sources import further_stand_in, stand_in
+from inference.evidence.sources import further_stand_in, one_pixel, stand_in
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 Numbers = npt.NDArray[np.uint8]
@@ -85,8 +85,8 @@ def _one_frame_for_each_slice(
     first[used, framed[used].argmax(axis=1)] = 1
     return Segmentation(
         source_images=[
-            _one_pixel(stand_in(context.sources[0])),
-            *(_one_pixel(further_stand_in(source)) for source in context.sources[1:]),
+            one_pixel(stand_in(context.sources[0])),
+            *(one_pixel(further_stand_in(source)) for source in context.sources[1:]),
         ],
         pixel_array=first[:, None, None, :],
         segmentation_type="BINARY",
@@ -104,12 +104,6 @@ def _one_frame_for_each_slice(
         content_description=context.mark,
         contributing_equipment=[algorithm_equipment(context)],
     )
-
-
-def _one_pixel(image: Dataset) -> Dataset:
-    del image.Rows, image.Columns  # elements that the source still uses
-    image.Rows = image.Columns = 1
-    return image
 
 
 def _item_of_each_slice(seg: Segmentation, context: EvidenceContext) -> dict[int, Dataset]:

@@ -1,6 +1,7 @@
 """From a network's output to one label per voxel of the source images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,35 @@ from inference.imaging.resampling import GridMap
 Labels = NDArray[np.uint8]
 
 
-def label_voxels(output: Tensor, segments: Sequence[Segment], mapping: GridMap, *, anti_aliasing: bool) -> Labels:
+@dataclass(frozen=True, slots=True, eq=False)
+class Probabilities:
+    """How sure a network is of each segment.
+
+    Only the network's own ``output``, (channel, three axes of its grid), is kept; the values on the source grid are
+    made anew whenever they are asked for, so that those of one segment at a time are in memory. ``channels`` says
+    for each segment's number where its values are.
+    """
+
+    output: Tensor = field(repr=False)
+    channels: Mapping[int, int]
+    mapping: GridMap
+    anti_aliasing: bool = True
+
+    def of(self, number: int) -> NDArray[np.float32]:
+        """The values of the segment of this number as (slice, row, column) of the source grid, 0 to 1."""
+        return self.mapping.back(self.output[self.channels[number]], anti_aliasing=self.anti_aliasing)
+
+
+def label_voxels(probabilities: Probabilities, segments: Sequence[Segment]) -> Labels:
     """One label per voxel as (slice, row, column) of the source grid; 0 is background.
 
-    The output, (channel, three axes of the network's grid), is taken back to the source grid before it is
-    thresholded, so that the border is as fine as the images. Where several segments reach their threshold, the
-    one with the highest value has the voxel.
+    The output is taken back to the source grid before it is thresholded, so that the border is as fine as the images.
+    Where several segments reach their threshold, the one with the highest value has the voxel.
     """
-    labels = np.zeros(mapping.source_shape, np.uint8)
-    highest = np.zeros(mapping.source_shape, np.float32)
+    labels = np.zeros(probabilities.mapping.source_shape, np.uint8)
+    highest = np.zeros(labels.shape, np.float32)
     for segment in segments:
-        values = mapping.back(output[segment.channel], anti_aliasing=anti_aliasing)
+        values = probabilities.of(segment.number)
         chosen = (values >= segment.threshold) & (values > highest)
         labels[chosen] = segment.number
         highest[chosen] = values[chosen]

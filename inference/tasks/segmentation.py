@@ -6,12 +6,14 @@ from inference.algorithms.sliding_window import predict_volume
 from inference.evidence.build import build_evidence
 from inference.evidence.overlay_pictures import overlay_pictures
 from inference.findings.measurement import measure
-from inference.findings.segmentation import Labels, label_voxels
+from inference.findings.segmentation import Labels, Probabilities, label_voxels
 from inference.imaging.intensity import scale_intensity
 from inference.imaging.resampling import to_network_grid
 from inference.imaging.volume import Volume, load_volume
 from inference.tasks.examination import Case, Examination
-from storage.domain.result import EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceRole
+
+_OF_PROBABILITIES = {EvidenceForm.PARAMETRIC_MAP, EvidenceForm.FRACTIONAL}
 
 
 def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) -> Examination:
@@ -23,17 +25,26 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
         InvalidOutput: the network's output is no result.
     """
     volume = load_volume(case.series.instances, case.series.headers)
-    labels = segment(volume, predictor, manifest)
+    labels, probabilities = _labelled(volume, predictor, manifest, case.wanted)
     findings = measure(volume, labels, manifest.outputs, manifest.identity.name, case.tracking_uid)
     context = case.context(volume.headers)
     segments = [described.description() for described in manifest.outputs.segments]
-    evidence = build_evidence(context, labels, segments, findings, case.wanted)
+    evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities)
     outlined = next((one for one in evidence if one.role is EvidenceRole.SEGMENTATION), None)
     return Examination(context, findings, evidence, overlay_pictures(volume, outlined, context.short_mark))
 
 
-def segment(volume: Volume, predictor: Predictor, manifest: SegmentationManifest) -> Labels:
-    """Preprocess, predict and label one volume; training evaluates an algorithm by this same path.
+def _labelled(
+    volume: Volume, predictor: Predictor, manifest: SegmentationManifest, wanted: frozenset[EvidenceForm]
+) -> tuple[Labels, Probabilities | None]:
+    """The labels, and what they were made from where something wanted shows it; else its memory is given back."""
+    probabilities = predict(volume, predictor, manifest)
+    labels = label_voxels(probabilities, manifest.outputs.segments)
+    return labels, probabilities if wanted & _OF_PROBABILITIES else None
+
+
+def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest) -> Probabilities:
+    """Preprocess and predict one volume.
 
     Raises:
         UnusableInput: the volume shows nothing.
@@ -43,4 +54,5 @@ def segment(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
     preprocessing = manifest.preprocessing
     resampled, mapping = to_network_grid(volume, preprocessing)
     output = predict_volume(predictor, scale_intensity(resampled, preprocessing.intensity), manifest.inference)
-    return label_voxels(output, manifest.outputs.segments, mapping, anti_aliasing=preprocessing.anti_aliasing)
+    channels = {segment.number: segment.channel for segment in manifest.outputs.segments}
+    return Probabilities(output, channels, mapping, preprocessing.anti_aliasing)

@@ -21,6 +21,7 @@ from tests.conformance.source_series import (
     make_context,
     make_findings,
     make_labels,
+    make_probabilities,
     make_series,
 )
 
@@ -100,4 +101,4 @@ def segmented(name: str) -> Segmented:
     labels = make_labels((6, int(images[0].Rows), int(images[0].Columns)))
     labels = labels if len(images) == 6 else labels[2 : 2 + len(images)]
     findings = make_findings(context, labels, (LIVER, NODULE))
-    return Segmented(context, labels, pair(labels, (LIVER, NODULE), findings))
+    return Segmented(context, labels, pair(labels, (LIVER, NODULE), findings), make_probabilities(labels))

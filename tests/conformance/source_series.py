@@ -20,6 +20,8 @@ from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.build import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
 from inference.findings.segment import SegmentDescription
+from inference.findings.segmentation import Probabilities
+from inference.imaging.resampling import GridMap
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole, stand_ins
@@ -127,6 +129,15 @@ def make_labels(shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     labels[2:4, rows // 2 + 2 : rows // 2 + 6, columns // 2 + 1 : columns // 2 + 7] = 2
     labels[3, rows // 2 + 6, columns // 2 + 3] = 2
     return labels
+
+
+def make_probabilities(labels: npt.NDArray[np.uint8], numbers: Sequence[int] = (1, 2)) -> Probabilities:
+    """A network that is surest in the middle of its labels, every voxel another value, and unsure around them."""
+    slices, rows, columns = np.indices(labels.shape)
+    ramp = ((slices * 7 + rows * 3 + columns) % 40 / 100).astype(np.float32)
+    output = np.stack([np.where(labels == number, 0.55 + ramp, ramp * (slices % 2)) for number in numbers])
+    grid = GridMap((0, 1, 2), (False, False, False), labels.shape, labels.shape, (1, 1, 1))
+    return Probabilities(output, {number: place for place, number in enumerate(numbers)}, grid)
 
 
 def make_context(sources: tuple[Dataset, ...], artifact_sha256: str = "a" * 64) -> EvidenceContext:

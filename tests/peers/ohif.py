@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts" / "viewers"
@@ -98,6 +98,28 @@ _CONTOURS = """() => window.cornerstoneTools.annotation.state.getAllAnnotations(
     number: one.data.segmentation.segmentIndex, color: Array.from(one.data.segmentation.color),
     image: one.metadata.referencedImageId, points: one.data.contour.polyline.map(each => Array.from(each)),
   }))"""
+# Where the viewer lays each plane of a map; it shows hundredths.
+_MAP_SHOWN = """() => [...(window.cornerstone?.cache._volumeCache.values() ?? [])]
+  .some(one => one.volumeId?.startsWith('pmap.') && one.volume?.loadStatus?.loaded)
+  && window.cornerstone.getRenderingEngines()[0].getViewports()[0].getActors().length > 1"""
+_MAP = """() => {
+  const volumes = [...window.cornerstone.cache._volumeCache.values()].map(one => one.volume);
+  const map = volumes.find(one => one.volumeId.startsWith('pmap.'));
+  const images = window.cornerstone.cache.getVolume(map.referencedVolumeId).imageIds;
+  const [columns, rows] = map.dimensions, values = Array.from(map.voxelManager.getCompleteScalarDataArray());
+  return images.map((id, index) => ({
+    source: id, rows, columns, values: values.slice(index * rows * columns, (index + 1) * rows * columns),
+  }));
+}"""
+_COLORED = """canvas => {
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let place = 0; place < data.length; place += 4) {
+    const red = data[place], green = data[place + 1], blue = data[place + 2];
+    if (Math.max(red, green, blue) - Math.min(red, green, blue) > 40) count += 1;
+  }
+  return count;
+}"""
 _GREYS = """canvas => {
   const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return new Set(data.filter((_, index) => index % 4 === 1)).size;
@@ -194,6 +216,21 @@ class Ohif:
             for one in self.page.evaluate(_MEASUREMENTS)
         ]
 
+    def show_map(self, description: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Open a parametric map; its values over each image, by the image's SOP Instance UID."""
+        self._thumbnail(description).dblclick(timeout=_PATIENCE)
+        self._wait_for(_MAP_SHOWN)
+        return {
+            _sop_instance_uid(one["source"]): np.array(one["values"], np.float32).reshape(one["rows"], one["columns"])
+            / np.float32(100)
+            for one in self.page.evaluate(_MAP)
+        }
+
+    def colored_pixels(self) -> int:
+        """How many pixels of the viewport are not grey."""
+        count: int = self._canvas().evaluate(_COLORED, timeout=_PATIENCE)
+        return count
+
     def show_images(self, series_number: int, series_instance_uid: str) -> None:
         """Open a series of images and wait until the viewport has one of them."""
         self.choose(series_number)
@@ -201,8 +238,13 @@ class Ohif:
 
     def choose(self, series_number: int) -> None:
         """Double-click a series in the list."""
-        thumbnail = self.page.locator("[data-cy^=study-browser-thumbnail]")
-        thumbnail.filter(has_text=f"S:{series_number}").first.dblclick(timeout=_PATIENCE)
+        self._thumbnail(f"S:{series_number}").dblclick(timeout=_PATIENCE)
+
+    def _thumbnail(self, text: str) -> Locator:
+        return self.page.locator("[data-cy^=study-browser-thumbnail]").filter(has_text=text).first
+
+    def _canvas(self) -> Locator:
+        return self.page.locator("canvas.cornerstone-canvas").first
 
     def wait_for_drawing(self) -> None:
         """Return once an outline is drawn over the image."""
@@ -218,8 +260,7 @@ class Ohif:
         Raises:
             AssertionError: it stays blank.
         """
-        canvas = self.page.locator("canvas.cornerstone-canvas").first
-        self.wait_until(lambda: canvas.evaluate(_GREYS, timeout=_PATIENCE) > _BLANK, "a picture")
+        self.wait_until(lambda: self._canvas().evaluate(_GREYS, timeout=_PATIENCE) > _BLANK, "a picture")
 
     def alarms(self) -> list[str]:
         """What the viewer complained of."""

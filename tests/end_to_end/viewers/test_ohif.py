@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from inference.algorithms.image_scoring import Highest
 from inference.evidence.attributes import SERIES_NUMBERS
-from inference.evidence.build import Segmented, build_evidence, further_evidence
+from inference.evidence.build import Classified, Segmented, build_evidence, further_evidence
 from inference.evidence.label_map import build_label_map
 from inference.evidence.segment_findings import pair
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -25,6 +25,7 @@ from tests.conformance.source_series import (
     make_context,
     make_findings,
     make_labels,
+    make_probabilities,
     make_series,
 )
 from tests.end_to_end.viewers.conftest import Station, part10
@@ -168,6 +169,47 @@ def test_a_label_map_lies_where_the_algorithm_put_it(desk: Station, reading: lis
     assert window.alarms() == []
 
 
+def test_a_parametric_map_is_a_colour_overlay(desk: Station, reading: list[Ohif]) -> None:
+    """Every value lies over its image, and the viewport, grey until then, has colours (P7).
+
+    The images run against the slice normal, which is how this viewer does not count them.
+    """
+    case = make_case(18, reverse=True)
+    context = make_context(case.sources)
+    found = pair(case.labels, (LIVER, NODULE), make_findings(context, case.labels, (LIVER, NODULE)))
+    sure = make_probabilities(case.labels)
+    maps = further_evidence(Segmented(context, case.labels, found, sure), EvidenceRole.PARAMETRIC_MAP)
+    stored(desk, Case(case.sources, case.labels, maps))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+    window.wait_for_picture()
+    assert window.colored_pixels() == 0
+
+    shown = window.show_map("map of Liver")
+
+    assert_same_values(shown, case.sources, sure.of(LIVER.number))
+    window.wait_until(lambda: window.colored_pixels() > _SHAPE[1] * _SHAPE[2], "colours")
+    assert window.alarms() == []
+
+
+@pytest.mark.parametrize("desk", ["orthanc"], indirect=True)
+def test_a_saliency_map_lies_over_its_key_image(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
+    """What spoke for a class is coloured on the image where it is most probable, and nothing on the others."""
+    sources = make_series(SourceSeries(modality="MR", shape=_SHAPE, study_uid="1.2.826.0.1.3680043.8.498.19"))
+    result = classified(tmp_path / "result", [Highest(5, 0.93, corner_map())], sources)
+    maps = further_evidence(Classified(result.context, result.keys), EvidenceRole.PARAMETRIC_MAP)
+    case = stored(desk, Case(sources, np.zeros(_SHAPE, np.uint8), maps))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown = window.show_map("map of Tumour")
+
+    expected = np.zeros(_SHAPE, np.float32)
+    expected[5] = result.keys[0].saliency
+    assert_same_values(shown, sources, expected)
+    assert window.alarms() == []
+
+
 @pytest.mark.parametrize("desk", ["orthanc"], indirect=True)
 def test_a_mask_on_wrong_slices_is_seen(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
     """Without its Derivation Image Sequence the viewer lays a mask over other images.
@@ -214,6 +256,15 @@ def _measurement_groups(item: Dataset) -> Iterator[Dataset]:
             yield child
         else:
             yield from _measurement_groups(child)
+
+
+def assert_same_values(
+    shown: dict[str, npt.NDArray[np.float32]], sources: tuple[Dataset, ...], expected: npt.NDArray[np.float32]
+) -> None:
+    """Every value of a map is over its image."""
+    assert len(shown) == len(sources)
+    for source, plane in zip(sources, expected, strict=True):
+        np.testing.assert_allclose(shown[str(source.SOPInstanceUID)], plane, atol=1e-6)
 
 
 def assert_same_masks(shown: ShownSegmentation, expected: ShownSegmentation) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from inference.algorithms.segmentation_manifest import Preprocessing, Segment, SegmentationManifest
 from inference.findings.measurement import CUBIC_CENTIMETER, VOLUME, measure
-from inference.findings.segmentation import label_voxels, largest_component
+from inference.findings.segmentation import Probabilities, label_voxels, largest_component
 from inference.imaging.geometry import order_slices
 from inference.imaging.resampling import grid_map
 from inference.imaging.volume import Volume
@@ -22,7 +22,8 @@ def _segment(number: int = 1, **changes: object) -> Segment:
 
 def _labelled(output: np.ndarray, *segments: Segment) -> np.ndarray:
     mapping = grid_map(GEOMETRY, Preprocessing())
-    return label_voxels(output.astype(np.float32), segments, mapping, anti_aliasing=True)
+    channels = {segment.number: segment.channel for segment in segments}
+    return label_voxels(Probabilities(output.astype(np.float32), channels, mapping), segments)
 
 
 def test_a_voxel_belongs_from_the_threshold_on() -> None:

@@ -1,0 +1,202 @@
+"""What a network made of each pixel, as Parametric Maps over the source images (PS3.3 section A.75).
+
+A map has a frame for every image of a stack, in the order of their places along the slice normal, because OHIF 3.13
+and dcmqi 1.5.7 lay frames on images by counting both. Values are float32 because dcmqi reads nothing else. Decision 0016.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from highdicom import VOILUTTransformation
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
+
+from inference.errors import UnusableInput
+from inference.evidence.attributes import (
+    LONG_STRING,
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_equipment,
+    complete,
+    series_description,
+    stated_side,
+)
+from inference.evidence.codes import item_code
+from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.float_frames import FloatFrames, Plane
+from inference.evidence.segment_findings import FoundSegment
+from inference.evidence.sources import further_stand_in, has_place, one_pixel, stand_in
+from inference.findings.classification import KeyImage
+from inference.findings.segmentation import Probabilities
+from inference.imaging.geometry import image_places
+from storage.domain.coded_concept import CodedConcept
+from storage.domain.result import EvidenceObject, EvidenceRole
+
+MOST_BYTES = 2**30  # of all maps of one result
+
+_PROBABILITY = CodedConcept("110854", "DCM", "Fractional Probabilistic Segmentation")
+_SALIENCY = CodedConcept("130402", "DCM", "Class activation")
+_WHOLE_BODY = CodedConcept("38266002", "SCT", "Entire body")
+_STRUCTURES = ("123037004", "91723000")  # SCT: a segment of this category is a part of the body itself
+_LONGEST_NAME = 20  # characters of a label in the series description
+_SAME_PLACE_MM = 1e-2
+_ALIKE = ("Rows", "Columns", "PixelSpacing", "FrameOfReferenceUID")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """A value of 0 to 1 for each pixel of some images.
+
+    ``planes`` gives one plane for each place in the sources that it is asked for. ``key_index`` is the one image that
+    has values other than 0, or ``None`` where any may have. ``quantity`` is from CID 7180, ``region`` from CID 4031.
+    """
+
+    label: str
+    content_label: str
+    explanation: str
+    quantity: CodedConcept
+    region: CodedConcept
+    key_index: int | None
+    planes: Callable[[Sequence[int]], Iterator[Plane]]
+
+
+def probability_field(one: FoundSegment, probabilities: Probabilities) -> Field:
+    """How sure the network is of a segment, in every voxel; also where it is not sure enough."""
+    segment = one.segment
+
+    def planes(indices: Sequence[int]) -> Iterator[Plane]:
+        values = probabilities.of(segment.number)
+        return (np.clip(values[index], 0, 1) for index in indices)
+
+    structure = segment.type if segment.category.value in _STRUCTURES else _WHOLE_BODY
+    return Field(
+        segment.label,
+        "AI_PROBABILITY",
+        f"Probability of {segment.label}",
+        _PROBABILITY,
+        segment.site or structure,
+        None,
+        planes,
+    )
+
+
+def saliency_field(key: KeyImage) -> Field:
+    """Where on its key image the network looked for a class, relative to where it looked most."""
+    saliency = key.saliency
+    if saliency is None:
+        raise ValueError("A class without a saliency map has no field.")
+
+    def planes(indices: Sequence[int]) -> Iterator[Plane]:
+        return (saliency if index == key.index else np.zeros_like(saliency) for index in indices)
+
+    label = key.classification.label
+    return Field(
+        label,
+        "AI_SALIENCY",
+        f"What speaks for {label}, 1 is most",
+        _SALIENCY,
+        key.finding.site or _WHOLE_BODY,
+        key.index,
+        planes,
+    )
+
+
+def build_parametric_maps(context: EvidenceContext, fields: Sequence[Field]) -> tuple[EvidenceObject, ...]:
+    """One object per field, each in a series of its own, of which viewers show one object only.
+
+    None is made of images without a place in the patient, because the Standard wants a frame of reference, nor when
+    all of them were larger than ``MOST_BYTES``.
+    """
+    framed = [(field, _framed(context.sources, field)) for field in fields]
+    pixels = int(context.sources[0].Rows) * int(context.sources[0].Columns)
+    if sum(len(indices) for _, indices in framed) * pixels * np.float32().nbytes > MOST_BYTES:
+        return ()
+    return tuple(_map(context, field, indices) for field, indices in framed if indices)
+
+
+def _framed(sources: Sequence[Dataset], field: Field) -> list[int]:
+    """The images that get a frame: the whole stack, or the key image of a series that is none."""
+    if any(len({str(source.get(keyword)) for source in sources}) > 1 for keyword in _ALIKE):
+        return _alone(sources, field)
+    try:
+        places, _ = image_places(sources)
+    except UnusableInput:
+        return _alone(sources, field)
+    order = np.argsort(places, kind="stable")
+    if len(sources) > 1 and np.diff(places[order]).min() < _SAME_PLACE_MM:
+        return _alone(sources, field)
+    return [int(index) for index in order] if has_place(sources[0]) else []
+
+
+def _alone(sources: Sequence[Dataset], field: Field) -> list[int]:
+    return [field.key_index] if field.key_index is not None and has_place(sources[field.key_index]) else []
+
+
+def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> EvidenceObject:
+    """What highdicom makes of images of one pixel; the pixels are written behind it."""
+    uid = context.identity.uid
+    first, *others = [context.sources[index] for index in indices]
+    made = ParametricMap(
+        source_images=[one_pixel(stand_in(first)), *(one_pixel(further_stand_in(one)) for one in others)],
+        pixel_array=np.zeros((len(indices), 1, 1), np.float32),
+        series_instance_uid=uid(f"parametric-map-series {field.label}"),
+        series_number=1,
+        sop_instance_uid=uid(f"parametric-map {field.label}"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=service_version(),
+        device_serial_number=context.identity.service_serial_number(),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_mapping(field)],
+        voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        content_label=field.content_label,
+        content_description=context.mark,
+        contributing_equipment=[algorithm_equipment(context)],
+    )
+    _put_in_order(made, [str(one.SOPInstanceUID) for one in (first, *others)])
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid(f"parametric-map-dimensions {field.label}")
+    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(first, field)]
+    made.Rows, made.Columns = first.Rows, first.Columns
+    del made.FloatPixelData
+    frames = FloatFrames(len(indices), int(first.Rows) * int(first.Columns), lambda: field.planes(indices))
+    what = f"map of {field.label[:_LONGEST_NAME].rstrip()}"
+    return complete(made, context, EvidenceRole.PARAMETRIC_MAP, series_description(context, what), frames)
+
+
+def _put_in_order(made: ParametricMap, sop_instance_uids: Sequence[str]) -> None:
+    """Describe the frames in the order of these images; highdicom begins at the far end."""
+    places = {uid: place for place, uid in enumerate(sop_instance_uids)}
+
+    def place(frame: Dataset) -> int:
+        return places[str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)]
+
+    frames = sorted(made.PerFrameFunctionalGroupsSequence, key=place)
+    for number, frame in enumerate(frames, start=1):
+        frame.FrameContentSequence[0].DimensionIndexValues = number
+    made.PerFrameFunctionalGroupsSequence = frames
+
+
+def _mapping(field: Field) -> RealWorldValueMapping:
+    return RealWorldValueMapping(
+        lut_label=field.content_label,
+        lut_explanation=field.explanation[:LONG_STRING],
+        unit=codes.UCUM.NoUnits,
+        value_range=(0.0, 1.0),
+        slope=1,
+        intercept=0,
+        quantity_definition=item_code(field.quantity),
+    )
+
+
+def _anatomy(source: Dataset, field: Field) -> Dataset:
+    """The Frame Anatomy (PS3.3 section C.7.6.16.2.8); unpaired, unless the images state a side."""
+    item = Dataset()
+    item.AnatomicRegionSequence = [item_code(field.region)]
+    item.FrameLaterality = stated_side(source) or "U"
+    return item
