@@ -211,9 +211,9 @@ def product(request: pytest.FixtureRequest) -> Iterator[Product]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def destination(port: int, ae_title: str = "ORTHANC", name: str = "pacs") -> dict[str, str]:
+def destination(port: int, ae_title: str = "ORTHANC", name: str = "pacs", **further: object) -> dict[str, str]:
     """The setting that sends results to a DICOM node on this machine."""
-    place = {"name": name, "ae_title": ae_title, "host": "127.0.0.1", "port": port}
+    place = {"name": name, "ae_title": ae_title, "host": "127.0.0.1", "port": port, **further}
     return {"OVERREAD_DESTINATIONS": json.dumps([place])}
 
 
