@@ -1,7 +1,7 @@
 """What a network made of each pixel, as Parametric Maps over the source images (PS3.3 section A.75).
 
 A map has a frame for every image of a stack, in the order of their places along the slice normal, because OHIF 3.13
-and dcmqi 1.5.7 lay frames on images by counting both. Values are float32 because dcmqi reads nothing else. Decision 0016.
+and dcmqi 1.5.7 lay frames on images by counting both. Values are float32, because dcmqi reads nothing else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
