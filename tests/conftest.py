@@ -27,6 +27,7 @@ _NEEDED_BY = {
     "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),
     "dcm2json": ("test_metadata_is_what_dcmtk",),
     "dciodvfy": (
+        "tests/unit/destinations",
         "tests/conformance",
         "there_and_back",
         "is_valid_dicom",
@@ -42,6 +43,8 @@ _NEEDED_BY = {
         *("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
         *("test_studies_over_the_web", "test_receiving_benchmark"),
     ),
+    "storescp": ("start_storescp",),
+    "dcmqrscp": ("start_dcmqrscp",),
     "strace": ("test_every_answer_follows_its_sync", "test_the_answer_to_a_large_instance"),
     "gcc": ("tests/end_to_end/test_torture", "test_forgetful_disk"),
 }

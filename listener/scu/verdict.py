@@ -212,6 +212,11 @@ def outcome_without_answer(sop_instance_uid: str, why: NoAnswer) -> SendOutcome:
     return SendOutcome(sop_instance_uid, verdict, None, note)
 
 
+def no_answer_note(why: NoAnswer) -> str:
+    """The sentence for an operator."""
+    return _NO_ANSWER_RULES[why][1]
+
+
 def reject_reason(result: int, source: int, diagnostic: int) -> NoAnswer:
     """What an A-ASSOCIATE-RJ means (PS3.8 section 9.3.4)."""
     if result != _PERMANENT:

@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     RESULT_STORED = "result-stored"
     DELIVERY_ACKNOWLEDGED = "delivery-acknowledged"
     DELIVERY_REFUSED = "delivery-refused"
+    DESTINATION_PROBED = "destination-probed"
     ALGORITHM_ADDED = "algorithm-added"
     ALGORITHM_RETIRED = "algorithm-retired"
     ALGORITHM_PROMOTED = "algorithm-promoted"

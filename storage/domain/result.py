@@ -49,6 +49,10 @@ ALTERNATIVES: tuple[tuple[EvidenceForm, ...], ...] = (
 )
 
 
+# The two forms of which the matrix of the images decides: of one result there is never more than one of them.
+UNALIGNED: dict[EvidenceForm, EvidenceForm] = {EvidenceForm.BINARY: EvidenceForm.BINARY_UNALIGNED}
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceObject:
     """One DICOM object that carries findings.

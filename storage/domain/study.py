@@ -81,11 +81,16 @@ class ExclusionRule(StrEnum):
     """Why a stored instance does not count towards the study that is analysed."""
 
     OWN_RESULT = "own-result"  # one of our results, sent back to us
+    SELF_TEST = "self-test"  # a study by which a destination was tried; see storage.domain.self_test
     DERIVED_OBJECT = "derived-object"  # no acquired image, by its SOP class; see storage.domain.derived_object
 
 
 EXCLUSION_SENTENCES: dict[ExclusionRule, str] = {
     ExclusionRule.OWN_RESULT: "The instance is a result of ours that was sent back to us, so it does not count.",
+    ExclusionRule.SELF_TEST: (
+        "The instance belongs to a self-test of Overread, made by `overread destinations probe`; it is kept, and never "
+        "analysed."
+    ),
     ExclusionRule.DERIVED_OBJECT: (
         "The instance is not an acquired image but an object about images, such as a report, a presentation state or "
         "a segmentation; it is kept, but neither analysed nor a cause to analyse the study again."

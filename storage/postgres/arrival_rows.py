@@ -7,6 +7,8 @@ from typing import Any
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association, AssociationEnd
 from storage.domain.derived_object import exclusion_by_class
+from storage.domain.self_test import is_self_test
+from storage.domain.study import ExclusionRule, InstanceHeader
 from storage.postgres.stored_text import stored_number, stored_text
 
 
@@ -73,8 +75,12 @@ def instance_row(study_id: int, arrival: Arrival) -> dict[str, Any]:
         "size": arrival.size,
         "association_id": arrival.association.association_id,
         "received_at": arrival.received_at,
-        "excluded_rule": exclusion_by_class(header.sop_class_uid),
+        "excluded_rule": _excluded_rule(header),
     }
+
+
+def _excluded_rule(header: InstanceHeader) -> ExclusionRule | None:
+    return ExclusionRule.SELF_TEST if is_self_test(header.patient_id) else exclusion_by_class(header.sop_class_uid)
 
 
 def quarantined_row(thing: QuarantinedObject) -> dict[str, Any]:

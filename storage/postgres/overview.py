@@ -31,6 +31,11 @@ class Overview:
                 "quarantined": _quarantined(session, None),
             }
 
+    def destinations(self) -> list[Facts]:
+        """What each destination that was ever owed anything has, waits for and did not get, in evidence objects."""
+        with self._database.transaction() as session:
+            return ask(session, "destination_deliveries")
+
     def explain(self, uid: str) -> Facts:
         """Everything that is known about the study that a Study, Series or SOP Instance UID belongs to.
 

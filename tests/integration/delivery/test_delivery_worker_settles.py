@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from listener.scu.association import Deadlines
 from listener.scu.delivery_worker import DeliveryWorker
-from listener.scu.store import Deadlines, StoreScu
+from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, data_set_bytes, evidence_object

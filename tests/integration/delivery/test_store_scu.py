@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from listener.scu.store import Deadlines, StoreScu
+from listener.scu.association import Deadlines
+from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer
 from listener.settings import DestinationSettings
 from storage.domain.delivery import Verdict

@@ -165,6 +165,25 @@ def test_a_derived_object_opens_no_revision(hospital: Any) -> None:
     assert "presentation state" in excluded["reason"]
 
 
+@pytest.mark.parametrize("patient_id", ["OVERREAD-SELFTEST", "OVERREAD-SELFTEST^HOSPITAL"])
+def test_a_self_test_that_comes_back_is_never_analysed(hospital: Any, patient_id: str) -> None:
+    """Images and results of a self-test, of whichever Overread, make no revision and no job, and are accounted for."""
+    hospital.install()
+
+    hospital.receive(
+        hospital.arrival(patient_id=patient_id),
+        _report(hospital, patient_id=patient_id, sop_instance_uid="1.2.3.8.1"),
+    )
+
+    assert hospital.rows("SELECT DISTINCT excluded_rule FROM instance") == [("self-test",)]
+    assert hospital.settle() == 0
+    assert hospital.rows("SELECT count(*) FROM job") == [(0,)]
+    assert hospital.rows("SELECT revision, parked_code FROM study") == [(0, None)]
+    assert hospital.overview.status()["studies"][0]["state"] == "not-analysed"
+    assert hospital.overview.no_silent_state() == []
+    assert "self-test" in hospital.overview.explain("1.2.3")["excluded"][0]["reason"]
+
+
 def test_our_own_result_is_named_before_its_class(hospital: Any) -> None:
     """A segmentation of ours that comes back is own-result, not derived-object."""
     hospital.install()

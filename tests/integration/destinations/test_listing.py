@@ -1,0 +1,83 @@
+"""`overread destinations list` tells what each destination is, and what is owed to it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.store import StoreScu
+from listener.settings import DestinationSettings
+from storage.domain.result import EvidenceRole
+from storage.settings import JobSettings
+from tests.integration.destinations.conftest import Run
+from tests.peers.evidence_files import evidence_object
+from tests.peers.recording_pacs import RecordingPacs
+from tests.peers.result_desk import ResultDesk
+
+
+@pytest.fixture
+def desk(database_url: str, tmp_path: Path) -> Iterator[ResultDesk]:
+    """Results in the database that the command reads."""
+    desk = ResultDesk(database_url, tmp_path / "data", JobSettings())
+    yield desk
+    desk.close()
+
+
+def deliver(desk: ResultDesk, port: int) -> None:
+    """One try."""
+    pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port)
+    DeliveryWorker(desk.queue, desk.log, {"pacs": pacs}, StoreScu("OVERREAD"), desk.jobs, "test").deliver_one()
+
+
+def test_a_destination_stands_there_with_its_settings(destinations: Run) -> None:
+    """Name, kind, address, profile and proof, before anything was ever sent."""
+    done = destinations("list", "--json", port=104, profile="weasis")
+
+    assert done.returncode == 0
+    [row] = json.loads(done.stdout)
+    assert row == {
+        "name": "pacs",
+        "kind": "dimse",
+        "ae_title": "PACS",
+        "host": "127.0.0.1",
+        "port": 104,
+        "profile": "weasis",
+        "proof": "none",
+        "waiting": 0,
+        "failed": 0,
+        "acknowledged": 0,
+        "last_acknowledged_at": None,
+        "error": None,
+    }
+
+
+def test_what_waits_failed_and_arrived_is_counted(
+    desk: ResultDesk, destinations: Run, recording_pacs: RecordingPacs
+) -> None:
+    """One object arrives and the other is refused for good: one is sent, one failed, with the sentence."""
+    desk.owe(evidence_object(EvidenceRole.SEGMENTATION), evidence_object(EvidenceRole.REPORT))
+    [before] = json.loads(destinations("list", "--json", port=recording_pacs.port).stdout)
+    recording_pacs.answer(0x0000, 0xC000)
+    deliver(desk, recording_pacs.port)
+
+    [after] = json.loads(destinations("list", "--json", port=recording_pacs.port).stdout)
+
+    assert (before["waiting"], before["failed"], before["acknowledged"]) == (2, 0, 0)
+    assert (after["waiting"], after["failed"], after["acknowledged"]) == (0, 1, 1)
+    assert "cannot understand the instance" in after["error"]
+    assert "cannot understand the instance" in destinations("list", port=recording_pacs.port).stdout
+
+
+def test_a_destination_that_left_the_settings_is_still_named(desk: ResultDesk, destinations: Run) -> None:
+    """What is owed to a name that no entry has would wait unseen."""
+    desk.owe(evidence_object(EvidenceRole.REPORT), destinations=("archive",))
+
+    listed = json.loads(destinations("list", "--json", port=104).stdout)
+
+    assert [(row["name"], row["kind"], row["waiting"]) for row in listed] == [
+        ("pacs", "dimse", 0),
+        ("archive", None, 1),
+    ]
+    assert "not in the settings" in destinations("list", port=104).stdout
