@@ -25,6 +25,7 @@ from pydicom.uid import (
 from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.orientation import patient_orientation
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 
 MANUFACTURER = "Overread"
@@ -62,6 +63,7 @@ _PAIRED = frozenset({
     "SCAPULA", "SHOULDER", "THIGH", "THUMB", "TIBIA", "TOE", "ULNA", "WRIST", "ZYGOMA",
 })
 # fmt: on
+_SIDES = frozenset({"R", "L", "U", "B"})  # right, left, unpaired, both (PS3.3 section C.7.6.1.1)
 _WITHOUT_A_BODY_PART = frozenset({EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS, EvidenceRole.STRUCTURE_SET})
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
@@ -144,7 +146,10 @@ def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> Non
     for keyword in (*_COPIED_FOR_ALL, *body_part):
         if keyword in source:
             sop[keyword] = source[keyword]
-    if role not in _WITHOUT_A_BODY_PART:
+    if role is EvidenceRole.SEGMENTATION:
+        _copy_image_laterality(sop, source)
+        _copy_patient_orientation(sop, source)
+    elif role not in _WITHOUT_A_BODY_PART:
         _copy_laterality(sop, source)
 
 
@@ -166,10 +171,34 @@ def stated_side(source: Dataset) -> str | None:
 
 def _copy_laterality(sop: SOPClass, source: Dataset) -> None:
     """Laterality (0020,0060) of the series: the source's side; empty where there is one and it is not known."""
-    side = stated_side(source)
-    part = str(source.get("BodyPartExamined") or "").upper()
+    side, part = stated_side(source), _body_part(source)
     if side or not part or part in _PAIRED:
         sop.Laterality = side or ""
+
+
+def _copy_image_laterality(sop: SOPClass, source: Dataset) -> None:
+    """Image Laterality (0020,0062), beside which the series must have no Laterality (PS3.3 section C.7.3.1).
+
+    The series has an empty one only where the body part is paired and its side is not known.
+    """
+    side = str(source.get("ImageLaterality") or source.get("Laterality") or "")
+    if side in _SIDES:
+        sop.ImageLaterality = side
+    elif _body_part(source) in _PAIRED:
+        sop.Laterality = ""
+
+
+def _copy_patient_orientation(sop: SOPClass, source: Dataset) -> None:
+    """Patient Orientation (0020,0020), which an image without a place in the patient has, if only empty.
+
+    The frames are on the grid of the source, so its directions are theirs (PS3.3 section C.7.6.1).
+    """
+    if "PlaneOrientationSequence" not in sop.SharedFunctionalGroupsSequence[0]:
+        sop.PatientOrientation = list(patient_orientation(source) or ())
+
+
+def _body_part(source: Dataset) -> str:
+    return str(source.get("BodyPartExamined") or "").strip().upper()
 
 
 def _describe_equipment(sop: SOPClass, context: EvidenceContext) -> None:

@@ -94,10 +94,14 @@ WITH_GEOMETRY = [name for name in SERIES if name[:2] in ("CT", "MR", "PT")]
 
 def segmented(name: str) -> Segmented:
     """A liver and a nodule in the series of this name."""
-    images = SERIES[name]()
+    return segmented_in(SERIES[name]())
+
+
+def segmented_in(images: tuple[Dataset, ...], artifact_sha256: str = "a" * 64) -> Segmented:
+    """A liver and a nodule in these images, which now state their time zone."""
     for image in images:
         image.TimezoneOffsetFromUTC = _ZONE
-    context = make_context(images)
+    context = make_context(images, artifact_sha256)
     labels = make_labels((6, int(images[0].Rows), int(images[0].Columns)))
     labels = labels if len(images) == 6 else labels[2 : 2 + len(images)]
     findings = make_findings(context, labels, (LIVER, NODULE))
