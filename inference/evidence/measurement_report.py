@@ -20,7 +20,7 @@ from pydicom.sr.codedict import codes
 
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
-from inference.evidence.outline import Polyline, frame_outline, largest_slice, outline
+from inference.evidence.outline import Polyline, frame_outline, largest_slice, outline, thinned
 from inference.evidence.report_parts import (
     Group,
     algorithm_identification,
@@ -66,7 +66,7 @@ def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmenta
     index = largest_slice(one.areas)
     region = ImageRegion(
         graphic_type="POLYLINE",
-        graphic_data=outline(labels[index] == one.segment.number),
+        graphic_data=thinned(outline(labels[index] == one.segment.number)),
         source_image=region_source(context.sources[index]),
     )
     source = _segment_source(segmentation, one.number)

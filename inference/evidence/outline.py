@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -10,6 +11,8 @@ from inference.evidence.segment_findings import Areas
 
 Mask = npt.NDArray[np.bool_]
 Polyline = npt.NDArray[np.float32]
+
+MOST_POINTS = 8000  # in one line; Graphic Data (0070,0022) of VR FL ends at 65534 bytes
 
 _Corners = npt.NDArray[np.intp]
 
@@ -33,6 +36,16 @@ def outline(mask: Mask) -> Polyline:
         ValueError: the mask is empty.
     """
     return next(one.points for one in contours(_largest_part(mask)) if not one.is_hole)
+
+
+def thinned(line: Polyline) -> Polyline:
+    """The closed line, or one that it hardly leaves where it has too many points for one: still closed, less jagged."""
+    tolerance = 1.0  # pixels, by which the line may move
+    corners = line[:-1]
+    while len(corners) >= MOST_POINTS:
+        corners = cv2.approxPolyDP(line[:-1], tolerance, closed=True).reshape(-1, 2)
+        tolerance *= 2
+    return np.concatenate((corners, corners[:1]))
 
 
 def contours(mask: Mask) -> list[Contour]:

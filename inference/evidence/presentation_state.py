@@ -31,7 +31,7 @@ from inference.evidence.attributes import (
     series_description,
 )
 from inference.evidence.context import EvidenceContext, service_version
-from inference.evidence.outline import Polyline, box_outline, contours
+from inference.evidence.outline import MOST_POINTS, Polyline, box_outline, contours
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.source_display import is_inverse, modality_lut, show_true_proportions, softcopy_vois
 from inference.evidence.sources import stand_in
@@ -40,7 +40,6 @@ from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 _LAYER = GraphicLayer("AI", order=1, description="AI result", display_color=CIELabColor.from_rgb(255, 214, 10))
-_MOST_POINTS = 8000  # in one line; Graphic Data (0070,0022) of VR FL ends at 65534 bytes
 _LONGEST_TEXT = 1024  # characters of Unformatted Text Value (0070,0006) of VR ST
 _PROFILE_CLASS, _PROFILE_DATE = slice(12, 16), slice(24, 36)  # bytes of an ICC profile
 _TEXT = (0.02, 0.98, 0.15)  # left and right edge of the text, and its lower one, as parts of the image
@@ -183,7 +182,7 @@ def _annotation(context: EvidenceContext, image: Dataset, shapes: Sequence[Shape
 
 def _pieces(line: Polyline) -> list[Polyline]:
     """The line, or pieces of it that end where the next one begins, where it has too many points for one."""
-    return [line[start : start + _MOST_POINTS + 1] for start in range(0, len(line) - 1, _MOST_POINTS)]
+    return [line[start : start + MOST_POINTS + 1] for start in range(0, len(line) - 1, MOST_POINTS)]
 
 
 def _stand_in(source: Dataset) -> Dataset:
