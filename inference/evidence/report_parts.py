@@ -42,14 +42,13 @@ _CLASSES: dict[EvidenceForm, type[Comprehensive3DSR | ComprehensiveSR | Enhanced
     EvidenceForm.ENHANCED: EnhancedSR,
 }
 
-# The imaging procedure, not the algorithm: CID 100 "Quantitative Diagnostic Imaging Procedures".
+# The imaging procedure, not the algorithm: CID 100 "Quantitative Diagnostic Imaging Procedures". Radiographs came
+# into it after its version of 2019, by which receivers still judge; for them the group's general code is written.
 _PROCEDURES: dict[str, Code] = {
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
     "PT": codes.cid100.PETUnspecifiedBodyRegion,
     "NM": codes.cid100.NMUnspecifiedBodyRegion,
-    "CR": codes.cid100.XRUnspecifiedBodyRegion,
-    "DX": codes.cid100.XRUnspecifiedBodyRegion,
 }
 
 
