@@ -14,7 +14,13 @@ from tests.conformance.source_modalities import SERIES, segmented_in
 
 # The modules of the patient and the study (PS3.3 sections C.7.1 and C.7.2), which every object of a study shares.
 SHARED_MODULES = ("patient", "general-study", "patient-study", "clinical-trial-subject", "clinical-trial-study")
-DOCUMENTS = (EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS, EvidenceRole.DOCUMENT)  # their series has no body part
+# Their series are of a body part (PS3.3 section C.7.3.1); those of documents and structure sets are not.
+WITH_A_BODY_PART = (
+    EvidenceRole.SEGMENTATION,
+    EvidenceRole.SECONDARY_CAPTURE,
+    EvidenceRole.PRESENTATION_STATE,
+    EvidenceRole.PARAMETRIC_MAP,
+)
 # A patient and a study with everything that a hospital may write of them.
 FURTHER = {
     "PatientComments": "Bettnachbar: Müller",
@@ -66,7 +72,7 @@ def test_all_that_is_known_of_the_patient_and_the_study_is_copied(evidence: Evid
 
 
 def test_every_series_is_numbered_dated_and_labelled(evidence: Evidence) -> None:
-    """Series number, date, time, description and, but in documents, the body part are there (S10)."""
+    """Series number, date, time, description and, where an image has one, the body part are there (S10)."""
     source = evidence.context.sources[0]
     moment = evidence.context.local_started_at
     for one, data_set in evidence.read:
@@ -74,8 +80,8 @@ def test_every_series_is_numbered_dated_and_labelled(evidence: Evidence) -> None
         assert (data_set.SeriesDate, data_set.SeriesTime) == (f"{moment:%Y%m%d}", f"{moment:%H%M%S.%f}")
         assert data_set.SeriesDescription.startswith("Sample organ finder ")
         assert data_set.SeriesDescription.endswith("(RESEARCH, not verified)")
-        body_part = None if one.role in DOCUMENTS else source.BodyPartExamined
-        assert data_set.get("BodyPartExamined") == body_part
+        if one.role in WITH_A_BODY_PART:
+            assert data_set.BodyPartExamined == source.BodyPartExamined
 
 
 def test_every_object_names_the_model_that_made_it(evidence: Evidence) -> None:
