@@ -58,7 +58,9 @@ class Evidence:
 def evidence_of(result: Segmented) -> Evidence:
     """All objects of this result."""
     findings = [one.finding for one in result.found]
-    return Evidence(result, build_evidence(result.context, result.labels, SEGMENTS, findings, EVERY_FORM))
+    return Evidence(
+        result, build_evidence(result.context, result.labels, SEGMENTS, findings, EVERY_FORM, result.probabilities)
+    )
 
 
 def evidence_of_source(name: str) -> Evidence:
