@@ -43,7 +43,7 @@ def thinned(line: Polyline) -> Polyline:
     tolerance = 1.0  # pixels, by which the line may move
     corners = line[:-1]
     while len(corners) >= MOST_POINTS:
-        corners = cv2.approxPolyDP(line[:-1], tolerance, closed=True).reshape(-1, 2)
+        corners = np.asarray(cv2.approxPolyDP(line[:-1], tolerance, closed=True), np.float32).reshape(-1, 2)
         tolerance *= 2
     return np.concatenate((corners, corners[:1]))
 
