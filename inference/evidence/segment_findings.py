@@ -34,7 +34,8 @@ def pair(labels: Labels, segments: Sequence[SegmentDescription], findings: Seque
     Raises:
         ValueError: a segment has no finding, or more than one, or a finding has no segment.
     """
-    areas = np.array([np.bincount(one.reshape(-1), minlength=256) for one in labels])
+    # Most of an image is background, and counting makes a large integer of each pixel that it counts.
+    areas = np.array([np.bincount(one[one != 0], minlength=256) for one in labels])
     if areas[:, 1:].sum() != sum(areas[:, segment.number].sum() for segment in segments):
         raise ValueError("The label array has values that no segment describes.")
     if len(findings) != len(segments):

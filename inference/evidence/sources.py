@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from inference.errors import UnusableInput
 
@@ -62,6 +63,8 @@ _READ_OF_EACH = (
     "PixelSpacing",
     "SliceThickness",
 )
+
+_TAGS = {keyword: Tag(keyword) for keyword in {*_READ, *_READ_OF_EACH}}  # looked up once, not for each image
 
 _EMPTY = (
     "PatientID",
@@ -123,8 +126,5 @@ def one_pixel(image: Dataset) -> Dataset:
 
 
 def _copied(source: Dataset, keywords: Sequence[str]) -> Dataset:
-    copy = Dataset()
-    for keyword in keywords:
-        if keyword in source:
-            copy[keyword] = source[keyword]
-    return copy
+    tags = (_TAGS[keyword] for keyword in keywords)
+    return Dataset({tag: source[tag] for tag in tags if tag in source})
