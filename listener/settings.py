@@ -3,10 +3,12 @@
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from listener.errors import ListenerError
+from storage.domain.result import EvidenceForm
 from storage.domain.route import Route
+from storage.domain.viewer_profile import PROFILES, ViewerProfile, own_profile
 
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
@@ -22,6 +24,9 @@ ViewerUrl = Annotated[
     str,
     Field(pattern=r"^(https?://[^\s{}<>\"'\\]+\{study_instance_uid\}[^\s{}<>\"'\\]*)?$", max_length=1024),
 ]
+
+
+TransferSyntaxUid = Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]
 
 
 class PeerSettings(BaseModel):
@@ -248,6 +253,56 @@ class WebSettings(BaseModel):
     )
 
 
+class ProfileSettings(BaseModel):
+    """What viewers of the site's own can show."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64, description="The name for `profile` of [[destinations]]."
+    )
+    based_on: str = Field(
+        default="any",
+        description="The [viewer profile](viewer-profiles.md) of this release that it is like but for the keys below.",
+    )
+    segmentation: tuple[EvidenceForm, ...] | None = Field(
+        default=None, description="The chain of forms of a segmentation, best first."
+    )
+    further: tuple[tuple[EvidenceForm, ...], ...] | None = Field(
+        default=None, description='A chain for each other thing, such as [["presentation-state", "secondary-capture"]].'
+    )
+    report: tuple[EvidenceForm, ...] | None = Field(
+        default=None, description="The chain of forms of a report, best first."
+    )
+    transfer_syntaxes: tuple[TransferSyntaxUid, ...] | None = Field(
+        default=None, description="The UIDs of the transfer syntaxes in which something may be sent."
+    )
+
+    @model_validator(mode="after")
+    def _is_a_profile(self) -> "ProfileSettings":
+        self.viewer_profile()
+        return self
+
+    def viewer_profile(self) -> ViewerProfile:
+        """The profile in the words of storage.
+
+        Raises:
+            ValueError: in one sentence, why it cannot be.
+        """
+        if self.name in PROFILES:
+            raise ValueError(f"{self.name} is a profile of this release; give yours another name")
+        if self.based_on not in PROFILES:
+            raise ValueError(f"{self.based_on} is no profile of this release; base it on one of {', '.join(PROFILES)}")
+        return own_profile(
+            self.name,
+            PROFILES[self.based_on],
+            segmentation=self.segmentation,
+            further=self.further,
+            report=self.report,
+            transfer_syntaxes=self.transfer_syntaxes,
+        )
+
+
 class DestinationSettings(BaseModel):
     """Where results are sent."""
 
@@ -258,11 +313,11 @@ class DestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="The AE title we call.")
     host: str = Field(description="The destination's address.")
     port: int = Field(ge=1, le=65535, description="The destination's port.")
-    profile: Literal["any", "ohif", "slicer", "weasis", "planning"] = Field(
+    profile: str = Field(
         default="any",
         description=(
-            "What the destination's viewers can show, and so which forms of a result are made and sent; see "
-            "[viewer profiles](viewer-profiles.md)."
+            "What the destination's viewers can show, and so which forms of a result are made and sent: one of the "
+            "[viewer profiles](viewer-profiles.md) or of [[profiles]]."
         ),
     )
     max_instance_bytes: int = Field(

@@ -83,6 +83,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "(required)"
     value: Any = field.default
+    if value is None:
+        return "(not set)"
     return f"`{json.dumps(value, default=str)}`"
 
 

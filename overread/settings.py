@@ -18,6 +18,7 @@ from listener.errors import ListenerError
 from listener.settings import (
     DestinationSettings,
     ListenerSettings,
+    ProfileSettings,
     WebSettings,
     check_listener_settings,
     check_web_settings,
@@ -25,6 +26,7 @@ from listener.settings import (
 from overread.errors import InvalidSettings
 from overread.logs import LogSettings
 from overread.settings_lines import line_of
+from storage.domain.viewer_profile import PROFILES, ViewerProfile
 from storage.settings import AuditSettings, DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
@@ -70,6 +72,29 @@ class Settings(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two [[destinations]] are named {name}; give each its own name")
+        return self
+
+    profiles: tuple[ProfileSettings, ...] = Field(
+        default=(), description="They stand beside those of this release; a key that is not set is as in `based_on`."
+    )
+
+    def viewer_profiles(self) -> dict[str, ViewerProfile]:
+        """Every profile that a destination may have, by its name."""
+        return PROFILES | {profile.name: profile.viewer_profile() for profile in self.profiles}
+
+    @model_validator(mode="after")
+    def _profiles_are_known(self) -> "Settings":
+        names = [profile.name for profile in self.profiles]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two [[profiles]] are named {name}; give each its own name")
+        known = self.viewer_profiles()
+        for destination in self.destinations:
+            if destination.profile not in known:
+                raise ValueError(
+                    f"the [[destinations]] entry {destination.name} has the profile {destination.profile}, which is "
+                    f"none of {', '.join(known)}; correct it, or add it to [[profiles]]"
+                )
         return self
 
     @model_validator(mode="after")

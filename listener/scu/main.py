@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
 from storage.domain.job import JobKind
+from storage.domain.viewer_profile import PROFILES, ViewerProfile
 from storage.errors import DatabaseUnavailable
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -35,11 +36,13 @@ def deliver(
     data_dir: Path,
     database_url: str,
     jobs: JobSettings,
+    profiles: Mapping[str, ViewerProfile] = PROFILES,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Deliver until SIGTERM or SIGINT; the job in hand is finished within a grace or given back. Returns 0.
 
-    ``alive`` is called each time the loop goes round, and while a destination is being sent to.
+    ``profiles`` are all that a destination may name. ``alive`` is called each time the loop goes round, and while a
+    destination is being sent to.
 
     While the database is away nothing is claimed; delivery goes on by itself when it is back.
     """
@@ -54,7 +57,7 @@ def deliver(
             queue,
             PostgresDeliveryLog(database, store),
             {destination.name: destination for destination in destinations},
-            StoreScu(ae_title),
+            StoreScu(ae_title, profiles=profiles),
             jobs,
             f"delivery {socket.gethostname()}:{os.getpid()}",
             stop.is_overdue,

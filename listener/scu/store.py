@@ -1,6 +1,6 @@
 """Send frozen evidence to a destination over one association (C-STORE as SCU, PS3.4 annex B)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pynetdicom.association import Association
 
@@ -19,14 +19,18 @@ from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome
 from storage.domain.result import DELIVERY_ORDER, FrozenEvidence
-from storage.domain.viewer_profile import PROFILES, Choice, choices
+from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile, choices
 
 
 class StoreScu:
     """Our side of C-STORE as SCU; one association at a time."""
 
-    def __init__(self, ae_title: str, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self, ae_title: str, deadlines: Deadlines | None = None, profiles: Mapping[str, ViewerProfile] = PROFILES
+    ) -> None:
+        """``profiles`` are all that a destination may name."""
         self._ae_title = ae_title
+        self._profiles = profiles
         self._deadlines = deadlines or Deadlines()
 
     def send(
@@ -42,7 +46,7 @@ class StoreScu:
         association is cut, and what has no answer yet is to be tried again. Nothing is *delivered* without a status
         from the destination, and the release of the association plays no part in it.
         """
-        wanted, unwanted = choices(PROFILES[destination.profile], evidence)
+        wanted, unwanted = choices(self._profiles[destination.profile], evidence)
         not_shown = unneeded(unwanted, f"The profile {destination.profile} of the destination does not show this form.")
         ordered = sorted(wanted, key=lambda choice: min(DELIVERY_ORDER[one.role] for one in choice.instances()))
         return (*self._send(destination, ordered, stopped), *not_shown) if ordered else not_shown
@@ -67,25 +71,26 @@ class StoreScu:
                 for choice in ordered
                 for outcome in send_best(
                     choice,
-                    lambda one: _obstacle(association, destination, one),
+                    lambda one: self._obstacle(association, destination, one),
                     lambda one: store(association, numbers[one.sop_instance_uid], one, line),
                 )
             )
             release(association, line)
             return outcomes
 
-
-def _obstacle(association: Association, destination: DestinationSettings, item: FrozenEvidence) -> SendOutcome | None:
-    """Why this instance cannot be sent at all on this association; ``None`` where it can."""
-    if not association.is_established:
-        return None  # nothing is known of the next one: storing says what happened
-    if 0 < destination.max_instance_bytes < item.size:
-        return outcome_without_answer(item.sop_instance_uid, NoAnswer.TOO_LARGE)
-    if item.transfer_syntax_uid not in PROFILES[destination.profile].transfer_syntaxes:
-        return outcome_without_answer(item.sop_instance_uid, NoAnswer.TRANSFER_SYNTAX_NOT_SHOWN)
-    if not is_accepted(association, item):
-        return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
-    return None
+    def _obstacle(
+        self, association: Association, destination: DestinationSettings, item: FrozenEvidence
+    ) -> SendOutcome | None:
+        """Why this instance cannot be sent at all on this association; ``None`` where it can."""
+        if not association.is_established:
+            return None  # nothing is known of the next one: storing says what happened
+        if 0 < destination.max_instance_bytes < item.size:
+            return outcome_without_answer(item.sop_instance_uid, NoAnswer.TOO_LARGE)
+        if item.transfer_syntax_uid not in self._profiles[destination.profile].transfer_syntaxes:
+            return outcome_without_answer(item.sop_instance_uid, NoAnswer.TRANSFER_SYNTAX_NOT_SHOWN)
+        if not is_accepted(association, item):
+            return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
+        return None
 
 
 def _all_without_answer(evidence: Sequence[FrozenEvidence], why: NoAnswer) -> tuple[SendOutcome, ...]:

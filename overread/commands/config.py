@@ -38,7 +38,7 @@ def show() -> None:
 
 
 def _masked(settings: Settings) -> dict[str, Any]:
-    values = settings.model_dump(mode="json")
+    values = settings.model_dump(mode="json", exclude_none=True)  # TOML has no word for what is not set
     for key in ("url", "owner_url"):
         url = urlsplit(values["database"][key])
         if url.password:

@@ -19,7 +19,6 @@ from overread.errors import FrontDeskError
 from overread.settings import Settings, load_settings
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.delivery import Verdict
-from storage.domain.viewer_profile import PROFILES
 from storage.objects.layout import DataFolder
 from storage.objects.site_secret import site_secret
 from storage.postgres.audit_trail import PostgresAuditTrail
@@ -127,7 +126,7 @@ def _probed(settings: Settings, destination: DestinationSettings, wait_seconds: 
 
     for library in ("pynetdicom", "pydicom", "highdicom"):  # what they would repeat of a peer is told in our words
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    profile = PROFILES[destination.profile]
+    profile = settings.viewer_profiles()[destination.profile]
     with database_to_fill(settings) as url, tempfile.TemporaryDirectory(prefix="overread-self-test-") as folder:
         database = open_database(url, "overread destinations")
         try:

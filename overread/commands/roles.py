@@ -17,7 +17,6 @@ from overread.logs import configure_logging
 from overread.pulse import pulse
 from overread.settings import Settings, load_settings
 from overread.supervisor import Supervisor, stop_on_signals
-from storage.domain.viewer_profile import PROFILES
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,7 +140,7 @@ def work() -> None:
             data_dir=settings.data_dir,
             database_url=url,
             jobs=settings.jobs,
-            destinations={each.name: PROFILES[each.profile] for each in settings.destinations},
+            destinations={each.name: settings.viewer_profiles()[each.profile] for each in settings.destinations},
             routes=routes_of(settings.listener),
             alive=alive,
         )
@@ -162,6 +161,7 @@ def deliver() -> None:
             data_dir=settings.data_dir,
             database_url=url,
             jobs=settings.jobs,
+            profiles=settings.viewer_profiles(),
             alive=alive,
         )
     sys.exit(code)

@@ -17,6 +17,8 @@ from inference.evidence.segment_findings import Labels
 from inference.findings.classification import KeyImage
 from inference.findings.measurement import CUBIC_CENTIMETER, VOLUME
 from inference.findings.segment import SegmentDescription
+from inference.findings.segmentation import Probabilities
+from inference.imaging.resampling import GridMap
 from overread.destinations.self_test_images import SLICES, SPACING_MM, fresh_uid, self_test_images
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Classification, Finding, Measurement
@@ -83,6 +85,9 @@ def _segmented(context: EvidenceContext, wanted: frozenset[EvidenceForm]) -> tup
     """A box on the slices in the middle."""
     labels: Labels = np.zeros((SLICES, int(context.sources[0].Rows), int(context.sources[0].Columns)), np.uint8)
     labels[1:-1, 64:112, 32:96] = _BOX.number
+    sure = (labels == _BOX.number).astype(np.float32)
+    same_grid = GridMap((0, 1, 2), (False, False, False), labels.shape, labels.shape, (1.0, 1.0, 1.0))
+    probabilities = Probabilities(sure[None], {_BOX.number: 0}, same_grid, anti_aliasing=False)
     volume = float(np.count_nonzero(labels) * np.prod(SPACING_MM)) / 1000
     finding = Finding(
         kind=_BOX.type,
@@ -91,7 +96,7 @@ def _segmented(context: EvidenceContext, wanted: frozenset[EvidenceForm]) -> tup
         tracking_uid=context.identity.uid(f"tracking {_BOX.label}"),
         measurements=(Measurement(VOLUME, volume, CUBIC_CENTIMETER),),
     )
-    return build_evidence(context, labels, [_BOX], [finding], wanted)
+    return build_evidence(context, labels, [_BOX], [finding], wanted, probabilities)
 
 
 def _classified(context: EvidenceContext, wanted: frozenset[EvidenceForm]) -> tuple[EvidenceObject, ...]:

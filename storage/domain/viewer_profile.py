@@ -5,9 +5,9 @@ that say the same thing, best first: a destination is sent the first one that it
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from storage.domain.result import EvidenceForm, FrozenEvidence
+from storage.domain.result import ALTERNATIVES, EvidenceForm, FrozenEvidence
 
 Chain = tuple[EvidenceForm, ...]
 
@@ -118,6 +118,54 @@ PROFILES: dict[str, ViewerProfile] = {
     )
 }
 ANY = PROFILES["any"]
+
+
+def own_profile(
+    name: str,
+    base: ViewerProfile,
+    *,
+    segmentation: Chain | None = None,
+    further: tuple[Chain, ...] | None = None,
+    report: Chain | None = None,
+    transfer_syntaxes: tuple[str, ...] | None = None,
+) -> ViewerProfile:
+    """A profile of a site's own: as ``base`` but for what is given.
+
+    Raises:
+        ValueError: in one sentence, why these chains cannot be.
+    """
+    own = ViewerProfile(
+        name,
+        base.segmentation if segmentation is None else segmentation,
+        base.report if report is None else report,
+        base.further if further is None else further,
+        base.transfer_syntaxes if transfer_syntaxes is None else transfer_syntaxes,
+        (),
+    )
+    _check(own)
+    return replace(own, why=("as this site has set it",) * len(own.chains))
+
+
+def _check(profile: ViewerProfile) -> None:
+    if not profile.transfer_syntaxes:
+        raise ValueError(f"the profile {profile.name} has no transfer syntax, so nothing could be sent; name one")
+    if not all(profile.chains):
+        raise ValueError(
+            f"the profile {profile.name} has an empty chain; name a form in it, or leave the key out to have what "
+            "based_on has"
+        )
+    forms = [form for chain in profile.chains for form in chain]
+    for form in forms:
+        if forms.count(form) > 1:
+            raise ValueError(f"the profile {profile.name} names {form} twice; let each form stand in one place")
+    for alternatives in ALTERNATIVES:
+        chains = [chain for chain in profile.chains if {*chain} & {*alternatives}]
+        if len(chains) > 1:
+            first, second = (next(form for form in chain if form in alternatives) for chain in chains[:2])
+            raise ValueError(
+                f"the profile {profile.name} has {first} and {second} in two chains, but they say the same; put them "
+                "into one"
+            )
 
 
 def wanted_forms(profiles: Iterable[ViewerProfile]) -> frozenset[EvidenceForm]:

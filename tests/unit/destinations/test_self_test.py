@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from inference.evidence.further import AVAILABLE
 from overread.destinations.self_test import make_self_test
 from storage.domain.result import EvidenceForm
 from storage.domain.self_test import is_self_test
@@ -36,6 +37,7 @@ def test_each_form_with_an_encoder_is_there_once(profile: ViewerProfile, tmp_pat
     assert len(forms) == len(set(forms))
     assert set(forms) <= profile.forms
     assert {EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED, EvidenceForm.COMPREHENSIVE_3D} <= set(forms)
+    assert {EvidenceForm(role) for role in AVAILABLE} & profile.forms <= set(forms)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)

@@ -26,6 +26,11 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ae_title = "ORTHANC"
         host = "127.0.0.1"
         port = 4242
+        profile = "ward"
+        [[profiles]]
+        name = "ward"
+        based_on = "weasis"
+        further = [["presentation-state", "secondary-capture"]]
         """,
         encoding="utf-8",
     )
@@ -44,6 +49,9 @@ def test_what_is_shown_can_be_read_as_settings_again(shown: str) -> None:
     assert (peer["ae_title"], peer["networks"]) == ("CT1", ["10.1.0.0/16", "10.2.0.0/16"])
     assert read["destinations"][0]["port"] == 4242
     assert read["study"]["quiet_seconds"] == 60.0
+    assert read["profiles"] == [
+        {"name": "ward", "based_on": "weasis", "further": [["presentation-state", "secondary-capture"]]}
+    ]
 
 
 def test_the_password_of_the_database_is_masked(shown: str) -> None:

@@ -1,0 +1,73 @@
+"""Viewer profiles of a site's own, in the settings file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from overread.errors import InvalidSettings
+from overread.settings import Settings, load_settings
+from storage.domain.result import EvidenceForm
+from storage.domain.viewer_profile import PROFILES
+
+_F = EvidenceForm
+DESTINATION = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\nprofile = "ward"\n'
+
+Load = Callable[[str], Settings]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """The settings of a file with a destination of the profile ward, and these lines below [[profiles]]."""
+
+    def of(lines: str) -> Settings:
+        path = tmp_path / "overread.toml"
+        path.write_text(f"{DESTINATION}[[profiles]]\n{lines}", encoding="utf-8")
+        monkeypatch.setenv("OVERREAD_CONFIG", str(path))
+        return load_settings()
+
+    return of
+
+
+def test_what_a_profile_sets_is_its_own_and_the_rest_as_in_its_base(load: Load) -> None:
+    """A destination may have it, and delivery and worker find it under its name."""
+    settings = load(
+        'name = "ward"\nbased_on = "weasis"\n'
+        'segmentation = ["label-map", "binary"]\nfurther = [["secondary-capture"]]\n'
+    )
+
+    ward = settings.viewer_profiles()[settings.destinations[0].profile]
+    assert ward.segmentation == (_F.LABEL_MAP, _F.BINARY)
+    assert ward.further == ((_F.SECONDARY_CAPTURE,),)
+    assert ward.report == PROFILES["weasis"].report
+    assert ward.transfer_syntaxes == PROFILES["weasis"].transfer_syntaxes
+    assert len(ward.why) == len(ward.chains)
+
+
+def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
+    """A profile that sets nothing else has another name only; nothing further is a list that is empty."""
+    assert load('name = "ward"\n').viewer_profiles()["ward"].chains == PROFILES["any"].chains
+    assert load('name = "ward"\nfurther = []\n').viewer_profiles()["ward"].further == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('name = "ward"\nsegmentation = ["binray"]\n', r"profiles\.0\.segmentation\.0 in .*, line \d+, is not valid"),
+        ('name = "ward"\nsegmentation = ["binary", "binary"]\n', "ward names binary twice"),
+        ('name = "ward"\nfurther = [["basic-text"]]\n', "ward names basic-text twice"),
+        ('name = "ward"\nfurther = [["label-map"]]\n', "binary and label-map in two chains, but they say the same"),
+        ('name = "ward"\nsegmentation = []\n', "ward has an empty chain; name a form in it"),
+        ('name = "ward"\nfurther = [[]]\n', "ward has an empty chain"),
+        ('name = "ward"\ntransfer_syntaxes = []\n', "ward has no transfer syntax"),
+        ('name = "ward"\nbased_on = "ohfi"\n', "ohfi is no profile of this release; base it on one of any, ohif"),
+        ('name = "ohif"\n', "ohif is a profile of this release; give yours another name"),
+        ('name = "ward"\n[[profiles]]\nname = "ward"\n', r"two \[\[profiles\]\] are named ward"),
+        ('name = "wards"\n', "pacs has the profile ward, which is none of any, .*wards"),
+        ('name = "ward"\nsegmentations = ["binary"]\n', "segmentations .* is not a setting"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_it(load: Load, lines: str, told: str) -> None:
+    """Unknown and doubled forms, empty chains, unknown and shipped names: each is refused before anything starts."""
+    with pytest.raises(InvalidSettings, match=told):
+        load(lines)
