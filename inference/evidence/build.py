@@ -10,12 +10,11 @@ from inference.evidence.basic_text_report import build_basic_text_report
 from inference.evidence.classification_report import build_classification_reports
 from inference.evidence.context import EvidenceContext
 from inference.evidence.further import AVAILABLE, Analysed, Classified, Segmented, further_evidence
-from inference.evidence.key_image_picture import Picture
 from inference.evidence.label_map import build_label_map
 from inference.evidence.measurement_report import build_measurement_reports
-from inference.evidence.secondary_capture import build_secondary_captures
 from inference.evidence.segment_findings import FoundSegment, Labels, pair
 from inference.evidence.segmentation import build_segmentation
+from inference.evidence.shown_image import Picture
 from inference.evidence.sources import require_one_patient
 from inference.findings.classification import KeyImage
 from inference.findings.segment import SegmentDescription
@@ -43,7 +42,8 @@ def build_classification_evidence(
     drawn: Sequence[Picture],
     wanted: Container[EvidenceForm] = DEFAULT_FORMS,
 ) -> tuple[EvidenceObject, ...]:
-    """The DICOM objects of one classification, in the order of delivery: a picture per class, then the report.
+    """The DICOM objects of one classification, in the order of delivery: a picture per class and the summary,
+    then the report.
 
     What else is wanted stands in its place among them.
 
@@ -54,10 +54,9 @@ def build_classification_evidence(
         UnusableInput: ``patient-mix``, when the sources differ in patient, study, series or frame of reference.
     """
     require_one_patient(context.sources)
-    pictures = build_secondary_captures(context, keys, drawn) if EvidenceForm.SECONDARY_CAPTURE in wanted else ()
     reports = build_classification_reports(context, keys, wanted)
     text = _text(context, [key.finding for key in keys], wanted)
-    return _in_order(*pictures, *reports, *text, *_further(Classified(context, keys), wanted))
+    return _in_order(*reports, *text, *_further(Classified(context, keys, drawn), wanted))
 
 
 def build_evidence(
@@ -68,7 +67,7 @@ def build_evidence(
     wanted: Container[EvidenceForm] = DEFAULT_FORMS,
     probabilities: Probabilities | None = None,
 ) -> tuple[EvidenceObject, ...]:
-    """The DICOM objects of one segmentation, in the order of delivery: segmentation, then report.
+    """The DICOM objects of one segmentation, in the order of delivery: segmentation, pictures, report.
 
     What else is wanted stands in its place among them.
 

@@ -25,20 +25,20 @@ def numbers(one: Classification) -> tuple[str, str]:
 def sentence(one: Classification, sources: Sequence[Dataset]) -> str:
     """The finding in one sentence, such as radiologists read it."""
     probability, threshold = numbers(one)
-    where = "" if len(sources) == 1 else f" on image {image_number(one, sources)}"
+    where = "" if len(sources) == 1 else f" on image {image_number(one.key_sop_instance_uid, sources)}"
     highest = "probability" if len(sources) == 1 else "highest probability"
     return f"{verdict(one)}; {highest} {probability}{where}, threshold {threshold} ({_origin(one)})"
 
 
-def image_number(one: Classification, sources: Sequence[Dataset]) -> int:
-    """What viewers call the key image: its Instance Number, or its place in the series where it has none."""
+def image_number(sop_instance_uid: str, sources: Sequence[Dataset]) -> int:
+    """What viewers call an image: its Instance Number, or its place in the series where it has none."""
     for place, source in enumerate(sources, start=1):
-        if str(source.SOPInstanceUID) == one.key_sop_instance_uid:
+        if str(source.SOPInstanceUID) == sop_instance_uid:
             try:
                 return int(source.get("InstanceNumber"))
             except (TypeError, ValueError):
                 return place
-    raise ValueError("The key image is not among the sources.")
+    raise ValueError("The image is not among the sources.")
 
 
 def _origin(one: Classification) -> str:

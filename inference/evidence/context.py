@@ -1,10 +1,13 @@
 """What all evidence of one job is built from."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.algorithms.identity import AlgorithmIdentity
@@ -19,11 +22,13 @@ class EvidenceContext:
     """The job around the findings.
 
     ``sources`` are the analysed single-frame images of one series, in the order of the label array's slices, with
-    or without Pixel Data; they are never changed. ``started_at`` is aware and the same for every attempt of the
-    job, because it becomes every time stamp of the evidence.
+    or without Pixel Data; they are never changed. ``values`` gives the pixels of the source at a place: those after
+    the Modality LUT as (row, column), or the colours from 0 to 255 as (row, column, RGB). ``started_at`` is aware and
+    the same for every attempt of the job, because it becomes every time stamp of the evidence.
     """
 
     sources: tuple[Dataset, ...]
+    values: Callable[[int], NDArray[np.float32]] = field(compare=False, repr=False)
     algorithm: AlgorithmIdentity
     started_at: datetime
     identity: ResultIdentity

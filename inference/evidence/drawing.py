@@ -1,54 +1,22 @@
-"""What all our pictures share: grey values as a viewer shows them, outlined letters, and the mark."""
+"""What all our pictures share: outlined letters, and how a picture becomes a file."""
 
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-from pydicom import Dataset
 
-Grey = npt.NDArray[np.float32]
+from inference.evidence.letters import FONT, printable
+
 Rgb = tuple[int, int, int]
 
 WHITE: Rgb = (255, 255, 255)
 BLACK: Rgb = (0, 0, 0)
+GREY: Rgb = (150, 150, 150)
 
-_SAMPLE = 1_000_000  # values that a window is estimated from
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which values after the Modality LUT are shown black and which white (PS3.3 section C.11.2.1.2)."""
-
-    black: float
-    white: float
-
-    @classmethod
-    def of(cls, image: Dataset, values: Grey) -> "Window":
-        """The window that the image states; without one, the 1st to the 99th percentile of the values."""
-        low, high = _stated(image) or _usual(values)
-        return cls(high, low) if image.get("PhotometricInterpretation") == "MONOCHROME1" else cls(low, high)
-
-    def grey(self, values: Grey) -> Grey:
-        """The values as grey, 0 black to 1 white."""
-        width = self.white - self.black
-        scaled: Grey = np.clip((values - np.float32(self.black)) / np.float32(width or 1e-6), 0, 1)
-        return scaled
-
-
-def _stated(image: Dataset) -> tuple[float, float] | None:
-    try:
-        center, width = (float(np.atleast_1d(image.get(word))[0]) for word in ("WindowCenter", "WindowWidth"))
-    except (TypeError, ValueError, IndexError):
-        return None
-    return (center - width / 2, center + width / 2) if np.isfinite([center, width]).all() and width > 0 else None
-
-
-def _usual(values: Grey) -> tuple[float, float]:
-    every = max(1, values.size // _SAMPLE)
-    low, high = np.percentile(values.reshape(-1)[::every], (1, 99))
-    return float(low), float(high)
+TAG_HEIGHT = 19  # of letters of size 15
+_MORE = "…"
+_BRIGHTNESS = (0.299, 0.587, 0.114)  # what red, green and blue add to it
+_BRIGHT = 140
 
 
 class Pen:
@@ -56,15 +24,49 @@ class Pen:
 
     def __init__(self, picture: Image.Image, size: float = 13) -> None:
         self.draw = ImageDraw.Draw(picture)
-        self._font = ImageFont.load_default(size=size)
+        self._font = ImageFont.truetype(FONT, size=size, layout_engine=ImageFont.Layout.BASIC)
 
     def text(self, position: tuple[float, float], words: str, fill: Rgb = WHITE) -> None:
         """Write with the upper left corner at this position."""
-        self.draw.text(position, words, fill=fill, font=self._font, stroke_width=2, stroke_fill=BLACK)
+        self.draw.text(position, printable(words), fill=fill, font=self._font, stroke_width=2, stroke_fill=BLACK)
 
     def width(self, words: str) -> float:
         """How wide the words will be."""
-        return self.draw.textlength(words, font=self._font)
+        return self.draw.textlength(printable(words), font=self._font)
+
+    def tag(self, position: tuple[float, float], words: str, fill: Rgb) -> None:
+        """Write on a patch of this colour, in black or white, whichever is easier to read on it."""
+        left, top = position
+        patch = (left - 2, top, left + self.width(words) + 2, top + TAG_HEIGHT)
+        self.draw.rectangle(patch, fill=fill, outline=BLACK)
+        brightness = float(np.dot(fill, _BRIGHTNESS))
+        self.draw.text(position, printable(words), fill=BLACK if brightness > _BRIGHT else WHITE, font=self._font)
+
+    def fitted(self, words: str, width: float) -> str:
+        """The words, without their middle where they would be wider than this: names differ at their ends."""
+        if self.width(words) <= width:
+            return words
+        kept = len(words)
+        while kept and self.width(shortened := _without_middle(words, kept)) > width:
+            kept -= 1
+        return shortened
+
+    def wrapped(self, words: str, width: float) -> list[str]:
+        """The words in lines no wider than this; a single word that is too wide loses its middle."""
+        lines = []
+        for line in words.splitlines():
+            lines.append("")
+            for word in line.split():
+                longer = f"{lines[-1]} {word}".strip()
+                if lines[-1] and self.width(longer) > width:
+                    lines.append(self.fitted(word, width))
+                else:
+                    lines[-1] = self.fitted(longer, width)
+        return lines
+
+
+def _without_middle(words: str, kept: int) -> str:
+    return f"{words[: kept - kept // 2].rstrip()}{_MORE}{words[len(words) - kept // 2 :].lstrip()}"
 
 
 def png(picture: Image.Image) -> bytes:

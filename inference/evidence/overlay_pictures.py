@@ -14,8 +14,9 @@ from highdicom.color import CIELabColor
 from PIL import Image
 from pydicom import Dataset, dcmread
 
-from inference.evidence.drawing import BLACK, WHITE, Grey, Pen, Window, png
+from inference.evidence.drawing import BLACK, WHITE, Pen, png
 from inference.evidence.segment_findings import Labels
+from inference.evidence.windowing import Grey, Table, Window, windowing
 from inference.imaging.volume import Volume
 from storage.domain.result import EvidenceObject, ResultPicture
 
@@ -43,7 +44,7 @@ class _Scene:
     """Values and labels as (foot to head, front to back, right to left), with mm between voxels."""
 
     values: Grey
-    window: Window
+    window: Window | Table
     labels: Labels
     segments: dict[int, _Segment]
     spacing: tuple[float, float, float]
@@ -79,7 +80,7 @@ def _scene(volume: Volume, seg: Dataset | None, mark: str) -> _Scene:
 
     return _Scene(
         values=turned(volume.values),
-        window=Window.of(volume.headers[0], volume.values),
+        window=windowing(volume.headers[0], volume.values),
         labels=turned(_labels(volume, seg)),
         segments={int(item.SegmentNumber): _segment(item) for item in seg.SegmentSequence} if seg is not None else {},
         spacing=(spacing[order[0]], spacing[order[1]], spacing[order[2]]),

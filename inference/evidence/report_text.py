@@ -14,7 +14,7 @@ _LINE = 100  # characters of a line of prose
 _UNIT_WORDS = {"1": "", "cm3": "ml", "[hnsf'U]": "HU"}
 _ROLE_WORDS = {
     EvidenceRole.SEGMENTATION: "Segmentation",
-    EvidenceRole.SECONDARY_CAPTURE: "Key image",
+    EvidenceRole.SECONDARY_CAPTURE: "Picture",
     EvidenceRole.REPORT: "Report",
     EvidenceRole.PRESENTATION_STATE: "Contours",
     EvidenceRole.PARAMETRIC_MAP: "Map",
@@ -67,12 +67,17 @@ def finding_sentence(finding: Finding, context: EvidenceContext) -> str:
     """One finding in one sentence."""
     if finding.classification is not None:
         return f"{sentence(finding.classification, context.sources)}."
-    numbers = "; ".join(" ".join(_measurement_line(one).split()) for one in finding.measurements)
+    numbers = "; ".join(measurement_words(one) for one in finding.measurements)
     return f"{_heading(finding)}: {numbers}." if numbers else f"{_heading(finding)}."
 
 
 def _heading(finding: Finding) -> str:
     return f"{finding.kind.meaning}, {finding.site.meaning}" if finding.site is not None else finding.kind.meaning
+
+
+def measurement_words(measurement: Measurement) -> str:
+    """Name, value and unit."""
+    return " ".join(_measurement_line(measurement).split())
 
 
 def _measurement_line(measurement: Measurement) -> str:

@@ -32,7 +32,7 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
     if not examined:
         raise UnusableInput("empty-image", _nothing(manifest.input.min_content))
     keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
-    context = case.context(series.headers)
+    context = case.context(series.headers, series.values)
     drawn = [draw_key_image(context, key) for key in keys]
     return Examination(
         context,

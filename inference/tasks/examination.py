@@ -1,9 +1,11 @@
 """What goes into one examination of a series, and what comes out of it, whatever the task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference.algorithms.identity import AlgorithmIdentity
@@ -25,9 +27,9 @@ class Case:
     identity: ResultIdentity
     wanted: frozenset[EvidenceForm] = DEFAULT_FORMS
 
-    def context(self, sources: Sequence[Dataset]) -> EvidenceContext:
-        """What evidence on these images is built from."""
-        return EvidenceContext(tuple(sources), self.algorithm, self.started_at, self.identity)
+    def context(self, sources: Sequence[Dataset], values: Callable[[int], NDArray[np.float32]]) -> EvidenceContext:
+        """What evidence on these images with these pixels is built from."""
+        return EvidenceContext(tuple(sources), values, self.algorithm, self.started_at, self.identity)
 
     def tracking_uid(self, label: str) -> str:
         """The UID that ties together what speaks of one finding."""

@@ -27,7 +27,7 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
     volume = load_volume(case.series.instances, case.series.headers)
     labels, probabilities = _labelled(volume, predictor, manifest, case.wanted)
     findings = measure(volume, labels, manifest.outputs, manifest.identity.name, case.tracking_uid)
-    context = case.context(volume.headers)
+    context = case.context(volume.headers, volume.values.__getitem__)
     segments = [described.description() for described in manifest.outputs.segments]
     evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities)
     outlined = next((one for one in evidence if one.role is EvidenceRole.SEGMENTATION), None)

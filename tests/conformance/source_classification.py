@@ -14,7 +14,8 @@ from inference.algorithms.image_scoring import Highest
 from inference.algorithms.manifest import parse_manifest
 from inference.evidence.build import build_classification_evidence
 from inference.evidence.context import EvidenceContext
-from inference.evidence.key_image_picture import Picture, draw_key_image
+from inference.evidence.key_image_picture import draw_key_image
+from inference.evidence.shown_image import Picture
 from inference.findings.classification import KeyImage, conclude
 from inference.imaging.image_series import ImageSeries
 from storage.domain.result import EvidenceObject

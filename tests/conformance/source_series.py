@@ -158,7 +158,14 @@ def make_context(sources: tuple[Dataset, ...], artifact_sha256: str = "a" * 64) 
         artifact_sha256=artifact_sha256,
         manifest_sha256=algorithm.manifest_sha256,
     )
-    return EvidenceContext(sources, algorithm, STARTED_AT, identity)
+    return EvidenceContext(sources, lambda index: pixel_values(sources[index]), algorithm, STARTED_AT, identity)
+
+
+def pixel_values(image: Dataset) -> npt.NDArray[np.float32]:
+    """Its values after the Modality LUT, or its colours."""
+    slope, intercept = float(image.get("RescaleSlope", 1)), float(image.get("RescaleIntercept", 0))
+    values: npt.NDArray[np.float32] = image.pixel_array.astype(np.float32) * slope + intercept
+    return values
 
 
 def make_findings(

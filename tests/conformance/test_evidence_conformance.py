@@ -132,8 +132,7 @@ def test_dsrdump_prints_the_report_and_its_flags(case: Case, tmp_path: Path) -> 
 
 def test_every_voxel_returns_to_its_place_in_the_patient(case: Case) -> None:
     """A second reader finds each segment's voxels at the patient coordinates where the algorithm put them (S3, S4)."""
-    if len(case.evidence) == 1:
-        assert not case.labels.any()
+    if not case.labels.any():
         return
     seg = case.dataset(EvidenceRole.SEGMENTATION)
 
@@ -150,7 +149,7 @@ def test_every_voxel_returns_to_its_place_in_the_patient(case: Case) -> None:
 
 def test_highdicom_reads_each_slice_back(case: Case) -> None:
     """highdicom gives back, for each source image, the mask that went in."""
-    if len(case.evidence) == 1:
+    if not case.labels.any():
         return
     part10 = case.evidence[0].part10
     seg = highdicom.seg.segread(BytesIO(part10))

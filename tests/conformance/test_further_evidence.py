@@ -18,7 +18,12 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.iod_check import missing_attributes
 from tests.conformance.source_modalities import SERIES, segmented
 
-ROLES = (EvidenceRole.PRESENTATION_STATE, EvidenceRole.KEY_OBJECTS, EvidenceRole.PARAMETRIC_MAP)
+ROLES = (
+    EvidenceRole.SECONDARY_CAPTURE,
+    EvidenceRole.PRESENTATION_STATE,
+    EvidenceRole.KEY_OBJECTS,
+    EvidenceRole.PARAMETRIC_MAP,
+)
 PLACELESS = ("CR", "DX", "MG", "US")  # of these there is no parametric map
 
 

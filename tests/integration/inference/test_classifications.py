@@ -46,8 +46,8 @@ def test_a_study_becomes_a_classification_with_evidence_and_a_picture(site: Site
     assert told["key_sop_instance_uid"] == headers[3].SOPInstanceUID
     assert "Tumour: found; highest probability 0.75 on image 4, threshold 0.62 (chosen on validation)" in text
     roles = site.rows("SELECT role, sha256 FROM evidence ORDER BY id")
-    assert [role for role, _ in roles] == ["secondary-capture", "report"]
-    capture, report = (dcmread(site.objects.evidence(digest)) for _, digest in roles)
+    assert [role for role, _ in roles] == ["secondary-capture", "secondary-capture", "report"]
+    capture, _, report = (dcmread(site.objects.evidence(digest)) for _, digest in roles)
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == headers[3].SOPInstanceUID
     assert report.PatientID == "P1"
     assert [one["title"] for one in pictures] == ["Tumour"]
@@ -222,6 +222,6 @@ def test_a_single_radiograph_is_classified(site: Site) -> None:
     result = site.analyse(_job())
 
     assert "Tumour: not found; probability" in result.report_text
-    assert [one.role for one in result.evidence] == ["secondary-capture", "report"]
+    assert [one.role for one in result.evidence] == ["secondary-capture", "secondary-capture", "report"]
     capture = dcmread(BytesIO(result.evidence[0].part10))
     assert (capture.Rows, capture.Columns) == (410, 640)

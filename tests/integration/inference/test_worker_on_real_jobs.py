@@ -40,8 +40,8 @@ def test_a_study_becomes_a_result_with_evidence(site: Site) -> None:
     ((text, provider),) = site.rows("SELECT report_text, execution_provider FROM result")
     assert "0.024 ml" in text
     assert provider == "CPUExecutionProvider"
-    digests = site.rows("SELECT role, sha256 FROM evidence ORDER BY role DESC")
-    assert [role for role, _ in digests] == ["segmentation", "report"]
+    digests = site.rows("SELECT role, sha256 FROM evidence ORDER BY id")
+    assert [role for role, _ in digests] == ["segmentation", "secondary-capture", "secondary-capture", "report"]
     segmentation = pydicom.dcmread(site.objects.evidence(digests[0][1]))
     assert segmentation.PatientID == "P1"
     cited = {

@@ -13,9 +13,10 @@ from pydicom import Dataset, dcmread
 from inference.algorithms.image_scoring import Highest
 from inference.errors import UnusableInput
 from inference.evidence.class_words import numbers, sentence
-from inference.evidence.drawing import Pen, Window
+from inference.evidence.drawing import Pen
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.report_text import report_text
+from inference.evidence.windowing import windowing
 from storage.domain.explanation import reported
 from storage.domain.finding import Classification
 from storage.domain.result import EvidenceRole
@@ -115,12 +116,12 @@ def test_a_present_class_without_a_map_has_the_whole_image(tmp_path: Path) -> No
 
 
 def test_every_class_has_a_group_and_a_capture(tmp_path: Path) -> None:
-    """Two classes are told one by one, each on its own key image."""
+    """Two classes are told one by one, each on its own key image; the summary comes after them."""
     one = classified(
         tmp_path, [Highest(2, 0.93, corner_map()), Highest(4, 0.31, corner_map())], classes=[TUMOUR, HAEMORRHAGE]
     )
 
-    assert [item.role for item in one.evidence] == [EvidenceRole.SECONDARY_CAPTURE] * 2 + [EvidenceRole.REPORT]
+    assert [item.role for item in one.evidence] == [EvidenceRole.SECONDARY_CAPTURE] * 3 + [EvidenceRole.REPORT]
     assert len(_named(_report(one), "125007")) == 2
     captures = [dcmread(BytesIO(item.part10)) for item in one.evidence[:2]]
     assert [one.SourceImageSequence[0].ReferencedSOPInstanceUID for one in captures] == [
@@ -211,7 +212,7 @@ def test_a_monochrome1_radiograph_is_shown_as_viewers_show_it(tmp_path: Path) ->
     image = radiograph(WindowCenter=None, WindowWidth=None)
     values = np.tile(np.linspace(0, 1000, 30, dtype=np.float32), (40, 1))
 
-    grey = Window.of(image, values).grey(values)
+    grey = windowing(image, values).grey(values)
 
     assert (grey[:, 0] == 1).all()
     assert (grey[:, -1] == 0).all()

@@ -131,14 +131,16 @@ def test_the_evidence_object_says_what_its_bytes_say() -> None:
         assert one.transfer_syntax_uid == meta.TransferSyntaxUID == ExplicitVRLittleEndian
         assert meta.ImplementationVersionName.startswith("OVERREAD")
         assert "highdicom" not in str(meta.ImplementationVersionName)
-    assert len({one.series_instance_uid for one in evidence}) == 2
+    assert len({one.series_instance_uid for one in evidence}) == 3
 
 
 def test_series_are_numbered_and_labelled() -> None:
     """Series numbers are fixed, and the description names the algorithm, what it is, and the mark (S10)."""
-    seg, report = _datasets(make_context(make_series()))
+    seg, *pictures, report = _datasets(make_context(make_series()))
 
     assert (seg.SeriesNumber, report.SeriesNumber) == (9001, 9002)
+    assert [(one.SeriesNumber, one.InstanceNumber) for one in pictures] == [(9003, 1), (9003, 2), (9003, 3)]
+    assert pictures[0].SeriesDescription == "Sample organ finder key images (RESEARCH, not verified)"
     assert seg.SeriesDescription == "Sample organ finder segmentation (RESEARCH, not verified)"
     assert report.SeriesDescription == "Sample organ finder report (RESEARCH, not verified)"
     assert (seg.SeriesDate, seg.SeriesTime) == (seg.ContentDate, seg.ContentTime)

@@ -137,14 +137,17 @@ def test_a_segment_without_a_voxel_leaves_no_gap(context: EvidenceContext) -> No
     assert np.count_nonzero(evidence_dataset(evidence, EvidenceRole.SEGMENTATION).pixel_array) == np.count_nonzero(
         labels
     )
-    assert [one.role for one in evidence] == [EvidenceRole.SEGMENTATION, EvidenceRole.REPORT]
+    assert [one.role for one in evidence if one.role is not EvidenceRole.SECONDARY_CAPTURE] == [
+        EvidenceRole.SEGMENTATION,
+        EvidenceRole.REPORT,
+    ]
 
 
-def test_nothing_found_makes_a_report_alone(context: EvidenceContext) -> None:
-    """A Segmentation needs a frame, so an empty label array gives only a report."""
+def test_nothing_found_makes_no_segmentation(context: EvidenceContext) -> None:
+    """A Segmentation needs a frame, so an empty label array gives a picture, the summary and a report."""
     evidence = _build(context, np.zeros((6, 24, 32), np.uint8))
 
-    assert [one.role for one in evidence] == [EvidenceRole.REPORT]
+    assert [one.role for one in evidence] == [EvidenceRole.SECONDARY_CAPTURE] * 2 + [EvidenceRole.REPORT]
 
 
 def test_the_sources_are_not_changed(context: EvidenceContext) -> None:
