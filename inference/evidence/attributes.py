@@ -64,7 +64,9 @@ _PAIRED = frozenset({
 })
 # fmt: on
 _SIDES = frozenset({"R", "L", "U", "B"})  # right, left, unpaired, both (PS3.3 section C.7.6.1.1)
-_WITHOUT_A_BODY_PART = frozenset({EvidenceRole.REPORT, EvidenceRole.KEY_OBJECTS, EvidenceRole.STRUCTURE_SET})
+_WITHOUT_A_BODY_PART = frozenset(
+    {EvidenceRole.REPORT, EvidenceRole.DOCUMENT, EvidenceRole.KEY_OBJECTS, EvidenceRole.STRUCTURE_SET}
+)
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
@@ -141,7 +143,7 @@ def _form(sop: SOPClass, role: EvidenceRole) -> EvidenceForm:
 
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:
     _copy_patient_and_study(sop, source)
-    # The series of a document and of a structure set has none (PS3.3 sections C.17.1, C.17.6.1 and C.8.8.1).
+    # The series of a document and of a structure set has none (PS3.3 sections C.17.1, C.17.6.1, C.24.1 and C.8.8.1).
     body_part = () if role in _WITHOUT_A_BODY_PART else ("BodyPartExamined",)
     for keyword in (*_COPIED_FOR_ALL, *body_part):
         if keyword in source:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inference.evidence.context import EvidenceContext
+from inference.evidence.document import build_document
 from inference.evidence.key_objects import build_key_objects
 from inference.evidence.outline import largest_slice
 from inference.evidence.parametric_map import Field, build_parametric_maps, probability_field, saliency_field
@@ -140,11 +141,17 @@ def _secondary_captures(result: Analysed) -> tuple[EvidenceObject, ...]:
     return build_secondary_captures(result.context, [*captures, page])
 
 
+def _document(result: Analysed) -> tuple[EvidenceObject, ...]:
+    pictures = [one.picture for one in result.captures()]
+    return (build_document(result.context, result.summary(), pictures),)
+
+
 _ENCODERS: dict[EvidenceRole, Callable[[Analysed], tuple[EvidenceObject, ...]]] = {
     EvidenceRole.STRUCTURE_SET: _structure_set,
     EvidenceRole.PARAMETRIC_MAP: _parametric_maps,
     EvidenceRole.SECONDARY_CAPTURE: _secondary_captures,
     EvidenceRole.PRESENTATION_STATE: _presentation_states,
+    EvidenceRole.DOCUMENT: _document,
     EvidenceRole.KEY_OBJECTS: _key_objects,
 }
 

@@ -45,7 +45,13 @@ DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumer
 # Forms of one content; where a result has several, the first of these is the result, and the others stand in for it.
 ALTERNATIVES: tuple[tuple[EvidenceForm, ...], ...] = (
     (EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED, EvidenceForm.LABEL_MAP, EvidenceForm.FRACTIONAL),
-    (EvidenceForm.COMPREHENSIVE_3D, EvidenceForm.COMPREHENSIVE, EvidenceForm.ENHANCED, EvidenceForm.BASIC_TEXT),
+    (
+        EvidenceForm.COMPREHENSIVE_3D,
+        EvidenceForm.COMPREHENSIVE,
+        EvidenceForm.ENHANCED,
+        EvidenceForm.BASIC_TEXT,
+        EvidenceForm.DOCUMENT,
+    ),
 )
 
 

@@ -17,6 +17,7 @@ RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 
 _F = EvidenceForm
 _EVERY_REPORT = (_F.COMPREHENSIVE_3D, _F.COMPREHENSIVE, _F.ENHANCED, _F.BASIC_TEXT)
+_REPORT_OR_DOCUMENT = (*_EVERY_REPORT, _F.DOCUMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,12 @@ PROFILES: dict[str, ViewerProfile] = {
             "any",
             segmentation=(_F.BINARY, _F.BINARY_UNALIGNED),
             further=((_F.SECONDARY_CAPTURE,),),
-            report=_EVERY_REPORT,
+            report=_REPORT_OR_DOCUMENT,
             transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN,),
             why=(
                 "binary is what every reader tried shows; a label map is not known everywhere",
                 "a picture is shown everywhere",
-                "the coordinates where they are known, and at least the sentences",
+                "the coordinates where they are known, and at least the sentences; a document where no report is taken",
             ),
         ),
         ViewerProfile(
@@ -93,14 +94,14 @@ PROFILES: dict[str, ViewerProfile] = {
                 (_F.PRESENTATION_STATE, _F.SECONDARY_CAPTURE),
                 (_F.KEY_OBJECTS,),
             ),
-            report=_EVERY_REPORT,
+            report=_REPORT_OR_DOCUMENT,
             transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN, RLE_LOSSLESS),
             why=(
                 "all four since 4.7, the shared bytes of binary ones included",
                 "shown as an image",
                 "contours on the images themselves; a picture of them where they are not taken",
                 "its own list of key images",
-                "every template is a page, and 2D coordinates are drawn; those in space are not",
+                "every template is a page, and 2D coordinates are drawn; those in space are not; it opens documents",
             ),
         ),
         ViewerProfile(

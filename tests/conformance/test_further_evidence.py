@@ -21,6 +21,7 @@ from tests.conformance.source_modalities import SERIES, segmented
 ROLES = (
     EvidenceRole.SECONDARY_CAPTURE,
     EvidenceRole.PRESENTATION_STATE,
+    EvidenceRole.DOCUMENT,
     EvidenceRole.KEY_OBJECTS,
     EvidenceRole.PARAMETRIC_MAP,
 )
