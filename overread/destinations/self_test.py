@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.algorithms.identity import AlgorithmIdentity
@@ -78,7 +79,7 @@ def _context(images: Sequence[Dataset], now: datetime, site_secret: bytes) -> Ev
         artifact_sha256=_DIGEST,
         manifest_sha256=_DIGEST,
     )
-    return EvidenceContext(tuple(images), _ALGORITHM, now, identity)
+    return EvidenceContext(tuple(images), lambda index: _values(images[index]), _ALGORITHM, now, identity)
 
 
 def _segmented(context: EvidenceContext, wanted: frozenset[EvidenceForm]) -> tuple[EvidenceObject, ...]:
@@ -120,9 +121,12 @@ def _classified(context: EvidenceContext, wanted: frozenset[EvidenceForm]) -> tu
         tracking_uid=context.identity.uid("tracking Self-test"),
         classification=classification,
     )
-    values = np.frombuffer(image.PixelData, "<i2").reshape(image.Rows, image.Columns).astype(np.float32)
-    key = KeyImage(finding, classification, _BOX.rgb, index, values, mapped=False, saliency=None, region=None)
+    key = KeyImage(finding, classification, _BOX.rgb, index, _values(image), mapped=False, saliency=None, region=None)
     return build_classification_evidence(context, [key], [draw_key_image(context, key)], wanted)
+
+
+def _values(image: Dataset) -> NDArray[np.float32]:
+    return np.frombuffer(image.PixelData, "<i2").reshape(image.Rows, image.Columns).astype(np.float32)
 
 
 def _written(folder: Path, image: Dataset) -> SelfTestInstance:

@@ -166,7 +166,7 @@ def test_a_saliency_map_lies_on_its_key_image(tmp_path: Path) -> None:
     scores = [Highest(2, 0.93, corner_map()), Highest(4, 0.31, corner_map())]
     made = classified(tmp_path, scores, classes=[TUMOUR, HAEMORRHAGE])
 
-    (one,) = _maps(further_evidence(Classified(made.context, made.keys), _ROLE))
+    (one,) = _maps(further_evidence(Classified(made.context, made.keys, made.drawn), _ROLE))
 
     shown = {
         str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID): pixels
@@ -186,7 +186,7 @@ def test_a_saliency_map_of_images_that_are_no_stack_has_the_key_image_only(tmp_p
     images[1].ImagePositionPatient = images[0].ImagePositionPatient
     made = classified(tmp_path, [Highest(2, 0.93, corner_map())], images)
 
-    (one,) = _maps(further_evidence(Classified(made.context, made.keys), _ROLE))
+    (one,) = _maps(further_evidence(Classified(made.context, made.keys, made.drawn), _ROLE))
 
     np.testing.assert_array_equal(one.pixel_array, made.keys[0].saliency)
     assert one.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient == (
@@ -198,7 +198,7 @@ def test_a_radiograph_has_no_map(tmp_path: Path) -> None:
     """Its saliency is in the picture."""
     made = classified(tmp_path, [Highest(0, 0.93, corner_map())], [radiograph()])
 
-    assert further_evidence(Classified(made.context, made.keys), _ROLE) == ()
+    assert further_evidence(Classified(made.context, made.keys, made.drawn), _ROLE) == ()
 
 
 def _read_by_dcmqi(one: EvidenceObject, folder: Path) -> nibabel.Nifti1Image:

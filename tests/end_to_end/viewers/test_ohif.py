@@ -197,7 +197,7 @@ def test_a_saliency_map_lies_over_its_key_image(desk: Station, reading: list[Ohi
     """What spoke for a class is coloured on the image where it is most probable, and nothing on the others."""
     sources = make_series(SourceSeries(modality="MR", shape=_SHAPE, study_uid="1.2.826.0.1.3680043.8.498.19"))
     result = classified(tmp_path / "result", [Highest(5, 0.93, corner_map())], sources)
-    maps = further_evidence(Classified(result.context, result.keys), EvidenceRole.PARAMETRIC_MAP)
+    maps = further_evidence(Classified(result.context, result.keys, result.drawn), EvidenceRole.PARAMETRIC_MAP)
     case = stored(desk, Case(sources, np.zeros(_SHAPE, np.uint8), maps))
     window = desk.read(case.study_instance_uid)
     reading.append(window)
