@@ -9,6 +9,7 @@ from collections.abc import Container, Sequence
 from inference.evidence.basic_text_report import build_basic_text_report
 from inference.evidence.classification_report import build_classification_reports
 from inference.evidence.context import EvidenceContext
+from inference.evidence.fractional import build_fractional
 from inference.evidence.further import AVAILABLE, Analysed, Classified, Segmented, further_evidence
 from inference.evidence.label_map import build_label_map
 from inference.evidence.measurement_report import build_measurement_reports
@@ -90,7 +91,10 @@ def build_evidence(
     found = pair(labels, segments, findings)
     segmentation = build_segmentation(context, labels, found) if any(one.number for one in found) else None
     reports = build_measurement_reports(context, labels, found, segmentation, wanted)
-    outlined = () if segmentation is None else (segmentation, *_label_map(context, labels, found, wanted))
+    outlined: tuple[EvidenceObject, ...] = ()
+    if segmentation is not None:
+        further_forms = _label_map(context, labels, found, wanted) + _fractional(context, found, probabilities, wanted)
+        outlined = (segmentation, *further_forms)
     text = _text(context, findings, wanted)
     return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found, probabilities), wanted))
 
@@ -99,6 +103,17 @@ def _label_map(
     context: EvidenceContext, labels: Labels, found: Sequence[FoundSegment], wanted: Container[EvidenceForm]
 ) -> tuple[EvidenceObject, ...]:
     return (build_label_map(context, labels, found),) if EvidenceForm.LABEL_MAP in wanted else ()
+
+
+def _fractional(
+    context: EvidenceContext,
+    found: Sequence[FoundSegment],
+    probabilities: Probabilities | None,
+    wanted: Container[EvidenceForm],
+) -> tuple[EvidenceObject, ...]:
+    if probabilities is None or EvidenceForm.FRACTIONAL not in wanted:
+        return ()
+    return build_fractional(context, found, probabilities)
 
 
 def _text(

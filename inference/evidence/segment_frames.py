@@ -29,13 +29,24 @@ class Frame:
     number: int
 
 
+def functional_groups(frames: Sequence[Frame], items: Mapping[int, bytes]) -> Iterator[bytes]:
+    """The Per-frame Functional Groups Sequence (5200,9230) of these frames, in pieces.
+
+    ``items`` has for each slice the item that any frame on it has but for its segment: in Explicit VR Little Endian,
+    the segment being the first dimension.
+    """
+    length = sum(_ITEM.size + len(items[frame.slice_index]) for frame in frames)
+    yield _SEQUENCE.pack(0x5200, 0x9230, b"SQ", 0, length)
+    places = {index: _Places.of(item) for index, item in items.items()}
+    for frame in frames:
+        item = bytearray(items[frame.slice_index])
+        places[frame.slice_index].name(item, frame.number)
+        yield _ITEM.pack(0xFFFE, 0xE000, len(item)) + item
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """All frames, in the order of the object.
-
-    ``items`` has for each slice the item of the Per-frame Functional Groups Sequence (5200,9230) that any frame on it
-    has but for its segment: in Explicit VR Little Endian, the segment being the first dimension.
-    """
+    """All frames, in the order of the object; ``items`` as for ``functional_groups``."""
 
     labels: Labels
     frames: Sequence[Frame]
@@ -43,13 +54,7 @@ class Frames:
 
     def functional_groups(self) -> Iterator[bytes]:
         """The Per-frame Functional Groups Sequence, in pieces."""
-        length = sum(_ITEM.size + len(self.items[frame.slice_index]) for frame in self.frames)
-        yield _SEQUENCE.pack(0x5200, 0x9230, b"SQ", 0, length)
-        places = {index: _Places.of(item) for index, item in self.items.items()}
-        for frame in self.frames:
-            item = bytearray(self.items[frame.slice_index])
-            places[frame.slice_index].name(item, frame.number)
-            yield _ITEM.pack(0xFFFE, 0xE000, len(item)) + item
+        return functional_groups(self.frames, self.items)
 
     def pixel_data(self) -> Iterator[bytes]:
         """The Pixel Data (7FE0,0010), in pieces."""

@@ -17,6 +17,7 @@ from inference.evidence import parametric_map
 from inference.evidence.build import Classified, Segmented, further_evidence
 from inference.evidence.segment_findings import pair
 from storage.domain.result import EvidenceObject, EvidenceRole
+from tests.conformance.patient_places import places_in_nifti, places_in_series
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map, radiograph
 from tests.conformance.source_modalities import SERIES, WITH_GEOMETRY, segmented
 from tests.conformance.source_series import (
@@ -32,7 +33,6 @@ from tests.conformance.source_series import (
 
 _ROLE = EvidenceRole.PARAMETRIC_MAP
 UNEVEN = ("CT gantry tilted", "CT gapped")  # of which dcmqi makes an even upright stack; we analyse no volume of them
-Places = dict[tuple[float, ...], float]
 
 
 @pytest.fixture(params=WITH_GEOMETRY, ids=[name.replace(" ", "-") for name in WITH_GEOMETRY])
@@ -90,11 +90,9 @@ def test_dcmqi_finds_every_value_at_its_place_in_the_patient(name: str, tmp_path
     """The converter behind 3D Slicer's plugin reads values, spacing and position back, in patient coordinates (P7)."""
     result = segmented(name)
     for number, one in enumerate(further_evidence(result, _ROLE), start=1):
-        image = _read_by_dcmqi(one, tmp_path)
+        read = places_in_nifti(_read_by_dcmqi(one, tmp_path))
 
-        values = np.asarray(image.dataobj)
-        ras = np.argwhere(values > 0) @ image.affine[:3, :3].T + image.affine[:3, 3]
-        assert _rounded(ras * (-1, -1, 1), values[values > 0]) == _places(result, _expected(result, number))
+        assert read == places_in_series(result.context.sources, _expected(result, number))
 
 
 def test_highdicom_reads_a_volume_with_its_mapping(result: Segmented) -> None:
@@ -207,25 +205,3 @@ def _read_by_dcmqi(one: EvidenceObject, folder: Path) -> nibabel.Nifti1Image:
     arguments = ["--inputDICOM", folder / "map.dcm", "--outputDirectory", folder, "-t", "nii"]
     subprocess.run([program, *arguments], check=True, capture_output=True)
     return nibabel.load(folder / "pmap.nii.gz")
-
-
-def _places(result: Segmented, values: npt.NDArray[np.float32]) -> Places:
-    """PS3.3 equation C.7.6.2.1-1 for each voxel with a value."""
-    found: Places = {}
-    for image, plane in zip(result.context.sources, values, strict=True):
-        along_row, along_column = np.array(image.ImageOrientationPatient, float).reshape(2, 3)
-        rows, columns = np.nonzero(plane)
-        points = (
-            np.array(image.ImagePositionPatient, float)
-            + columns[:, None] * float(image.PixelSpacing[1]) * along_row
-            + rows[:, None] * float(image.PixelSpacing[0]) * along_column
-        )
-        found |= _rounded(points, plane[plane > 0])
-    return found
-
-
-def _rounded(points: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> Places:
-    return {
-        tuple(map(float, point)): round(float(value), 5)
-        for point, value in zip(np.round(points, 2) + 0.0, values, strict=True)
-    }
