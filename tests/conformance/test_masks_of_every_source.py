@@ -23,7 +23,7 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
 def _masks(evidence: Evidence) -> list[Dataset]:
     masks = evidence.of_role(EvidenceRole.SEGMENTATION)
-    assert len(masks) == 2, "a binary one and a label map"
+    assert len(masks) == 3, "a binary one, a label map and a fractional one"
     return masks
 
 
