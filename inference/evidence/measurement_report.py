@@ -2,21 +2,25 @@
 
 Each finding is one measurement group, and each group has coordinates on an image, because OHIF fails on the whole
 report when one group has none. TID 1411 allows an image region or a referenced segment, never both, so a found
-segment is given as its outline on the slice where it is largest. Segmentation and group are tied together by the
+segment is given as its outline on the slice where it is largest. A segment of a single image is no volume: it is a
+planar region, TID 1410, which takes a region likewise. Segmentation and group are tied together by the
 tracking UID and by the measurements, which name the segment as what they were inferred from.
 """
 
 from collections.abc import Container, Sequence
+from typing import Any
 
 from highdicom.sr import (
     CoordinatesForMeasurement,
     ImageRegion,
     MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     SourceImageForMeasurement,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
@@ -34,6 +38,8 @@ from inference.evidence.segment_findings import FoundSegment, Labels
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement as FindingMeasurement
 from storage.domain.result import EvidenceForm, EvidenceObject
+
+_BOUNDED_BY = Code("75958009", "SCT", "Bounded by")  # CID 219: the region is what the line goes around
 
 # What an absent finding without any measurement of its own is given, so that its group has coordinates.
 _NO_VOLUME = (
@@ -70,15 +76,19 @@ def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmenta
         source_image=region_source(context.sources[index]),
     )
     source = _segment_source(segmentation, one.number)
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking(finding),
-        referenced_regions=[region],
-        finding_type=item_code(finding.kind),
-        finding_category=item_code(one.segment.category),
-        finding_sites=finding_sites(one.finding),
-        algorithm_id=algorithm_identification(context),
-        measurements=[number(measurement, images=[source]) for measurement in finding.measurements],
-    )
+    described: dict[str, Any] = {
+        "tracking_identifier": tracking(finding),
+        "finding_type": item_code(finding.kind),
+        "finding_category": item_code(one.segment.category),
+        "finding_sites": finding_sites(one.finding),
+        "algorithm_id": algorithm_identification(context),
+        "measurements": [number(measurement, images=[source]) for measurement in finding.measurements],
+    }
+    if len(context.sources) == 1:
+        return PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=region, geometric_purpose=_BOUNDED_BY, **described
+        )
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_regions=[region], **described)
 
 
 def _absent_group(context: EvidenceContext, one: FoundSegment) -> MeasurementsAndQualitativeEvaluations:

@@ -15,6 +15,7 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
     SourceImageForMeasurement,
     SourceImageForRegion,
     TrackingIdentifier,
@@ -33,7 +34,11 @@ from storage.domain.finding import Finding
 from storage.domain.finding import Measurement as FindingMeasurement
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 
-Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
+Group = (
+    MeasurementsAndQualitativeEvaluations
+    | PlanarROIMeasurementsAndQualitativeEvaluations
+    | VolumetricROIMeasurementsAndQualitativeEvaluations
+)
 
 # The content is the same in all three: our coordinates are in the plane of an image, which every one of them allows.
 _CLASSES: dict[EvidenceForm, type[Comprehensive3DSR | ComprehensiveSR | EnhancedSR]] = {

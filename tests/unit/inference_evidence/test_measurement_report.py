@@ -68,6 +68,19 @@ def _child(group: Dataset, code: str) -> Dataset:
     return found
 
 
+@pytest.mark.parametrize(("slices", "template"), [(1, "1410"), (6, "1411")])
+def test_a_segment_of_a_single_image_is_a_planar_region(slices: int, template: str) -> None:
+    """TID 1410 with a region on the image, bounded by its line; in a volume TID 1411, which has no such purpose."""
+    labels = make_labels((6, 24, 32))[2 : 2 + slices]
+
+    groups = _groups(_report(_build(labels, SourceSeries(shape=labels.shape))))
+
+    assert [group.ContentTemplateSequence[0].TemplateIdentifier for group in groups] == [template] * 2
+    purposes = [item for group in groups for item in group.ContentSequence if _name(item) == "130400"]
+    assert [one.ConceptCodeSequence[0].CodeValue for one in purposes] == ["75958009"] * (2 if slices == 1 else 0)
+    assert [_child(group, "111030").ValueType for group in groups] == ["SCOORD"] * 2
+
+
 def test_every_group_has_coordinates(built: Built, nothing_found: Built) -> None:
     """No measurement group is without an SCOORD, found or not, because OHIF fails on one that is (R5)."""
     for one in (built, nothing_found):
