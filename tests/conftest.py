@@ -37,7 +37,7 @@ _NEEDED_BY = {
     "dsrdump": ("tests/conformance", "there_and_back"),
     "plastimatch": ("plastimatch",),
     "pdftotext": ("tests/conformance/test_document",),
-    "java": ("pixelmed",),
+    "javac": ("pixelmed",),
     "/usr/share/java/pixelmed.jar": ("pixelmed",),
     "echoscu": ("test_storing_over_dicom",),
     "storescu": (

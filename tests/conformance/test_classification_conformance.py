@@ -9,7 +9,6 @@ import pytest
 from pydicom import dcmread
 
 from inference.algorithms.image_scoring import Highest
-from storage.domain.result import EvidenceRole
 from tests.conformance.iod_check import missing_attributes
 from tests.conformance.source_classification import (
     HAEMORRHAGE,
@@ -119,23 +118,6 @@ def test_the_same_job_twice_gives_the_same_bytes(case: Classified, tmp_path: Pat
     again = classified(tmp_path, scores, sources, classes)
 
     assert [one.part10 for one in again.evidence] == [one.part10 for one in case.evidence]
-
-
-@pytest.mark.parametrize("name", ["present", "absent"])
-def test_pixelmed_finds_no_error_in_the_template(name: str, tmp_path: Path) -> None:
-    """PixelMed's template validator accepts content items, context groups and relationships (R2)."""
-    file = tmp_path / "report.dcm"
-    case = CASES[name](tmp_path / "images")
-    file.write_bytes(next(one.part10 for one in case.evidence if one.role is EvidenceRole.REPORT))
-    limits = [f"-Djdk.xml.xpath{what}Limit=0" for what in ("ExprOp", "TotalOp", "ExprGrp")]
-    validator = ["-Xss512m", "-cp", "/usr/share/java/pixelmed.jar", "com.pixelmed.validate.DicomSRValidator"]
-
-    run = subprocess.run(["java", *limits, *validator, str(file)], capture_output=True, text=True, check=False)
-    told = (run.stdout + run.stderr).splitlines()
-
-    assert "Found Root Template TID_1500 (MeasurementReport)" in told
-    assert [line for line in told if line.startswith("Error")] == []
-    assert "IOD validation complete" in told
 
 
 def test_the_series_differ_and_stay_apart(case: Classified) -> None:

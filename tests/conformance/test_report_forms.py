@@ -104,19 +104,6 @@ def test_the_same_job_twice_gives_the_same_bytes() -> None:
     assert [one.part10 for one in _segmentation(False)] == [one.part10 for one in _segmentation(False)]
 
 
-def test_pixelmed_finds_no_error_in_an_enhanced_report(tmp_path: Path) -> None:
-    """The measurement report is TID 1500 in the smaller class too (R2)."""
-    (enhanced,) = [one for one in _segmentation(False) if one.form is EvidenceForm.ENHANCED]
-    limits = [f"-Djdk.xml.xpath{what}Limit=0" for what in ("ExprOp", "TotalOp", "ExprGrp")]
-    validator = ["-Xss512m", "-cp", "/usr/share/java/pixelmed.jar", "com.pixelmed.validate.DicomSRValidator"]
-
-    run = _run(["java", *limits, *validator], tmp_path / "report.dcm", enhanced.part10)
-    told = (run.stdout + run.stderr).splitlines()
-
-    assert "Found Root Template TID_1500 (MeasurementReport)" in told
-    assert [line for line in told if line.startswith("Error")] == []
-
-
 def _numbers(dataset: Dataset) -> list[tuple[str, float]]:
     return [
         (item.ConceptNameCodeSequence[0].CodeMeaning, float(item.MeasuredValueSequence[0].NumericValue))
