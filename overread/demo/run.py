@@ -194,8 +194,8 @@ class _Story:
         """Tell each step once; return the study's line when its results have arrived."""
         steps = {
             "stable_at": "No more images came: the study is complete",
-            "inferred_at": "The model ran; a segmentation and a report were made",
-            "delivered_at": f"Both are at {destination}",
+            "inferred_at": "The model ran; a segmentation, pictures and a report were made",
+            "delivered_at": f"They are at {destination}",
         }
         waiting_for = ["the study to be complete", "the model", f"{destination} to acknowledge"]
         told, trouble = 0, ""

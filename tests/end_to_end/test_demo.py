@@ -41,7 +41,7 @@ def test_the_demo_ends_with_a_plausible_report_and_pictures(folder: Path) -> Non
         volume = float(re.search(r"Volume +([0-9.]+) ml", told).group(1))  # type: ignore[union-attr]
         assert 1600 < volume < 1850, "the published tools agree on about 1,720 to 1,780 ml for this head"
         assert "Research use only. Not verified by a physician." in told
-        assert "✓ Both are at DEMOPACS" in told
+        assert "✓ They are at DEMOPACS" in told
         assert f"`overread algorithms add` takes it: {folder / 'data' / 'brain-extraction'}\n" in told
     assert _study(first) != _study(second)
     pictures = sorted((folder / "output").glob("*.png"))
