@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from inference.pipeline import NotAnalysed
-from storage.domain.job import Reason
+from storage.domain.job import Reason, Refusal
 from storage.domain.result import NewResult
 
 
@@ -18,9 +18,13 @@ class TryLater:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Trying again would not help; an operator has to look at it."""
+    """Trying again would not help; an operator has to look at it.
+
+    ``refusals`` are what was found of single series.
+    """
 
     reason: Reason
+    refusals: tuple[Refusal, ...] = ()
 
 
 Conclusion = NewResult | NotAnalysed | TryLater | GiveUp

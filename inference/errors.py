@@ -1,6 +1,6 @@
 """What can go wrong between a stable study and its evidence."""
 
-from storage.domain.job import Reason
+from storage.domain.job import Reason, Refusal
 
 
 class InferenceError(Exception):
@@ -13,11 +13,13 @@ class InferenceError(Exception):
 class UnusableInput(InferenceError):
     """The images cannot be analysed as they are; trying again would not help.
 
-    ``reason`` has a stable code and one sentence for an operator, without patient data.
+    ``reason`` has a stable code and one sentence for an operator, without patient data. ``refusals`` are what was found
+    of single series, where a series had to be chosen.
     """
 
     def __init__(self, code: str, sentence: str) -> None:
         self.reason = Reason(code, sentence)
+        self.refusals: tuple[Refusal, ...] = ()
         super().__init__(sentence)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pydicom
 
 from inference.algorithms.engine import wanted_providers
+from inference.notice import identity_of, tell
 from inference.pipeline import NotAnalysed, analyse
 from inference.resident_algorithms import ResidentAlgorithms
 from inference.settings import WorkerSettings
 from inference.worker import Worker
-from storage.domain.job import ClaimedJob
+from storage.domain.job import ClaimedJob, JobKind
 from storage.domain.result import NewResult
 from storage.domain.route import Route, Routes
 from storage.domain.viewer_profile import ViewerProfile, wanted_forms
@@ -42,7 +43,7 @@ def work(
     routes: Iterable[Route] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run inference jobs until SIGTERM or SIGINT; return the exit status.
+    """Run inference jobs, and tell of those without a result, until SIGTERM or SIGINT; return the exit status.
 
     ``destinations`` are the profiles of the destinations by their names. ``alive`` is called each time the
     loop goes round, and while an analysis is watched.
@@ -63,15 +64,22 @@ def work(
     resident = ResidentAlgorithms(worker)
     wanted = wanted_forms(destinations.values())
 
+    def tell_job(job: ClaimedJob) -> NewResult:
+        algorithm = identity_of(algorithms.find(job.algorithm_name, job.algorithm_version))
+        study = studies.received(job.study_instance_uid, job.revision)
+        return tell(study, queue.ended_inference(job), algorithm, secret)
+
     def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
         ready = resident.ready(algorithms.find(job.algorithm_name, job.algorithm_version))
         study = studies.stable_study(job.study_instance_uid, job.revision)
         return analyse(study, ready, job.started_at, secret, wanted)
 
+    # Notices first: one takes no time, and would wait for ever where studies never end.
+    duties = {JobKind.NOTICE: tell_job, JobKind.INFERENCE: analyse_job}
     with _stop_on_signals() as stop:
         _LOG.info("%s: ready", name)
         try:
-            Worker(queue, name, analyse_job, tuple(destinations), jobs.lease_seconds, alive).run(stop)
+            Worker(queue, name, duties, tuple(destinations), jobs.lease_seconds, alive).run(stop)
         finally:
             queue.close()
             database.close()

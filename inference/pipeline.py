@@ -7,12 +7,13 @@ from typing import Protocol
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Classifier, Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.errors import UnusableInput
 from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.report_text import report_text
 from inference.evidence.result_uids import ResultIdentity
 from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.tasks import classification, segmentation
-from inference.tasks.examination import Case
+from inference.tasks.examination import Case, Examination
 from storage.domain.job import Reason, Refusal
 from storage.domain.result import EvidenceForm, NewResult, stand_ins
 from storage.domain.study import StableStudy
@@ -63,10 +64,11 @@ def analyse(
         return _not_analysed(selection.refusals, manifest.title)
     identity = _result_identity(study, series, algorithm, site_secret)
     case = Case(series, algorithm.verified.identity, started_at, identity, wanted)
-    if isinstance(manifest, ClassificationManifest):
-        examined = classification.examine(case, algorithm.network, manifest)
-    else:
-        examined = segmentation.examine(case, algorithm.network, manifest)
+    try:
+        examined = _examine(case, algorithm)
+    except UnusableInput as fault:
+        fault.refusals = (*selection.refusals, Refusal(series.series_instance_uid, fault.reason))
+        raise
     repeating = stand_ins(one.form for one in examined.evidence)
     told = [one for one in examined.evidence if one.form not in repeating]
     return NewResult(
@@ -79,6 +81,13 @@ def analyse(
         evidence=examined.evidence,
         pictures=examined.pictures,
     )
+
+
+def _examine(case: Case, algorithm: ReadyAlgorithm) -> Examination:
+    manifest = algorithm.verified.manifest
+    if isinstance(manifest, ClassificationManifest):
+        return classification.examine(case, algorithm.network, manifest)
+    return segmentation.examine(case, algorithm.network, manifest)
 
 
 def _not_analysed(refusals: tuple[Refusal, ...], title: str) -> NotAnalysed:

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 
@@ -54,13 +54,16 @@ _TRANSIENT: dict[type[Exception], tuple[str, tuple[timedelta, ...]]] = {
 
 
 class Worker:
-    """One process's share of the inference jobs; it needs no memory of earlier ones."""
+    """One process's share of the work on studies; it needs no memory of earlier jobs.
+
+    ``duties`` are what it does for a job of each kind; of the kinds that have a job due, the first one is claimed.
+    """
 
     def __init__(
         self,
         queue: JobQueue,
         name: str,
-        analyse: Callable[[ClaimedJob], NewResult | NotAnalysed],
+        duties: Mapping[JobKind, Callable[[ClaimedJob], NewResult | NotAnalysed]],
         destinations: Sequence[str],
         lease_seconds: float,
         alive: Callable[[], None] = lambda: None,
@@ -68,7 +71,7 @@ class Worker:
         self._alive = alive
         self._queue = queue
         self._name = name
-        self._analyse = analyse
+        self._duties = duties
         self._destinations = destinations
         self._renew_every = lease_seconds / 3
         self._database_away = False
@@ -78,7 +81,7 @@ class Worker:
         while not stop.is_set():
             self._alive()
             try:
-                job = self._queue.claim(JobKind.INFERENCE, self._name)
+                job = self._claim()
             except DatabaseUnavailable:
                 self._database_is_away()
                 stop.wait(_IDLE_S)
@@ -89,10 +92,13 @@ class Worker:
             else:
                 self._attempt(job, stop)
 
+    def _claim(self) -> ClaimedJob | None:
+        return next(filter(None, (self._queue.claim(kind, self._name) for kind in self._duties)), None)
+
     def _attempt(self, job: ClaimedJob, stop: threading.Event) -> None:
         _LOG.info(
-            "job %d: %s %s on study %s revision %d, attempt %d",
-            *(job.job_id, job.algorithm_name, job.algorithm_version),
+            "job %d: %s of %s %s on study %s revision %d, attempt %d",
+            *(job.job_id, job.kind, job.algorithm_name, job.algorithm_version),
             *(job.study_instance_uid, job.revision, job.attempt),
         )
         try:
@@ -145,9 +151,9 @@ class Worker:
     def _conclude(self, job: ClaimedJob) -> Conclusion:
         """Analyse, and give each failure its name; this is the boundary of the analysis thread."""
         try:
-            return self._analyse(job)
+            return self._duties[job.kind](job)
         except UnusableInput as error:
-            return GiveUp(error.reason)
+            return GiveUp(error.reason, error.refusals)
         except InvalidOutput as error:
             return GiveUp(Reason("invalid-output", str(error)))
         except DamagedObject as error:
@@ -194,6 +200,9 @@ class Worker:
 
     def _tell(self, job: ClaimedJob, conclusion: Conclusion) -> None:
         match conclusion:
+            case NewResult() if job.kind is JobKind.NOTICE:
+                told = self._queue.complete_notice(job, conclusion, self._destinations)
+                _LOG.info("job %d: %s", job.job_id, "nothing left to tell" if told is None else f"told, result {told}")
             case NewResult():
                 result_id = self._queue.complete_analysed(job, conclusion, self._destinations)
                 _LOG.info("job %d: analysed on %s, result %d", job.job_id, conclusion.execution_provider, result_id)
@@ -204,7 +213,7 @@ class Worker:
                 self._queue.retry(job, conclusion.reason, conclusion.delay)
                 _LOG.warning("job %d: put back (%s)", job.job_id, conclusion.reason.code)
             case GiveUp():
-                self._queue.fail(job, conclusion.reason)
+                self._queue.fail(job, conclusion.reason, refusals=conclusion.refusals)
                 _LOG.warning("job %d: given up (%s)", job.job_id, conclusion.reason.code)
 
     def _database_is_away(self) -> None:

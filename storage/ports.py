@@ -13,6 +13,7 @@ from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobKind, JobState, Reason, Refusal
+from storage.domain.not_analysed import EndedInference
 from storage.domain.result import FrozenEvidence, FrozenFile, NewResult
 from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy, HeldObject, Page, SearchKeys
 from storage.domain.study import InstanceHeader, KeepOutcome, QuarantineReason, StableStudy, StudySize, StudyState
@@ -139,6 +140,10 @@ class StudyCatalog(Protocol):
         """
         ...
 
+    def received(self, study_instance_uid: str, revision: int) -> StableStudy:
+        """The same, whether or not its files are still there. Raises UnknownRecord."""
+        ...
+
 
 class StudyIndex(Protocol):
     """Finding what is held: received instances and our own results; each method raises DatabaseUnavailable."""
@@ -198,7 +203,19 @@ class JobQueue(Protocol):
         ...
 
     def complete_not_analysed(self, job: ClaimedJob, reason: Reason, refusals: Sequence[Refusal]) -> None:
-        """End an inference that found nothing it may analyse. Raises LeaseLost."""
+        """End an inference that found nothing it may analyse, and owe the report on it. Raises LeaseLost."""
+        ...
+
+    def ended_inference(self, notice: ClaimedJob) -> EndedInference:
+        """The inference that a notice tells of. Raises UnknownRecord."""
+        ...
+
+    def complete_notice(self, job: ClaimedJob, told: NewResult, destinations: Sequence[str]) -> int | None:
+        """Store the report and schedule its deliveries; ``None`` when it has nothing to tell any more.
+
+        Raises:
+            LeaseLost: another worker holds the job now; nothing was changed.
+        """
         ...
 
     def complete_delivery(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
@@ -209,8 +226,14 @@ class JobQueue(Protocol):
         """Give the job back for a later attempt; outcomes already known are kept. Raises LeaseLost."""
         ...
 
-    def fail(self, job: ClaimedJob, reason: Reason, outcomes: Sequence[SendOutcome] = ()) -> None:
-        """Give the job up for an operator to look at. Raises LeaseLost."""
+    def fail(
+        self,
+        job: ClaimedJob,
+        reason: Reason,
+        outcomes: Sequence[SendOutcome] = (),
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
+        """Give the job up for an operator to look at, and owe the report on it. Raises LeaseLost."""
         ...
 
 

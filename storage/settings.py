@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from storage.domain.not_analysed import TellNotAnalysed
+
 
 class DatabaseSettings(BaseModel):
     """Where rows are kept."""
@@ -123,7 +125,7 @@ class AuditSettings(BaseModel):
 
 
 class JobSettings(BaseModel):
-    """How long work may take and how often it is tried."""
+    """How long work may take, how often it is tried, and what is told when it comes to nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -146,4 +148,12 @@ class JobSettings(BaseModel):
         le=365 * 24,
         allow_inf_nan=False,
         description="A delivery is tried again for this long before an operator is asked.",
+    )
+    not_analysed: TellNotAnalysed = Field(
+        default=TellNotAnalysed.SAME_MODALITY,
+        description=(
+            "When the destinations are sent a report that an algorithm did not analyse a study, with the reason. "
+            "same-modality: when it failed, or when the study has a series of a modality that the algorithm takes; "
+            "always: also when it has none; never: the viewer stays silent, and only `overread explain` tells."
+        ),
     )

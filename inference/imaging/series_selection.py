@@ -60,7 +60,9 @@ def select_series(instances: Sequence[StoredInstance], manifest: Manifest) -> Se
             if fault.reason.code not in _OTHER_KINDS:
                 faults.append((len(members), fault))
     if not accepted and faults:
-        raise max(faults, key=lambda entry: entry[0])[1]
+        worst = max(faults, key=lambda entry: entry[0])[1]
+        worst.refusals = tuple(refusals)
+        raise worst
     return Selection(min(accepted, key=_rank, default=None), tuple(refusals))
 
 

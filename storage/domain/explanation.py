@@ -27,7 +27,7 @@ def sentences(facts: Facts) -> Iterator[str]:
         if revision["reason"]:
             yield _sentence(revision["reason"])
     for job in facts["jobs"]:
-        yield from _inference(job, facts) if job["kind"] == "inference" else _delivery(job, facts)
+        yield from _TELLERS[job["kind"]](job, facts)
 
 
 def _received(facts: Facts) -> Iterator[str]:
@@ -122,11 +122,29 @@ def _unfinished(job: Facts, what: str) -> str:
     return f"{what} waits for a worker since {_time(job['due_at'])}."
 
 
+def _notice(job: Facts, facts: Facts) -> Iterator[str]:
+    what = f"The report that {job['algorithm']} did not analyse it"
+    if job["state"] != "completed":
+        yield _unfinished(job, what)
+    elif job["reason"]:
+        yield f"{what} was not made ({job['reason_code']}): {_sentence(job['reason'])}"
+    else:
+        owed = any(result["job_id"] == job["about_id"] and _is_owed(result, facts) for result in facts["results"])
+        where = "for the destinations" if owed else "and stays here, because no destination was configured then"
+        yield f"{what}, and why, was made {where}."
+
+
+def _is_owed(result: Facts, facts: Facts) -> bool:
+    uids = {one["sop_instance_uid"] for one in result["evidence"]}
+    return any(delivery["sop_instance_uid"] in uids for delivery in facts["deliveries"])
+
+
 def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
     for delivery in facts["deliveries"]:
         if delivery["job_id"] != job["id"]:
             continue
-        what = f"The {delivery['role']} {delivery['sop_instance_uid']}"
+        kind = delivery["role"] if delivery["analysed"] else f"not-analysed {delivery['role']}"
+        what = f"The {kind} {delivery['sop_instance_uid']}"
         if delivery["state"] == "acknowledged":
             status = "no status" if delivery["status"] is None else f"status 0x{delivery['status']:04X}"
             when = _time(delivery["acknowledged_at"])
@@ -137,6 +155,9 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             yield f"{what} was not needed at {delivery['destination']}: {_sentence(delivery['note'])}"
     if job["state"] != "completed":
         yield _unfinished(job, f"The delivery to {job['destination']}")
+
+
+_TELLERS = {"inference": _inference, "delivery": _delivery, "notice": _notice}
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""The job lifecycle: one literal table of transitions for both kinds of work.
+"""The job lifecycle: one literal table of transitions for every kind of work.
 
 The same table stands in the database's CHECK constraints and in ``docs/reference/job-lifecycle.md``; a test
 holds the three equal. The states are those of the Unified Procedure Step (PS3.4 section CC.1.1); *failed* is ours.
@@ -16,6 +16,7 @@ class JobKind(StrEnum):
 
     INFERENCE = "inference"  # one algorithm on one revision of a study
     DELIVERY = "delivery"  # one result to one destination
+    NOTICE = "notice"  # the "Not analysed" report on one inference that ended without a result
 
 
 class JobState(StrEnum):
@@ -104,7 +105,7 @@ class ClaimedJob:
 
     ``started_at`` is the time of the first claim and does not change between attempts, so that a second attempt
     freezes the same times into its results. For a delivery, ``result_id`` and ``destination`` are set; for an
-    inference, ``algorithm_name`` and ``algorithm_version`` are.
+    inference and for a notice, ``algorithm_name`` and ``algorithm_version`` are.
     """
 
     job_id: int

@@ -91,10 +91,10 @@ class ResultPicture:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """What an inference job hands to storage when it completes.
+    """What an inference job hands to storage when it completes, and a notice on one that came to no result.
 
     ``input_sop_instance_uids`` are exactly the instances the evidence claims as its source;
-    ``execution_provider`` is the one that really ran; ``report_text`` is the report for a terminal.
+    ``execution_provider`` is the one that really ran, empty for a notice; ``report_text`` is the report for a terminal.
     """
 
     series_instance_uid: str

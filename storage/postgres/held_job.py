@@ -19,8 +19,10 @@ from storage.domain.job import (
     Reason,
     next_state,
 )
+from storage.domain.not_analysed import failure_is_told
 from storage.errors import LeaseLost
 from storage.postgres.audit_trail import append
+from storage.postgres.notice_schedule import schedule_notice
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import JobRow
@@ -108,8 +110,15 @@ def move(
     append(session, AuditEvent(action, actor, outcome, job.study_instance_uid, job.job_id, details))
 
 
-def give_up(session: Session, job: HeldJob, reason: Reason, actor: str) -> None:
-    """Fail the job; an operator has to look at it."""
+def give_up(
+    session: Session,
+    job: HeldJob,
+    reason: Reason,
+    actor: str,
+    limits: JobSettings,
+    **columns: Any,  # noqa: ANN401 - as of `move`
+) -> None:
+    """Fail the job; an operator has to look at it, and the destinations are told where it is an inference."""
     move(
         session,
         job,
@@ -118,7 +127,10 @@ def give_up(session: Session, job: HeldJob, reason: Reason, actor: str) -> None:
         actor,
         reason=reason,
         outcome=AuditOutcome.SERIOUS_FAILURE,
+        **columns,
     )
+    if job.kind is JobKind.INFERENCE and failure_is_told(limits.not_analysed):
+        schedule_notice(session, job.job_id, job.study_instance_uid, actor)
 
 
 def give_back(
@@ -126,14 +138,15 @@ def give_back(
 ) -> JobState:
     """Return the job to the queue, due after ``delay``, or fail it when its budget is spent; say which it was.
 
-    An inference has a budget of attempts, because an input may kill every worker that takes it. A delivery has
-    a budget of hours, because a PACS that is down for the night has nothing to do with how often it was asked.
+    An inference has a budget of attempts, because an input may kill every worker that takes it; so has a notice, which
+    reads the same images. A delivery has a budget of hours, because a PACS that is down for the night has nothing to do
+    with how often it was asked.
 
     An inference goes to the front of the line: it had its turn, and must not wait behind all that came since.
     """
     spent = _spent(job, reason, limits)
     if spent is not None:
-        give_up(session, job, spent, actor)
+        give_up(session, job, spent, actor, limits)
         return JobState.FAILED
     place: dict[str, Any] = {"turn": front_turn(session, job.priority)} if job.kind is JobKind.INFERENCE else {}
     move(
@@ -152,10 +165,11 @@ def give_back(
 
 
 def _spent(job: HeldJob, reason: Reason, limits: JobSettings) -> Reason | None:
-    if job.kind is JobKind.INFERENCE and job.attempt >= limits.max_attempts:
+    if job.kind is not JobKind.DELIVERY and job.attempt >= limits.max_attempts:
+        work = "analysis" if job.kind is JobKind.INFERENCE else "report that there is no result"
         return Reason(
             "attempts-spent",
-            f"The analysis was started {job.attempt} times without coming to an end, so it was given up; "
+            f"The {work} was started {job.attempt} times without coming to an end, so it was given up; "
             f"the last attempt said: {reason.sentence}",
         )
     if job.kind is JobKind.DELIVERY and job.age_hours >= limits.delivery_give_up_hours:

@@ -1,11 +1,14 @@
 """The job queue: every change is fenced by the lease token, and its audit row stands in the same transaction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
+from storage.domain.not_analysed import EndedInference, refusal_is_told
 from storage.domain.result import NewResult
 from storage.domain.route import Routes
 from storage.errors import InvalidTransition, LeaseLost
@@ -16,6 +19,8 @@ from storage.postgres.called_titles import called_ae_titles
 from storage.postgres.delivery_log import owed, record_outcomes
 from storage.postgres.engine import Database
 from storage.postgres.held_job import give_back, give_up, hold, move
+from storage.postgres.notice_schedule import schedule_notice
+from storage.postgres.notices import ended_inference, why_not_told
 from storage.postgres.result_rows import schedule_deliveries, store_result
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
@@ -47,7 +52,7 @@ class PostgresJobQueue:
             ).one_or_none()
             if row is None:
                 return None
-            limit = self._jobs.max_attempts if kind is JobKind.INFERENCE else _UNLIMITED_ATTEMPTS
+            limit = _UNLIMITED_ATTEMPTS if kind is JobKind.DELIVERY else self._jobs.max_attempts
             job = ClaimedJob(**dict(row._mapping) | {"kind": kind, "max_attempts": limit})
             append(
                 session,
@@ -105,15 +110,7 @@ class PostgresJobQueue:
             return result_id
 
     def complete_not_analysed(self, job: ClaimedJob, reason: Reason, refusals: Sequence[Refusal]) -> None:
-        """End an inference that found nothing it may analyse. Raises LeaseLost."""
-        refused = [
-            {
-                "series_instance_uid": refusal.series_instance_uid,
-                "code": refusal.reason.code,
-                "sentence": stored_text(refusal.reason.sentence),
-            }
-            for refusal in refusals
-        ]
+        """End an inference that found nothing it may analyse, and owe the report on it. Raises LeaseLost."""
         with self._database.transaction() as session:
             held = hold(session, job)
             move(
@@ -124,8 +121,39 @@ class PostgresJobQueue:
                 held.worker,
                 reason=reason,
                 result=Outcome.NOT_ANALYSED,
-                refusals=refused,
+                refusals=_rows(refusals),
             )
+            if refusal_is_told(self._jobs.not_analysed, refusals):
+                schedule_notice(session, held.job_id, held.study_instance_uid, held.worker)
+
+    def ended_inference(self, notice: ClaimedJob) -> EndedInference:
+        """The inference that a notice tells of. Raises UnknownRecord."""
+        with self._database.transaction() as session:
+            return ended_inference(session, notice)
+
+    def complete_notice(self, job: ClaimedJob, told: NewResult, destinations: Sequence[str]) -> int | None:
+        """Freeze the report, store it and schedule its deliveries, all as ``complete_analysed`` does; return its id.
+
+        ``None`` when it has nothing to tell any more: the inference was resubmitted, the study was analysed since, or
+        the same was told before. The job's reason says which.
+
+        Raises:
+            LeaseLost: another worker holds the job now; nothing was changed.
+            UnknownRecord: the report claims inputs that its revision does not hold; nothing was changed.
+        """
+        files = [self._evidence_store.freeze(thing.pieces) for thing in told.evidence]
+        with self._database.transaction() as session:
+            held = hold(session, job)
+            about_id = ended_inference(session, job).job_id
+            reason = why_not_told(session, held, about_id, told.evidence)
+            result_id = None
+            if reason is None:
+                # The report is what became of the inference; the notice only made it.
+                result_id = store_result(session, replace(held, job_id=about_id), told, files, [])
+                called = called_ae_titles(session, held.study_id, held.revision)
+                schedule_deliveries(session, held, result_id, self._routes.destinations(called, destinations))
+            move(session, held, JobEvent.COMPLETE, AuditAction.JOB_COMPLETED, held.worker, reason=reason)
+            return result_id
 
     def complete_delivery(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
         """Every instance of the result is at the destination.
@@ -154,12 +182,18 @@ class PostgresJobQueue:
             record_outcomes(session, held, outcomes)
             give_back(session, held, reason, delay, held.worker, self._jobs)
 
-    def fail(self, job: ClaimedJob, reason: Reason, outcomes: Sequence[SendOutcome] = ()) -> None:
-        """Give the job up for an operator to look at. Raises LeaseLost."""
+    def fail(
+        self,
+        job: ClaimedJob,
+        reason: Reason,
+        outcomes: Sequence[SendOutcome] = (),
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
+        """Give the job up for an operator to look at, and owe the report on it. Raises LeaseLost."""
         with self._database.transaction() as session:
             held = hold(session, job)
             record_outcomes(session, held, outcomes)
-            give_up(session, held, reason, held.worker)
+            give_up(session, held, reason, held.worker, self._jobs, refusals=_rows(refusals))
 
     def cancel(self, job_id: int, actor: str) -> None:
         """Stop a job that has not ended; its worker finds its lease gone.
@@ -194,3 +228,14 @@ class PostgresJobQueue:
     def close(self) -> None:
         """Close the connections that listen for work."""
         self._signal.close()
+
+
+def _rows(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    return [
+        {
+            "series_instance_uid": refusal.series_instance_uid,
+            "code": refusal.reason.code,
+            "sentence": stored_text(refusal.reason.sentence),
+        }
+        for refusal in refusals
+    ]

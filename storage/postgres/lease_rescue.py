@@ -12,6 +12,7 @@ from storage.settings import JobSettings
 _ACTOR = "housekeeper"
 _FIRST_DELAY = timedelta(seconds=2)
 _LONGEST_DELAY = timedelta(minutes=5)
+_WORK = {JobKind.INFERENCE: "analysis", JobKind.DELIVERY: "delivery", JobKind.NOTICE: "report that there is no result"}
 
 
 def rescue_next_lease(database: Database, limits: JobSettings) -> tuple[int, JobState] | None:
@@ -38,8 +39,7 @@ def rescue_next_lease(database: Database, limits: JobSettings) -> tuple[int, Job
 
 
 def _silence(job: HeldJob) -> Reason:
-    work = "analysis" if job.kind is JobKind.INFERENCE else "delivery"
     return Reason(
         "lease-expired",
-        f"The worker fell silent during attempt {job.attempt} of this {work}, and its lease ran out.",
+        f"The worker fell silent during attempt {job.attempt} of this {_WORK[job.kind]}, and its lease ran out.",
     )

@@ -24,6 +24,21 @@ class PostgresStudyCatalog:
             DamagedObject: a file is missing.
             DatabaseUnavailable: try again later.
         """
+        study = self.received(study_instance_uid, revision)
+        for instance in study.instances:
+            if not instance.path.is_file():
+                raise DamagedObject(
+                    f"The file of instance {instance.header.sop_instance_uid} is missing; restore it from a backup."
+                )
+        return study
+
+    def received(self, study_instance_uid: str, revision: int) -> StableStudy:
+        """The same, whether or not its files are still there.
+
+        Raises:
+            UnknownRecord: no such revision.
+            DatabaseUnavailable: try again later.
+        """
         with self._database.transaction() as session:
             found = session.execute(
                 select(StudyRow, StudyRevisionRow.stable_at)
@@ -55,10 +70,6 @@ class PostgresStudyCatalog:
 
     def _stored(self, study: StudyRow, instance: InstanceRow, series: SeriesRow) -> StoredInstance:
         path = self._object_paths.instance(instance.sop_instance_uid)
-        if not path.is_file():
-            raise DamagedObject(
-                f"The file of instance {instance.sop_instance_uid} is missing; restore it from a backup."
-            )
         header = InstanceHeader(
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,

@@ -93,11 +93,12 @@ class JobTransitionRow(Base):
 
 
 class JobRow(Base):
-    """One promised piece of work: an algorithm on a revision, or a result to a destination.
+    """One promised piece of work: an algorithm on a revision, a result to a destination, or a report of no result.
 
     How often a job may be tried is a setting, not a fact of the row: a changed budget takes effect at once.
     `started_at` is the first claim and stays. `reason_*` is the latest reason given, also between two attempts.
     `refusals` holds what an input contract refused, as a list of series_instance_uid, code and sentence.
+    `about_id` is the inference that a notice tells of; what it tells is a result of that inference.
     """
 
     __tablename__ = "job"
@@ -108,8 +109,12 @@ class JobRow(Base):
         one_of("priority", Priority),
         one_of("outcome", Outcome),
         CheckConstraint(
-            "(kind = 'inference' AND algorithm_id IS NOT NULL AND result_id IS NULL AND destination IS NULL) OR "
-            "(kind = 'delivery' AND algorithm_id IS NULL AND result_id IS NOT NULL AND destination IS NOT NULL)",
+            "(kind = 'inference' AND algorithm_id IS NOT NULL AND result_id IS NULL AND destination IS NULL"
+            " AND about_id IS NULL) OR "
+            "(kind = 'delivery' AND algorithm_id IS NULL AND result_id IS NOT NULL AND destination IS NOT NULL"
+            " AND about_id IS NULL) OR "
+            "(kind = 'notice' AND algorithm_id IS NOT NULL AND result_id IS NULL AND destination IS NULL"
+            " AND about_id IS NOT NULL)",
             name="names_its_work",
         ),
         CheckConstraint(
@@ -146,6 +151,12 @@ class JobRow(Base):
             "destination",
             unique=True,
             postgresql_where=text("kind = 'delivery' AND predecessor_id IS NULL"),
+        ),
+        Index(
+            "job_one_notice",
+            "about_id",
+            unique=True,
+            postgresql_where=text("kind = 'notice' AND predecessor_id IS NULL"),
         ),
         # The claim walks this index in order and stops at the first row nobody holds.
         Index(
@@ -185,6 +196,7 @@ class JobRow(Base):
     algorithm_id: Mapped[Big | None] = mapped_column(ForeignKey("algorithm.id"))
     result_id: Mapped[Big | None] = mapped_column(ForeignKey("result.id", use_alter=True))
     destination: Mapped[str | None]
+    about_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"))
     source: Mapped[str] = mapped_column(server_default=text("''"))  # AE title or account that sent what is analysed
     turn: Mapped[Big] = mapped_column(server_default=text("0"))  # of one priority, the smallest is claimed first
     predecessor_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"), unique=True)

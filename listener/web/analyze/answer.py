@@ -66,7 +66,7 @@ def _run(
         reason=_reason(job["reason_code"], job["reason"]) if job["outcome"] != "analysed" else None,
         refusals=[Refused(**refusal) for refusal in job["refusals"]],
     )
-    result = next((result for result in results if result["job_id"] == job["id"]), None)
+    result = next((result for result in results if result["job_id"] == job["id"] and result["analysed"]), None)
     if result is None:
         return run
     return run.model_copy(

@@ -200,7 +200,7 @@ def _steps(facts: Facts) -> list[dict[str, Any]]:
 
 def _algorithms(facts: Facts) -> str:
     return ", ".join(
-        sorted({f"{result['algorithm_name']} {result['algorithm_version']}" for result in facts["results"]})
+        sorted({f"{one['algorithm_name']} {one['algorithm_version']}" for one in facts["results"] if one["analysed"]})
     )
 
 

@@ -12,6 +12,7 @@ SELECT
     result.stored_at,
     result.findings,
     result.report_text,
+    job.outcome IS NOT DISTINCT FROM 'analysed' AS analysed, -- else it tells why there is no result
     result.pictures,
     (SELECT count(*) FROM result_input WHERE result_input.result_id = result.id) AS inputs,
     (

@@ -4,6 +4,7 @@ SELECT
     delivery.destination,
     evidence.sop_instance_uid,
     evidence.role,
+    maker.outcome IS NOT DISTINCT FROM 'analysed' AS analysed, -- else it tells why there is no result
     delivery.state,
     CASE
         WHEN delivery.state = 'refused' THEN nullif(delivery.note, '')
@@ -18,6 +19,8 @@ SELECT
     job.due_at
 FROM delivery
 JOIN evidence ON evidence.id = delivery.evidence_id
+JOIN result ON result.id = evidence.result_id
+JOIN job AS maker ON maker.id = result.job_id
 JOIN job ON job.id = delivery.job_id
 JOIN study ON study.id = job.study_id
 WHERE CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid

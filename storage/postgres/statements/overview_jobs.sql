@@ -23,6 +23,7 @@ SELECT
     job.outcome,
     job.refusals,
     job.result_id,
+    job.about_id,
     job.predecessor_id
 FROM job
 JOIN study ON study.id = job.study_id

@@ -16,6 +16,7 @@ import pytest
 from pydicom import Dataset
 
 from inference.algorithms.folder import verify
+from inference.notice import identity_of, tell
 from inference.pipeline import analyse
 from inference.resident_algorithms import ResidentAlgorithms
 from inference.settings import WorkerSettings
@@ -23,7 +24,8 @@ from inference.worker import Worker
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.arrival import Arrival
 from storage.domain.association import Association
-from storage.domain.job import ClaimedJob
+from storage.domain.job import ClaimedJob, JobKind
+from storage.domain.result import NewResult
 from storage.housekeeping.settle_studies import settle_studies
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -97,11 +99,18 @@ class Site:
             self.studies.stable_study(job.study_instance_uid, job.revision), ready, job.started_at, b"s" * 32
         )
 
+    def tell(self, job: ClaimedJob) -> NewResult:
+        """The real report on a job without a result."""
+        algorithm = identity_of(self.algorithms.find(job.algorithm_name, job.algorithm_version))
+        study = self.studies.received(job.study_instance_uid, job.revision)
+        return tell(study, self.queue.ended_inference(job), algorithm, b"s" * 32)
+
     @contextlib.contextmanager
     def worker(self, analysis: Callable[[ClaimedJob], Any] | None = None) -> Iterator[threading.Event]:
         """A running worker and the event that stops it; leaving the block stops it too."""
         stop = threading.Event()
-        worker = Worker(self.queue, "worker test:1", analysis or self.analyse, ["pacs"], self.jobs.lease_seconds)
+        duties = {JobKind.NOTICE: self.tell, JobKind.INFERENCE: analysis or self.analyse}
+        worker = Worker(self.queue, "worker test:1", duties, ["pacs"], self.jobs.lease_seconds)
         thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()
         try:

@@ -84,7 +84,7 @@ def test_unusable_images_fail_the_job_at_once(site: Site) -> None:
     with site.worker():
         assert site.job_when_settled() == ("failed", None, "gap")
 
-    assert site.rows("SELECT attempt FROM job") == [(1,)]
+    assert site.rows("SELECT attempt FROM job WHERE kind = 'inference'") == [(1,)]
 
 
 def test_an_output_of_nan_is_never_a_negative(site: Site) -> None:
@@ -95,7 +95,7 @@ def test_an_output_of_nan_is_never_a_negative(site: Site) -> None:
     with site.worker():
         assert site.job_when_settled() == ("failed", None, "invalid-output")
 
-    assert site.rows("SELECT count(*) FROM result") == [(0,)]
+    assert site.rows("SELECT count(*) FROM result_origin") == [(0,)]
 
 
 def test_jobs_wait_while_the_model_file_is_damaged(site: Site) -> None:

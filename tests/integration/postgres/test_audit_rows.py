@@ -9,11 +9,12 @@ import pytest
 
 from storage.domain.association import AssociationEnd
 from storage.domain.delivery import SendOutcome, Verdict
-from storage.domain.job import JobKind, Reason
+from storage.domain.job import JobKind, Reason, Refusal
 from storage.errors import StorageError
 from storage.housekeeping.rescue_leases import rescue_leases
 
 WHY = Reason("trouble", "Something went wrong.")
+REFUSED = Refusal("1.2.3.1", WHY)
 _TABLES = (
     "association",
     "study",
@@ -71,6 +72,13 @@ def _prepare_claim(hospital: Any) -> Callable[[], object]:
     return hospital.claimed
 
 
+def _prepare_notice(hospital: Any) -> Callable[[], object]:
+    arrivals = hospital.stable_study()
+    hospital.queue.fail(hospital.claimed(), WHY)
+    notice = hospital.claimed(JobKind.NOTICE)
+    return lambda: hospital.queue.complete_notice(notice, hospital.result(arrivals), ["pacs"])
+
+
 def _prepare_resubmission(hospital: Any) -> Callable[[], object]:
     hospital.stable_study()
     job = hospital.claimed()
@@ -93,6 +101,8 @@ _CHANGES: dict[str, Callable[[Any], Callable[[], object]]] = {
     "a job is retried": lambda h: _prepare_claimed(h, lambda job: h.queue.retry(job, WHY, timedelta(0))),
     "a job fails": lambda h: _prepare_claimed(h, lambda job: h.queue.fail(job, WHY)),
     "a job is not analysed": lambda h: _prepare_claimed(h, lambda job: h.queue.complete_not_analysed(job, WHY, [])),
+    "a notice is owed": lambda h: _prepare_claimed(h, lambda job: h.queue.complete_not_analysed(job, WHY, [REFUSED])),
+    "a notice is told": _prepare_notice,
     "a job is canceled": lambda h: _prepare_claimed(h, lambda job: h.queue.cancel(job.job_id, "alice")),
     "a result is stored": _prepare_result,
     "a delivery is acknowledged": _prepare_claimed_delivery,

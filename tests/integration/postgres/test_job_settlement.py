@@ -115,7 +115,7 @@ def test_a_study_that_no_algorithm_takes_keeps_the_reason_and_the_refusals(hospi
         hospital.claimed(), Reason("no-series", "No series fits."), [Refusal("1.2.3.1", Reason("thick", "Too thick."))]
     )
 
-    assert hospital.rows("SELECT state, outcome, reason_code, refusals FROM job") == [
+    assert hospital.rows("SELECT state, outcome, reason_code, refusals FROM job WHERE kind = 'inference'") == [
         (
             "completed",
             "not-analysed",
@@ -238,7 +238,9 @@ def test_an_inference_whose_attempts_are_spent_fails_and_says_how_often_it_was_s
     for _ in range(3):
         hospital.queue.retry(hospital.claimed(), WHY, timedelta(0))
 
-    [(state, code, sentence)] = hospital.rows("SELECT state, reason_code, reason_sentence FROM job")
+    [(state, code, sentence)] = hospital.rows(
+        "SELECT state, reason_code, reason_sentence FROM job WHERE kind = 'inference'"
+    )
     assert (state, code) == ("failed", "attempts-spent")
     assert "3 times" in sentence
     assert "Something went wrong." in sentence
@@ -256,7 +258,9 @@ def test_an_input_that_kills_every_worker_is_given_up(hospital: Any) -> None:
         hospital.expire_leases()
         rescue_leases(hospital.database, hospital.settings)
 
-    assert hospital.rows("SELECT state, reason_code, attempt FROM job") == [("failed", "attempts-spent", 3)]
+    assert hospital.rows("SELECT state, reason_code, attempt FROM job WHERE kind = 'inference'") == [
+        ("failed", "attempts-spent", 3)
+    ]
     assert [hospital.audited("job-retried"), hospital.audited("job-failed")] == [2, 1]
     assert hospital.rows("SELECT DISTINCT actor FROM audit_event WHERE action = 'job-failed'") == [("housekeeper",)]
 
@@ -536,4 +540,4 @@ def test_settings_decide_the_budget_at_once(open_hospital: Callable[..., Any]) -
 
     rescue_leases(hospital.database, JobSettings(max_attempts=1))
 
-    assert hospital.rows("SELECT state FROM job") == [("failed",)]
+    assert hospital.rows("SELECT state FROM job WHERE kind = 'inference'") == [("failed",)]

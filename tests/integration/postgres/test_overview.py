@@ -221,7 +221,7 @@ def test_explain_tells_refusals_and_exclusions(hospital: Any) -> None:
     facts = hospital.overview.explain("1.2.3")
 
     assert [row["excluded_rule"] for row in facts["excluded"]] == ["own-result"]
-    assert facts["jobs"][-1]["refusals"] == [
+    assert facts["jobs"][-2]["refusals"] == [
         {"series_instance_uid": "1.2.3.1", "code": WHY.code, "sentence": WHY.sentence}
     ]
     assert [row["revision"] for row in facts["revisions"]] == [1, 2]
