@@ -56,7 +56,7 @@ def kept(datasets: Sequence[Dataset], folder: Path) -> list[StoredInstance]:
     """Write data sets as storage does and return what it knows of them; pixels are zero unless they are set."""
     instances = []
     for ds in datasets:
-        if "PixelData" not in ds:
+        if "Rows" in ds and "PixelData" not in ds:
             ds.PixelData = bytes(int(ds.Rows) * int(ds.Columns) * 2)
         path = folder / f"{hashlib.sha256(str(ds.SOPInstanceUID).encode()).hexdigest()}.dcm"
         if not hasattr(ds, "file_meta"):
