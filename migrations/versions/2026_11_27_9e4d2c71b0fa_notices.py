@@ -8,7 +8,7 @@ Can the previous release run beside it: yes, while no notice is scheduled; stop 
 from alembic import op
 
 revision = "9e4d2c71b0fa"
-down_revision = "2d7f6a81c0e9"
+down_revision = "9d41b7e3c560"
 branch_labels = None
 depends_on = None
 
