@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference.algorithms.identity import AlgorithmIdentity
@@ -42,7 +44,7 @@ def tell(study: StableStudy, ended: EndedInference, algorithm: AlgorithmIdentity
         algorithm.artifact_sha256,
         algorithm.manifest_sha256,
     )
-    context = EvidenceContext(_sources(spoken_of), algorithm, ended.started_at, identity)
+    context = EvidenceContext(_sources(spoken_of), _no_values, algorithm, ended.started_at, identity)
     series = _series(study.instances, ended)
     report = build_not_analysed_report(context, ended.reason, series)
     return NewResult(
@@ -54,6 +56,10 @@ def tell(study: StableStudy, ended: EndedInference, algorithm: AlgorithmIdentity
         report_text=not_analysed_text(context, ended.reason, series),
         evidence=(report,),
     )
+
+
+def _no_values(_: int) -> NDArray[np.float32]:
+    raise ValueError("A report that there is no result shows no pixels.")
 
 
 def identity_of(registered: RegisteredAlgorithm) -> AlgorithmIdentity:

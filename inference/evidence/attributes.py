@@ -80,11 +80,14 @@ class Frames(Protocol):
         """The element with the pixels, in pieces."""
 
 
-def series_description(context: EvidenceContext, what: str) -> str:
-    """The label viewers show: algorithm, what it is, and the mark; cut to what LO can hold."""
+def series_description(context: EvidenceContext, what: str, *, first: bool = False) -> str:
+    """The label viewers show: algorithm, what it is, and the mark; cut to what LO can hold.
+
+    ``what`` stands ``first`` where a list that cuts its labels short would mislead without it.
+    """
     mark = " (RESEARCH, not verified)" if context.algorithm.use == "research" else " (AI, not verified)"
-    room = LONG_STRING - len(mark) - len(what) - 1
-    return f"{context.algorithm.name[:room].rstrip()} {what}{mark}"
+    name = context.algorithm.name[: LONG_STRING - len(mark) - len(what) - (2 if first else 1)].rstrip()
+    return f"{what}: {name}{mark}" if first else f"{name} {what}{mark}"
 
 
 def algorithm_equipment(context: EvidenceContext) -> ContributingEquipment:

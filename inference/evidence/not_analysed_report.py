@@ -61,7 +61,8 @@ def build_not_analysed_report(
         section(_LOOKED_AT, [item for one in series for item in _series_items(one)]),
         section(_ALGORITHM, _algorithm_items(context)),
     ]
-    return basic_text(context, name, sections, series_description(context, "not analysed"), [own_scheme()])
+    description = series_description(context, "Not analysed", first=True)
+    return basic_text(context, name, sections, description, [own_scheme()])
 
 
 def not_analysed_text(context: EvidenceContext, reason: Reason, series: Sequence[SeriesLookedAt]) -> str:

@@ -87,7 +87,7 @@ def test_dcmtk_shows_the_text(context: EvidenceContext, tmp_path: Path) -> None:
         "Body part not taken",
         REASONS[WHY.code].sentence,
         WHY.sentence,
-        "not analysed (RESEARCH, not verified)",
+        "Not analysed: Sample organ finder (RESEARCH, not verified)",
     ):
         assert sentence in tree
         assert sentence in shown

@@ -109,6 +109,9 @@ def test_a_job_begins_as_scheduled(cursor: Any) -> None:
         ("destination = 'pacs'", "job_names_its_work"),
         ("algorithm_id = NULL", "job_names_its_work"),
         ("kind = 'delivery'", "job_names_its_work"),
+        ("kind = 'notice'", "job_names_its_work"),
+        ("about_id = 1", "job_names_its_work"),
+        ("kind = 'notice', about_id = 99", "job_about_id_fkey"),
     ],
 )
 def test_a_row_that_makes_no_sense_is_refused(cursor: Any, change: str, constraint: str) -> None:

@@ -130,7 +130,7 @@ def test_each_reason_reaches_the_pacs_exactly_once(site: Site, orthanc: Orthanc,
     assert site.job()[0::2] == (case.state, case.reason)
     (report,) = _held(orthanc)
     assert (report.SOPClassUID, report.PatientID, str(report.PatientName)) == (BASIC_TEXT, "P1", "Doe^Jane")
-    assert "not analysed" in report.SeriesDescription
+    assert report.SeriesDescription.startswith("Not analysed: tiny")
     concept = REASONS[case.reason].concept
     assert (concept.value, concept.scheme_designator) in _coded(report)
     (of_study,) = report.CurrentRequestedProcedureEvidenceSequence
@@ -235,7 +235,7 @@ def test_what_was_lost_does_not_silence_the_report(site: Site, orthanc: Orthanc,
     (report,) = _held(orthanc)
     assert report.PatientID == "P1"
     assert str(report.PatientName) == ("" if lost == "the images" else "Doe^Jane")
-    assert "tiny not analysed (RESEARCH, not verified)" in report.SeriesDescription
+    assert report.SeriesDescription == "Not analysed: tiny (RESEARCH, not verified)"
 
 
 def test_another_attempt_at_a_notice_makes_the_same_bytes(site: Site) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.domain.association import AssociationEnd
+from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import JobKind, Reason
 from storage.domain.result import ResultPicture
 from storage.objects.layout import DataFolder
@@ -141,6 +142,29 @@ def test_what_failed_stands_on_the_first_page_with_its_reason(web_door: WebDoor,
         assert "P1" not in page
     assert 'href="/studies/1.2.3"' in operator.get("/").text
     assert 'href="/studies' not in auditor.get("/").text
+
+
+def test_a_study_that_was_not_analysed_shows_what_was_told(web_door: WebDoor, hospital: Hospital) -> None:
+    """The page says that a report of no result was sent, shows its words, and never that the study was analysed."""
+    hospital.install()
+    arrivals = hospital.stable_study("1.2.3")
+    hospital.queue.fail(hospital.claimed(), Reason("gap", "About 1 slices are missing."))
+    report = replace(hospital.result(arrivals), execution_provider="", report_text="NOT ANALYSED by lungs 1.")
+    report = replace(report, evidence=report.evidence[:1])
+    hospital.queue.complete_notice(hospital.claimed(JobKind.NOTICE), report, ["pacs"])
+    (owed,) = report.evidence
+    sent = SendOutcome(owed.sop_instance_uid, Verdict.DELIVERED, 0, "")
+    hospital.queue.complete_delivery(hospital.claimed(JobKind.DELIVERY), [sent])
+
+    page = web_door.logged_in("operator").get("/studies/1.2.3").text
+
+    assert "NOT ANALYSED by lungs 1." in page
+    assert "The report that lungs 1 did not analyse it, and why, was made for the destinations." in page
+    assert f"The not-analysed report {owed.sop_instance_uid} was acknowledged by pacs" in page
+    assert "Report of no result by lungs 1" in page
+    assert "Made from" not in page
+    assert re.search(r"<h1>Study [^/]*failed", page)
+    assert re.search(r"<h2>lungs 1 [^/]*not-analysed", page)
 
 
 def test_the_list_is_paged_and_filtered(web_door: WebDoor, hospital: Hospital) -> None:

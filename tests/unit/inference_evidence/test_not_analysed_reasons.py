@@ -9,6 +9,7 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, REASONS, told
+from storage.domain.not_analysed import OTHER_KIND
 
 ROOT = Path(__file__).parents[3]
 _GIVE_A_REASON = {"UnusableInput", "_Refused", "_named", "Reason"}
@@ -82,9 +83,15 @@ def test_every_concept_is_one_of_the_standard_or_marked_as_ours(code: str) -> No
 
 def test_one_private_code_has_one_meaning() -> None:
     """A code value that stood for two things would be read wrongly."""
-    concepts = {NAME, *(one.concept for one in REASONS.values())}
+    concepts = [NAME, *(one.concept for one in REASONS.values())]
 
-    assert len({(one.value, one.scheme_designator) for one in concepts}) == len(concepts)
+    meanings = {(one.value, one.scheme_designator, one.meaning) for one in concepts}
+    assert len({(value, scheme) for value, scheme, _ in meanings}) == len(meanings)
+
+
+def test_the_kinds_that_are_not_told_are_reasons() -> None:
+    """What keeps a study silent are reasons that the input contract can give."""
+    assert set(REASONS) > OTHER_KIND
 
 
 def test_a_reason_of_another_release_is_told_as_an_unknown_failure() -> None:
