@@ -102,7 +102,7 @@ def test_dcmp2pgm_draws_each_image_with_its_presentation_state(result: Segmented
 
 
 def test_lines_and_mark_lie_inside_the_images_that_carry_them(result: Segmented) -> None:
-    """Each referenced image has lines that enclose its labels, and the mark, all inside it; no other is referenced."""
+    """Each referenced image has lines that enclose its labels, and the mark, all inside it (P3); no other is."""
     sources = {str(one.SOPInstanceUID): place for place, one in enumerate(result.context.sources)}
     shown = set()
     for state in _read(result, EvidenceRole.PRESENTATION_STATE):

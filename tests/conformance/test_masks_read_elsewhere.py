@@ -123,7 +123,7 @@ def _assert_same_frames(image: SimpleITK.Image, data_set: Dataset) -> None:
 
 @pytest.mark.parametrize("name", WITH_GEOMETRY, ids=_ids(WITH_GEOMETRY))
 def test_simpleitk_reads_the_frames_where_they_lie(name: str, tmp_path: Path) -> None:
-    """SimpleITK reads the file itself: every frame, the direction, and the first frame's position.
+    """SimpleITK reads the file itself: every frame, the direction, and the first frame's position (S8).
 
     It takes the pixels of a segmentation to be one millimetre wide, as it does not read the shared Pixel Measures;
     spacing comes with dcmqi.

@@ -109,7 +109,7 @@ def test_pixelmed_finds_no_error_in_a_measurement_report(pixelmed_verdicts: dict
 
 
 def test_pixelmed_warns_of_nothing_new(pixelmed_verdicts: dict[str, list[str]]) -> None:
-    """Its warnings are those of the list above, and each of them is still given."""
+    """Its warnings are those of the list above, and each of them is still given (R2)."""
     told = {
         (path.rsplit("/", 1)[-1], message)
         for lines in pixelmed_verdicts.values()

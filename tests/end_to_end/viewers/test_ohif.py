@@ -80,7 +80,7 @@ def stored(desk: Station, case: Case) -> Case:
 def test_a_segmentation_lies_where_the_algorithm_put_it(desk: Station, reading: list[Ohif]) -> None:
     """Voxel counts, the segments of each slice and every single voxel are those of the mask; so are names and colours.
 
-    The images run against the slice normal, so that a viewer that counts slices from the wrong end is found out.
+    The images run against the slice normal, so that a viewer that counts slices from the wrong end is found out (S13).
     """
     case = stored(desk, make_case(11, reverse=True))
     window = desk.read(case.study_instance_uid)
@@ -98,7 +98,7 @@ def test_a_segmentation_lies_where_the_algorithm_put_it(desk: Station, reading: 
 
 
 def test_a_report_is_drawn_with_its_numbers(desk: Station, reading: list[Ohif]) -> None:
-    """Each finding is outlined on its own image, with its volume beside it."""
+    """Each finding is outlined on its own image, with its volume beside it (R9)."""
     case = stored(desk, make_case(12))
     window = desk.read(case.study_instance_uid)
     reading.append(window)
@@ -117,7 +117,7 @@ def test_a_report_is_drawn_with_its_numbers(desk: Station, reading: list[Ohif]) 
 def test_a_classification_alone_leaves_the_image_in_view(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
     """A result without any region, present or absent, is drawn on its key image with its probability; nothing is blank.
 
-    Then its picture opens like any other image.
+    Then its picture opens like any other image (R10, P5).
     """
     sources = make_series(SourceSeries(modality="MR", shape=_SHAPE, study_uid="1.2.826.0.1.3680043.8.498.13"))
     scores = [Highest(2, 0.93, None), Highest(4, 0.31, corner_map())]
@@ -214,7 +214,7 @@ def test_a_saliency_map_lies_over_its_key_image(desk: Station, reading: list[Ohi
 def test_a_mask_on_wrong_slices_is_seen(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
     """Without its Derivation Image Sequence the viewer lays a mask over other images.
 
-    dciodvfy finds no error in such an object, and the voxels count the same; what is compared above differs.
+    dciodvfy finds no error in such an object, and the voxels count the same; what is compared above differs (S13).
     """
     case = make_case(14)
     seg = evidence_dataset(case.evidence, EvidenceRole.SEGMENTATION)

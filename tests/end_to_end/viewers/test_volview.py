@@ -12,7 +12,7 @@ from tests.peers.volview import read_in_volview
 
 
 def test_volview_shows_each_voxel_in_its_place(browser: BrowserContext, tmp_path: Path) -> None:
-    """The mask on the images' own grid, at its place in the patient, with names and colours, drawn over the images."""
+    """The mask on the images' own grid, at its place in the patient, with names and colours, over the images (S14)."""
     case = make_case(21)
     files = [*(part10(source) for source in case.sources), case.evidence[0].part10]
 
