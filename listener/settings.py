@@ -278,6 +278,14 @@ class ProfileSettings(BaseModel):
         default=None, description="The UIDs of the transfer syntaxes in which something may be sent."
     )
 
+    one_object_per_structure: bool = Field(
+        default=False,
+        description=(
+            "Each structure of a segmentation goes in an object and a series of its own, in the place of the binary "
+            "forms of the chain."
+        ),
+    )
+
     @model_validator(mode="after")
     def _is_a_profile(self) -> "ProfileSettings":
         self.viewer_profile()
@@ -300,6 +308,7 @@ class ProfileSettings(BaseModel):
             further=self.further,
             report=self.report,
             transfer_syntaxes=self.transfer_syntaxes,
+            one_object_per_structure=self.one_object_per_structure,
         )
 
 

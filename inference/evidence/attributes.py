@@ -26,7 +26,7 @@ from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
-from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
+from storage.domain.result import UNALIGNED, EvidenceForm, EvidenceObject, EvidenceRole
 
 MANUFACTURER = "Overread"
 MODEL_NAME = "Overread"
@@ -111,11 +111,12 @@ def complete(
     role: EvidenceRole,
     description: str,
     frames: Frames | None = None,
+    form: EvidenceForm | None = None,
 ) -> EvidenceObject:
     """Give a freshly built object everything that is missing and freeze it as a Part 10 file.
 
     ``frames`` are those of an object that ends before its Per-frame Functional Groups Sequence (5200,9230), or before
-    its pixels.
+    its pixels. ``form`` is given where the object itself does not tell it.
     """
     _copy_from_source(sop, context.sources[0], role)
     _describe_equipment(sop, context)
@@ -130,7 +131,7 @@ def complete(
         series_instance_uid=str(sop.SeriesInstanceUID),
         transfer_syntax_uid=str(sop.file_meta.TransferSyntaxUID),
         pieces=(_part10(sop),) if frames is None else FileWithFrames(_part10(sop), frames),
-        form=_form(sop, role),
+        form=_aligned_or_not(sop, form or _form(sop, role)),
     )
 
 
@@ -138,10 +139,12 @@ def _form(sop: SOPClass, role: EvidenceRole) -> EvidenceForm:
     if role is EvidenceRole.REPORT:
         return _REPORT_FORMS[sop.SOPClassUID]
     if role is EvidenceRole.SEGMENTATION:
-        form = _SEGMENTATION_FORMS[str(sop.SegmentationType)]
-        unaligned = form is EvidenceForm.BINARY and sop.Rows * sop.Columns % 8
-        return EvidenceForm.BINARY_UNALIGNED if unaligned else form
+        return _SEGMENTATION_FORMS[str(sop.SegmentationType)]
     return EvidenceForm(role)
+
+
+def _aligned_or_not(sop: SOPClass, form: EvidenceForm) -> EvidenceForm:
+    return UNALIGNED[form] if form in UNALIGNED and sop.Rows * sop.Columns % 8 else form
 
 
 def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> None:

@@ -4,7 +4,7 @@
 form that only stands in for another is another object, with UIDs of its own.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from inference.evidence.basic_text_report import build_basic_text_report
 from inference.evidence.classification_report import build_classification_reports
@@ -13,15 +13,15 @@ from inference.evidence.fractional import build_fractional
 from inference.evidence.further import AVAILABLE, Analysed, Classified, Segmented, further_evidence
 from inference.evidence.label_map import build_label_map
 from inference.evidence.measurement_report import build_measurement_reports
-from inference.evidence.segment_findings import FoundSegment, Labels, pair
-from inference.evidence.segmentation import build_segmentation
+from inference.evidence.segment_findings import Labels, pair
+from inference.evidence.segmentation import build_segmentation, build_segmentation_per_segment
 from inference.evidence.shown_image import Picture
 from inference.evidence.sources import require_one_patient
 from inference.findings.classification import KeyImage
 from inference.findings.segment import SegmentDescription
 from inference.findings.segmentation import Probabilities
 from storage.domain.finding import Finding
-from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceObject
+from storage.domain.result import DELIVERY_ORDER, PER_SEGMENT, EvidenceForm, EvidenceObject
 from storage.domain.viewer_profile import wanted_forms
 
 DEFAULT_FORMS = wanted_forms(())  # with no destination: a result in its first forms, for ourselves
@@ -93,27 +93,19 @@ def build_evidence(
     reports = build_measurement_reports(context, labels, found, segmentation, wanted)
     outlined: tuple[EvidenceObject, ...] = ()
     if segmentation is not None:
-        further_forms = _label_map(context, labels, found, wanted) + _fractional(context, found, probabilities, wanted)
-        outlined = (segmentation, *further_forms)
+        outlined = (segmentation, *_other_forms(Segmented(context, labels, found, probabilities), wanted))
     text = _text(context, findings, wanted)
     return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found, probabilities), wanted))
 
 
-def _label_map(
-    context: EvidenceContext, labels: Labels, found: Sequence[FoundSegment], wanted: Container[EvidenceForm]
-) -> tuple[EvidenceObject, ...]:
-    return (build_label_map(context, labels, found),) if EvidenceForm.LABEL_MAP in wanted else ()
-
-
-def _fractional(
-    context: EvidenceContext,
-    found: Sequence[FoundSegment],
-    probabilities: Probabilities | None,
-    wanted: Container[EvidenceForm],
-) -> tuple[EvidenceObject, ...]:
-    if probabilities is None or EvidenceForm.FRACTIONAL not in wanted:
-        return ()
-    return build_fractional(context, found, probabilities)
+def _other_forms(result: Segmented, wanted: Container[EvidenceForm]) -> Iterator[EvidenceObject]:
+    """What stands in for the segmentation; at least one segment has a voxel."""
+    if any(form in wanted for form in PER_SEGMENT.values()):
+        yield from build_segmentation_per_segment(result.context, result.labels, result.found)
+    if EvidenceForm.LABEL_MAP in wanted:
+        yield build_label_map(result.context, result.labels, result.found)
+    if EvidenceForm.FRACTIONAL in wanted and result.probabilities is not None:
+        yield from build_fractional(result.context, result.found, result.probabilities)
 
 
 def _text(

@@ -1,6 +1,7 @@
 """The segmentation as a BINARY Segmentation object on the grid of its source images (PS3.3 section A.51)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -10,9 +11,10 @@ from inference.evidence.context import EvidenceContext
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_frames import Frames
 from inference.evidence.sparse_segmentation import Framed, sparse_segmentation
-from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 
 _ROLE = EvidenceRole.SEGMENTATION
+_LONGEST_LABEL = 24  # letters of a Series Description; the algorithm's name and the mark stand beside it
 _KIND = {"segmentation_type": "BINARY"}
 
 
@@ -23,10 +25,48 @@ def build_segmentation(context: EvidenceContext, labels: Labels, found: Sequence
     frame is what every reader tried shows at the right place. At least one segment must have a voxel.
     """
     present = [one for one in found if one.number]
-    framed = _framed(labels, present)
-    seg, frames, items = sparse_segmentation(context, framed, present, "segmentation", _KIND)
+    return _binary(context, labels, present, _Naming("segmentation", "segmentation", EvidenceForm.BINARY))
+
+
+def build_segmentation_per_segment(
+    context: EvidenceContext, labels: Labels, found: Sequence[FoundSegment]
+) -> tuple[EvidenceObject, ...]:
+    """The same, one object for each segment that has a voxel, in which it is Segment Number 1.
+
+    Each is in a series of its own, because viewers take one segmentation of a series, and has the tracking UID that
+    its segment has in every other form.
+    """
+    return tuple(
+        _binary(
+            context,
+            labels,
+            [replace(one, number=1)],
+            _Naming(
+                f"segmentation {one.segment.number}",
+                one.segment.label[:_LONGEST_LABEL].rstrip(),
+                EvidenceForm.BINARY_PER_SEGMENT,
+            ),
+        )
+        for one in found
+        if one.number
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Naming:
+    """What its UIDs are derived from, what it is in the words of the Series Description, and its form."""
+
+    part: str
+    what: str
+    form: EvidenceForm
+
+
+def _binary(
+    context: EvidenceContext, labels: Labels, present: Sequence[FoundSegment], naming: _Naming
+) -> EvidenceObject:
+    seg, frames, items = sparse_segmentation(context, _framed(labels, present), present, naming.part, _KIND)
     described = Frames(labels, frames, items)
-    return complete(seg, context, _ROLE, series_description(context, "segmentation"), described)
+    return complete(seg, context, _ROLE, series_description(context, naming.what), described, naming.form)
 
 
 def _framed(labels: Labels, present: Sequence[FoundSegment]) -> Framed:

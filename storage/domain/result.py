@@ -26,6 +26,8 @@ class EvidenceForm(StrEnum):
 
     BINARY = "binary"
     BINARY_UNALIGNED = "binary-unaligned"  # Rows × Columns is no multiple of 8, so frames share bytes
+    BINARY_PER_SEGMENT = "binary-per-segment"  # an object for each segment, each in a series of its own
+    BINARY_PER_SEGMENT_UNALIGNED = "binary-per-segment-unaligned"
     LABEL_MAP = "label-map"
     FRACTIONAL = "fractional"
     COMPREHENSIVE_3D = "comprehensive-3d"
@@ -44,7 +46,14 @@ DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumer
 
 # Forms of one content; where a result has several, the first of these is the result, and the others stand in for it.
 ALTERNATIVES: tuple[tuple[EvidenceForm, ...], ...] = (
-    (EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED, EvidenceForm.LABEL_MAP, EvidenceForm.FRACTIONAL),
+    (
+        EvidenceForm.BINARY,
+        EvidenceForm.BINARY_UNALIGNED,
+        EvidenceForm.BINARY_PER_SEGMENT,
+        EvidenceForm.BINARY_PER_SEGMENT_UNALIGNED,
+        EvidenceForm.LABEL_MAP,
+        EvidenceForm.FRACTIONAL,
+    ),
     (
         EvidenceForm.COMPREHENSIVE_3D,
         EvidenceForm.COMPREHENSIVE,
@@ -56,7 +65,15 @@ ALTERNATIVES: tuple[tuple[EvidenceForm, ...], ...] = (
 
 
 # The two forms of which the matrix of the images decides: of one result there is never more than one of them.
-UNALIGNED: dict[EvidenceForm, EvidenceForm] = {EvidenceForm.BINARY: EvidenceForm.BINARY_UNALIGNED}
+UNALIGNED: dict[EvidenceForm, EvidenceForm] = {
+    EvidenceForm.BINARY: EvidenceForm.BINARY_UNALIGNED,
+    EvidenceForm.BINARY_PER_SEGMENT: EvidenceForm.BINARY_PER_SEGMENT_UNALIGNED,
+}
+# The same structures in one object, and each in an object of its own.
+PER_SEGMENT: dict[EvidenceForm, EvidenceForm] = {
+    EvidenceForm.BINARY: EvidenceForm.BINARY_PER_SEGMENT,
+    EvidenceForm.BINARY_UNALIGNED: EvidenceForm.BINARY_PER_SEGMENT_UNALIGNED,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ that say the same thing, best first: a destination is sent the first one that it
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from storage.domain.result import ALTERNATIVES, EvidenceForm, FrozenEvidence
+from storage.domain.result import ALTERNATIVES, PER_SEGMENT, EvidenceForm, FrozenEvidence
 
 Chain = tuple[EvidenceForm, ...]
 
@@ -129,15 +129,19 @@ def own_profile(
     further: tuple[Chain, ...] | None = None,
     report: Chain | None = None,
     transfer_syntaxes: tuple[str, ...] | None = None,
+    one_object_per_structure: bool = False,
 ) -> ViewerProfile:
     """A profile of a site's own: as ``base`` but for what is given.
+
+    ``one_object_per_structure`` puts into the place of each binary form the one that has an object for each segment.
 
     Raises:
         ValueError: in one sentence, why these chains cannot be.
     """
+    chain = base.segmentation if segmentation is None else segmentation
     own = ViewerProfile(
         name,
-        base.segmentation if segmentation is None else segmentation,
+        tuple(PER_SEGMENT.get(form, form) for form in chain) if one_object_per_structure else chain,
         base.report if report is None else report,
         base.further if further is None else further,
         base.transfer_syntaxes if transfer_syntaxes is None else transfer_syntaxes,

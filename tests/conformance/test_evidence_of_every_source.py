@@ -10,6 +10,7 @@ from pydicom import Dataset
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.every_evidence import (
     MEASUREMENT_FORMS,
+    SEGMENTS,
     Evidence,
     evidence_of,
     evidence_of_source,
@@ -151,5 +152,5 @@ def test_each_object_of_a_form_is_a_series_of_its_own(evidence: Evidence) -> Non
     """Viewers that take one instance of a series miss nothing: segmentations and reports stand alone (S15)."""
     series = [str(data_set.SeriesInstanceUID) for _, data_set in _outlined_and_reported(evidence)]
 
-    assert len(set(series)) == len(series) >= 2 + len(REPORT_FORMS)
+    assert len(set(series)) == len(series) >= 2 + len(SEGMENTS) + len(REPORT_FORMS)
     assert str(evidence.context.sources[0].SeriesInstanceUID) not in series

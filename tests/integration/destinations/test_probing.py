@@ -132,6 +132,20 @@ def test_a_profile_of_the_site_is_tried_as_it_is_set(
     }
 
 
+def test_one_object_per_structure_is_tried_where_a_profile_wants_it(
+    probe: Probe, start_orthanc: Callable[..., Orthanc]
+) -> None:
+    """The forms of a whole segmentation are not sent at all then."""
+    ward = {"name": "ward", "one_object_per_structure": True}
+
+    status, facts = probe(start_orthanc(MAY_QUERY).dicom_port, profile="ward", profiles=[ward])
+
+    assert status == 0
+    assert sent(facts)[("binary-per-segment", "aligned")] == "binary-per-segment"
+    assert sent(facts)[("binary-per-segment", "unaligned")] == "binary-per-segment-unaligned"
+    assert "binary" not in of_forms(facts, "form")
+
+
 def test_an_archive_that_lets_nobody_query_passes_and_says_so(
     probe: Probe, start_orthanc: Callable[..., Orthanc]
 ) -> None:

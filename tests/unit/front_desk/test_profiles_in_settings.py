@@ -44,6 +44,14 @@ def test_what_a_profile_sets_is_its_own_and_the_rest_as_in_its_base(load: Load) 
     assert len(ward.why) == len(ward.chains)
 
 
+def test_one_object_per_structure_takes_the_place_of_the_binary_forms(load: Load) -> None:
+    """The order of the chain stays, and so does what is said of frames that share bytes."""
+    ward = load('name = "ward"\nbased_on = "ohif"\none_object_per_structure = true\n').viewer_profiles()["ward"]
+
+    assert ward.segmentation == (_F.BINARY_PER_SEGMENT, _F.LABEL_MAP, _F.BINARY_PER_SEGMENT_UNALIGNED)
+    assert ward.further == PROFILES["ohif"].further
+
+
 def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
     """A profile that sets nothing else has another name only; nothing further is a list that is empty."""
     assert load('name = "ward"\n').viewer_profiles()["ward"].chains == PROFILES["any"].chains
@@ -57,6 +65,10 @@ def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
         ('name = "ward"\nsegmentation = ["binary", "binary"]\n', "ward names binary twice"),
         ('name = "ward"\nfurther = [["basic-text"]]\n', "ward names basic-text twice"),
         ('name = "ward"\nfurther = [["label-map"]]\n', "binary and label-map in two chains, but they say the same"),
+        (
+            'name = "ward"\nsegmentation = ["binary", "binary-per-segment"]\none_object_per_structure = true\n',
+            "ward names binary-per-segment twice",
+        ),
         ('name = "ward"\nsegmentation = []\n', "ward has an empty chain; name a form in it"),
         ('name = "ward"\nfurther = [[]]\n', "ward has an empty chain"),
         ('name = "ward"\ntransfer_syntaxes = []\n', "ward has no transfer syntax"),

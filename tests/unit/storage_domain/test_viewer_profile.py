@@ -1,5 +1,6 @@
 """What a destination is owed follows from its profile and from nothing else."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def test_the_table_and_its_page_are_equal() -> None:
         for profile in PROFILES.values()
         for chain, why in zip(profile.chains, profile.why, strict=True)
     ]
+
+
+def test_every_form_is_explained_beside_what_it_says_the_same_as() -> None:
+    """The page has a row for each form; forms of one content, and no others, have the same second column."""
+    rows = [line.strip("|").split("|") for line in _PAGE.read_text().splitlines() if re.match(r"\| [a-z]", line)]
+    content = {cells[0].strip(): cells[1].strip() for cells in rows if len(cells) == 3}
+
+    told = {form: content.pop(form) for form in EvidenceForm}
+    assert set(content) <= {"profile", "form"}
+    assert {frozenset(form for form in told if told[form] == word) for word in told.values()} == {
+        *map(frozenset, ALTERNATIVES),
+        *(frozenset([form]) for form in EvidenceForm if not any(form in chain for chain in ALTERNATIVES)),
+    }
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -82,3 +96,4 @@ def test_a_picture_stands_in_for_contours_only_where_the_profile_says_so() -> No
 def test_the_first_form_of_a_content_stands_in_for_nothing() -> None:
     """Of several forms the best is the result; a form without a better one is the result too."""
     assert stand_ins([_F.BASIC_TEXT, _F.ENHANCED, _F.SECONDARY_CAPTURE]) == {_F.BASIC_TEXT}
+    assert stand_ins([_F.BINARY_PER_SEGMENT, _F.BINARY]) == {_F.BINARY_PER_SEGMENT}
