@@ -5,6 +5,7 @@ with one section, whose sentences are those of the report for a terminal.
 """
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from highdicom.sr import CodedConcept as ItemCode
 from highdicom.sr import (
@@ -31,6 +32,7 @@ from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
+_LINE = 90  # characters; OHIF shows a longer line without its end
 _LANGUAGE = ItemCode("en-US", "RFC5646", "English (United States)")
 
 
@@ -43,7 +45,7 @@ class _TextSR(EnhancedSR):
 
 def build_basic_text_report(context: EvidenceContext, findings: Sequence[Finding]) -> EvidenceObject:
     """One sentence for each finding."""
-    sentences = [finding_sentence(finding, context) for finding in findings]
+    sentences = ["\r\n".join(wrap(finding_sentence(finding, context), _LINE)) for finding in findings]
     items = [text_item(codes.DCM.Finding, sentence) for sentence in sentences]
     return basic_text(
         context, "basic-text", [section(codes.DCM.Findings, items)], series_description(context, "report")

@@ -65,13 +65,13 @@ PROFILES: dict[str, ViewerProfile] = {
             "ohif",
             segmentation=(_F.BINARY, _F.LABEL_MAP, _F.BINARY_UNALIGNED),
             further=((_F.PARAMETRIC_MAP,), (_F.SECONDARY_CAPTURE,)),
-            report=_EVERY_REPORT,
+            report=_REPORT_OR_DOCUMENT,
             transfer_syntaxes=(EXPLICIT_VR_LITTLE_ENDIAN, RLE_LOSSLESS),
             why=(
                 "binary is right unless frames share bytes, and a label map is exact then; fractional is refused",
                 "drawn as a colour overlay",
                 "an ordinary series; presentation states and key objects are not shown, so they are not sent",
-                "coordinates are drawn with their numbers; a report without TID 1500 is a page of text",
+                "coordinates are drawn with their numbers; a report without TID 1500 is a page of text, a document is opened",
             ),
         ),
         ViewerProfile(

@@ -12,6 +12,7 @@ from highdicom.sr.utils import find_content_items
 from pydicom import Dataset, dcmread
 
 from inference.evidence.build import DEFAULT_FORMS, Segmented, further_evidence
+from inference.evidence.drawing import Pen
 from inference.evidence.measurement_report import build_measurement_reports
 from inference.evidence.segmentation import build_segmentation
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -63,6 +64,42 @@ def test_every_mandatory_attribute_is_there(result: Segmented, role: EvidenceRol
     """No attribute of type 1 or 2 of a mandatory module is missing in the Standard's own tables."""
     for dataset in _read(result, role):
         assert missing_attributes(dataset) == []
+
+
+def test_pictures_are_marked_as_written_on_and_name_no_patient(
+    result: Segmented, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each picture of each source says Burned In Annotation YES; of all that is written, nothing is the patient's (P4)."""
+    written: list[str] = []
+    write, fill_in = Pen.text, Pen.tag
+    monkeypatch.setattr(
+        Pen, "text", lambda pen, at, words, *more: (written.append(words), write(pen, at, words, *more))
+    )
+    monkeypatch.setattr(
+        Pen, "tag", lambda pen, at, words, *more: (written.append(words), fill_in(pen, at, words, *more))
+    )
+
+    pictures = _read(result, EvidenceRole.SECONDARY_CAPTURE)
+
+    assert len(pictures) == len(result.key_indices()) + 1
+    for one in pictures:
+        assert one.BurnedInAnnotation == "YES"
+        assert one.BodyPartExamined == result.context.sources[0].BodyPartExamined
+        assert result.context.mark in one.ImageComments
+    assert written.count(result.context.short_mark) == len(pictures) + 1  # the page is drawn twice
+    words = "\n".join(written)
+    source = result.context.sources[0]
+    for keyword in (
+        "PatientID",
+        "PatientBirthDate",
+        "AccessionNumber",
+        "StudyDate",
+        "StudyInstanceUID",
+        "InstitutionName",
+    ):
+        assert str(source[keyword].value) not in words
+    for name in ("Doe", "Jane", "Roe", "Richard"):
+        assert name not in words
 
 
 def test_dcmpschk_passes_the_presentation_state(result: Segmented, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Validators that are not ours judge the report in the forms that stand in for a Comprehensive 3D SR."""
 
+import html
 import re
 import subprocess
 from io import BytesIO
@@ -75,6 +76,31 @@ def test_dcmtk_reads_what_the_class_allows(
     assert run.returncode == 0, run.stderr
     for flag in ("PRELIMINARY", "COMPLETE", "UNVERIFIED", "Not verified by a physician."):
         assert flag in run.stdout
+
+
+@pytest.mark.parametrize("form", [EvidenceForm.COMPREHENSIVE_3D, *STANDING_IN])
+def test_dcmtk_makes_a_page_of_it(reports: dict[EvidenceForm, bytes], form: EvidenceForm, tmp_path: Path) -> None:
+    """dsr2html writes each finding and the mark for a browser (R8)."""
+    (tmp_path / "report.dcm").write_bytes(reports[form])
+    command = ["dsr2html", str(tmp_path / "report.dcm"), str(tmp_path / "report.html")]
+
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Not verified by a physician." in page
+    for text in _texts(dcmread(BytesIO(reports[form]))):
+        for line in text.splitlines():
+            assert line in html.unescape(page)
+    assert "Liver" in page or "Tumour" in page
+
+
+def test_no_line_of_a_text_report_is_longer_than_viewers_show(reports: dict[EvidenceForm, bytes]) -> None:
+    """OHIF shows about a hundred characters of a line and cuts off the rest."""
+    lines = [line for text in _texts(dcmread(BytesIO(reports[EvidenceForm.BASIC_TEXT]))) for line in text.splitlines()]
+
+    assert lines
+    assert max(map(len, lines)) <= 90
 
 
 def test_the_numbers_are_the_same_in_every_form(reports: dict[EvidenceForm, bytes]) -> None:

@@ -42,9 +42,9 @@ def test_a_study_comes_back_classified_and_another_with_the_reason_why_not(
     refused = product.wait_for_study(not_taken.study_instance_uid, "not-analysed")
 
     returned = [pydicom.dcmread(BytesIO(content)) for _, content in pacs.instances_of(taken.study_instance_uid)]
-    capture = next(instance for instance in returned if instance.Modality == "OT")
+    capture = next(instance for instance in returned if instance.Modality == "OT" and instance.InstanceNumber == 1)
     report = next(instance for instance in returned if instance.Modality == "SR")
-    assert len(returned) == len(taken.paths) + 2
+    assert len(returned) == len(taken.paths) + 3
     _assert_valid(capture, tmp_path / "sc.dcm")
     _assert_valid(report, tmp_path / "sr.dcm")
     key, probability = _brightest(taken)

@@ -17,7 +17,7 @@ from tests.peers.orthanc import Orthanc
 def test_a_study_pushed_by_orthanc_comes_back_with_its_findings(
     product: Product, bright_voxels: Path, start_orthanc: Callable[..., Orthanc], tmp_path: Path
 ) -> None:
-    """Orthanc sends a study and receives a SEG and an SR into it; both are valid, and the mask is the model's."""
+    """Orthanc sends a study and receives SEG, SR, a picture and the summary into it; the mask is the model's."""
     pacs = start_orthanc(modalities={"overread": ("OVERREAD", "127.0.0.1", product.port)})
     product.settings |= destination(pacs.dicom_port)
     assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
@@ -32,7 +32,9 @@ def test_a_study_pushed_by_orthanc_comes_back_with_its_findings(
     returned = [pydicom.dcmread(io.BytesIO(content)) for _, content in pacs.instances_of(series.study_instance_uid)]
     segmentation = next(instance for instance in returned if instance.Modality == "SEG")
     report = next(instance for instance in returned if instance.Modality == "SR")
-    assert len(returned) == len(series.paths) + 2
+    pictures = [instance for instance in returned if instance.Modality == "OT"]
+    assert len(returned) == len(series.paths) + 4
+    assert sorted(one.InstanceNumber for one in pictures) == [1, 2]
     _assert_valid(segmentation, tmp_path / "seg.dcm")
     _assert_valid(report, tmp_path / "sr.dcm")
     assert "PRELIMINARY" in _printed(tmp_path / "sr.dcm")
@@ -58,8 +60,8 @@ def test_a_study_pushed_by_dcmtk_is_analysed(
     assert [study["state"] for study in status["studies"]] == ["done"]
     states = [delivery["state"] for delivery in status["deliveries"]]
     assert set(states) == {"acknowledged", "not-needed"}  # the report's other forms only stand in
-    assert states.count("acknowledged") == 2
-    assert len(orthanc.instances_of(series.study_instance_uid)) == 2
+    assert states.count("acknowledged") == 4
+    assert len(orthanc.instances_of(series.study_instance_uid)) == 4
     told = product.explain(series.study_instance_uid)
     assert "bright-voxels 1.0" in told
     assert "acknowledged" in told

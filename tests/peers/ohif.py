@@ -56,7 +56,8 @@ APP_CONFIG = "window.config = " + json.dumps(
         ],
     }
 )
-_NO_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
+# A PDF is shown in a frame of its own, which has no storage.
+_NO_TOUR = "window.localStorage?.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
 _IMAGE_SHOWN = "() => window.cornerstone?.getRenderingEngines()[0]?.getViewports()[0]?.getCurrentImageId?.()"
 _SEGMENTATION_SHOWN = """() => {
   const [found] = window.services?.segmentationService?.getSegmentations() ?? [];
@@ -119,6 +120,21 @@ _COLORED = """canvas => {
     if (Math.max(red, green, blue) - Math.min(red, green, blue) > 40) count += 1;
   }
   return count;
+}"""
+_LOOKED_AT = """index => {
+  const viewport = window.cornerstone.getRenderingEngines()[0].getViewports()[0];
+  return viewport.getCurrentImageIdIndex() === index && window.cornerstone.cache.getImage(viewport.getCurrentImageId());
+}"""
+_LOOK_AT = """index => window.cornerstone.utilities.jumpToSlice(
+  window.cornerstone.getRenderingEngines()[0].getViewports()[0].element, {imageIndex: index})"""
+_PIXELS = """() => {
+  const id = window.cornerstone.getRenderingEngines()[0].getViewports()[0].getCurrentImageId();
+  const image = window.cornerstone.cache.getImage(id);
+  return {image: id, rows: image.rows, columns: image.columns, values: Array.from(image.getPixelData())};
+}"""
+_DOCUMENT = """async () => {
+  const answer = await fetch(document.querySelector('object[type="application/pdf"]').data);
+  return Array.from(new Uint8Array(await answer.arrayBuffer()));
 }"""
 _GREYS = """canvas => {
   const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -235,6 +251,41 @@ class Ohif:
         """Open a series of images and wait until the viewport has one of them."""
         self.choose(series_number)
         self._wait_for(f"() => ({_IMAGE_SHOWN})()?.includes('{series_instance_uid}')")
+
+    def shown_pixels(self) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+        """The images of the viewport as (SOP Instance UID, RGB pixels), each looked at in turn until it is there."""
+        count = self.page.evaluate(
+            "() => window.cornerstone.getRenderingEngines()[0].getViewports()[0].getImageIds().length"
+        )
+        found = []
+        for index in range(count):
+            self.page.evaluate(_LOOK_AT, index)
+            self._wait_for(f"() => ({_LOOKED_AT})({index})")
+            shown = self.page.evaluate(_PIXELS)
+            values = np.array(shown["values"], np.uint8).reshape(shown["rows"], shown["columns"], -1)
+            found.append((_sop_instance_uid(shown["image"]), values[:, :, :3]))
+        return found
+
+    def thumbnail_is_drawn(self, series_number: int) -> None:
+        """Return once the list has a picture for this series.
+
+        Raises:
+            AssertionError: it never has.
+        """
+        picture = self._thumbnail(f"S:{series_number}").locator("img").first
+        self.wait_until(lambda: picture.evaluate("img => img.naturalWidth", timeout=_PATIENCE), "a thumbnail")
+
+    def show_text(self, series_number: int, words: str) -> str:
+        """Open a page of text and wait until it has these words; all that is written on it."""
+        self.choose(series_number)
+        self.page.get_by_text(words).first.wait_for(timeout=_PATIENCE)
+        return self.page.locator("body").inner_text()
+
+    def show_document(self, series_number: int) -> bytes:
+        """Open a document and wait until the page has it; its bytes."""
+        self.choose(series_number)
+        self._wait_for("() => document.querySelector('object[type=\"application/pdf\"]')?.data")
+        return bytes(self.page.evaluate(_DOCUMENT))
 
     def choose(self, series_number: int) -> None:
         """Double-click a series in the list."""
