@@ -71,7 +71,7 @@ PROFILES: dict[str, ViewerProfile] = {
                 "binary is right unless frames share bytes, and a label map is exact then; fractional is refused",
                 "drawn as a colour overlay",
                 "an ordinary series; presentation states and key objects are not shown, so they are not sent",
-                "coordinates are drawn with their numbers; a report without TID 1500 is a page of text, a document is opened",
+                "coordinates are drawn with their numbers; a report without TID 1500 is a page of text; documents open",
             ),
         ),
         ViewerProfile(

@@ -69,7 +69,7 @@ def test_every_mandatory_attribute_is_there(result: Segmented, role: EvidenceRol
 def test_pictures_are_marked_as_written_on_and_name_no_patient(
     result: Segmented, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each picture of each source says Burned In Annotation YES; of all that is written, nothing is the patient's (P4)."""
+    """Each picture of each source says Burned In Annotation YES; nothing written in it is the patient's (P4)."""
     written: list[str] = []
     write, fill_in = Pen.text, Pen.tag
     monkeypatch.setattr(
