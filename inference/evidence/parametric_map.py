@@ -28,10 +28,10 @@ from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.float_frames import FloatFrames, Plane
 from inference.evidence.segment_findings import FoundSegment
-from inference.evidence.sources import further_stand_in, has_place, one_pixel, stand_in
+from inference.evidence.sources import further_stand_in, one_pixel, stand_in
 from inference.findings.classification import KeyImage
 from inference.findings.segmentation import Probabilities
-from inference.imaging.geometry import image_places
+from inference.imaging.geometry import order_slices
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -42,16 +42,15 @@ _SALIENCY = CodedConcept("130402", "DCM", "Class activation")
 _WHOLE_BODY = CodedConcept("38266002", "SCT", "Entire body")
 _STRUCTURES = ("123037004", "91723000")  # SCT: a segment of this category is a part of the body itself
 _LONGEST_NAME = 20  # characters of a label in the series description
-_SAME_PLACE_MM = 1e-2
-_ALIKE = ("Rows", "Columns", "PixelSpacing", "FrameOfReferenceUID")
+_ALIGNED = 4  # OHIF counts bytes of float32 where it should count values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """A value of 0 to 1 for each pixel of some images.
 
-    ``planes`` gives one plane for each place in the sources that it is asked for. ``key_index`` is the one image that
-    has values other than 0, or ``None`` where any may have. ``quantity`` is from CID 7180, ``region`` from CID 4031.
+    ``planes`` gives one plane for each place in the sources that it is asked for. ``quantity`` is from CID 7180,
+    ``region`` from CID 4031.
     """
 
     label: str
@@ -59,7 +58,6 @@ class Field:
     explanation: str
     quantity: CodedConcept
     region: CodedConcept
-    key_index: int | None
     planes: Callable[[Sequence[int]], Iterator[Plane]]
 
 
@@ -78,7 +76,6 @@ def probability_field(one: FoundSegment, probabilities: Probabilities) -> Field:
         f"Probability of {segment.label}",
         _PROBABILITY,
         segment.site or structure,
-        None,
         planes,
     )
 
@@ -99,7 +96,6 @@ def saliency_field(key: KeyImage) -> Field:
         f"What speaks for {label}, 1 is most",
         _SALIENCY,
         key.finding.site or _WHOLE_BODY,
-        key.index,
         planes,
     )
 
@@ -107,32 +103,24 @@ def saliency_field(key: KeyImage) -> Field:
 def build_parametric_maps(context: EvidenceContext, fields: Sequence[Field]) -> tuple[EvidenceObject, ...]:
     """One object per field, each in a series of its own, of which viewers show one object only.
 
-    None is made of images without a place in the patient, because the Standard wants a frame of reference, nor when
-    all of them were larger than ``MOST_BYTES``.
+    None is made of images that are no even stack: the Standard wants a frame of reference, and OHIF gives up where it
+    cannot make a volume of them. It does so too where Rows * Columns is no multiple of 4. Nor is any made when all of
+    them were larger than ``MOST_BYTES``.
     """
-    framed = [(field, _framed(context.sources, field)) for field in fields]
+    indices = _stack(context.sources)
     pixels = int(context.sources[0].Rows) * int(context.sources[0].Columns)
-    if sum(len(indices) for _, indices in framed) * pixels * np.float32().nbytes > MOST_BYTES:
+    if pixels % _ALIGNED or len(fields) * len(indices) * pixels * np.float32().nbytes > MOST_BYTES:
         return ()
-    return tuple(_map(context, field, indices) for field, indices in framed if indices)
+    return tuple(_map(context, field, indices) for field in fields if indices)
 
 
-def _framed(sources: Sequence[Dataset], field: Field) -> list[int]:
-    """The images that get a frame: the whole stack, or the key image of a series that is none."""
-    if any(len({str(source.get(keyword)) for source in sources}) > 1 for keyword in _ALIKE):
-        return _alone(sources, field)
+def _stack(sources: Sequence[Dataset]) -> list[int]:
+    """The images in the order of their places, or nothing where they are no even stack in one frame of reference."""
+    places = {id(source): index for index, source in enumerate(sources)}
     try:
-        places, _ = image_places(sources)
+        return [places[id(source)] for source in order_slices(sources)[0]]
     except UnusableInput:
-        return _alone(sources, field)
-    order = np.argsort(places, kind="stable")
-    if len(sources) > 1 and np.diff(places[order]).min() < _SAME_PLACE_MM:
-        return _alone(sources, field)
-    return [int(index) for index in order] if has_place(sources[0]) else []
-
-
-def _alone(sources: Sequence[Dataset], field: Field) -> list[int]:
-    return [field.key_index] if field.key_index is not None and has_place(sources[field.key_index]) else []
+        return []
 
 
 def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> EvidenceObject:
