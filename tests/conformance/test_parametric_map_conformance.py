@@ -124,7 +124,7 @@ def test_a_map_says_what_it_is_and_that_nobody_verified_it() -> None:
     assert [one.FrameLaterality for one in regions] == ["U", "U"]
 
 
-def test_the_same_job_gives_the_same_bytes(result: Segmented) -> None:
+def test_the_same_job_gives_the_same_bytes() -> None:
     """Also when the pixels are asked for twice (S12)."""
     first, second = (further_evidence(segmented("CT oblique"), _ROLE) for _ in range(2))
 

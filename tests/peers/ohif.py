@@ -112,6 +112,11 @@ _MAP = """() => {
     source: id, rows, columns, values: values.slice(index * rows * columns, (index + 1) * rows * columns),
   }));
 }"""
+_SLICES = "() => window.cornerstone.getRenderingEngines()[0].getViewports()[0].getNumberOfSlices()"
+_GO_TO = """index => {
+  const [viewport] = window.cornerstone.getRenderingEngines()[0].getViewports();
+  return window.cornerstone.utilities.jumpToSlice(viewport.element, {imageIndex: index});
+}"""
 _COLORED = """canvas => {
   const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   let count = 0;
@@ -241,6 +246,19 @@ class Ohif:
             / np.float32(100)
             for one in self.page.evaluate(_MAP)
         }
+
+    def go_to(self, sop_instance_uid: str) -> None:
+        """Show this image; the viewer counts the slices of a volume in an order of its own.
+
+        Raises:
+            AssertionError: it shows it nowhere.
+        """
+        for index in range(self.page.evaluate(_SLICES)):
+            self.page.evaluate(_GO_TO, index)
+            shown = self.page.evaluate(_IMAGE_SHOWN)
+            if _sop_instance_uid(shown) == sop_instance_uid:
+                return
+        raise AssertionError("The viewer shows this image nowhere.")
 
     def colored_pixels(self) -> int:
         """How many pixels of the viewport are not grey."""

@@ -207,6 +207,10 @@ def test_a_saliency_map_lies_over_its_key_image(desk: Station, reading: list[Ohi
     expected = np.zeros(_SHAPE, np.float32)
     expected[5] = result.keys[0].saliency
     assert_same_values(shown, sources, expected)
+    window.go_to(sources[4].SOPInstanceUID)
+    window.wait_until(lambda: window.colored_pixels() == 0, "an image without colours")
+    window.go_to(sources[5].SOPInstanceUID)
+    window.wait_until(lambda: window.colored_pixels() > _SHAPE[1] * _SHAPE[2], "the colours of the key image")
     assert window.alarms() == []
 
 
