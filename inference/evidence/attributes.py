@@ -26,6 +26,7 @@ from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
+from inference.evidence.sources import states_thickness
 from storage.domain.result import UNALIGNED, EvidenceForm, EvidenceObject, EvidenceRole
 
 MANUFACTURER = "Overread"
@@ -67,6 +68,8 @@ _SIDES = frozenset({"R", "L", "U", "B"})  # right, left, unpaired, both (PS3.3 s
 _WITHOUT_A_BODY_PART = frozenset(
     {EvidenceRole.REPORT, EvidenceRole.DOCUMENT, EvidenceRole.KEY_OBJECTS, EvidenceRole.STRUCTURE_SET}
 )
+# The frames of a map have their own (PS3.3 section C.7.6.16.2.8), so its series must have none.
+_WITHOUT_LATERALITY = _WITHOUT_A_BODY_PART | {EvidenceRole.PARAMETRIC_MAP}
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
 
 
@@ -119,6 +122,7 @@ def complete(
     its pixels. ``form`` is given where the object itself does not tell it.
     """
     _copy_from_source(sop, context.sources[0], role)
+    _mend_thickness(sop, context)
     _describe_equipment(sop, context)
     _freeze_times(sop, context)
     sop.SeriesNumber = SERIES_NUMBERS[role]
@@ -157,7 +161,7 @@ def _copy_from_source(sop: SOPClass, source: Dataset, role: EvidenceRole) -> Non
     if role is EvidenceRole.SEGMENTATION:
         _copy_image_laterality(sop, source)
         _copy_patient_orientation(sop, source)
-    elif role not in _WITHOUT_A_BODY_PART:
+    elif role not in _WITHOUT_LATERALITY:
         _copy_laterality(sop, source)
 
 
@@ -203,6 +207,22 @@ def _copy_patient_orientation(sop: SOPClass, source: Dataset) -> None:
     """
     if "PlaneOrientationSequence" not in sop.SharedFunctionalGroupsSequence[0]:
         sop.PatientOrientation = list(patient_orientation(source) or ())
+
+
+def _mend_thickness(sop: SOPClass, context: EvidenceContext) -> None:
+    """Where the images state no Slice Thickness (0018,0050), frames are as thick as they lie apart, if that is known.
+
+    A value is wanted of segmentations (PS3.3 section C.7.6.16.2.1), and the one that highdicom was given is made up.
+    """
+    if all(states_thickness(source) for source in context.sources):
+        return
+    for groups in sop.get("SharedFunctionalGroupsSequence", ()):
+        for measures in groups.get("PixelMeasuresSequence", ()):
+            del measures.SliceThickness
+            if len(context.sources) == 1:  # whose distance is made up as well
+                del measures.SpacingBetweenSlices
+            elif "SpacingBetweenSlices" in measures:
+                measures.SliceThickness = measures.SpacingBetweenSlices
 
 
 def _body_part(source: Dataset) -> str:

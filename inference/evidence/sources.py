@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
@@ -107,7 +108,7 @@ def stand_in(source: Dataset) -> Dataset:
     name that it finds odd into its log. A result must be possible for such images too and no name may reach a
     log, so ``attributes.complete`` copies the patient and the study after highdicom is done.
     """
-    copy = _copied(source, _READ)
+    copy = _with_thickness(_copied(source, _READ))
     for keyword in _EMPTY:
         setattr(copy, keyword, "")
     return copy
@@ -115,7 +116,19 @@ def stand_in(source: Dataset) -> Dataset:
 
 def further_stand_in(source: Dataset) -> Dataset:
     """The part that highdicom needs of the images of a segmentation but the first."""
-    return _copied(source, _READ_OF_EACH)
+    return _with_thickness(_copied(source, _READ_OF_EACH))
+
+
+def states_thickness(source: Dataset) -> bool:
+    """Whether an image says how thick its slice is, which it may leave empty (PS3.3 section C.7.6.2)."""
+    return bool(source.get("SliceThickness"))
+
+
+def _with_thickness(copy: Dataset) -> Dataset:
+    """highdicom fails without one; ``attributes.complete`` takes the made up one out again."""
+    if has_place(copy) and not states_thickness(copy):
+        copy[_TAGS["SliceThickness"]] = DataElement(_TAGS["SliceThickness"], "DS", 1)
+    return copy
 
 
 def one_pixel(image: Dataset) -> Dataset:
