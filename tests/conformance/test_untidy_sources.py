@@ -72,7 +72,7 @@ def _errors(file: Path) -> list[str]:
 
 
 def test_every_object_is_valid_or_repeats_what_the_source_says(evidence: Evidence, tmp_path: Path) -> None:
-    """The only error in an object is a patient's sex, which is copied as it is and is one in the source too (S1, R1)."""
+    """The only error is a patient's sex, which is copied as it is and is one in the source too (S1, R1)."""
     source = tmp_path / "source.dcm"
     evidence.context.sources[0].save_as(source, enforce_file_format=True)
     of_the_source = [line for line in _errors(source) if "PatientSex" in line and "Unrecognized" in line]
