@@ -104,6 +104,50 @@ def test_studies_that_were_there_are_counted(empty_database_url: str) -> None:
         assert cursor.fetchall() == [("1.2.3", 2, 30), ("1.2.4", 1, 30), ("1.2.5", 0, 0)]
 
 
+_A_NOTICE_THAT_WAS_TOLD = """
+INSERT INTO study_revision (study_id, revision) SELECT id, 1 FROM study WHERE study_instance_uid = '1.2.3';
+INSERT INTO algorithm (name, version, stage, folder, manifest_sha256, artifact_sha256)
+VALUES ('lungs', '1', 'active', '', repeat('a', 64), repeat('b', 64));
+UPDATE study SET revision = 1 WHERE study_instance_uid = '1.2.3';
+UPDATE instance SET revision = 1 FROM study WHERE study.id = study_id AND study.revision = 1;
+SET session_replication_role = replica; -- a job is made in the state that it ended in
+INSERT INTO job (kind, study_id, revision, algorithm_id, state, attempt, started_at, finished_at, reason_code,
+    reason_sentence)
+SELECT 'inference', study_id, 1, 1, 'failed', 1, now(), now(), 'gap', 'Slices are missing.' FROM study_revision;
+INSERT INTO job (kind, study_id, revision, algorithm_id, about_id)
+SELECT 'notice', study_id, revision, algorithm_id, id FROM job;
+INSERT INTO result (job_id, series_instance_uid, artifact_sha256, execution_provider, findings, report_text)
+SELECT id, '1.2.3.1', repeat('b', 64), '', '[]', 'NOT ANALYSED' FROM job WHERE kind = 'inference';
+INSERT INTO result_input (result_id, instance_id) SELECT 1, min(id) FROM instance;
+INSERT INTO evidence (result_id, role, form, sop_class_uid, sop_instance_uid, series_instance_uid,
+    transfer_syntax_uid, sha256, size)
+SELECT id, 'report', 'basic-text', '1.2', '1.2.9', '1.2.8', '1.2', repeat('c', 64), 1 FROM result;
+INSERT INTO job (kind, study_id, revision, result_id, destination)
+SELECT 'delivery', study_id, 1, 1, 'pacs' FROM study_revision;
+INSERT INTO delivery (evidence_id, destination, job_id)
+SELECT 1, 'pacs', id FROM job WHERE kind = 'delivery';
+SET session_replication_role = origin;
+"""
+
+
+def test_going_down_leaves_the_inference_that_was_told(empty_database_url: str) -> None:
+    """The release before knows no notice: it and what it made go, the failed inference and its reason stay."""
+    schema.upgrade(empty_database_url)
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute(_THREE_INSTANCES_OF_TWO_STUDIES + _A_NOTICE_THAT_WAS_TOLD)
+
+    command.downgrade(schema.configuration(empty_database_url), "9d41b7e3c560")
+
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute("SELECT kind, state, reason_code FROM job")
+        assert cursor.fetchall() == [("inference", "failed", "gap")]
+        cursor.execute("SELECT count(*) FROM result")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT state, reason_code FROM study_overview WHERE study_instance_uid = '1.2.3'")
+        assert cursor.fetchone() == ("failed", "gap")
+    schema.upgrade(empty_database_url)
+
+
 def test_two_upgrades_wait_for_one_another(empty_database_url: str) -> None:
     """Upgrades that meet queue up on one lock, and all of them end at the head."""
     program = "import sys; from storage.postgres import schema; print(schema.upgrade(sys.argv[1]))"

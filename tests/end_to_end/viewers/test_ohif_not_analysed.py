@@ -14,7 +14,7 @@ def test_a_report_of_no_result_is_a_page_of_text(desk: Station, reading: list[Oh
     images = make_series(SourceSeries(shape=(8, 96, 80), study_uid="1.2.826.0.1.3680043.8.498.61"))
     context = make_context(images)
     why = Reason("body-part-not-accepted", "Body Part Examined is CHEST; Sample organ finder takes HEAD.")
-    series = (SeriesLookedAt(str(images[0].SeriesInstanceUID), "CT", 2, len(images), why),)
+    series = (SeriesLookedAt(str(images[0].SeriesInstanceUID), "CT", int(images[0].SeriesNumber), len(images), why),)
     report = build_not_analysed_report(context, why, series)
     desk.archive.store([*(part10(image) for image in images), report.part10])
     window = desk.read(str(images[0].StudyInstanceUID))
