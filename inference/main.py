@@ -12,6 +12,7 @@ from pathlib import Path
 import pydicom
 
 from inference.algorithms.engine import wanted_providers
+from inference.evidence.result_uids import USUAL_NAMING, SeriesNaming
 from inference.notice import identity_of, tell
 from inference.pipeline import NotAnalysed, analyse
 from inference.resident_algorithms import ResidentAlgorithms
@@ -41,11 +42,13 @@ def work(
     jobs: JobSettings,
     destinations: Mapping[str, ViewerProfile],
     routes: Iterable[Route] = (),
+    naming: SeriesNaming = USUAL_NAMING,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Run inference jobs, and tell of those without a result, until SIGTERM or SIGINT; return the exit status.
 
-    ``destinations`` are the profiles of the destinations by their names. ``alive`` is called each time the
+    ``destinations`` are the profiles of the destinations by their names, ``naming`` is how the site calls the series of
+    results. ``alive`` is called each time the
     loop goes round, and while an analysis is watched.
 
     Raises:
@@ -67,12 +70,12 @@ def work(
     def tell_job(job: ClaimedJob) -> NewResult:
         algorithm = identity_of(algorithms.find(job.algorithm_name, job.algorithm_version))
         study = studies.received(job.study_instance_uid, job.revision)
-        return tell(study, queue.ended_inference(job), algorithm, secret)
+        return tell(study, queue.ended_inference(job), algorithm, secret, naming)
 
     def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
         ready = resident.ready(algorithms.find(job.algorithm_name, job.algorithm_version))
         study = studies.stable_study(job.study_instance_uid, job.revision)
-        return analyse(study, ready, job.started_at, secret, wanted)
+        return analyse(study, ready, job.started_at, secret, wanted, naming)
 
     # Notices first: one takes no time, and would wait for ever where studies never end.
     duties = {JobKind.NOTICE: tell_job, JobKind.INFERENCE: analyse_job}

@@ -13,7 +13,7 @@ from inference.algorithms.manifest import read_manifest
 from inference.errors import InvalidAlgorithm, UnusableInput
 from inference.evidence.context import EvidenceContext
 from inference.evidence.not_analysed_report import SeriesLookedAt, build_not_analysed_report, not_analysed_text
-from inference.evidence.result_uids import ResultIdentity
+from inference.evidence.result_uids import USUAL_NAMING, ResultIdentity, SeriesNaming
 from inference.imaging.series_reader import read_headers
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.domain.coded_concept import CodedConcept
@@ -25,11 +25,18 @@ from storage.errors import UnknownRecord
 _ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 
 
-def tell(study: StableStudy, ended: EndedInference, algorithm: AlgorithmIdentity, site_secret: bytes) -> NewResult:
+def tell(
+    study: StableStudy,
+    ended: EndedInference,
+    algorithm: AlgorithmIdentity,
+    site_secret: bytes,
+    naming: SeriesNaming = USUAL_NAMING,
+) -> NewResult:
     """The "Not analysed" report on one revision of a study.
 
     It refers to the images of every series that is of the algorithm's kind, or of all series where none is known to be.
     Nothing is decoded, and one header is read for whose the study is: whatever ended the analysis must not end this.
+    ``naming`` is how the site calls the series of results.
 
     Raises:
         UnknownRecord: the revision holds no image.
@@ -43,6 +50,7 @@ def tell(study: StableStudy, ended: EndedInference, algorithm: AlgorithmIdentity
         tuple(instance.sha256 for instance in spoken_of),
         algorithm.artifact_sha256,
         algorithm.manifest_sha256,
+        naming,
     )
     context = EvidenceContext(_sources(spoken_of), _no_values, algorithm, ended.started_at, identity)
     series = _series(study.instances, ended)

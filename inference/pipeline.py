@@ -10,7 +10,7 @@ from inference.algorithms.folder import VerifiedAlgorithm
 from inference.errors import UnusableInput
 from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.report_text import report_text
-from inference.evidence.result_uids import ResultIdentity
+from inference.evidence.result_uids import USUAL_NAMING, ResultIdentity, SeriesNaming
 from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.tasks import classification, segmentation
 from inference.tasks.examination import Case, Examination
@@ -46,11 +46,13 @@ def analyse(
     started_at: datetime,
     site_secret: bytes,
     wanted: frozenset[EvidenceForm] = DEFAULT_FORMS,
+    naming: SeriesNaming = USUAL_NAMING,
 ) -> NewResult | NotAnalysed:
     """Run one algorithm on one revision of a study.
 
     ``started_at`` is the time of the job's first claim; the evidence repeats it, so that every attempt at the
-    job makes the same evidence. ``wanted`` are the forms of evidence that destinations may be sent.
+    job makes the same evidence. ``wanted`` are the forms of evidence that destinations may be sent, ``naming`` is
+    how the site calls their series.
 
     Raises:
         UnusableInput: the study has a series for this algorithm, but it cannot be used.
@@ -62,7 +64,7 @@ def analyse(
     series = selection.accepted
     if series is None:
         return _not_analysed(selection.refusals, manifest.title)
-    identity = _result_identity(study, series, algorithm, site_secret)
+    identity = _result_identity(study, series, algorithm, site_secret, naming)
     case = Case(series, algorithm.verified.identity, started_at, identity, wanted)
     try:
         examined = _examine(case, algorithm)
@@ -100,7 +102,7 @@ def _not_analysed(refusals: tuple[Refusal, ...], title: str) -> NotAnalysed:
 
 
 def _result_identity(
-    study: StableStudy, series: AcceptedSeries, algorithm: ReadyAlgorithm, site_secret: bytes
+    study: StableStudy, series: AcceptedSeries, algorithm: ReadyAlgorithm, site_secret: bytes, naming: SeriesNaming
 ) -> ResultIdentity:
     return ResultIdentity(
         site_secret=site_secret,
@@ -108,4 +110,5 @@ def _result_identity(
         input_sha256s=tuple(series.instances[str(header.SOPInstanceUID)].sha256 for header in series.headers),
         artifact_sha256=algorithm.verified.artifact_sha256,
         manifest_sha256=algorithm.verified.manifest_sha256,
+        naming=naming,
     )

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from inference.evidence.result_uids import SeriesNaming
+
 
 class WorkerSettings(BaseModel):
     """How models are run."""
@@ -14,3 +16,26 @@ class WorkerSettings(BaseModel):
         default="auto", description="auto takes the GPU where the installed runtime offers one, else the CPU."
     )
     threads: int = Field(default=0, ge=0, description="CPU threads for one inference; 0 takes every core.")
+
+
+class ResultSettings(BaseModel):
+    """What results are called. It stands in the objects, so a result that is made after a change has other UIDs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    series_number_base: int = Field(
+        default=9001,
+        ge=1,
+        le=2_000_000_000,
+        description="The Series Number of segmentations; those of reports, pictures and the others follow it.",
+    )
+    series_description_prefix: str = Field(
+        default="",
+        max_length=16,
+        pattern=r"^([!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?)?$",
+        description="Stands at the beginning of each Series Description; ASCII, because not all images allow more.",
+    )
+
+    def naming(self) -> SeriesNaming:
+        """The same in the words of evidence."""
+        return SeriesNaming(self.series_number_base, self.series_description_prefix)

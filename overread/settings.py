@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from inference.settings import WorkerSettings
+from inference.settings import ResultSettings, WorkerSettings
 from listener.errors import ListenerError
 from listener.settings import (
     DestinationSettings,
@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = JobSettings()
     audit: AuditSettings = AuditSettings()
     worker: WorkerSettings = WorkerSettings()
+    results: ResultSettings = ResultSettings()
     logs: LogSettings = LogSettings()
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results go; with no entry, results stay in storage and are sent nowhere."

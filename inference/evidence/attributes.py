@@ -26,6 +26,7 @@ from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
+from inference.evidence.result_uids import SeriesNaming
 from inference.evidence.sources import states_thickness
 from storage.domain.result import UNALIGNED, EvidenceForm, EvidenceObject, EvidenceRole
 
@@ -33,15 +34,16 @@ MANUFACTURER = "Overread"
 MODEL_NAME = "Overread"
 IMPLEMENTATION_CLASS_UID = UID("2.25.138914520719438570184264171358247313881")
 
-SERIES_NUMBERS = {
-    EvidenceRole.SEGMENTATION: 9001,
-    EvidenceRole.REPORT: 9002,
-    EvidenceRole.SECONDARY_CAPTURE: 9003,
-    EvidenceRole.PRESENTATION_STATE: 9004,
-    EvidenceRole.PARAMETRIC_MAP: 9005,
-    EvidenceRole.KEY_OBJECTS: 9006,
-    EvidenceRole.DOCUMENT: 9007,
-    EvidenceRole.STRUCTURE_SET: 9008,
+# Series Numbers, counted from the one that the site has set as the first.
+SERIES_OFFSETS = {
+    EvidenceRole.SEGMENTATION: 0,
+    EvidenceRole.REPORT: 1,
+    EvidenceRole.SECONDARY_CAPTURE: 2,
+    EvidenceRole.PRESENTATION_STATE: 3,
+    EvidenceRole.PARAMETRIC_MAP: 4,
+    EvidenceRole.KEY_OBJECTS: 5,
+    EvidenceRole.DOCUMENT: 6,
+    EvidenceRole.STRUCTURE_SET: 7,
 }
 
 _REPORT_FORMS: dict[str, EvidenceForm] = {
@@ -84,13 +86,22 @@ class Frames(Protocol):
 
 
 def series_description(context: EvidenceContext, what: str, *, first: bool = False) -> str:
-    """The label viewers show: algorithm, what it is, and the mark; cut to what LO can hold.
+    """The label viewers show: the site's prefix, algorithm, what it is, and the mark; cut to what LO can hold.
 
     ``what`` stands ``first`` where a list that cuts its labels short would mislead without it.
     """
     mark = " (RESEARCH, not verified)" if context.algorithm.use == "research" else " (AI, not verified)"
-    name = context.algorithm.name[: LONG_STRING - len(mark) - len(what) - (2 if first else 1)].rstrip()
-    return f"{what}: {name}{mark}" if first else f"{name} {what}{mark}"
+    prefix = context.identity.naming.description_prefix
+    lead = f"{prefix} " if prefix else ""
+    room = LONG_STRING - len(lead) - len(mark) - (2 if first else 1)
+    what = what[:room]
+    name = context.algorithm.name[: room - len(what)].rstrip()
+    return f"{lead}{what}: {name}{mark}" if first else f"{lead}{name} {what}{mark}"
+
+
+def series_number(naming: SeriesNaming, role: EvidenceRole) -> int:
+    """The Series Number (0020,0011) of results of this role."""
+    return naming.number_base + SERIES_OFFSETS[role]
 
 
 def algorithm_equipment(context: EvidenceContext) -> ContributingEquipment:
@@ -125,7 +136,7 @@ def complete(
     _mend_thickness(sop, context)
     _describe_equipment(sop, context)
     _freeze_times(sop, context)
-    sop.SeriesNumber = SERIES_NUMBERS[role]
+    sop.SeriesNumber = series_number(context.identity.naming, role)
     sop.SeriesDescription = description
     sop.ContentQualification = context.algorithm.use.upper()
     return EvidenceObject(

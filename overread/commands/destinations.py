@@ -130,7 +130,8 @@ def _probed(settings: Settings, destination: DestinationSettings, wait_seconds: 
     with database_to_fill(settings) as url, tempfile.TemporaryDirectory(prefix="overread-self-test-") as folder:
         database = open_database(url, "overread destinations")
         try:
-            self_test = make_self_test(profile, Path(folder), site_secret(DataFolder(settings.data_dir)))
+            secret, naming = site_secret(DataFolder(settings.data_dir)), settings.results.naming()
+            self_test = make_self_test(profile, Path(folder), secret, naming)
             probed = probe_destination(settings.listener.ae_title, destination, self_test, wait_seconds)
             report = ProbeReport(destination, profile, self_test, probed)
             PostgresAuditTrail(database).record(_audit_event(report))

@@ -142,6 +142,7 @@ def work() -> None:
             jobs=settings.jobs,
             destinations={each.name: settings.viewer_profiles()[each.profile] for each in settings.destinations},
             routes=routes_of(settings.listener),
+            naming=settings.results.naming(),
             alive=alive,
         )
     sys.exit(code)

@@ -13,7 +13,7 @@ from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.build import EvidenceContext, build_classification_evidence, build_evidence
 from inference.evidence.context import service_version
 from inference.evidence.key_image_picture import draw_key_image
-from inference.evidence.result_uids import ResultIdentity
+from inference.evidence.result_uids import USUAL_NAMING, ResultIdentity, SeriesNaming
 from inference.evidence.segment_findings import Labels
 from inference.findings.classification import KeyImage
 from inference.findings.measurement import CUBIC_CENTIMETER, VOLUME
@@ -45,7 +45,9 @@ _ALGORITHM = AlgorithmIdentity(
 )
 
 
-def make_self_test(profile: ViewerProfile, folder: Path, site_secret: bytes) -> SelfTest:
+def make_self_test(
+    profile: ViewerProfile, folder: Path, site_secret: bytes, naming: SeriesNaming = USUAL_NAMING
+) -> SelfTest:
     """Write the study into ``folder``; each call makes another one.
 
     A form of the profile that there is no encoder for is left out.
@@ -56,7 +58,7 @@ def make_self_test(profile: ViewerProfile, folder: Path, site_secret: bytes) -> 
     for number, (rows, columns) in enumerate(_MATRICES, start=1):
         images = self_test_images(study, number, rows, columns, now)
         written += [_written(folder, image) for image in images]
-        context = _context(images, now, site_secret)
+        context = _context(images, now, site_secret, naming)
         _keep_first(made, _segmented(context, profile.forms - {*made}), profile.forms)
         _keep_first(made, _classified(context, profile.forms - {*made}), profile.forms)
     objects = [_frozen(folder, made[form]) for chain in profile.chains for form in chain if form in made]
@@ -71,13 +73,14 @@ def _keep_first(
             made.setdefault(one.form, one)
 
 
-def _context(images: Sequence[Dataset], now: datetime, site_secret: bytes) -> EvidenceContext:
+def _context(images: Sequence[Dataset], now: datetime, site_secret: bytes, naming: SeriesNaming) -> EvidenceContext:
     identity = ResultIdentity(
         site_secret=site_secret,
         study_instance_uid=str(images[0].StudyInstanceUID),
         input_sha256s=tuple(hashlib.sha256(str(image.SOPInstanceUID).encode()).hexdigest() for image in images),
         artifact_sha256=_DIGEST,
         manifest_sha256=_DIGEST,
+        naming=naming,
     )
     return EvidenceContext(tuple(images), lambda index: _values(images[index]), _ALGORITHM, now, identity)
 

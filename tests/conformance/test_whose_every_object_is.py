@@ -7,7 +7,8 @@ from functools import cache
 import pytest
 from pydicom import Dataset
 
-from inference.evidence.attributes import SERIES_NUMBERS
+from inference.evidence.attributes import series_number
+from inference.evidence.result_uids import USUAL_NAMING
 from storage.domain.result import EvidenceRole
 from tests.conformance.every_evidence import Evidence, evidence_of
 from tests.conformance.source_modalities import SERIES, segmented_in
@@ -76,7 +77,7 @@ def test_every_series_is_numbered_dated_and_labelled(evidence: Evidence) -> None
     source = evidence.context.sources[0]
     moment = evidence.context.local_started_at
     for one, data_set in evidence.read:
-        assert data_set.SeriesNumber == SERIES_NUMBERS[one.role]
+        assert data_set.SeriesNumber == series_number(USUAL_NAMING, one.role)
         assert (data_set.SeriesDate, data_set.SeriesTime) == (f"{moment:%Y%m%d}", f"{moment:%H%M%S.%f}")
         assert data_set.SeriesDescription.startswith("Sample organ finder ")
         assert data_set.SeriesDescription.endswith("(RESEARCH, not verified)")

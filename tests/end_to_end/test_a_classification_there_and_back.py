@@ -20,6 +20,7 @@ from tests.peers.orthanc import Orthanc
 from tests.peers.tiny_classifier import MANIFEST, write_tiny_classifier
 
 _THRESHOLD = 0.2
+_NAMES = {"OVERREAD_RESULTS_SERIES_NUMBER_BASE": "500", "OVERREAD_RESULTS_SERIES_DESCRIPTION_PREFIX": "KI"}
 
 
 def test_a_study_comes_back_classified_and_another_with_the_reason_why_not(
@@ -27,7 +28,7 @@ def test_a_study_comes_back_classified_and_another_with_the_reason_why_not(
 ) -> None:
     """Orthanc sends an MR study and receives report and picture into it, and a CT study, which is not analysed."""
     pacs = start_orthanc(modalities={"overread": ("OVERREAD", "127.0.0.1", product.port)})
-    product.settings |= destination(pacs.dicom_port)
+    product.settings |= destination(pacs.dicom_port) | _NAMES
     classifier = write_tiny_classifier(tmp_path / "classifier", input={"modalities": ["MR"]}, outputs=_outputs())
     added = product.command("algorithms", "add", str(classifier))
     assert added.returncode == 0, added.stderr
@@ -102,7 +103,8 @@ def _assert_report(report: Dataset, key: Dataset, probability: float) -> None:
 
 def _assert_capture(capture: Dataset, key: Dataset, product: Product) -> None:
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == key.SOPInstanceUID
-    assert (capture.BurnedInAnnotation, capture.SeriesNumber) == ("YES", 9003)
+    assert (capture.BurnedInAnnotation, capture.SeriesNumber) == ("YES", 502)
+    assert capture.SeriesDescription.startswith("KI ")
     pixels = capture.pixel_array.astype(int)
     middle, corner = pixels[300:340, 300:340], pixels[100:140, 100:140]
     assert (middle[:, :, 0] > middle[:, :, 2] + 40).all()

@@ -165,10 +165,11 @@ def start_orthanc() -> Iterator[Callable[..., Orthanc]]:
         def start(
             modalities: dict[str, tuple[str, str, int]] | None = None,
             ae_title: str = "ORTHANC",
+            dicomweb: bool = False,
             unknown_sop_class_accepted: bool = True,
         ) -> Orthanc:
             folder = root / str(len(started))
-            orthanc = Orthanc(folder, modalities, ae_title, unknown_sop_class_accepted=unknown_sop_class_accepted)
+            orthanc = Orthanc(folder, modalities, ae_title, dicomweb, unknown_sop_class_accepted)
             started.append(orthanc)
             cleanup.callback(orthanc.stop)
             return orthanc.start()

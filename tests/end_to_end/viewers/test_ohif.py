@@ -11,9 +11,10 @@ import pytest
 from pydicom import Dataset
 
 from inference.algorithms.image_scoring import Highest
-from inference.evidence.attributes import SERIES_NUMBERS
+from inference.evidence.attributes import series_number
 from inference.evidence.build import Classified, Segmented, build_evidence, further_evidence
 from inference.evidence.label_map import build_label_map
+from inference.evidence.result_uids import USUAL_NAMING
 from inference.evidence.segment_findings import pair
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map
@@ -32,9 +33,9 @@ from tests.end_to_end.viewers.conftest import Station, part10
 from tests.peers.ohif import Ohif, ShownSegmentation
 
 _SHAPE = (8, 96, 80)
-_SEG = SERIES_NUMBERS[EvidenceRole.SEGMENTATION]
-_SR = SERIES_NUMBERS[EvidenceRole.REPORT]
-_SC = SERIES_NUMBERS[EvidenceRole.SECONDARY_CAPTURE]
+_SEG = series_number(USUAL_NAMING, EvidenceRole.SEGMENTATION)
+_SR = series_number(USUAL_NAMING, EvidenceRole.REPORT)
+_SC = series_number(USUAL_NAMING, EvidenceRole.SECONDARY_CAPTURE)
 
 
 @dataclass(frozen=True)

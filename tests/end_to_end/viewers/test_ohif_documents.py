@@ -7,8 +7,9 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from inference.algorithms.image_scoring import Highest
-from inference.evidence.attributes import SERIES_NUMBERS
+from inference.evidence.attributes import series_number
 from inference.evidence.build import Segmented, build_classification_evidence, further_evidence
+from inference.evidence.result_uids import USUAL_NAMING
 from inference.evidence.segment_findings import pair
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map
@@ -25,9 +26,9 @@ from tests.end_to_end.viewers.conftest import Station, part10
 from tests.peers.ohif import Ohif
 
 _SHAPE = (8, 96, 80)
-_SC = SERIES_NUMBERS[EvidenceRole.SECONDARY_CAPTURE]
-_SR = SERIES_NUMBERS[EvidenceRole.REPORT]
-_DOC = SERIES_NUMBERS[EvidenceRole.DOCUMENT]
+_SC = series_number(USUAL_NAMING, EvidenceRole.SECONDARY_CAPTURE)
+_SR = series_number(USUAL_NAMING, EvidenceRole.REPORT)
+_DOC = series_number(USUAL_NAMING, EvidenceRole.DOCUMENT)
 
 
 def _segmented(study: int) -> Segmented:

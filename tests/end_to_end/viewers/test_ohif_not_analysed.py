@@ -1,7 +1,8 @@
 """What a radiologist reads of a "Not analysed" report in OHIF, over Orthanc's DICOMweb server and over our own."""
 
-from inference.evidence.attributes import SERIES_NUMBERS
+from inference.evidence.attributes import series_number
 from inference.evidence.not_analysed_report import NO_STATEMENT, SeriesLookedAt, build_not_analysed_report
+from inference.evidence.result_uids import USUAL_NAMING
 from storage.domain.job import Reason
 from storage.domain.result import EvidenceRole
 from tests.conformance.source_series import SourceSeries, make_context, make_series
@@ -20,7 +21,7 @@ def test_a_report_of_no_result_is_a_page_of_text(desk: Station, reading: list[Oh
     window = desk.read(str(images[0].StudyInstanceUID))
     reading.append(window)
 
-    window.choose(SERIES_NUMBERS[EvidenceRole.REPORT])
+    window.choose(series_number(USUAL_NAMING, EvidenceRole.REPORT))
 
     for words in (
         "NOT ANALYSED by Sample organ finder 1.2.3.",

@@ -4,8 +4,9 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
-from inference.evidence.attributes import SERIES_NUMBERS
+from inference.evidence.attributes import series_number
 from inference.evidence.build import further_evidence
+from inference.evidence.result_uids import USUAL_NAMING
 from storage.domain.result import EvidenceRole
 from tests.conformance.test_structure_set_conformance import with_holes
 from tests.end_to_end.viewers.conftest import Station, part10
@@ -20,7 +21,7 @@ def test_contours_are_drawn_on_their_own_images(desk: Station, reading: list[Ohi
     window = desk.read(str(result.context.sources[0].StudyInstanceUID))
     reading.append(window)
 
-    shown = window.show_structure_set(SERIES_NUMBERS[EvidenceRole.STRUCTURE_SET])
+    shown = window.show_structure_set(series_number(USUAL_NAMING, EvidenceRole.STRUCTURE_SET))
 
     written = {
         (item.ReferencedROINumber, contour.ContourImageSequence[0].ReferencedSOPInstanceUID): contour.ContourData

@@ -19,7 +19,11 @@ def destinations(database_url: str, tmp_path: Path) -> Run:
     """Runs `overread destinations …` with one destination, pacs, at a port of this machine, and [[profiles]]."""
 
     def run(
-        *arguments: str, port: int, profiles: list[dict[str, object]] | None = None, **settings: object
+        *arguments: str,
+        port: int,
+        profiles: list[dict[str, object]] | None = None,
+        variables: dict[str, str] | None = None,
+        **settings: object,
     ) -> subprocess.CompletedProcess[str]:
         pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port} | settings
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")}
@@ -29,6 +33,7 @@ def destinations(database_url: str, tmp_path: Path) -> Run:
             "OVERREAD_DATABASE_URL": database_url,
             "OVERREAD_DESTINATIONS": json.dumps([pacs]),
             "OVERREAD_PROFILES": json.dumps(profiles or []),
+            **(variables or {}),
         }
         command = [sys.executable, "-m", "overread", "destinations", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)

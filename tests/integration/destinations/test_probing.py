@@ -102,6 +102,32 @@ def test_what_is_there_is_marked_and_each_instance_counted(
     assert details["stored_forms"].split(", ") == list(of_forms(facts, "form"))
 
 
+def test_each_result_is_alone_in_its_series_by_qido(probe: Probe, start_orthanc: Callable[..., Orthanc]) -> None:
+    """A search in a real archive finds one instance in the series of every form, that of a structure too (S15)."""
+    orthanc = start_orthanc(MAY_QUERY, dicomweb=True)
+    ward = {"name": "ward", "based_on": "weasis", "one_object_per_structure": True}
+
+    _, facts = probe(orthanc.dicom_port, profile="ward", profiles=[ward])
+
+    for one in facts["forms"]:
+        path = f"/dicom-web/studies/{facts['study_instance_uid']}/series/{one['series_instance_uid']}/instances"
+        [found] = orthanc.json("GET", path)
+        assert found["00080018"]["Value"] == [one["sop_instance_uid"]]
+        assert found["00080016"]["Value"] == [one["sop_class_uid"]]
+
+
+def test_the_self_test_is_called_as_results_are(probe: Probe, start_storescp: StartStorescp) -> None:
+    """Series numbers and descriptions are those that results of this site have, so an administrator sees them first."""
+    port, folder = start_storescp()
+    variables = {"OVERREAD_RESULTS_SERIES_NUMBER_BASE": "500", "OVERREAD_RESULTS_SERIES_DESCRIPTION_PREFIX": "KI"}
+
+    probe(port, variables=variables)
+
+    results = [one for one in map(dcmread, folder.iterdir()) if one.Modality != "CT"]
+    assert {int(one.SeriesNumber) for one in results} >= {500, 501, 502}
+    assert {one.SeriesDescription[:3] for one in results} == {"KI "}
+
+
 def test_each_probe_is_a_study_of_its_own(probe: Probe, start_orthanc: Callable[..., Orthanc]) -> None:
     """A second probe cannot be answered from what the first one left."""
     orthanc = start_orthanc(MAY_QUERY)

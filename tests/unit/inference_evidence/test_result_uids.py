@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from inference.evidence.result_uids import ResultIdentity
+from inference.evidence.result_uids import ResultIdentity, SeriesNaming
 from storage.domain.identifiers import checked_uid
 
 IDENTITY = ResultIdentity(
@@ -39,11 +39,13 @@ def test_a_uid_follows_the_standard() -> None:
         replace(IDENTITY, input_sha256s=("aab", "b")),
         replace(IDENTITY, artifact_sha256="ee"),
         replace(IDENTITY, manifest_sha256="ee"),
+        replace(IDENTITY, naming=SeriesNaming(number_base=5000)),
+        replace(IDENTITY, naming=SeriesNaming(description_prefix="AI")),
     ],
-    ids=["site", "study", "fewer-inputs", "shifted-inputs", "model", "manifest"],
+    ids=["site", "study", "fewer-inputs", "shifted-inputs", "model", "manifest", "series-numbers", "series-names"],
 )
 def test_anything_else_has_other_uids(other: ResultIdentity) -> None:
-    """Another site, study, input or model gives another UID for the same role."""
+    """Another site, study, input or model, or other names in the objects, give another UID for the same role."""
     assert other.uid("report") != IDENTITY.uid("report")
 
 
