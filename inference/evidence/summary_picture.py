@@ -13,6 +13,7 @@ from inference.evidence.summary import Row, Summary
 _WIDTH = 1024
 _LEAST_HEIGHT = 768
 _EDGE = 24
+_TOP, _BOTTOM = 84, 56  # free for what viewers write over the corners of an image
 _SIZES = (28, 20, 16)  # of the letters of the title, the mark and all else
 _LINE = 22
 _GAP = 16  # between columns, pictures and parts of the page
@@ -27,7 +28,7 @@ def draw_summary(summary: Summary, pictures: Sequence[Picture]) -> Picture:
     """The page; the first of the pictures stand in it."""
     sheet = _Sheet(Image.new("RGB", (_WIDTH, 1)))
     _Page(sheet, summary, pictures).draw()  # once to learn how high it becomes
-    height = max(round(sheet.bottom) + _EDGE, _LEAST_HEIGHT)
+    height = max(round(sheet.bottom) + _BOTTOM, _LEAST_HEIGHT)
     sheet = _Sheet(Image.new("RGB", (_WIDTH, height)))
     _Page(sheet, summary, pictures).draw()
     return Picture(np.asarray(sheet.picture), None)
@@ -36,7 +37,7 @@ def draw_summary(summary: Summary, pictures: Sequence[Picture]) -> Picture:
 @dataclass
 class _Sheet:
     picture: Image.Image
-    bottom: float = _EDGE
+    bottom: float = _TOP
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def test_dciodvfy_finds_no_error(document: Dataset, tmp_path: Path) -> None:
 
 
 def test_its_words_can_be_searched_and_none_is_of_the_patient(document: Dataset, tmp_path: Path) -> None:
-    """Another reader finds mark, algorithm, digest and number of images as text, and nothing of the patient."""
+    """Another reader finds mark, algorithm, digest and number of images as text, and nothing of the patient (P4)."""
     text = _text(document, tmp_path)
 
     for expected in ("AI result, not verified. RESEARCH", "Sample organ finder 1.2.3", "a" * 64, "Overread 0."):
