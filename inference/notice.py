@@ -123,7 +123,7 @@ def _sources(instances: Sequence[StoredInstance]) -> tuple[Dataset, ...]:
 def _readable(instances: Sequence[StoredInstance]) -> tuple[int, Dataset] | None:
     for place, instance in enumerate(instances):
         try:
-            (header,) = read_headers([instance])
+            header = read_headers([instance])[0]
         except UnusableInput:
             continue
         if _is_of(header, instance.header):

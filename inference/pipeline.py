@@ -1,8 +1,11 @@
 """One job told as a story: select a series, examine it as the algorithm's task asks, report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from pydicom import Dataset
 
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Classifier, Predictor
@@ -75,7 +78,7 @@ def analyse(
     told = [one for one in examined.evidence if one.form not in repeating]
     return NewResult(
         series_instance_uid=series.series_instance_uid,
-        input_sop_instance_uids=tuple(str(source.SOPInstanceUID) for source in examined.context.sources),
+        input_sop_instance_uids=_instances(examined.context.sources),
         artifact_sha256=algorithm.verified.artifact_sha256,
         execution_provider=algorithm.provider,
         findings=examined.findings,
@@ -90,6 +93,11 @@ def _examine(case: Case, algorithm: ReadyAlgorithm) -> Examination:
     if isinstance(manifest, ClassificationManifest):
         return classification.examine(case, algorithm.network, manifest)
     return segmentation.examine(case, algorithm.network, manifest)
+
+
+def _instances(images: Sequence[Dataset]) -> tuple[str, ...]:
+    """The SOP Instance UIDs of images, once for all frames of an instance."""
+    return tuple(dict.fromkeys(str(image.SOPInstanceUID) for image in images))
 
 
 def _not_analysed(refusals: tuple[Refusal, ...], title: str) -> NotAnalysed:
@@ -107,7 +115,7 @@ def _result_identity(
     return ResultIdentity(
         site_secret=site_secret,
         study_instance_uid=study.study_instance_uid,
-        input_sha256s=tuple(series.instances[str(header.SOPInstanceUID)].sha256 for header in series.headers),
+        input_sha256s=tuple(series.instances[uid].sha256 for uid in _instances(series.headers)),
         artifact_sha256=algorithm.verified.artifact_sha256,
         manifest_sha256=algorithm.verified.manifest_sha256,
         naming=naming,

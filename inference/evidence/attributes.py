@@ -26,6 +26,7 @@ from pydicom.valuerep import DT
 
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
+from inference.evidence.references import name_frames
 from inference.evidence.result_uids import SeriesNaming
 from inference.evidence.sources import states_thickness
 from storage.domain.result import UNALIGNED, EvidenceForm, EvidenceObject, EvidenceRole
@@ -136,6 +137,7 @@ def complete(
     _mend_thickness(sop, context)
     _describe_equipment(sop, context)
     _freeze_times(sop, context)
+    name_frames([sop], context.sources)
     sop.SeriesNumber = series_number(context.identity.naming, role)
     sop.SeriesDescription = description
     sop.ContentQualification = context.algorithm.use.upper()

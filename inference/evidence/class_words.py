@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
+from inference.imaging.frames import image_key
 from storage.domain.finding import Classification
 
 _DIGITS = 2
@@ -25,15 +26,20 @@ def numbers(one: Classification) -> tuple[str, str]:
 def sentence(one: Classification, sources: Sequence[Dataset]) -> str:
     """The finding in one sentence, such as radiologists read it."""
     probability, threshold = numbers(one)
-    where = "" if len(sources) == 1 else f" on image {image_number(one.key_sop_instance_uid, sources)}"
+    where = "" if len(sources) == 1 else f" on image {image_number(one.key_image, sources)}"
     highest = "probability" if len(sources) == 1 else "highest probability"
     return f"{verdict(one)}; {highest} {probability}{where}, threshold {threshold} ({_origin(one)})"
 
 
-def image_number(sop_instance_uid: str, sources: Sequence[Dataset]) -> int:
-    """What viewers call an image: its Instance Number, or its place in the series where it has none."""
+def image_number(image: tuple[str, int | None], sources: Sequence[Dataset]) -> int:
+    """What viewers call an image: its Instance Number, or its place in the series where it has none.
+
+    ``image`` is its key (``frames.image_key``); a frame is called by its number.
+    """
     for place, source in enumerate(sources, start=1):
-        if str(source.SOPInstanceUID) == sop_instance_uid:
+        if image_key(source) == image:
+            if image[1] is not None:
+                return image[1]
             try:
                 return int(source.get("InstanceNumber"))
             except (TypeError, ValueError):

@@ -21,10 +21,11 @@ PRODUCT_MARK = "AI result. Not verified by a physician."
 class EvidenceContext:
     """The job around the findings.
 
-    ``sources`` are the analysed single-frame images of one series, in the order of the label array's slices, with
-    or without Pixel Data; they are never changed. ``values`` gives the pixels of the source at a place: those after
-    the Modality LUT as (row, column), or the colours from 0 to 255 as (row, column, RGB). ``started_at`` is aware and
-    the same for every attempt of the job, because it becomes every time stamp of the evidence.
+    ``sources`` are the headers of the analysed images of one series, in the order of the label array's slices, with
+    or without Pixel Data; they are never changed. An image is an instance, or a frame of one (``imaging.frames``).
+    ``values`` gives the pixels of the source at a place: those after the Modality LUT as (row, column), or the colours
+    from 0 to 255 as (row, column, RGB). ``started_at`` is aware and the same for every attempt of the job, because it
+    becomes every time stamp of the evidence.
     """
 
     sources: tuple[Dataset, ...]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from highdicom.base import SOPClass
 from highdicom.sr import CodedConcept as ItemCode
-from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from inference.evidence.attributes import (
@@ -16,6 +15,7 @@ from inference.evidence.attributes import (
 )
 from inference.evidence.basic_text_report import DIAGNOSTIC_IMAGING_REPORT
 from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.references import instance_references
 from inference.evidence.shown_image import Picture
 from inference.evidence.summary import Summary
 from inference.evidence.summary_pdf import summary_pdf
@@ -45,7 +45,7 @@ def build_document(context: EvidenceContext, summary: Summary, pictures: Sequenc
     document.VerificationFlag = "UNVERIFIED"
     document.DocumentTitle = f"{summary.title} by {context.algorithm.name} {context.algorithm.version}. {context.mark}"
     document.ConceptNameCodeSequence = [ItemCode.from_code(DIAGNOSTIC_IMAGING_REPORT)]
-    document.SourceInstanceSequence = [_reference(source) for source in context.sources]
+    document.SourceInstanceSequence = instance_references(context.sources)
     pdf = summary_pdf(
         summary,
         pictures,
@@ -57,10 +57,3 @@ def build_document(context: EvidenceContext, summary: Summary, pictures: Sequenc
     document.EncapsulatedDocument = pdf + bytes(len(pdf) % 2)
     document.EncapsulatedDocumentLength = len(pdf)
     return complete(document, context, EvidenceRole.DOCUMENT, series_description(context, "summary"))
-
-
-def _reference(source: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = source.SOPClassUID
-    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    return item

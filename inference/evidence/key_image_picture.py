@@ -84,7 +84,7 @@ def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
     return [
         (verdict(one), key.rgb),
         (f"Probability {probability}, threshold {threshold}", WHITE),
-        (f"Image {image_number(one.key_sop_instance_uid, sources)}, the highest of {len(sources)}", WHITE),
+        (f"Image {image_number(one.key_image, sources)}, the highest of {len(sources)}", WHITE),
         (colour, WHITE),
     ]
 

@@ -8,6 +8,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
 from inference.evidence.context import EvidenceContext
+from inference.evidence.references import reference
 from inference.evidence.report_parts import device_observer
 from inference.evidence.sources import stand_in
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -15,7 +16,8 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 
 def build_key_objects(context: EvidenceContext, indices: Sequence[int]) -> EvidenceObject:
     """The selection of the source images at these places; one that is named twice is selected once."""
-    images = [stand_in(context.sources[index]) for index in sorted(set(indices))]
+    sources = [context.sources[index] for index in sorted(set(indices))]
+    images = [stand_in(source) for source in sources]  # of which the evidence lists each instance once
     document = KeyObjectSelectionDocument(
         evidence=images,
         content=KeyObjectSelection(
@@ -32,7 +34,8 @@ def build_key_objects(context: EvidenceContext, indices: Sequence[int]) -> Evide
         transfer_syntax_uid=ExplicitVRLittleEndian,
         contributing_equipment=[algorithm_equipment(context)],
     )
-    for item in document.ContentSequence:
-        if item.ValueType == "IMAGE":  # highdicom names a purpose of reference, which row 8 of the template forbids
-            del item.ConceptNameCodeSequence
+    selected = [item for item in document.ContentSequence if item.ValueType == "IMAGE"]
+    for item, source in zip(selected, sources, strict=True):
+        item.ReferencedSOPSequence = [reference(source)]
+        del item.ConceptNameCodeSequence  # a purpose of reference, which row 8 of the template forbids
     return complete(document, context, EvidenceRole.KEY_OBJECTS, series_description(context, "key objects"))

@@ -20,7 +20,7 @@ from inference.evidence.attributes import (
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_parts import derive_dimension_uid, segment_description
-from inference.evidence.sources import further_stand_in, stand_in
+from inference.evidence.sources import further_stand_in, image_stand_in
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 
@@ -32,7 +32,7 @@ def build_label_map(context: EvidenceContext, labels: Labels, found: Sequence[Fo
     present = [one for one in found if one.number]
     seg = Segmentation(
         source_images=[
-            stand_in(context.sources[0]),
+            image_stand_in(context.sources[0]),
             *(further_stand_in(source) for source in context.sources[1:]),
         ],
         pixel_array=_renumbered(labels, present),

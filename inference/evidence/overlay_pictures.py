@@ -15,8 +15,10 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 
 from inference.evidence.drawing import BLACK, WHITE, Pen, png
+from inference.evidence.references import referred_image
 from inference.evidence.segment_findings import Labels
 from inference.evidence.windowing import Grey, Table, Window, windowing
+from inference.imaging.frames import image_key
 from inference.imaging.volume import Volume
 from storage.domain.result import EvidenceObject, ResultPicture
 
@@ -104,9 +106,9 @@ def _labels(volume: Volume, seg: Dataset | None) -> Labels:
     labels = np.zeros(volume.geometry.shape, np.uint8)
     if seg is None:
         return labels
-    place = {str(header.SOPInstanceUID): index for index, header in enumerate(volume.headers)}
+    place = {image_key(header): index for index, header in enumerate(volume.headers)}
     for number, groups in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        source = str(groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
+        source = referred_image(groups.DerivationImageSequence[0].SourceImageSequence[0])
         if source not in place:
             raise ValueError("The segmentation was made from an image that was not given.")
         segment = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)

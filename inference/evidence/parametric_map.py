@@ -4,7 +4,7 @@ A map has a frame for every image of a stack, in the order of their places along
 and dcmqi 1.5.7 lay frames on images by counting both. Values are float32, because dcmqi reads nothing else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +27,9 @@ from inference.evidence.attributes import (
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.float_frames import FloatFrames, Plane
+from inference.evidence.references import places_by_stand_in
 from inference.evidence.segment_findings import FoundSegment
-from inference.evidence.sources import further_stand_in, one_pixel, stand_in
+from inference.evidence.sources import further_stand_in, image_stand_in, one_pixel
 from inference.findings.classification import KeyImage
 from inference.findings.segmentation import Probabilities
 from inference.imaging.geometry import order_slices
@@ -128,7 +129,7 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
     uid = context.identity.uid
     first, *others = [context.sources[index] for index in indices]
     made = ParametricMap(
-        source_images=[one_pixel(stand_in(first)), *(one_pixel(further_stand_in(one)) for one in others)],
+        source_images=[one_pixel(image_stand_in(first)), *(one_pixel(further_stand_in(one)) for one in others)],
         pixel_array=np.zeros((len(indices), 1, 1), np.float32),
         series_instance_uid=uid(f"parametric-map-series {field.label}"),
         series_number=1,
@@ -146,7 +147,7 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
         content_description=context.mark,
         contributing_equipment=[algorithm_equipment(context)],
     )
-    _put_in_order(made, [str(one.SOPInstanceUID) for one in (first, *others)])
+    _put_in_order(made, places_by_stand_in((first, *others)))
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid(f"parametric-map-dimensions {field.label}")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(first, field)]
@@ -157,9 +158,8 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
     return complete(made, context, EvidenceRole.PARAMETRIC_MAP, series_description(context, what), frames)
 
 
-def _put_in_order(made: ParametricMap, sop_instance_uids: Sequence[str]) -> None:
+def _put_in_order(made: ParametricMap, places: Mapping[str, int]) -> None:
     """Describe the frames in the order of these images; highdicom begins at the far end."""
-    places = {uid: place for place, uid in enumerate(sop_instance_uids)}
 
     def place(frame: Dataset) -> int:
         return places[str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)]

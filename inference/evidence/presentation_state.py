@@ -34,7 +34,7 @@ from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.outline import MOST_POINTS, Polyline, box_outline, contours
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.source_display import is_inverse, modality_lut, show_true_proportions, softcopy_vois
-from inference.evidence.sources import stand_in
+from inference.evidence.sources import image_stand_in
 from inference.findings.classification import KeyImage
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -141,7 +141,7 @@ def _state(context: EvidenceContext, shapes: Sequence[Shape], place: int) -> Evi
     )
     if not is_color:
         state.update(modality_lut(sources[0]))
-        windows = softcopy_vois(sources)
+        windows = softcopy_vois(sources, images)
         if windows:
             state.SoftcopyVOILUTSequence = windows
         state.PresentationLUTShape = "INVERSE" if is_inverse(sources[0]) else "IDENTITY"
@@ -186,7 +186,7 @@ def _pieces(line: Polyline) -> list[Polyline]:
 
 
 def _stand_in(source: Dataset) -> Dataset:
-    image = stand_in(source)
+    image = image_stand_in(source)
     image.SamplesPerPixel = source.get("SamplesPerPixel", 1)
     return image
 

@@ -30,6 +30,7 @@ from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, com
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
 from inference.evidence.sources import stand_in
+from inference.imaging.frames import frame_number
 from storage.domain.finding import Finding
 from storage.domain.finding import Measurement as FindingMeasurement
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
@@ -163,8 +164,11 @@ def finding_sites(finding: Finding) -> list[FindingSite] | None:
 
 def region_source(image: Dataset) -> SourceImageForRegion:
     """The image that coordinates are drawn on."""
+    number = frame_number(image)
     return SourceImageForRegion(
-        referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID
+        referenced_sop_class_uid=image.SOPClassUID,
+        referenced_sop_instance_uid=image.SOPInstanceUID,
+        referenced_frame_numbers=None if number is None else [number],
     )
 
 

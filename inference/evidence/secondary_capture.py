@@ -12,6 +12,7 @@ from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, com
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
 from inference.evidence.orientation import patient_orientation
+from inference.evidence.references import references
 from inference.evidence.shown_image import Picture
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -64,7 +65,7 @@ def _secondary_capture(context: EvidenceContext, made: Capture, place: int) -> E
     capture.BurnedInAnnotation = "YES"
     capture.DerivationDescription = f"{made.sentence} {context.mark}"
     capture.ImageComments = context.mark
-    capture.SourceImageSequence = [_source_image(source) for source in sources]
+    capture.SourceImageSequence = [_source_image(item) for item in references(sources)]
     _state_losses(capture, sources)
     moment = context.local_started_at
     capture.DateOfSecondaryCapture = DA(moment.date())
@@ -80,9 +81,6 @@ def _state_losses(capture: Dataset, sources: Sequence[Dataset]) -> None:
             capture[keyword] = lossy[keyword]
 
 
-def _source_image(source: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = source.SOPClassUID
-    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+def _source_image(item: Dataset) -> Dataset:
     item.PurposeOfReferenceCodeSequence = [item_code(_SOURCE_IMAGE)]
     return item

@@ -22,6 +22,7 @@ from inference.evidence.shown_image import (
     write_lines,
     write_sides,
 )
+from inference.imaging.frames import image_key
 
 _LIST = (140, 360)  # least and greatest width of the list
 _TRIES = 24  # places along an outline at which its number may stand
@@ -70,7 +71,7 @@ def _draw(picture: Image.Image, lines: Sequence[Polyline], rgb: tuple[int, int, 
 def _write(pen: Pen, size: tuple[int, int], context: EvidenceContext, index: int) -> list[Box]:
     algorithm, source = context.algorithm, context.sources[index]
     above: list[Line] = [(context.short_mark, WHITE), (f"{algorithm.name} {algorithm.version}", WHITE)]
-    number = image_number(str(source.SOPInstanceUID), context.sources)
+    number = image_number(image_key(source), context.sources)
     below: list[Line] = [(f"Image {number}, one of {len(context.sources)}", WHITE)]
     return [
         write_lines(pen, EDGE, size[0], above),

@@ -24,16 +24,19 @@ def modality_lut(source: Dataset) -> Dataset:
     return shown
 
 
-def softcopy_vois(sources: Sequence[Dataset]) -> list[Dataset]:
-    """The windows of the images, each with the images that it belongs to where there are several."""
+def softcopy_vois(sources: Sequence[Dataset], known_as: Sequence[Dataset]) -> list[Dataset]:
+    """The windows of the images, each with the images that it belongs to where there are several.
+
+    ``known_as`` are the images as the presentation state refers to them.
+    """
     windows: list[tuple[Dataset, list[Dataset]]] = []
-    for source in sources:
+    for source, image in zip(sources, known_as, strict=True):
         window = _window(source)
         images = next((images for known, images in windows if known == window), None)
         if images is None:
-            windows.append((window, [source]))
+            windows.append((window, [image]))
         else:
-            images.append(source)
+            images.append(image)
     stated = [(window, images) for window, images in windows if len(window)]
     for window, images in stated:
         if len(images) < len(sources):

@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from inference.errors import UnusableInput
+from inference.evidence.references import as_single_frame
 
 # Whoever disagrees on one of these is not the same examination of the same person.
 _SHARED = (
@@ -102,7 +103,7 @@ def has_place(source: Dataset) -> bool:
 
 
 def stand_in(source: Dataset) -> Dataset:
-    """The part of a source image that highdicom needs, with the patient and study attributes left empty.
+    """The part of a source image that highdicom needs for a document, patient and study attributes left empty.
 
     highdicom refuses a Patient's Sex outside its list, fails when a type 2 attribute is missing, and writes a
     name that it finds odd into its log. A result must be possible for such images too and no name may reach a
@@ -114,9 +115,14 @@ def stand_in(source: Dataset) -> Dataset:
     return copy
 
 
+def image_stand_in(source: Dataset) -> Dataset:
+    """The same of an image that highdicom builds on, for what refers to single images; see ``references``."""
+    return as_single_frame(stand_in(source), source)
+
+
 def further_stand_in(source: Dataset) -> Dataset:
     """The part that highdicom needs of the images of a segmentation but the first."""
-    return _with_thickness(_copied(source, _READ_OF_EACH))
+    return as_single_frame(_with_thickness(_copied(source, _READ_OF_EACH)), source)
 
 
 def states_thickness(source: Dataset) -> bool:

@@ -16,10 +16,11 @@ from pydicom.uid import ExplicitVRLittleEndian
 from inference.evidence.attributes import MANUFACTURER, MODEL_NAME, algorithm_equipment
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.explicit_vr import encoded
+from inference.evidence.references import name_frames, places_by_stand_in
 from inference.evidence.segment_findings import FoundSegment
 from inference.evidence.segment_frames import Frame
 from inference.evidence.segment_parts import derive_dimension_uid, segment_description
-from inference.evidence.sources import further_stand_in, one_pixel, stand_in
+from inference.evidence.sources import further_stand_in, image_stand_in, one_pixel
 
 Framed = npt.NDArray[np.uint8]  # as (slice, segment): 1 where the segment has a frame on the slice
 
@@ -60,7 +61,7 @@ def _one_frame_for_each_slice(
     first[used, framed[used].argmax(axis=1)] = 1
     return Segmentation(
         source_images=[
-            one_pixel(stand_in(context.sources[0])),
+            one_pixel(image_stand_in(context.sources[0])),
             *(one_pixel(further_stand_in(source)) for source in context.sources[1:]),
         ],
         pixel_array=first[:, None, None, :],
@@ -83,11 +84,13 @@ def _one_frame_for_each_slice(
 
 def _item_of_each_slice(seg: Segmentation, context: EvidenceContext) -> dict[int, Dataset]:
     """The functional groups of the frame on each slice, in the order of their positions."""
-    slices = {str(source.SOPInstanceUID): index for index, source in enumerate(context.sources)}
-    return {
+    slices = places_by_stand_in(context.sources)
+    items = {
         slices[str(item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)]: item
         for item in sorted(seg.PerFrameFunctionalGroupsSequence, key=_position)
     }
+    name_frames(items.values(), context.sources)
+    return items
 
 
 def _position(item: Dataset) -> int:

@@ -28,6 +28,7 @@ from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
 from inference.evidence.keyhole import without_holes
 from inference.evidence.outline import Polyline
+from inference.evidence.references import reference, references
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_parts import algorithm_identification
 from inference.evidence.sources import has_place, stand_in
@@ -91,7 +92,7 @@ def _frame_of_reference(context: EvidenceContext) -> Dataset:
     source = context.sources[0]
     series = Dataset()
     series.SeriesInstanceUID = source.SeriesInstanceUID
-    series.ContourImageSequence = [_reference(image) for image in context.sources]
+    series.ContourImageSequence = references(context.sources)
     study = Dataset()
     study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = _STUDY, source.StudyInstanceUID
     study.RTReferencedSeriesSequence = [series]
@@ -99,12 +100,6 @@ def _frame_of_reference(context: EvidenceContext) -> Dataset:
     frame.FrameOfReferenceUID = source.FrameOfReferenceUID
     frame.RTReferencedStudySequence = [study]
     return frame
-
-
-def _reference(image: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-    return item
 
 
 def _region_of_interest(context: EvidenceContext, one: FoundSegment) -> Dataset:
@@ -136,7 +131,7 @@ def _contours_of(context: EvidenceContext, labels: Labels, one: FoundSegment) ->
 def _contour(image: Dataset, outline: Polyline) -> Dataset:
     points = _in_patient(image, outline[:-1])  # the last point is joined to the first by the type of the contour
     item = Dataset()
-    item.ContourImageSequence = [_reference(image)]
+    item.ContourImageSequence = [reference(image)]
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(points)
     # As the bytes that they are in the file: an element of numbers would make an object of each.

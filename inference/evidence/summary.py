@@ -12,6 +12,7 @@ from inference.evidence.outline import largest_slice
 from inference.evidence.report_text import measurement_words
 from inference.evidence.segment_findings import FoundSegment
 from inference.findings.classification import KeyImage
+from inference.imaging.frames import image_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def _segment_row(context: EvidenceContext, one: FoundSegment) -> Row:
     if not one.number:
         return Row(None, (label, "not found", ""))
     source = context.sources[largest_slice(np.asarray(one.areas))]
-    image = image_number(str(source.SOPInstanceUID), context.sources)
+    image = image_number(image_key(source), context.sources)
     said = "\n".join(measurement_words(measurement) for measurement in one.finding.measurements) or "found"
     return Row(one.segment.rgb, (f"{one.number}  {label}", said, str(image)))
 
@@ -74,7 +75,7 @@ def _segment_row(context: EvidenceContext, one: FoundSegment) -> Row:
 def _class_row(context: EvidenceContext, key: KeyImage) -> Row:
     one = key.classification
     probability, threshold = numbers(one)
-    image = image_number(one.key_sop_instance_uid, context.sources)
+    image = image_number(one.key_image, context.sources)
     return Row(key.rgb, (one.label, "found" if one.present else "not found", probability, threshold, str(image)))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from inference.algorithms.classification_manifest import ClassificationManifest, FindingClass
 from inference.algorithms.image_scoring import Highest
 from inference.findings.saliency import Region, relative, salient_region
+from inference.imaging.frames import frame_number
 from inference.imaging.image_series import ImageSeries
 from inference.imaging.plane import map_to_image
 from storage.domain.finding import Classification, Finding
@@ -64,6 +65,7 @@ def _key_image(
         # As the network computes, so that a score equal to the threshold it was chosen from is not lost to rounding.
         present=bool(np.float32(score.probability) >= np.float32(described.threshold)),
         key_sop_instance_uid=str(series.headers[score.image].SOPInstanceUID),
+        key_frame_number=frame_number(series.headers[score.image]),
         images_examined=images_examined,
         images=len(series.headers),
     )

@@ -71,7 +71,7 @@ def image_places(headers: Sequence[Dataset]) -> tuple[NDArray[np.float64], NDArr
 
 
 def order_slices(headers: Sequence[Dataset]) -> tuple[list[Dataset], Geometry]:
-    """Put single-frame instances into the order of their places along the slice normal.
+    """Put images, each an instance or a frame of one, into the order of their places along the slice normal.
 
     The order is that of the projection of Image Position (Patient) on the normal, row direction times column
     direction; Instance Number and Slice Location are not believed.

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference.errors import UnusableInput
+from inference.imaging.frame_reader import ImageValues
+from inference.imaging.frames import frame_number
 from inference.imaging.geometry import Plane, image_places, named_plane
-from inference.imaging.series_reader import check_budget, read_values
+from inference.imaging.series_reader import check_budget
 from storage.domain.study import StoredInstance
 
 
@@ -26,8 +29,11 @@ class ImageSeries:
         Raises:
             UnusableInput: as ``read_values``.
         """
-        header = self.headers[index]
-        return read_values(self.instances[str(header.SOPInstanceUID)], header)
+        return self._values.of(self.headers[index])
+
+    @cached_property
+    def _values(self) -> ImageValues:
+        return ImageValues(self.instances)
 
 
 def open_series(instances: dict[str, StoredInstance], headers: Sequence[Dataset]) -> ImageSeries:
@@ -64,8 +70,8 @@ def order_images(headers: Sequence[Dataset]) -> tuple[list[Dataset], Layout]:
     """Put images into reading order and say what is known of their geometry.
 
     Parallel images with a place in the patient stand in the order of their places along the normal; all others in
-    the order of Instance Number (0020,0013). Images at the same place, with gaps or of different sizes are no fault
-    here, because each image is read by itself.
+    the order of Instance Number (0020,0013), and of frame numbers within an instance. Images at the same place, with
+    gaps or of different sizes are no fault here, because each image is read by itself.
     """
     spacing = _pixel_spacing_mm(headers)
     by_number = sorted(headers, key=_number)
@@ -79,12 +85,13 @@ def order_images(headers: Sequence[Dataset]) -> tuple[list[Dataset], Layout]:
     return [by_number[index] for index in order], Layout(named_plane(normal), apart, spacing)
 
 
-def _number(header: Dataset) -> tuple[bool, int, str]:
+def _number(header: Dataset) -> tuple[bool, int, str, int]:
+    uid, frame = str(header.SOPInstanceUID), frame_number(header) or 0
     try:
         number = int(header.get("InstanceNumber"))
     except (TypeError, ValueError):
-        return True, 0, str(header.SOPInstanceUID)
-    return False, number, str(header.SOPInstanceUID)
+        return True, 0, uid, frame
+    return False, number, uid, frame
 
 
 def pixel_spacing(header: Dataset) -> tuple[float, float] | None:

@@ -22,13 +22,14 @@ from pydicom.uid import (
 
 from inference.errors import UnusableInput
 from inference.imaging.deflated import read_deflated
+from inference.imaging.frames import frame_count, frame_headers
 from storage.domain.study import StoredInstance
 
 PIXEL_BUDGET = 4 * 2**30  # bytes of decoded pixels of one series
 _BESIDE_PIXELS = 16 * 2**20  # inflated bytes of one deflated data set beside its pixels
 _INFLATED_HEADERS = 256 * 2**20  # inflated bytes of all headers of one series, which are held together
 _META_START = 144  # preamble, prefix and the group length element (PS3.10 section 7.1)
-_NATIVE = frozenset(
+NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 
@@ -50,17 +51,21 @@ _MALFORMED = (
 
 
 def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
-    """The data sets of instances up to their pixel data, in the order given.
+    """The headers of the images in instances, in the order given: data sets up to their pixel data.
+
+    An instance of several frames has a header for each of them, in the order of their numbers.
 
     Raises:
-        UnusableInput: ``missing-object``, ``damaged-object``, ``inflates-too-large`` or ``unreadable``.
+        UnusableInput: ``missing-object``, ``damaged-object``, ``inflates-too-large``, ``unreadable`` or
+            ``no-pixel-data``.
         OSError: a file that is there cannot be read now.
     """
     headers, left = [], _INFLATED_HEADERS
     for instance in instances:
-        header, inflated = _parse_header(_checked_bytes(instance), min(_BESIDE_PIXELS, left))
+        header, inflated = _parse_header(checked_bytes(instance), min(_BESIDE_PIXELS, left))
         header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
-        headers.append(header)
+        with malformed():
+            headers.extend(frame_headers(header))
         left -= inflated
     return headers
 
@@ -70,17 +75,24 @@ def read_pixels(instance: StoredInstance) -> NDArray[np.generic]:
 
     Raises:
         UnusableInput: what ``read_headers`` raises, or ``no-pixel-data``, ``short-pixel-data``,
-            ``undecodable-pixel-data``, ``multi-frame`` or ``not-monochrome``.
+            ``undecodable-pixel-data`` or ``not-monochrome``.
     """
-    dataset = _parse(_checked_bytes(instance))
+    dataset = parse(checked_bytes(instance))
     pixel_bytes(dataset)
     data = dataset.get("PixelData")
     if data is None:
-        raise UnusableInput("no-pixel-data", "An instance of the series carries no Pixel Data; send the series again.")
-    if dataset.file_meta.TransferSyntaxUID in _NATIVE and len(data) < pixel_bytes(dataset):
-        raise UnusableInput(
-            "short-pixel-data", "The Pixel Data of an instance is shorter than its header says; send the series again."
-        )
+        raise no_pixel_data()
+    if dataset.file_meta.TransferSyntaxUID in NATIVE and len(data) < pixel_bytes(dataset):
+        raise short_pixel_data()
+    return decoded(dataset)
+
+
+def decoded(dataset: Dataset) -> NDArray[np.generic]:
+    """The pixel values of a data set that is one image, as (row, column).
+
+    Raises:
+        UnusableInput: ``undecodable-pixel-data``.
+    """
     with _named("undecodable-pixel-data", _undecodable(dataset)):
         pixels: NDArray[np.generic] = dataset.pixel_array
     if pixels.shape != (dataset.Rows, dataset.Columns):
@@ -95,8 +107,17 @@ def read_values(instance: StoredInstance, header: Dataset) -> NDArray[np.float32
         UnusableInput: what ``read_pixels`` raises, or ``modality-lut`` when values need a table, or ``not-finite``
             when the rescaled values are no numbers.
     """
+    return rescaled(read_pixels(instance), header)
+
+
+def rescaled(pixels: NDArray[np.generic], header: Dataset) -> NDArray[np.float32]:
+    """Stored pixel values after the Modality LUT of their header.
+
+    Raises:
+        UnusableInput: ``modality-lut`` or ``not-finite``, as ``read_values``.
+    """
     slope, intercept = _rescale(header)
-    values = read_pixels(instance).astype(np.float32)
+    values = pixels.astype(np.float32)
     values *= slope
     values += intercept
     if not np.isfinite(values).all():
@@ -127,20 +148,17 @@ def check_budget(headers: Sequence[Dataset], budget: int = PIXEL_BUDGET) -> None
 
 
 def pixel_bytes(header: Dataset) -> int:
-    """Bytes of the decoded pixels of a single-frame monochrome instance, from its header alone.
+    """Bytes of the decoded pixels of one monochrome image or frame, from its header alone.
 
     Raises:
         UnusableInput: ``no-pixel-data`` when the attributes of the Image Pixel Module (PS3.3 section C.7.6.3) are
-            missing; ``multi-frame`` or ``not-monochrome`` when this release does not read such images.
+            missing; ``not-monochrome`` when this release does not read such images.
     """
     try:
         rows, columns, bits = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
-        frames = int(header.get("NumberOfFrames", None) or 1)
         samples = int(header.get("SamplesPerPixel", 1))
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise UnusableInput("no-pixel-data", "An instance of the series does not describe an image.") from None
-    if frames != 1:
-        raise UnusableInput("multi-frame", "The series has multi-frame images, which this release does not read.")
     if samples != 1 or header.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnusableInput("not-monochrome", "The images are in colour; algorithms of this release take grey values.")
     if bits not in (8, 16, 32) or rows <= 0 or columns <= 0:
@@ -148,47 +166,69 @@ def pixel_bytes(header: Dataset) -> int:
     return rows * columns * (bits // 8)
 
 
-def _checked_bytes(instance: StoredInstance) -> bytes:
+def checked_bytes(instance: StoredInstance) -> bytes:
     """The Part 10 file, whose data set is still the one that was received."""
     try:
         content = instance.path.read_bytes()
     except FileNotFoundError:
-        raise UnusableInput(
-            "missing-object", "The file of a stored instance cannot be read; restore it from a backup."
-        ) from None
-    if hashlib.sha256(memoryview(content)[_data_set_start(content) :]).hexdigest() != instance.sha256:
-        raise UnusableInput(
-            "damaged-object", "The file of a stored instance is not what was received; restore it from a backup."
-        )
+        raise missing_object() from None
+    if hashlib.sha256(memoryview(content)[data_set_start(content) :]).hexdigest() != instance.sha256:
+        raise damaged_object()
     return content
 
 
-def _data_set_start(content: bytes) -> int:
+def missing_object() -> UnusableInput:
+    """A file is gone."""
+    return UnusableInput("missing-object", "The file of a stored instance cannot be read; restore it from a backup.")
+
+
+def damaged_object() -> UnusableInput:
+    """A file holds other bytes than those received."""
+    return UnusableInput(
+        "damaged-object", "The file of a stored instance is not what was received; restore it from a backup."
+    )
+
+
+def data_set_start(content: bytes) -> int:
     """Where the file meta information ends; its first element holds its length (PS3.10 section 7.1)."""
     return _META_START + int.from_bytes(content[_META_START - 4 : _META_START], "little")
 
 
-def _parse(content: bytes) -> Dataset:
+def parse(content: bytes) -> Dataset:
     """The whole data set; a deflated one may inflate to its pixels and a modest part beside them."""
-    with _malformed():
-        meta = _meta(content)
+    with malformed():
+        meta = read_meta(content)
         if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
             return dcmread(BytesIO(content))
-        limit = pixel_bytes(_parse_header(content, _BESIDE_PIXELS)[0]) + _BESIDE_PIXELS
-        return read_deflated(meta, memoryview(content)[_data_set_start(content) :], limit, header_only=False)[0]
+        header = _parse_header(content, _BESIDE_PIXELS)[0]
+        limit = pixel_bytes(header) * frame_count(header) + _BESIDE_PIXELS
+        return read_deflated(meta, memoryview(content)[data_set_start(content) :], limit, header_only=False)[0]
 
 
 def _parse_header(content: bytes, limit: int) -> tuple[Dataset, int]:
     """The data set up to its pixel data, and to how many bytes it was inflated: at most ``limit``."""
-    with _malformed():
-        meta = _meta(content)
+    with malformed():
+        meta = read_meta(content)
         if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
             return dcmread(BytesIO(content), stop_before_pixels=True), 0
-        return read_deflated(meta, memoryview(content)[_data_set_start(content) :], limit, header_only=True)
+        return read_deflated(meta, memoryview(content)[data_set_start(content) :], limit, header_only=True)
 
 
-def _meta(content: bytes) -> FileMetaDataset:
-    return dcmread(BytesIO(content[: _data_set_start(content)]), stop_before_pixels=True).file_meta
+def read_meta(content: bytes) -> FileMetaDataset:
+    """The file meta information, from at least as many bytes as it has."""
+    return dcmread(BytesIO(content[: data_set_start(content)]), stop_before_pixels=True).file_meta
+
+
+def no_pixel_data() -> UnusableInput:
+    """An instance has no pixels."""
+    return UnusableInput("no-pixel-data", "An instance of the series carries no Pixel Data; send the series again.")
+
+
+def short_pixel_data() -> UnusableInput:
+    """An instance has too few pixels."""
+    return UnusableInput(
+        "short-pixel-data", "The Pixel Data of an instance is shorter than its header says; send the series again."
+    )
 
 
 def _undecodable(dataset: Dataset) -> str:
@@ -199,7 +239,8 @@ def _undecodable(dataset: Dataset) -> str:
     return f"The Pixel Data of an instance, sent as {syntax.name}, cannot be decoded; send it uncompressed."
 
 
-def _malformed() -> AbstractContextManager[None]:
+def malformed() -> AbstractContextManager[None]:
+    """Whatever a library raises on bytes that are no data set becomes ``unreadable``."""
     return _named("unreadable", "An instance of the series cannot be read as DICOM; send it again.")
 
 
@@ -210,5 +251,7 @@ def _named(code: str, sentence: str) -> Iterator[None]:
         yield
     except UnusableInput:
         raise
-    except _MALFORMED:
+    except _MALFORMED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not pydicom's
         raise UnusableInput(code, sentence) from None

@@ -10,7 +10,8 @@ from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.manifest import Manifest
 from inference.algorithms.manifest_parts import ANY_SPACING_MM, InputContract
 from inference.errors import UnusableInput
-from inference.imaging.geometry import order_slices
+from inference.imaging.frames import MULTI_FRAME_CLASSES, SINGLE_FRAMES_CLASSES, differences, frame_number
+from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import Layout, order_images
 from inference.imaging.series_reader import pixel_bytes, read_headers
 from storage.domain.job import Reason, Refusal
@@ -18,13 +19,15 @@ from storage.domain.study import StoredInstance
 
 _DERIVED = frozenset({"SEG", "SR", "PR", "KO", "DOC", "REG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SC", "OT", "ANN"})
 # Sound images that are no single volume, such as diffusion series, cine loops and unlabelled localizers.
-_OTHER_KINDS = frozenset({"multi-frame", "not-monochrome", "duplicate-positions", "mixed-orientation"})
+_OTHER_KINDS = frozenset(
+    {"multi-frame", "several-volumes", "not-monochrome", "duplicate-positions", "mixed-orientation"}
+)
 _YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
 @dataclass(frozen=True)
 class AcceptedSeries:
-    """A series that meets the input contract, with its headers in slice order."""
+    """A series that meets the input contract, with the headers of its images in slice order."""
 
     series_instance_uid: str
     series_number: int | None
@@ -41,7 +44,7 @@ class Selection:
 
 
 def select_series(instances: Sequence[StoredInstance], manifest: Manifest) -> Selection:
-    """Choose the series with the most slices among those accepted, then the lowest Series Number.
+    """Choose the series with the most images among those accepted, then the lowest Series Number.
 
     Raises:
         UnusableInput: the study has a series for this algorithm, but none that can be used; the first fault found
@@ -100,13 +103,38 @@ def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> Acce
 
 def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
     """A segmentation needs a volume; a classification takes images as they are, and the geometry they state."""
+    frames = [header for header in headers if frame_number(header) is not None]
+    without_place = {str(frame.SOPClassUID) for frame in frames if not frame.get("ImagePositionPatient")}
     if isinstance(manifest, ClassificationManifest):
+        if without_place - SINGLE_FRAMES_CLASSES:
+            raise _no_place()
         images, layout = order_images(headers)
         _check_layout(layout, manifest)
         return images
-    slices, geometry = order_slices(headers)
+    if frames and not any(frame.get("ImagePositionPatient") for frame in frames):
+        raise _no_place()
+    slices, geometry = _volume(headers, frames)
     _check_layout(Layout(geometry.plane, geometry.spacing_mm[0], max(geometry.spacing_mm[1:])), manifest)
     return slices
+
+
+def _no_place() -> UnusableInput:
+    return UnusableInput(
+        "multi-frame", "The series has multi-frame images whose frames have no place in the patient, such as a film."
+    )
+
+
+def _volume(headers: list[Dataset], frames: list[Dataset]) -> tuple[list[Dataset], Geometry]:
+    try:
+        return order_slices(headers)
+    except UnusableInput:
+        count, words = differences(frames)
+        if count == 1:
+            raise
+        raise UnusableInput(
+            "several-volumes",
+            f"The frames are no single volume: they differ in {_listed(words, 'and')}; send each volume as a series.",
+        ) from None
 
 
 def _check_summary(members: list[StoredInstance], manifest: Manifest) -> None:
@@ -118,21 +146,32 @@ def _check_summary(members: list[StoredInstance], manifest: Manifest) -> None:
         raise _Refused(
             "modality-not-accepted", f"The series is {_shown(modality)}; {title} takes {_listed(contract.modalities)}."
         )
-    if contract.body_parts:
-        part = first.body_part_examined.upper()
-        if part not in {wanted.upper() for wanted in contract.body_parts}:
-            raise _Refused(
-                "body-part-not-accepted",
-                f"Body Part Examined is {_shown(part)}; {title} takes {_listed(contract.body_parts)}.",
-            )
+    # What stands in functional groups, storage does not know: how many frames there are, and of which body part.
+    told_later = any(member.header.sop_class_uid in MULTI_FRAME_CLASSES for member in members)
+    if first.body_part_examined or not told_later:
+        _check_body_part(first.body_part_examined, contract, title)
     _check_description(first.series_description, contract, title)
-    if len(members) < contract.min_slices:
+    _check_count(len(members), contract, title, counted=not told_later)
+
+
+def _check_body_part(stated: str, contract: InputContract, title: str) -> None:
+    part = stated.upper()
+    if contract.body_parts and part not in {wanted.upper() for wanted in contract.body_parts}:
         raise _Refused(
-            "too-few-slices", f"The series has {len(members)} slices; {title} needs at least {contract.min_slices}."
+            "body-part-not-accepted",
+            f"Body Part Examined is {_shown(part)}; {title} takes {_listed(contract.body_parts)}.",
         )
-    if len(members) > contract.max_slices:
+
+
+def _check_count(count: int, contract: InputContract, title: str, *, counted: bool = True) -> None:
+    """``counted`` says whether there are no more than these."""
+    if counted and count < contract.min_slices:
         raise _Refused(
-            "too-many-slices", f"The series has {len(members)} slices; {title} takes at most {contract.max_slices}."
+            "too-few-slices", f"The series has {count} slices; {title} needs at least {contract.min_slices}."
+        )
+    if count > contract.max_slices:
+        raise _Refused(
+            "too-many-slices", f"The series has {count} slices; {title} takes at most {contract.max_slices}."
         )
 
 
@@ -146,6 +185,9 @@ def _check_description(description: str, contract: InputContract, title: str) ->
 
 def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
     contract, title = manifest.input, manifest.title
+    _check_count(len(headers), contract, title)
+    if frame_number(headers[0]) is not None:
+        _check_body_part(str(headers[0].get("BodyPartExamined") or ""), contract, title)
     for header in headers:
         image_type = {str(value).upper() for value in _several(header.get("ImageType"))}
         if "LOCALIZER" in image_type:
@@ -201,5 +243,5 @@ def _shown(text: str) -> str:
     return text if len(text) <= 16 and plain.isascii() and plain.isalnum() else "not a known value"
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+def _listed(words: Sequence[str], last: str = "or") -> str:
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

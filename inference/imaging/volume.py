@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from inference.imaging.frame_reader import ImageValues
 from inference.imaging.geometry import Geometry, order_slices
-from inference.imaging.series_reader import check_budget, read_values
+from inference.imaging.series_reader import check_budget
 from storage.domain.study import StoredInstance
 
 
@@ -36,7 +37,7 @@ def load_volume(instances: dict[str, StoredInstance], headers: list[Dataset]) ->
     """
     ordered, geometry = order_slices(headers)
     check_budget(ordered)
-    values = np.empty(geometry.shape, np.float32)
+    values, images = np.empty(geometry.shape, np.float32), ImageValues(instances)
     for index, header in enumerate(ordered):
-        values[index] = read_values(instances[str(header.SOPInstanceUID)], header)
+        values[index] = images.of(header)
     return Volume(values, geometry, tuple(ordered))

@@ -24,7 +24,8 @@ class Classification:
 
     ``threshold_origin`` is a sentence on where the threshold came from; the class counts as ``present`` from the
     threshold on. ``images_examined`` of the ``images`` analysed were shown to the network; the others show nothing or
-    less than the algorithm asks for.
+    less than the algorithm asks for. ``key_frame_number`` says which frame of the key instance it is, from 1;
+    ``None`` for an instance that is one image.
     """
 
     label: str
@@ -35,6 +36,12 @@ class Classification:
     key_sop_instance_uid: str
     images_examined: int
     images: int
+    key_frame_number: int | None = None
+
+    @property
+    def key_image(self) -> tuple[str, int | None]:
+        """What tells the key image from all others."""
+        return self.key_sop_instance_uid, self.key_frame_number
 
 
 @dataclass(frozen=True, slots=True)

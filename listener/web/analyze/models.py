@@ -35,6 +35,7 @@ class Classified(_Model):
     key_sop_instance_uid: str = Field(description="The image where it is most probable.")
     images_examined: int
     images: int
+    key_frame_number: int | None = Field(default=None, description="The frame of it, of a multi-frame instance.")
 
 
 class AnalysisFinding(_Model):

@@ -124,7 +124,6 @@ def test_the_budget_counts_before_anything_is_decoded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keyword", "value", "code"),
     [
-        ("NumberOfFrames", 2, "multi-frame"),
         ("PhotometricInterpretation", "RGB", "not-monochrome"),
         ("SamplesPerPixel", 3, "not-monochrome"),
         ("BitsAllocated", 12, "no-pixel-data"),
@@ -132,7 +131,7 @@ def test_the_budget_counts_before_anything_is_decoded(tmp_path: Path) -> None:
     ],
 )
 def test_images_of_another_kind_are_named(keyword: str, value: object, code: str) -> None:
-    """Multi-frame and colour images are refused by name, and so are headers that describe no image."""
+    """Colour images are refused by name, and so are headers that describe no image."""
     header = slice_headers(count=1)[0]
     setattr(header, keyword, value)
 
@@ -307,7 +306,7 @@ def test_the_error_never_repeats_what_the_file_says(tmp_path: Path) -> None:
     (ds,) = slice_headers(count=1)
     (instance,) = kept([ds], tmp_path)
     content = instance.path.read_bytes()
-    start = series_reader._data_set_start(content)
+    start = series_reader.data_set_start(content)
     instance.path.write_bytes(content[:start] + b"\x10\x00\x10\x00PN\x08\x00Doe^Jane" + b"\xff" * 30)
 
     with pytest.raises(UnusableInput) as fault:
