@@ -11,13 +11,24 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from inference.algorithms.image_scoring import Highest
+from inference.evidence.build import Segmented, further_evidence
+from inference.evidence.segment_findings import pair
 from overread.fetch import package_cache
 from overread.npm_fetch import fetch_ohif
+from storage.domain.result import EvidenceRole
 from storage.settings import JobSettings
 from tests.conformance.source_classification import classified, corner_map
-from tests.conformance.source_series import SourceSeries, make_series
+from tests.conformance.source_series import (
+    LIVER,
+    NODULE,
+    SourceSeries,
+    make_context,
+    make_findings,
+    make_probabilities,
+    make_series,
+)
 from tests.end_to_end.viewers.conftest import part10
-from tests.end_to_end.viewers.test_ohif import Case, assert_same_masks, make_case
+from tests.end_to_end.viewers.test_ohif import Case, assert_same_masks, assert_same_values, make_case
 from tests.integration.dicomweb.conftest import CONTENT_TYPE, multipart
 from tests.peers import web_door
 from tests.peers.ohif import Ohif
@@ -36,6 +47,17 @@ class Site:
     def origin(self) -> str:
         """Where the browser finds it."""
         return f"http://127.0.0.1:{self.door.port}"
+
+    def open_result(self, window: Ohif, case: Case) -> None:
+        """Log in, and follow the link from the page of the study."""
+        page = window.page
+        page.goto(f"{self.origin}/login")
+        page.fill("[name=name]", "viewer")
+        page.fill("[name=password]", web_door.PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{self.origin}/")
+        page.goto(f"{self.origin}/studies/{case.study_instance_uid}")
+        page.get_by_role("link", name="Open in OHIF").click()
 
     def analysed(self, case: Case) -> None:
         """Let the images arrive and the evidence be their result."""
@@ -105,18 +127,37 @@ def test_a_classification_opens_with_its_report(site: Site, tmp_path: Path) -> N
     case = Case(sources, np.zeros((8, 96, 80), np.uint8), result.evidence)
     site.analysed(case)
     window = Ohif(site.browser, f"{site.origin}/ohif/viewer")
-    window.page.goto(f"{site.origin}/login")
-    window.page.fill("[name=name]", "viewer")
-    window.page.fill("[name=password]", web_door.PASSWORD)
-    window.page.keyboard.press("Enter")
-    window.page.wait_for_url(f"{site.origin}/")
-    window.page.goto(f"{site.origin}/studies/{case.study_instance_uid}")
-    window.page.get_by_role("link", name="Open in OHIF").click()
+    site.open_result(window, case)
 
     window.wait_for_drawing()
 
     assert window.drawn_lines() == ["Certainty of Finding: 93.00 %"]
     window.wait_for_picture()
     window.shoot("own-classification")
+    assert window.alarms() == []
+    window.page.close()
+
+
+def test_a_map_lies_over_the_images_beside_its_segmentation(site: Site) -> None:
+    """A result that was made for other viewers too has its maps in ours: every value over its image, in colour."""
+    case = make_case(33)
+    context = make_context(case.sources)
+    found = pair(case.labels, (LIVER, NODULE), make_findings(context, case.labels, (LIVER, NODULE)))
+    sure = make_probabilities(case.labels)
+    maps = further_evidence(Segmented(context, case.labels, found, sure), EvidenceRole.PARAMETRIC_MAP)
+    case = Case(case.sources, case.labels, (*case.evidence, *maps))
+    site.analysed(case)
+    window = Ohif(site.browser, f"{site.origin}/ohif/viewer")
+    site.open_result(window, case)
+    window.wait_for_picture()
+    window.page.goto(f"{site.origin}/ohif/viewer?StudyInstanceUIDs={case.study_instance_uid}")
+    window.wait_for_picture()
+
+    shown = window.show_map("map of Liver")
+
+    assert_same_values(shown, case.sources, sure.of(LIVER.number))
+    window.go_to(case.sources[2].SOPInstanceUID)  # at times the viewer draws a map only when its reader scrolls
+    window.wait_until(lambda: window.colored_pixels() > 96 * 80, "colours")
+    window.shoot("own-map")
     assert window.alarms() == []
     window.page.close()
