@@ -29,7 +29,7 @@ from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.float_frames import FloatFrames, Plane
 from inference.evidence.references import places_by_stand_in
 from inference.evidence.segment_findings import FoundSegment
-from inference.evidence.sources import further_stand_in, image_stand_in, one_pixel
+from inference.evidence.sources import further_stand_in, image_stand_in, one_pixel, state_losses
 from inference.findings.classification import KeyImage
 from inference.findings.segmentation import Probabilities
 from inference.imaging.geometry import order_slices
@@ -152,6 +152,7 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
         item.DimensionOrganizationUID = uid(f"parametric-map-dimensions {field.label}")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(first, field)]
     made.Rows, made.Columns = first.Rows, first.Columns
+    state_losses(made, context.sources)
     del made.FloatPixelData
     frames = FloatFrames(len(indices), int(first.Rows) * int(first.Columns), lambda: field.planes(indices))
     what = f"map of {field.label[:_LONGEST_NAME].rstrip()}"

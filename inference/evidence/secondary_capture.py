@@ -14,11 +14,11 @@ from inference.evidence.context import EvidenceContext
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.references import references
 from inference.evidence.shown_image import Picture
+from inference.evidence.sources import state_losses
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 _SOURCE_IMAGE = CodedConcept("121322", "DCM", "Source Image for Image Processing Operation")
-_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,19 +66,11 @@ def _secondary_capture(context: EvidenceContext, made: Capture, place: int) -> E
     capture.DerivationDescription = f"{made.sentence} {context.mark}"
     capture.ImageComments = context.mark
     capture.SourceImageSequence = [_source_image(item) for item in references(sources)]
-    _state_losses(capture, sources)
+    state_losses(capture, sources)
     moment = context.local_started_at
     capture.DateOfSecondaryCapture = DA(moment.date())
     capture.TimeOfSecondaryCapture = TM(moment.time())
     return complete(capture, context, EvidenceRole.SECONDARY_CAPTURE, series_description(context, "key images"))
-
-
-def _state_losses(capture: Dataset, sources: Sequence[Dataset]) -> None:
-    """Once lossy, always lossy (PS3.3 section C.7.6.1.1.5)."""
-    lossy = next((one for one in sources if one.get("LossyImageCompression") == "01"), sources[0])
-    for keyword in _LOSSY:
-        if keyword in lossy:
-            capture[keyword] = lossy[keyword]
 
 
 def _source_image(item: Dataset) -> Dataset:

@@ -81,6 +81,9 @@ _EMPTY = (
 )
 
 
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+
+
 def require_one_patient(sources: Sequence[Dataset]) -> None:
     """Refuse images of which one result cannot speak.
 
@@ -135,6 +138,14 @@ def _with_thickness(copy: Dataset) -> Dataset:
     if has_place(copy) and not states_thickness(copy):
         copy[_TAGS["SliceThickness"]] = DataElement(_TAGS["SliceThickness"], "DS", 1)
     return copy
+
+
+def state_losses(image: Dataset, sources: Sequence[Dataset]) -> None:
+    """Have an image say what was lost of those that it was made from (PS3.3 section C.7.6.1.1.5)."""
+    lossy = next((one for one in sources if one.get("LossyImageCompression") == "01"), sources[0])
+    for keyword in _LOSSY:
+        if keyword in lossy:
+            image[keyword] = lossy[keyword]
 
 
 def one_pixel(image: Dataset) -> Dataset:

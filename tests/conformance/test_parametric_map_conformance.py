@@ -203,6 +203,23 @@ def test_dciodvfy_and_dcmqi_take_a_saliency_map(tmp_path: Path, reverse: bool) -
     assert [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")] == []
 
 
+def test_a_map_of_lossy_images_says_so(tmp_path: Path) -> None:
+    """Once lossy, always lossy, and still without an error for dciodvfy."""
+    images = make_series(SourceSeries(modality="MR"))
+    for image in images:
+        image.LossyImageCompression, image.LossyImageCompressionRatio = "01", 9.5
+        image.LossyImageCompressionMethod = "ISO_10918_1"
+    made = classified(tmp_path / "result", [Highest(2, 0.93, corner_map())], images)
+    (one,) = further_evidence(Classified(made.context, made.keys, made.drawn), _ROLE)
+    (tmp_path / "map.dcm").write_bytes(one.part10)
+
+    run = subprocess.run(["dciodvfy", "-new", str(tmp_path / "map.dcm")], capture_output=True, text=True, check=False)
+
+    read = dcmread(tmp_path / "map.dcm")
+    assert (read.LossyImageCompression, read.LossyImageCompressionRatio) == ("01", 9.5)
+    assert [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")] == []
+
+
 def test_a_radiograph_has_no_map(tmp_path: Path) -> None:
     """Its saliency is in the picture."""
     made = classified(tmp_path, [Highest(0, 0.93, corner_map())], [radiograph()])
