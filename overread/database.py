@@ -51,7 +51,7 @@ def database_to_fill(settings: Settings) -> Iterator[str]:
 
     Without it, a command in another folder than that of overread.toml would fill a second database unnoticed.
     """
-    if not _is_there(settings):
+    if not database_exists(settings):
         read = config_path() or f"no overread.toml is here, and {CONFIG_VARIABLE} names none"
         click.echo(f"A new database is made in {settings.data_dir} (settings: {read}).", err=True)
     with reachable_database(settings) as url:
@@ -88,7 +88,7 @@ def existing_database(settings: Settings) -> Iterator[str]:
         InvalidSettings: no Overread has ever kept anything in ``data_dir``, or it belongs to another account.
     """
     refuse_foreign_folder(settings)
-    if not _is_there(settings):
+    if not database_exists(settings):
         raise InvalidSettings(
             f"No Overread keeps its data in {settings.data_dir}; run the command where its overread.toml is, or name "
             "that file in OVERREAD_CONFIG."
@@ -106,7 +106,8 @@ def place_of(settings: Settings) -> str:
     return f"the database {url.path.strip('/') or url.username} on {host}"
 
 
-def _is_there(settings: Settings) -> bool:
+def database_exists(settings: Settings) -> bool:
+    """Whether an Overread has ever kept anything where these settings say, or a database is configured."""
     return bool(settings.database.url) or (settings.data_dir / "postgres" / "cluster").exists()
 
 

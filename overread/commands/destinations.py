@@ -14,7 +14,7 @@ from rich.table import Table
 from listener.settings import DestinationSettings
 from overread.caller import caller
 from overread.commands.status import output_console, with_overview
-from overread.database import database_to_fill
+from overread.database import database_exists, database_to_fill
 from overread.errors import FrontDeskError
 from overread.settings import Settings, load_settings
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
@@ -41,8 +41,7 @@ def destinations() -> None:
 def list_destinations(as_json: bool) -> None:
     """Every destination: what it is, and what waits for it or failed there."""
     settings = load_settings()
-    with with_overview(settings) as overview:
-        owed = {row.pop("destination"): row for row in overview.destinations()}
+    owed = _owed(settings) if database_exists(settings) else {}
     rows = [_destination(one) | owed.pop(one.name, _NOTHING) for one in settings.destinations]
     rows += [{"name": name, "kind": None} | left for name, left in owed.items() if left["waiting"] or left["failed"]]
     if as_json:
@@ -52,6 +51,12 @@ def list_destinations(as_json: bool) -> None:
         click.echo("No [[destinations]]: results stay in storage and are sent nowhere.")
         return
     _print_list(rows)
+
+
+def _owed(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What waits, failed and arrived, by the name of the destination."""
+    with with_overview(settings) as overview:
+        return {row.pop("destination"): row for row in overview.destinations()}
 
 
 def _destination(one: DestinationSettings) -> dict[str, Any]:

@@ -53,6 +53,15 @@ def test_a_destination_stands_there_with_its_settings(destinations: Run) -> None
     }
 
 
+def test_before_the_first_start_there_is_a_list_and_no_database(destinations: Run, tmp_path: Path) -> None:
+    """Looking at the settings makes nothing: the list stands before Overread ever ran, and nothing is owed."""
+    done = destinations("list", port=104, variables={"OVERREAD_DATABASE_URL": ""})
+
+    assert done.returncode == 0
+    assert "PACS@127.0.0.1:104" in done.stdout
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
 def test_what_waits_failed_and_arrived_is_counted(
     desk: ResultDesk, destinations: Run, recording_pacs: RecordingPacs
 ) -> None:
