@@ -90,10 +90,10 @@ def _inference(job: Facts, facts: Facts) -> Iterator[str]:
                     yield from reported(result["report_text"])
     elif job["outcome"] == "not-analysed":
         yield f"{name}{again} did not analyse it ({job['reason_code']}): {_sentence(job['reason'])}"
-        for refusal in job["refusals"]:
-            yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
     else:
         yield _unfinished(job, f"{name}{again}")
+    for refusal in job["refusals"]:
+        yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
 
 
 def reported(report_text: str) -> Iterator[str]:

@@ -52,7 +52,7 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
     """Schedule a new job for the work of one that has ended, naming it as predecessor; return the new job's id.
 
     A delivery that failed or was canceled sends what is still owed; one that was completed sends everything
-    again, byte for byte.
+    again, byte for byte. A notice makes its report again where none was sent.
 
     Raises:
         UnknownRecord: no such job.
@@ -71,6 +71,7 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
             algorithm_id=old.algorithm_id,
             result_id=old.result_id,
             destination=old.destination,
+            about_id=old.about_id,
             **_place_in_line(session, old),
         )
         .returning(JobRow.id)

@@ -180,6 +180,23 @@ def test_a_notice_that_kills_its_workers_is_given_up_and_told_by_nobody(hospital
     assert hospital.overview.status()["studies"][0]["state"] == "failed"
 
 
+def test_a_notice_that_was_given_up_can_be_done_again(hospital: Any) -> None:
+    """Once its trouble is mended an operator resubmits it, and the report of the same inference is sent."""
+    hospital.install()
+    arrivals = hospital.stable_study()
+    job = hospital.claimed()
+    hospital.queue.complete_not_analysed(job, WHY, [REFUSED])
+    notice = hospital.claimed(JobKind.NOTICE)
+    hospital.queue.fail(notice, Reason("unreadable", "Nothing can be read."))
+    assert hospital.overview.status()["studies"][0]["state"] == "failed"
+
+    hospital.queue.resubmit(notice.job_id, "alice")
+
+    assert _told(hospital, arrivals) is not None
+    assert [row[:2] for row in _notices(hospital)] == [(job.job_id, "failed"), (job.job_id, "completed")]
+    assert hospital.overview.status()["studies"][0]["state"] == "not-analysed"
+
+
 def test_the_same_refusal_of_the_same_images_is_told_once(hospital: Any) -> None:
     """Done again with the same end, the report has the same UID: it is not sent a second time."""
     hospital.install()
