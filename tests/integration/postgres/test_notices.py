@@ -197,6 +197,20 @@ def test_a_notice_that_was_given_up_can_be_done_again(hospital: Any) -> None:
     assert hospital.overview.status()["studies"][0]["state"] == "not-analysed"
 
 
+def test_an_analysis_done_again_speaks_for_the_notice_of_the_first_one(hospital: Any) -> None:
+    """A notice that was given up no longer makes the study failed once the inference was resubmitted and analysed."""
+    hospital.install()
+    arrivals = hospital.stable_study()
+    job = hospital.claimed()
+    hospital.queue.complete_not_analysed(job, WHY, [REFUSED])
+    hospital.queue.fail(hospital.claimed(JobKind.NOTICE), Reason("unreadable", "Nothing can be read."))
+    hospital.queue.resubmit(job.job_id, "alice")
+
+    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), [])
+
+    assert hospital.overview.status()["studies"][0]["state"] == "done"
+
+
 def test_the_same_refusal_of_the_same_images_is_told_once(hospital: Any) -> None:
     """Done again with the same end, the report has the same UID: it is not sent a second time."""
     hospital.install()
