@@ -52,6 +52,14 @@ def test_one_object_per_structure_takes_the_place_of_the_binary_forms(load: Load
     assert ward.further == PROFILES["ohif"].further
 
 
+def test_the_example_of_the_documentation_can_be_used(load: Load) -> None:
+    """What is copied from the page is a profile, named as the destination here names it."""
+    page = (Path(__file__).parents[3] / "docs/reference/viewer-profiles.md").read_text(encoding="utf-8")
+    example = page.split("```toml\n[[profiles]]\n")[1].split("```")[0]
+
+    assert load(example).viewer_profiles()["ward"].segmentation == (_F.LABEL_MAP, _F.BINARY)
+
+
 def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
     """A profile that sets nothing else has another name only; nothing further is a list that is empty."""
     assert load('name = "ward"\n').viewer_profiles()["ward"].chains == PROFILES["any"].chains
