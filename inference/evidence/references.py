@@ -98,17 +98,23 @@ def _name_in(dataset: Dataset, frames: dict[str, Dataset]) -> None:
 
 def _merged(items: Iterable[Dataset], frames: dict[str, Dataset], *, with_numbers: bool) -> list[Dataset]:
     """The items with one for each instance; what else an item says is said of its first frame."""
+    merged: list[Dataset] = []
     named: dict[str, tuple[Dataset, list[Dataset]]] = {}
     for item in items:
-        source = frames[str(item.ReferencedSOPInstanceUID)]
-        if str(source.SOPInstanceUID) not in named:
+        source = frames.get(str(item.ReferencedSOPInstanceUID))
+        if source is None:
+            merged.append(item)
+            continue
+        uid = str(source.SOPInstanceUID)
+        if uid not in named:
             copy = Dataset()  # highdicom puts the same item into several sequences
             copy.update(item)
             copy.update(reference(source))
-            named[str(source.SOPInstanceUID)] = copy, []
-        named[str(source.SOPInstanceUID)][1].append(source)
+            merged.append(copy)
+            named[uid] = copy, []
+        named[uid][1].append(source)
     for item, images in named.values():
         _to_frames(item, images)
         if not with_numbers:
             item.pop("ReferencedFrameNumber", None)
-    return [item for item, _ in named.values()]
+    return merged

@@ -20,6 +20,7 @@ from inference.findings.classification import KeyImage, conclude
 from inference.imaging.image_series import ImageSeries
 from storage.domain.result import EvidenceObject
 from tests.conformance.source_series import SourceSeries, make_context, make_series
+from tests.peers.multi_frame import files_of
 from tests.peers.synthetic_series import kept
 from tests.peers.tiny_classifier import MANIFEST, manifest_with
 
@@ -55,7 +56,7 @@ def classified(
     assert isinstance(manifest, ClassificationManifest)
     images = tuple(make_series(MR) if sources is None else sources)
     folder.mkdir(parents=True, exist_ok=True)
-    series = ImageSeries(images, {one.header.sop_instance_uid: one for one in kept(images, folder)})
+    series = ImageSeries(images, {one.header.sop_instance_uid: one for one in kept(files_of(images), folder)})
     context = make_context(images)
     keys = conclude(series, scores, len(images), manifest, lambda label: context.identity.uid(f"tracking {label}"))
     drawn = [draw_key_image(context, key) for key in keys]

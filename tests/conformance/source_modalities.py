@@ -24,6 +24,7 @@ from tests.conformance.source_series import (
     make_probabilities,
     make_series,
 )
+from tests.peers.multi_frame import as_frames
 
 CT = SourceSeries()
 # DCMTK 3.6.7's checker of presentation states refuses every time zone east of Greenwich, and Greenwich itself.
@@ -88,6 +89,12 @@ SERIES: dict[str, Callable[[], tuple[Dataset, ...]]] = {
         ImageLaterality="R",
     ),
     "US": _ultrasound,
+    "CT enhanced": lambda: as_frames(make_series(), range(6)),
+    "CT enhanced sagittal": lambda: as_frames(make_series(replace(CT, orientation="sagittal")), (3, 0, 5, 1, 4, 2)),
+    "MR enhanced reversed": lambda: as_frames(
+        make_series(replace(CT, modality="MR", orientation="coronal", spacing=(1.6, 0.8))), range(5, -1, -1)
+    ),
+    "PT enhanced": lambda: as_frames(_pet(), range(6)),
 }
 WITH_GEOMETRY = [name for name in SERIES if name[:2] in ("CT", "MR", "PT")]
 

@@ -25,6 +25,7 @@ from inference.imaging.resampling import GridMap
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole, stand_ins
+from tests.peers.multi_frame import single_image
 
 _COS, _SIN = float(np.cos(0.3)), float(np.sin(0.3))
 ORIENTATIONS: dict[str, tuple[float, ...]] = {
@@ -164,7 +165,7 @@ def make_context(sources: tuple[Dataset, ...], artifact_sha256: str = "a" * 64) 
 def pixel_values(image: Dataset) -> npt.NDArray[np.float32]:
     """Its values after the Modality LUT, or its colours."""
     slope, intercept = float(image.get("RescaleSlope", 1)), float(image.get("RescaleIntercept", 0))
-    values: npt.NDArray[np.float32] = image.pixel_array.astype(np.float32) * slope + intercept
+    values: npt.NDArray[np.float32] = single_image(image).pixel_array.astype(np.float32) * slope + intercept
     return values
 
 

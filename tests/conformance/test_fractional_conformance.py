@@ -14,11 +14,13 @@ from pydicom import Dataset, dcmread
 from inference.evidence import fractional
 from inference.evidence.build import Segmented, build_evidence
 from inference.evidence.fractional import build_fractional
+from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole, stand_ins
 from tests.conformance.iod_check import missing_attributes
 from tests.conformance.patient_places import places_in_nifti, places_in_series
 from tests.conformance.source_modalities import SERIES, segmented
 from tests.conformance.source_series import LIVER, NODULE
+from tests.peers.multi_frame import image_of, pixels_by_image
 
 _FORMS = (EvidenceForm.BINARY, EvidenceForm.FRACTIONAL)
 
@@ -68,12 +70,12 @@ def test_every_mandatory_attribute_is_there(result: Segmented) -> None:
 def test_each_frame_has_the_probabilities_of_its_image_and_segment(result: Segmented) -> None:
     """Frame by frame in pydicom: every value in 255ths, at its image's place; slices without any have no frame (S3)."""
     one = _read(result)
-    sources = {str(source.SOPInstanceUID): index for index, source in enumerate(result.context.sources)}
+    sources = {image_key(source): index for index, source in enumerate(result.context.sources)}
     read = np.zeros((3, *result.labels.shape))
     frames = one.pixel_array.reshape(-1, one.Rows, one.Columns)
     for groups, pixels in zip(one.PerFrameFunctionalGroupsSequence, frames, strict=True):
         (image,) = groups.DerivationImageSequence[0].SourceImageSequence
-        index = sources[str(image.ReferencedSOPInstanceUID)]
+        index = sources[image_of(image)]
         number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         assert pixels.any()
         if "PlanePositionSequence" in groups:
@@ -90,7 +92,7 @@ def test_highdicom_reads_probabilities() -> None:
     result = segmented("CT oblique")
     seg = highdicom.seg.Segmentation.from_dataset(_read(result))
 
-    read = seg.get_pixels_by_source_instance([str(source.SOPInstanceUID) for source in result.context.sources])
+    read = pixels_by_image(seg, result.context.sources)
 
     for number in (LIVER.number, NODULE.number):
         assert result.probabilities is not None

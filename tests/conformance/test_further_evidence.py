@@ -15,9 +15,11 @@ from inference.evidence.build import DEFAULT_FORMS, Segmented, further_evidence
 from inference.evidence.drawing import Pen
 from inference.evidence.measurement_report import build_measurement_reports
 from inference.evidence.segmentation import build_segmentation
+from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.iod_check import missing_attributes
 from tests.conformance.source_modalities import SERIES, segmented
+from tests.peers.multi_frame import files_of, image_of, images_of, single_image
 
 ROLES = (
     EvidenceRole.SECONDARY_CAPTURE,
@@ -122,15 +124,20 @@ def test_dcmp2pgm_draws_each_image_with_its_presentation_state(result: Segmented
     for state_file, state in zip(
         _written(states, tmp_path), _read(result, EvidenceRole.PRESENTATION_STATE), strict=True
     ):
-        uid = state.ReferencedSeriesSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID
-        (image,) = [one for one in result.context.sources if uid == one.SOPInstanceUID]
+        reference = state.ReferencedSeriesSequence[0].ReferencedImageSequence[0]
+        key = sorted(images_of(reference, result.context.sources))[0]
+        (image,) = [one for one in result.context.sources if image_key(one) == key]
+        (file,) = [one for one in files_of(result.context.sources) if one.SOPInstanceUID == image.SOPInstanceUID]
         image_file = tmp_path / "image.dcm"
-        image.save_as(image_file, enforce_file_format=True)
+        file.save_as(image_file, enforce_file_format=True)
+        frame = ["-f", str(key[1])] if key[1] is not None else []
 
+        alone = single_image(image)  # DCMTK looks for the window of a frame where a single image has it
+        alone.save_as(tmp_path / "alone.dcm", enforce_file_format=True)
         pictures = []
-        for options in ([], ["-p", str(state_file)]):
+        for options in ([tmp_path / "alone.dcm"], [*frame, "-p", state_file, image_file]):
             picture = tmp_path / "picture.pgm"
-            subprocess.run(["dcmp2pgm", *options, str(image_file), str(picture)], capture_output=True, check=True)
+            subprocess.run(["dcmp2pgm", *options, picture], capture_output=True, check=True)
             pictures.append(picture.read_bytes())
 
         assert len(pictures[1]) > int(image.Rows) * int(image.Columns)
@@ -139,17 +146,17 @@ def test_dcmp2pgm_draws_each_image_with_its_presentation_state(result: Segmented
 
 def test_lines_and_mark_lie_inside_the_images_that_carry_them(result: Segmented) -> None:
     """Each referenced image has lines that enclose its labels, and the mark, all inside it (P3); no other is."""
-    sources = {str(one.SOPInstanceUID): place for place, one in enumerate(result.context.sources)}
+    sources = {image_key(one): place for place, one in enumerate(result.context.sources)}
     shown = set()
     for state in _read(result, EvidenceRole.PRESENTATION_STATE):
         (layer,) = state.GraphicLayerSequence
-        referenced = {
-            str(one.ReferencedSOPInstanceUID) for one in state.ReferencedSeriesSequence[0].ReferencedImageSequence
-        }
+        images = state.ReferencedSeriesSequence[0].ReferencedImageSequence
+        referenced = set().union(*(images_of(one, result.context.sources) for one in images))
+        assert len({one.ReferencedSOPInstanceUID for one in images}) == len(images)
         drawn = set()
         for annotation in state.GraphicAnnotationSequence:
             assert annotation.GraphicLayer == layer.GraphicLayer == "AI"
-            uid = str(annotation.ReferencedImageSequence[0].ReferencedSOPInstanceUID)
+            uid = image_of(annotation.ReferencedImageSequence[0])
             drawn.add(uid)
             plane = result.labels[sources[uid]]
             points = [np.array(one.GraphicData).reshape(-1, 2) for one in annotation.GraphicObjectSequence]
@@ -166,7 +173,7 @@ def test_lines_and_mark_lie_inside_the_images_that_carry_them(result: Segmented)
         shown |= drawn
     with_labels = {uid for uid, place in sources.items() if result.labels[place].any()}
     if result.context.sources[0].Modality == "PT":
-        assert shown == {str(result.context.sources[place].SOPInstanceUID) for place in result.key_indices()}
+        assert shown == {image_key(result.context.sources[place]) for place in result.key_indices()}
     else:
         assert shown == with_labels
 
@@ -200,14 +207,12 @@ def test_key_objects_are_the_largest_slices(result: Segmented) -> None:
 
     (title,) = selection.ConceptNameCodeSequence
     chosen = [
-        str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
-        for item in selection.ContentSequence
-        if item.ValueType == "IMAGE"
+        image_of(item.ReferencedSOPSequence[0]) for item in selection.ContentSequence if item.ValueType == "IMAGE"
     ]
     evidence = selection.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
     assert (title.CodeValue, title.CodingSchemeDesignator) == ("113000", "DCM")
-    assert chosen == [str(result.context.sources[place].SOPInstanceUID) for place in result.key_indices()]
-    assert sorted(str(one.ReferencedSOPInstanceUID) for one in evidence) == sorted(chosen)
+    assert chosen == [image_key(result.context.sources[place]) for place in result.key_indices()]
+    assert sorted(str(one.ReferencedSOPInstanceUID) for one in evidence) == sorted({uid for uid, _ in chosen})
     (words,) = [one for one in selection.ContentSequence if str(one.get("TextValue", "")).startswith("Key images")]
     assert result.context.mark in words.TextValue
     assert len(KeyObjectSelectionDocument.from_dataset(selection).content.get_references()) == len(chosen)

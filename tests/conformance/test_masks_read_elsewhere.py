@@ -16,6 +16,7 @@ from pydicom import Dataset
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.every_evidence import BINARY_FORMS, SEGMENTS, Evidence, evidence_of_source
 from tests.conformance.source_modalities import SERIES, WITH_GEOMETRY
+from tests.peers.multi_frame import pixels_by_image
 
 WITHOUT_GEOMETRY = [name for name in SERIES if name not in WITH_GEOMETRY]
 # An ITK image is a straight box of voxels, so dcmqi sets the slices of a tilted gantry upright; the places of the
@@ -147,17 +148,23 @@ def test_simpleitk_reads_the_frames_where_they_lie(name: str, tmp_path: Path) ->
 def test_highdicom_reads_the_mask_of_each_image(name: str) -> None:
     """highdicom gives the mask of each source image back, also of one that has no place in the patient."""
     evidence = evidence_of_source(name)
-    uids = [image.SOPInstanceUID for image in evidence.context.sources]
     for one in evidence.objects:
         if one.role is not EvidenceRole.SEGMENTATION or one.form is EvidenceForm.FRACTIONAL:
             continue
         read = highdicom.seg.segread(BytesIO(one.part10))
 
-        masks = read.get_pixels_by_source_instance(
-            uids, segment_numbers=[1, 2], combine_segments=True, assert_missing_frames_are_empty=True
+        numbers = {item.SegmentLabel: int(item.SegmentNumber) for item in read.SegmentSequence}
+        present = [one for one in SEGMENTS if one.label in numbers]  # all, or one in an object of its own
+        assert present
+        masks = pixels_by_image(
+            read,
+            evidence.context.sources,
+            segment_numbers=[numbers[one.label] for one in present],
+            assert_missing_frames_are_empty=True,
         )
 
-        np.testing.assert_array_equal(masks, evidence.labels)
+        for place, segment in enumerate(present):
+            np.testing.assert_array_equal(masks[..., place], evidence.labels == segment.number)
 
 
 @pytest.mark.parametrize("name", WITHOUT_GEOMETRY, ids=_ids(WITHOUT_GEOMETRY))

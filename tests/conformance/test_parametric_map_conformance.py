@@ -16,6 +16,7 @@ from inference.algorithms.image_scoring import Highest
 from inference.evidence import parametric_map
 from inference.evidence.build import Classified, Segmented, further_evidence
 from inference.evidence.segment_findings import pair
+from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.patient_places import places_in_nifti, places_in_series
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map, radiograph
@@ -30,6 +31,7 @@ from tests.conformance.source_series import (
     make_probabilities,
     make_series,
 )
+from tests.peers.multi_frame import image_of
 
 _ROLE = EvidenceRole.PARAMETRIC_MAP
 # The pipeline analyses no volume of the first two, and OHIF gives up over a map of any of the three.
@@ -54,13 +56,13 @@ def _expected(result: Segmented, number: int) -> npt.NDArray[np.float32]:
 
 def test_each_frame_has_the_values_and_the_place_of_its_image(result: Segmented) -> None:
     """pydicom finds on each image's frame what the network said there, and the image's own position (S3 to S5)."""
-    sources = {str(one.SOPInstanceUID): index for index, one in enumerate(result.context.sources)}
+    sources = {image_key(one): index for index, one in enumerate(result.context.sources)}
     for number, one in enumerate(_maps(further_evidence(result, _ROLE)), start=1):
         values = _expected(result, number)
         images = []
         for frame, pixels in zip(one.PerFrameFunctionalGroupsSequence, one.pixel_array, strict=True):
             (image,) = frame.DerivationImageSequence[0].SourceImageSequence
-            index = sources[str(image.ReferencedSOPInstanceUID)]
+            index = sources[image_of(image)]
             source = result.context.sources[index]
             images.append(index)
             np.testing.assert_array_equal(pixels, values[index])

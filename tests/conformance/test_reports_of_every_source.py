@@ -14,6 +14,7 @@ from pydicom import Dataset
 from inference.evidence.build import Segmented
 from inference.evidence.segment_findings import pair
 from inference.findings.segment import SegmentDescription
+from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceForm, EvidenceRole
 from tests.conformance.every_evidence import (
     MEASUREMENT_FORMS,
@@ -27,6 +28,7 @@ from tests.conformance.every_evidence import (
 )
 from tests.conformance.source_modalities import SERIES, segmented
 from tests.conformance.source_series import NODULE, SourceSeries, make_context, make_findings, make_series
+from tests.peers.multi_frame import image_of
 
 _NAMES = [name.replace(" ", "-") for name in SERIES]
 
@@ -123,7 +125,8 @@ def test_the_evidence_is_closed(evidence: Evidence) -> None:
             for reference in item.get("ReferencedSOPSequence", ())
         }
 
-        assert listed == [[image.SOPInstanceUID for image in evidence.context.sources], [binary.sop_instance_uid]]
+        instances = list(dict.fromkeys(image.SOPInstanceUID for image in evidence.context.sources))
+        assert listed == [instances, [binary.sop_instance_uid]]
         assert used <= {uid for series in listed for uid in series}
         assert binary.sop_instance_uid in used
         assert study.StudyInstanceUID == evidence.context.sources[0].StudyInstanceUID
@@ -160,7 +163,7 @@ def test_the_region_lies_on_the_image_where_the_segment_is_largest(evidence: Evi
             named = region.ContentSequence[0].ReferencedSOPSequence[0]
             (points,) = _coordinates(group)
 
-            assert named.ReferencedSOPInstanceUID == image.SOPInstanceUID
+            assert image_of(named) == image_key(image)
             rows, columns = np.nonzero(evidence.labels[int(np.argmax(areas))] == one.number)
             assert points.min(axis=0).tolist() == [columns.min(), rows.min()]
             assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]

@@ -13,10 +13,12 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from inference.evidence.build import Segmented, further_evidence
 from inference.evidence.segment_findings import pair
+from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.iod_check import missing_attributes
 from tests.conformance.source_modalities import SERIES, WITH_GEOMETRY, segmented
 from tests.conformance.source_series import LIVER, NODULE, make_findings
+from tests.peers.multi_frame import image_of
 
 # plastimatch fills contours of axial slices at equal distances only.
 _FILLED_BY_PLASTIMATCH = ("CT axial", "CT reversed", "CT odd matrix", "PT")
@@ -122,9 +124,9 @@ def _plastimatch(folder: Path, *arguments: str) -> None:
 
 def _filled(item: Dataset, result: Segmented) -> Mask:
     filled = np.zeros(result.labels.shape, np.bool_)
-    places = {str(source.SOPInstanceUID): place for place, source in enumerate(result.context.sources)}
+    places = {image_key(source): place for place, source in enumerate(result.context.sources)}
     for contour in item.ContourSequence:
-        place = places[contour.ContourImageSequence[0].ReferencedSOPInstanceUID]
+        place = places[image_of(contour.ContourImageSequence[0])]
         points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
         filled[place] ^= _inside(_indices(points, result.context.sources[place]), filled[place].shape)
     return filled

@@ -3,20 +3,29 @@
 import uuid
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from io import BytesIO
+from typing import Any
 
 import numpy as np
-from pydicom import Dataset
+from highdicom.seg import Segmentation
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
+    CTImageStorage,
     EnhancedCTImageStorage,
     EnhancedMRImageStorage,
     EnhancedPETImageStorage,
     ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
 )
+
+from inference.imaging.frames import frame_headers, frame_number, image_key
 
 Edit = Callable[[int, Dataset], None]
 
 CLASSES = {"CT": EnhancedCTImageStorage, "MR": EnhancedMRImageStorage, "PT": EnhancedPETImageStorage}
+SINGLE_CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
 FRAME_TYPES = {"CT": "CTImageFrameTypeSequence", "MR": "MRImageFrameTypeSequence", "PT": "PETFrameTypeSequence"}
 _SHARED = {
     "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
@@ -27,7 +36,8 @@ _OF_EACH = {
     "PixelValueTransformationSequence": ("RescaleIntercept", "RescaleSlope", "RescaleType"),
     "FrameVOILUTSequence": ("WindowCenter", "WindowWidth"),
 }
-_MOVED = {keyword for keywords in (*_SHARED.values(), *_OF_EACH.values()) for keyword in keywords}
+_OF_HEADERS = {"ReferencedFrameNumber", "StackID", "InStackPositionNumber", "PixelData"}
+_MOVED = {keyword for keywords in (*_SHARED.values(), *_OF_EACH.values()) for keyword in keywords} | _OF_HEADERS
 
 
 def enhanced(images: Sequence[Dataset], uid: str | None = None, edit: Edit | None = None) -> Dataset:
@@ -39,7 +49,7 @@ def enhanced(images: Sequence[Dataset], uid: str | None = None, edit: Edit | Non
     first = images[0]
     instance = Dataset()
     for element in first:
-        if element.keyword not in _MOVED | {"PixelData"}:
+        if element.keyword not in _MOVED:
             instance[element.tag] = deepcopy(element)
     modality, own_uid = str(first.Modality), f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, first.SOPInstanceUID).int}"
     instance.file_meta = FileMetaDataset()
@@ -107,7 +117,65 @@ def _item(**values: object) -> Dataset:
     return item
 
 
-def frame_values(instance: Dataset) -> np.ndarray:
-    """The stored 16-bit values, as (frame, row, column)."""
-    kind = "<i2" if instance.PixelRepresentation else "<u2"
-    return np.frombuffer(instance.PixelData, kind).reshape(-1, instance.Rows, instance.Columns)
+def as_frames(images: Sequence[Dataset], order: Sequence[int]) -> tuple[Dataset, ...]:
+    """The images as frames of one instance that was received, each with its own Pixel Data.
+
+    ``order`` has the places of the images in the order of their frame numbers; the frames come back in the order of the
+    images.
+    """
+    buffer = BytesIO()
+    enhanced([images[place] for place in order]).save_as(buffer, enforce_file_format=True)
+    instance = dcmread(BytesIO(buffer.getvalue()))
+    pixels = instance.PixelData
+    size = len(pixels) // len(images)
+    del instance.PixelData
+    frames = frame_headers(instance)
+    for index, frame in enumerate(frames):
+        frame.PixelData = pixels[index * size : (index + 1) * size]
+    return tuple(frames[order.index(place)] for place in range(len(images)))
+
+
+def files_of(images: Sequence[Dataset]) -> list[Dataset]:
+    """What was sent: the images themselves, or the one instance whose frames they all are."""
+    if frame_number(images[0]) is None:
+        return list(images)
+    in_order = sorted(images, key=lambda one: frame_number(one) or 0)
+    return [enhanced(in_order, str(images[0].SOPInstanceUID))]
+
+
+def single_image(image: Dataset) -> Dataset:
+    """The image as a file of its own, whether it came as one or as a frame."""
+    alone = deepcopy(image)
+    if frame_number(image) is None:
+        return alone
+    del alone.NumberOfFrames, alone.ReferencedFrameNumber
+    alone.SOPClassUID = SINGLE_CLASSES[str(image.Modality)]
+    alone.SOPInstanceUID = f"2.25.{frame_number(image)}"
+    alone.file_meta = FileMetaDataset()
+    alone.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return alone
+
+
+def pixels_by_image(segmentation: Segmentation, images: Sequence[Dataset], **wanted: Any) -> np.ndarray:
+    """What highdicom reads for each of the images, by their UIDs or by their frame numbers in the one instance."""
+    numbers = [number for number in map(frame_number, images) if number is not None]
+    if numbers:
+        return segmentation.get_pixels_by_source_frame(images[0].SOPInstanceUID, numbers, **wanted)
+    return segmentation.get_pixels_by_source_instance([image.SOPInstanceUID for image in images], **wanted)
+
+
+def image_of(item: Dataset) -> tuple[str, int | None]:
+    """The instance and the frame, if any, that an item refers to."""
+    number = item.get("ReferencedFrameNumber")
+    return str(item.ReferencedSOPInstanceUID), None if number is None else int(number)
+
+
+def images_of(item: Dataset, images: Sequence[Dataset]) -> set[tuple[str, int | None]]:
+    """Of ``images`` those that an item refers to, which may be several frames, or all of an instance."""
+    wanted = item.get("ReferencedFrameNumber")
+    numbers = None if wanted is None else {int(one) for one in np.atleast_1d(wanted)}
+    return {
+        image_key(one)
+        for one in images
+        if one.SOPInstanceUID == item.ReferencedSOPInstanceUID and (numbers is None or frame_number(one) in numbers)
+    }

@@ -212,7 +212,7 @@ class Ohif:
         return ShownSegmentation(
             {one["number"]: (one["label"], tuple(one["color"][:3])) for one in shown["segments"]},
             {
-                _sop_instance_uid(one["source"]): np.array(one["values"], np.uint8).reshape(one["rows"], one["columns"])
+                _image(one["source"]): np.array(one["values"], np.uint8).reshape(one["rows"], one["columns"])
                 for one in shown["slices"]
             },
         )
@@ -224,7 +224,7 @@ class Ohif:
         self._wait_for(_CONTOURS_SHOWN)
         self.page.wait_for_selector("svg.svg-layer path", state="attached", timeout=_PATIENCE)
         return [
-            ShownContour(one["number"], tuple(one["color"]), _sop_instance_uid(one["image"]), np.array(one["points"]))
+            ShownContour(one["number"], tuple(one["color"]), _image(one["image"]), np.array(one["points"]))
             for one in self.page.evaluate(_CONTOURS)
         ]
 
@@ -233,7 +233,7 @@ class Ohif:
         self.choose(series_number)
         self.wait_for_drawing()
         return [
-            ShownMeasurement(one["tracking_uid"], _sop_instance_uid(one["image"]), tuple(one["labels"]))
+            ShownMeasurement(one["tracking_uid"], _image(one["image"]), tuple(one["labels"]))
             for one in self.page.evaluate(_MEASUREMENTS)
         ]
 
@@ -242,7 +242,7 @@ class Ohif:
         self._thumbnail(description).dblclick(timeout=_PATIENCE)
         self._wait_for(_MAP_SHOWN)
         return {
-            _sop_instance_uid(one["source"]): np.array(one["values"], np.float32).reshape(one["rows"], one["columns"])
+            _image(one["source"]): np.array(one["values"], np.float32).reshape(one["rows"], one["columns"])
             / np.float32(100)
             for one in self.page.evaluate(_MAP)
         }
@@ -256,7 +256,7 @@ class Ohif:
         for index in range(self.page.evaluate(_SLICES)):
             self.page.evaluate(_GO_TO, index)
             shown = self.page.evaluate(_IMAGE_SHOWN)
-            if _sop_instance_uid(shown) == sop_instance_uid:
+            if _image(shown) == sop_instance_uid:
                 return
         raise AssertionError("The viewer shows this image nowhere.")
 
@@ -281,7 +281,7 @@ class Ohif:
             self._wait_for(f"() => ({_LOOKED_AT})({index})")
             shown = self.page.evaluate(_PIXELS)
             values = np.array(shown["values"], np.uint8).reshape(shown["rows"], shown["columns"], -1)
-            found.append((_sop_instance_uid(shown["image"]), values[:, :, :3]))
+            found.append((_image(shown["image"]), values[:, :, :3]))
         return found
 
     def thumbnail_is_drawn(self, series_number: int) -> None:
@@ -370,7 +370,8 @@ def chromium() -> Iterator[BrowserContext]:
         browser.close()
 
 
-def _sop_instance_uid(image_id: str) -> str:
-    found = re.search(r"/instances/([0-9.]+)", image_id)
+def _image(image_id: str) -> str:
+    """The image's instance, and "/" and the number of its frame where that is not the first."""
+    found = re.search(r"/instances/([0-9.]+)(?:/frames/([0-9]+))?", image_id)
     assert found is not None, image_id
-    return found[1]
+    return found[1] if found[2] in (None, "1") else f"{found[1]}/{found[2]}"
