@@ -97,6 +97,8 @@ SERIES: dict[str, Callable[[], tuple[Dataset, ...]]] = {
     "PT enhanced": lambda: as_frames(_pet(), range(6)),
 }
 WITH_GEOMETRY = [name for name in SERIES if name[:2] in ("CT", "MR", "PT")]
+# The pipeline analyses no volume of the first two, and OHIF gives up over a map of any of the three.
+MAPPED = [name for name in WITH_GEOMETRY if name not in ("CT gantry tilted", "CT gapped", "CT odd matrix")]
 
 
 def segmented(name: str) -> Segmented:

@@ -20,7 +20,7 @@ from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceObject, EvidenceRole
 from tests.conformance.patient_places import places_in_nifti, places_in_series
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map, radiograph
-from tests.conformance.source_modalities import SERIES, WITH_GEOMETRY, segmented
+from tests.conformance.source_modalities import MAPPED, SERIES, segmented
 from tests.conformance.source_series import (
     LIVER,
     NODULE,
@@ -34,9 +34,6 @@ from tests.conformance.source_series import (
 from tests.peers.multi_frame import image_of
 
 _ROLE = EvidenceRole.PARAMETRIC_MAP
-# The pipeline analyses no volume of the first two, and OHIF gives up over a map of any of the three.
-NO_MAP = ("CT gantry tilted", "CT gapped", "CT odd matrix")
-MAPPED = [name for name in WITH_GEOMETRY if name not in NO_MAP]
 
 
 @pytest.fixture(params=MAPPED, ids=[name.replace(" ", "-") for name in MAPPED])
