@@ -31,6 +31,7 @@ _NOT_IN = "Content Item not in template"
 # What PixelMed of 2022 warns of, and why it is right all the same.
 KNOWN_WARNINGS = {
     ('CODE (276214006,SCT,"Finding category")', _NOT_IN): "a row of TID 1411 and 1501 that its tables lack",
+    ('CODE (130400,DCM,"Geometric purpose of region")', _NOT_IN): "a row of TID 1410 that its tables lack",
     ('TEXT (122405,DCM,"Algorithm Manufacturer")', _NOT_IN): "a row of TID 4019 that its tables lack",
     ('CODE (121052,DCM,"Presence of property")', _NOT_IN): "a qualitative evaluation, whose name TID 1501 leaves open",
 }
