@@ -16,6 +16,7 @@ from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.spool_content import waiting
 
 _ROUNDS = 10
+_OBJECTS = 4  # of a result: segmentation, picture, summary, report
 
 
 def test_ten_kills_of_the_worker_mid_job_lose_nothing(
@@ -43,8 +44,8 @@ def test_ten_kills_of_the_worker_mid_job_lose_nothing(
     jobs = [job for job in product.status()["jobs"] if job["kind"] == "inference"]
     assert [job["state"] for job in jobs] == ["completed"] * _ROUNDS
     assert sum(job["attempt"] for job in jobs) == _ROUNDS + len(hit)
-    assert _contents_per_uid(recording_pacs) == [1] * (2 * _ROUNDS)
-    assert len(recording_pacs.received) == 2 * _ROUNDS
+    assert _contents_per_uid(recording_pacs) == [1] * (_OBJECTS * _ROUNDS)
+    assert len(recording_pacs.received) == _OBJECTS * _ROUNDS
     assert product.silent_instances() == []
     assert product.command("audit", "verify").returncode == 0
 
