@@ -95,7 +95,7 @@ class _Frames:
         image.file_meta = self.image.file_meta
         with self._opened() as file:
             if self.length is None:
-                image.PixelData = encapsulate([self._encapsulated(file, number)])
+                image.PixelData = self._encapsulated(file, number)
                 image["PixelData"].VR = "OB"
             else:
                 size = pixel_bytes(image)
@@ -109,16 +109,18 @@ class _Frames:
         return BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
     def _encapsulated(self, file: BinaryIO, number: int) -> bytes:
+        """One frame in a capsule of its own."""
         file.seek(self.offset)
         tables = [self.image.get_item(tag) for tag in _EXTENDED_OFFSETS]
         offsets = tuple(bytes(one.value) for one in tables if one is not None and one.value)
         with malformed():
-            return get_frame(
+            frame = get_frame(
                 file,
                 number - 1,
                 number_of_frames=frame_count(self.image),
                 extended_offsets=(offsets[0], offsets[1]) if len(offsets) == len(_EXTENDED_OFFSETS) else None,
             )
+            return encapsulate([frame])
 
 
 def _open(instance: StoredInstance) -> _Frames:

@@ -156,10 +156,10 @@ def pixel_bytes(header: Dataset) -> int:
     """
     try:
         rows, columns, bits = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
-        samples = int(header.get("SamplesPerPixel", 1))
-    except (AttributeError, TypeError, ValueError, OverflowError):
+        samples, kind = int(header.get("SamplesPerPixel", 1)), header.get("PhotometricInterpretation")
+    except _MALFORMED:
         raise UnusableInput("no-pixel-data", "An instance of the series does not describe an image.") from None
-    if samples != 1 or header.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+    if samples != 1 or kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnusableInput("not-monochrome", "The images are in colour; algorithms of this release take grey values.")
     if bits not in (8, 16, 32) or rows <= 0 or columns <= 0:
         raise UnusableInput("no-pixel-data", "An instance of the series does not describe an image.")

@@ -158,6 +158,23 @@ def test_the_mask_lies_on_the_frames_that_it_was_found_on(tmp_path: Path) -> Non
         np.testing.assert_array_equal(pixels, VALUES[MIXED[number - 1]] > 100)
 
 
+def test_a_refused_study_of_frames_is_told(site: Site) -> None:
+    """The report that there is no result refers to the one instance, and is the patient's."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    three = _images()[:3]
+    site.receive([enhanced([*three, *three])])
+
+    with site.worker():
+        assert site.job_when_settled() == ("completed", "not-analysed", "duplicate-positions")
+        site.wait_for(lambda: site.rows("SELECT count(*) FROM evidence") == [(1,)])
+
+    ((digest,),) = site.rows("SELECT sha256 FROM evidence")
+    report = dcmread(site.objects.evidence(digest))
+    (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert len(series.ReferencedSOPSequence) == 1
+    assert report.PatientName == three[0].PatientName
+
+
 def test_the_worker_stores_the_result_of_an_enhanced_study(site: Site) -> None:
     """The job ends as any other, and the result claims the one instance as its input."""
     site.install(write_tiny_classifier(site.folder / "tiny"))

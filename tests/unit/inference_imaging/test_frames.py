@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -102,7 +103,6 @@ def _as_jpeg_2000(instance: Dataset) -> None:
     from io import BytesIO
 
     from PIL import Image
-    from pydicom.encaps import encapsulate
 
     pixels = np.frombuffer(instance.PixelData, "<u2").reshape(-1, instance.Rows, instance.Columns)
     frames_ = []
@@ -145,21 +145,26 @@ def test_a_damaged_file_of_frames_is_refused(tmp_path: Path) -> None:
     assert _fault(load_volume, {instance.header.sop_instance_uid: instance}, headers) == "missing-object"
 
 
-def test_fewer_pixels_than_frames_are_refused(tmp_path: Path) -> None:
-    """Frames that are not there are not invented."""
+@pytest.mark.parametrize("followed", [False, True])
+def test_fewer_pixels_than_frames_are_refused(tmp_path: Path, followed: bool) -> None:
+    """Frames that are not there are not invented, nor read from what stands behind the pixels."""
     instance = _mixed(_images())
     instance.PixelData = instance.PixelData[:-2]
+    if followed:
+        instance.DataSetTrailingPadding = bytes(100)
 
     assert _fault(_loaded, kept([instance], tmp_path)) == "short-pixel-data"
 
 
-def test_compressed_frames_that_are_missing_are_refused(tmp_path: Path) -> None:
-    """An encapsulated stream with too few fragments ends with a name."""
-    from pydicom.encaps import encapsulate
+@pytest.mark.parametrize(
+    "sent", [encapsulate([b"\x07" * 100] * 2), b"\xfe\xff\x00\xe0\0\0\0\0" * 7], ids=["two-of-six", "empty"]
+)
+def test_compressed_frames_that_are_missing_are_refused(tmp_path: Path, sent: bytes) -> None:
+    """An encapsulated stream with too few fragments, or with nothing in them, ends with a name."""
 
     instance = _mixed(_images())
     instance.file_meta.TransferSyntaxUID = RLELossless
-    instance.PixelData = encapsulate([b"\x07" * 100] * 2)
+    instance.PixelData = sent
     instance["PixelData"].VR = "OB"
 
     assert _fault(_loaded, kept([instance], tmp_path)) in {"undecodable-pixel-data", "unreadable"}
