@@ -50,7 +50,12 @@ def test_what_is_shown_can_be_read_as_settings_again(shown: str) -> None:
     assert read["destinations"][0]["port"] == 4242
     assert read["study"]["quiet_seconds"] == 60.0
     assert read["profiles"] == [
-        {"name": "ward", "based_on": "weasis", "further": [["presentation-state", "secondary-capture"]]}
+        {
+            "name": "ward",
+            "based_on": "weasis",
+            "further": [["presentation-state", "secondary-capture"]],
+            "one_object_per_structure": False,
+        }
     ]
 
 
