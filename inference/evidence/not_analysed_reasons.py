@@ -29,6 +29,7 @@ def _own(value: str, meaning: str) -> Code:
 
 _MODALITY = _own("MODALITY", "Modality not taken")
 _BODY_PART = _own("BODY-PART", "Body part not taken")
+_NO_BODY_PART = _own("NO-BODY-PART", "Body part not stated")
 _SERIES_KIND = _own("SERIES-KIND", "Kind of series not taken")
 _SLICES = _own("SLICES", "Number of slices not taken")
 _AGE = _own("AGE", "Patient's age not taken")
@@ -51,6 +52,9 @@ REASONS: dict[str, ToldReason] = {
     "modality-not-accepted": ToldReason(_MODALITY, "The images are of a modality that the algorithm does not take."),
     "derived-result": ToldReason(_SERIES_KIND, "The series holds derived objects, no acquired images."),
     "body-part-not-accepted": ToldReason(_BODY_PART, "The images are of a body part that the algorithm does not take."),
+    "body-part-unknown": ToldReason(
+        _NO_BODY_PART, "The images do not state their body part, which the algorithm needs to know."
+    ),
     "series-description-excluded": ToldReason(_SERIES_KIND, "The algorithm leaves out series of this description."),
     "localizer": ToldReason(_SERIES_KIND, "The series is a localizer, which is only for planning."),
     "too-few-slices": ToldReason(_SLICES, "The series has too few slices."),

@@ -156,6 +156,10 @@ def _check_summary(members: list[StoredInstance], manifest: Manifest) -> None:
 
 def _check_body_part(stated: str, contract: InputContract, title: str) -> None:
     part = stated.upper()
+    if contract.body_parts and not part:
+        raise _Refused(
+            "body-part-unknown", f"Body Part Examined is missing; {title} takes {_listed(contract.body_parts)}."
+        )
     if contract.body_parts and part not in {wanted.upper() for wanted in contract.body_parts}:
         raise _Refused(
             "body-part-not-accepted",

@@ -8,6 +8,7 @@ from pydicom import Dataset
 
 from inference.algorithms.manifest import Manifest, parse_manifest
 from inference.errors import UnusableInput
+from inference.evidence.not_analysed_reasons import told
 from inference.imaging.series_selection import select_series
 from tests.peers.synthetic_series import kept, slice_headers
 from tests.peers.tiny_algorithm import manifest_with
@@ -34,7 +35,7 @@ def _all(**values: object):
         ({"Modality": "SEG"}, {"modalities": ["MR", "SEG"]}, "derived-result"),
         ({"Modality": "SR"}, {"modalities": ["SR"]}, "derived-result"),
         ({"BodyPartExamined": "KNEE"}, {"body_parts": ["HEAD"]}, "body-part-not-accepted"),
-        ({"BodyPartExamined": ""}, {"body_parts": ["HEAD"]}, "body-part-not-accepted"),
+        ({"BodyPartExamined": ""}, {"body_parts": ["HEAD"]}, "body-part-unknown"),
         (
             {"SeriesDescription": "Ax FLAIR fs"},
             {"excluded_series_descriptions": ["*flair*"]},
@@ -79,6 +80,17 @@ def test_the_sentence_names_both_sides(tmp_path: Path) -> None:
     selection = select_series(kept(slice_headers(edit=_all(Modality="CT")), tmp_path), _manifest())
 
     assert selection.refusals[0].reason.sentence == "The series is CT; tiny 1.0 takes MR."
+
+
+def test_a_body_part_that_is_not_stated_is_not_called_another_one(tmp_path: Path) -> None:
+    """Neither the reason nor its sentence claims that the images are of some other part of the body."""
+    series = kept(slice_headers(edit=_all(BodyPartExamined="")), tmp_path)
+
+    (refusal,) = select_series(series, _manifest(body_parts=["HEAD", "BRAIN"])).refusals
+
+    assert refusal.reason.code == "body-part-unknown"
+    assert refusal.reason.sentence == "Body Part Examined is missing; tiny 1.0 takes HEAD or BRAIN."
+    assert told(refusal.reason.code).sentence.startswith("The images do not state their body part")
 
 
 def test_text_that_is_no_code_string_is_not_repeated(tmp_path: Path) -> None:
