@@ -123,7 +123,7 @@ def _unfinished(job: Facts, what: str) -> str:
 
 
 def _notice(job: Facts, facts: Facts) -> Iterator[str]:
-    what = f"The report that {job['algorithm']} did not analyse it"
+    what = f'The "Not analysed" report of {job["algorithm"]}'
     if job["state"] != "completed":
         yield _unfinished(job, what)
     elif job["reason"]:
@@ -131,7 +131,7 @@ def _notice(job: Facts, facts: Facts) -> Iterator[str]:
     else:
         owed = any(result["job_id"] == job["about_id"] and _is_owed(result, facts) for result in facts["results"])
         where = "for the destinations" if owed else "and stays here, because no destination was configured then"
-        yield f"{what}, and why, was made {where}."
+        yield f"{what} was made {where}."
 
 
 def _is_owed(result: Facts, facts: Facts) -> bool:

@@ -19,7 +19,7 @@ def settle_studies(database: Database, quiet_seconds: float, routes: Routes | No
     while (settled := settle_next_study(database, quiet_seconds, routes or Routes())) is not None:
         count += 1
         _LOG.info(
-            "study %s is stable as revision %d and has %d new jobs",
+            "study %s is stable as revision %d; new jobs: %d",
             settled.study_instance_uid,
             settled.revision,
             settled.jobs,

@@ -49,7 +49,7 @@ def test_bad_input_ends_in_named_states_and_nothing_crashes(
     assert "0xC000" in product.explain(garbage_uid)
     assert "no-pixel-data" in product.explain(no_pixels.study_instance_uid)
     assert "short-pixel-data" in product.explain(cut_off.study_instance_uid)
-    told = "The report that bright-voxels 1.0 did not analyse it, and why, was made"
+    told = 'The "Not analysed" report of bright-voxels 1.0 was made'
     product.wait_until(lambda: told in product.explain(cut_off.study_instance_uid), "the failure was told")
     assert told not in product.explain(other_modality.study_instance_uid)
     assert "The series is CT; bright-voxels 1.0 takes MR." in product.explain(other_modality.study_instance_uid)

@@ -15,6 +15,7 @@ from listener.web.pages.forms import checked_form
 from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.delivery import DeliveryState
 from storage.domain.explanation import sentences
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import StudyState
@@ -189,13 +190,21 @@ def _steps(facts: Facts) -> list[dict[str, Any]]:
         {"name": "analysed", "at": study["inferred_at"], "note": _algorithms(facts)},
         {"name": "delivered", "at": study["delivered_at"], "note": _destinations(facts)},
     ]
-    stays_here = study["state"] == "done" and not facts["deliveries"]
     for step in steps:
-        step["open"] = "stays here: no destination was configured" if stays_here else "not yet"
+        step["open"] = _why_open(facts)
         step["now"] = step["name"] == waiting[0]
         if step["now"]:
             step["note"] = waiting[1]
     return steps
+
+
+def _why_open(facts: Facts) -> str:
+    """Why a step has no time."""
+    if facts["study"]["state"] != StudyState.DONE:
+        return "not yet"
+    if not facts["deliveries"]:
+        return "stays here: no destination was configured"
+    return _destinations(facts) or "not yet"
 
 
 def _algorithms(facts: Facts) -> str:
@@ -205,4 +214,15 @@ def _algorithms(facts: Facts) -> str:
 
 
 def _destinations(facts: Facts) -> str:
-    return ", ".join(sorted({delivery["destination"] for delivery in facts["deliveries"]}))
+    """Who took something of the newest revision; who shows nothing of it took nothing."""
+    newest = {job["id"] for job in facts["jobs"] if job["revision"] == facts["study"]["revision"]}
+    states: dict[str, set[str]] = {}
+    for delivery in facts["deliveries"]:
+        if delivery["job_id"] in newest:
+            states.setdefault(delivery["destination"], set()).add(delivery["state"])
+    took = sorted(name for name, found in states.items() if DeliveryState.ACKNOWLEDGED in found)
+    shows_nothing = sorted(name for name, found in states.items() if found == {DeliveryState.NOT_NEEDED})
+    told = [", ".join(took)] if took else []
+    if shows_nothing:
+        told.append(f"nothing of it is shown at {', '.join(shows_nothing)}")
+    return "; ".join(told)

@@ -139,7 +139,7 @@ def test_each_reason_reaches_the_pacs_exactly_once(site: Site, orthanc: Orthanc,
         image.SOPInstanceUID for image in images
     }
     story = _story(site)
-    assert "The report that tiny 1.0 did not analyse it, and why, was made for the destinations." in story
+    assert 'The "Not analysed" report of tiny 1.0 was made for the destinations.' in story
     assert f"The not-analysed report {report.SOPInstanceUID} was acknowledged by pacs" in story
     assert f"Series {images[0].SeriesInstanceUID} ({case.reason}): " in story
 

@@ -1,11 +1,13 @@
 """Quiet long enough: a study becomes stable and gets one job per active algorithm."""
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import psycopg2
+import pytest
 
 from storage.domain.job import JobKind
 from storage.housekeeping.settle_studies import settle_studies
@@ -28,6 +30,17 @@ def test_a_quiet_study_becomes_stable_with_one_job_per_active_algorithm(hospital
     ) == [("liver", "1", "scheduled"), ("lungs", "2", "scheduled")]
     assert [hospital.audited("study-stable"), hospital.audited("job-scheduled")] == [1, 2]
     assert hospital.overview.status()["studies"][0]["state"] == "queued"
+
+
+def test_the_log_counts_the_new_jobs(hospital: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The line reads well for any number of jobs."""
+    hospital.install()
+    hospital.receive(hospital.arrival())
+
+    with caplog.at_level(logging.INFO):
+        hospital.settle()
+
+    assert "study 1.2.3 is stable as revision 1; new jobs: 1" in caplog.messages
 
 
 def test_a_study_that_is_still_receiving_is_left_alone(hospital: Any) -> None:

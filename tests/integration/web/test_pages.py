@@ -159,12 +159,46 @@ def test_a_study_that_was_not_analysed_shows_what_was_told(web_door: WebDoor, ho
     page = web_door.logged_in("operator").get("/studies/1.2.3").text
 
     assert "NOT ANALYSED by lungs 1." in page
-    assert "The report that lungs 1 did not analyse it, and why, was made for the destinations." in page
+    assert "The &#34;Not analysed&#34; report of lungs 1 was made for the destinations." in page
     assert f"The not-analysed report {owed.sop_instance_uid} was acknowledged by pacs" in page
     assert "Report of no result by lungs 1" in page
     assert "Made from" not in page
     assert re.search(r"<h1>Study [^/]*failed", page)
     assert re.search(r"<h2>lungs 1 [^/]*not-analysed", page)
+
+
+def _bar(page: str) -> str:
+    """The way through that a study's page shows, as text."""
+    (bar,) = re.findall(r'<ol class="steps".*?</ol>', page, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", bar).split())
+
+
+def test_only_who_took_something_is_named_as_delivered_to(web_door: WebDoor, hospital: Hospital) -> None:
+    """Of a destination that shows nothing of the result the bar says that, and not that it was delivered there."""
+    hospital.install()
+    result = hospital.analysed("1.2.3", ("pacs", "slicer"))
+    uids = [one.sop_instance_uid for one in result.evidence]
+    sent = [SendOutcome(uid, Verdict.DELIVERED, 0, "") for uid in uids]
+    unneeded = [SendOutcome(uid, Verdict.NOT_NEEDED, None, "It shows nothing of the kind.") for uid in uids]
+    for _ in ("pacs", "slicer"):
+        job = hospital.claimed(JobKind.DELIVERY)
+        hospital.queue.complete_delivery(job, sent if job.destination == "pacs" else unneeded)
+
+    bar = _bar(web_door.logged_in("viewer").get("/studies/1.2.3").text)
+
+    assert bar.endswith("pacs; nothing of it is shown at slicer")
+
+
+def test_a_study_that_no_destination_shows_waits_for_no_delivery(web_door: WebDoor, hospital: Hospital) -> None:
+    """Where nothing is to be sent, the bar does not say that it is not sent yet."""
+    hospital.install()
+    result = hospital.analysed("1.2.3", ("slicer",))
+    unneeded = [SendOutcome(one.sop_instance_uid, Verdict.NOT_NEEDED, None, "No.") for one in result.evidence]
+    hospital.queue.complete_delivery(hospital.claimed(JobKind.DELIVERY), unneeded)
+
+    bar = _bar(web_door.logged_in("viewer").get("/studies/1.2.3").text)
+
+    assert bar.endswith("delivered nothing of it is shown at slicer")
 
 
 def test_the_list_is_paged_and_filtered(web_door: WebDoor, hospital: Hospital) -> None:
