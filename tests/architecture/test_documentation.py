@@ -1,10 +1,12 @@
 """Documentation that can be compared with the code is."""
 
+import inspect
 import re
 from pathlib import Path
 
 from overread.cli import COMMANDS
 from overread.configuration_page import page
+from overread.demo import brain_extraction
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -57,3 +59,13 @@ def test_no_two_decisions_bear_one_number() -> None:
     headings = [int(re.match(r"# (\d+)", page.read_text(encoding="utf-8"))[1]) for page in pages]  # type: ignore[index]
 
     assert numbers == headings == sorted(set(numbers))
+
+
+def test_what_the_demo_s_algorithm_takes_is_told_as_it_is() -> None:
+    """Both pages that name the fewest slices of the demo's brain extraction name those of its manifest."""
+    (least,) = re.findall(r"min_slices: (\d+)", inspect.getsource(brain_extraction))
+    example = (DOCS / "reference" / "algorithm-folder.md").read_text(encoding="utf-8")
+    researchers = (DOCS / "for-researchers.md").read_text(encoding="utf-8")
+
+    assert re.search(r"body_parts: \[HEAD, BRAIN\], min_slices: (\d+)", example)[1] == least  # type: ignore[index]
+    assert re.search(r"at least (\d+) slices", researchers)[1] == least  # type: ignore[index]
