@@ -1,7 +1,9 @@
 """What a site calls the series of results stands in every object, and changes the UIDs with the bytes."""
 
+import re
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -9,7 +11,7 @@ from pydicom import Dataset, dcmread
 from inference.evidence.attributes import SERIES_OFFSETS, series_description, series_number
 from inference.evidence.build import EvidenceContext, build_evidence
 from inference.evidence.result_uids import USUAL_NAMING, SeriesNaming
-from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
+from storage.domain.result import PER_SEGMENT, EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.source_series import (
     LIVER,
     NODULE,
@@ -20,6 +22,7 @@ from tests.conformance.source_series import (
     make_series,
 )
 
+DOCS = Path(__file__).parents[3] / "docs"
 OURS = SeriesNaming(500, "KI-Radiologie")
 
 
@@ -56,6 +59,25 @@ def test_other_names_are_other_objects() -> None:
                 for keyword in ("SOPInstanceUID", "SeriesInstanceUID")}  # fmt: skip
         assert not {str(data_set.SOPInstanceUID) for _, data_set in one} & uids
         assert not {str(data_set.SeriesInstanceUID) for _, data_set in one} & uids
+
+
+def test_the_pages_tell_every_series_by_its_number() -> None:
+    """Number and name of each series stand on the radiologists' page, and the number beside each form."""
+    forms = re.findall(
+        r"^\| ([a-z0-9-]+) \| [a-z-]+ \| (\d+) \|", (DOCS / "reference/viewer-profiles.md").read_text(), re.MULTILINE
+    )
+    told = set(re.findall(r'^\| (\d+), "… ([a-z ]+?)(?: of …)? \(', (DOCS / "for-radiologists.md").read_text(), re.M))
+    made = evidence_of(USUAL_NAMING)
+
+    assert {form for form, _ in forms} == set(EvidenceForm)
+    assert {int(number) for _, number in forms} == {int(number) for number, _ in told} == set(range(9001, 9009))
+    for one, data_set in made:
+        assert (one.form, str(data_set.SeriesNumber)) in forms
+        if one.form not in PER_SEGMENT.values():
+            assert any(
+                str(data_set.SeriesNumber) == number and f" {words} " in f"{data_set.SeriesDescription} "
+                for number, words in told
+            ), data_set.SeriesDescription
 
 
 def test_the_usual_numbers_are_those_of_the_conformance_statement() -> None:

@@ -35,7 +35,7 @@ def test_the_table_and_its_page_are_equal() -> None:
 def test_every_form_is_explained_beside_what_it_says_the_same_as() -> None:
     """The page has a row for each form; forms of one content, and no others, have the same second column."""
     rows = [line.strip("|").split("|") for line in _PAGE.read_text().splitlines() if re.match(r"\| [a-z]", line)]
-    content = {cells[0].strip(): cells[1].strip() for cells in rows if len(cells) == 3}
+    content = {cells[0].strip(): cells[1].strip() for cells in rows if len(cells) == 4}
 
     told = {form: content.pop(form) for form in EvidenceForm}
     assert set(content) <= {"profile", "form"}
