@@ -33,7 +33,10 @@ class ResultSettings(BaseModel):
         default="",
         max_length=16,
         pattern=r"^([!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?)?$",
-        description="Stands at the beginning of each Series Description; ASCII, because not all images allow more.",
+        description=(
+            "Stands at the beginning of each Series Description, with a space behind it that is added. At most 16 "
+            "characters of printable ASCII, because not all images allow more; no backslash, no space at either end."
+        ),
     )
 
     def naming(self) -> SeriesNaming:

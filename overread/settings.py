@@ -26,6 +26,7 @@ from listener.settings import (
 from overread.errors import InvalidSettings
 from overread.logs import LogSettings
 from overread.settings_lines import line_of
+from overread.settings_words import PATTERNS_IN_WORDS, place_in_words
 from storage.domain.viewer_profile import PROFILES, ViewerProfile
 from storage.settings import AuditSettings, DatabaseSettings, JobSettings, SpoolSettings, StudySettings
 
@@ -236,11 +237,14 @@ def _sentence(problem: ErrorDetails, path: Path | None, text: str) -> str:
     location = [part for part in problem["loc"] if not re.search(r"[^A-Za-z0-9_]", str(part))]
     key = ".".join(map(str, location))
     reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    if problem["type"] == "string_pattern_mismatch":
+        reason = PATTERNS_IN_WORDS[problem["ctx"]["pattern"]]
     if not key:
         return f"{path or 'The settings'}: {reason}."
     variable = next((name for name, known in known_variables().items() if known == key and name in os.environ), None)
     line = line_of(text, location)
-    in_file = f"{key} in {path}{f', line {line},' if line else ''}" if path else key
+    place = place_in_words(location)
+    in_file = f"{place} in {path}{f', line {line},' if line else ''}" if path else place
     where = f"The variable {variable}" if variable else in_file
     if problem["type"] == "extra_forbidden":
         return f"{where} is not a setting{_did_you_mean(key, list(known_variables().values()))}; correct or remove it."

@@ -25,6 +25,17 @@ def test_numbers_and_prefix_are_a_site_s_setting(tmp_path: Path, monkeypatch: py
     assert load(tmp_path, monkeypatch, set_by_site).results.naming() == SeriesNaming(500, "KI Haus 2")
 
 
+@pytest.mark.parametrize("prefix", [" AI", "AI ", "Ärzte", "A\\\\B"])
+def test_what_a_prefix_may_be_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """Nobody reads a regular expression; what is wrong with a space at the end is that one is added."""
+    with pytest.raises(InvalidSettings) as told:
+        load(tmp_path, monkeypatch, f'series_description_prefix = "{prefix}"')
+
+    assert "at most 16 characters of printable ASCII" in str(told.value)
+    assert "no space at either end, because one is added" in str(told.value)
+    assert "pattern" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     "lines",
     [

@@ -69,7 +69,10 @@ def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ('name = "ward"\nsegmentation = ["binray"]\n', r"profiles\.0\.segmentation\.0 in .*, line \d+, is not valid"),
+        (
+            'name = "ward"\nsegmentation = ["binray"]\n',
+            r"entry 1 of segmentation in entry 1 of profiles in .*, line \d+, is not",
+        ),
         ('name = "ward"\nsegmentation = ["binary", "binary"]\n', "ward names binary twice"),
         ('name = "ward"\nfurther = [["basic-text"]]\n', "ward names basic-text twice"),
         ('name = "ward"\nfurther = [["label-map"]]\n', "binary and label-map in two chains, but they say the same"),

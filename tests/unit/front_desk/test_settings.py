@@ -126,8 +126,11 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
         ('[listener]\nae_title = "A\\\\B"', "listener.ae_title"),
         ('[listener]\nae_title = "  "', "listener.ae_title"),
         ("[study]\nquiet_seconds = -1", "study.quiet_seconds"),
-        ('[[destinations]]\nname = "pacs"', "destinations.0.ae_title"),
-        ('[[listener.peers]]\nae_title = "CT1"\nnetworks = ["10.1.0.0/99"]', "listener.peers.0.networks.0"),
+        ('[[destinations]]\nname = "pacs"', "ae_title in entry 1 of destinations"),
+        (
+            '[[listener.peers]]\nae_title = "CT1"\nnetworks = ["10.1.0.0/99"]',
+            "entry 1 of networks in entry 1 of listener.peers",
+        ),
         ("port = ", "not valid TOML"),
     ],
 )
@@ -179,7 +182,7 @@ def test_every_mistake_is_named_with_its_line(written, monkeypatch: pytest.Monke
         f"listener.port in {path}, line 3,",
         f"study.quiet_seconds in {path}, line 5,",
         f"web.port in {path}, line 8,",
-        f"destinations.1.port in {path}, line 14,",
+        f"port in entry 2 of destinations in {path}, line 14,",
     }
 
 
