@@ -20,7 +20,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from pynetdicom import AE, StoragePresentationContexts, VerificationPresentationContexts, evt
+from pynetdicom import AE, AllStoragePresentationContexts, VerificationPresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -85,7 +85,7 @@ class DemoPacs:
         """Listen and return the port. Raises OSError when the folder or a port cannot be had."""
         self._folder.mkdir(parents=True, exist_ok=True)
         entity = AE(ae_title=self._ae_title)
-        for context in StoragePresentationContexts:
+        for context in AllStoragePresentationContexts:
             entity.add_supported_context(context.abstract_syntax or "", _TRANSFER_SYNTAXES)
         for context in VerificationPresentationContexts:
             entity.add_supported_context(context.abstract_syntax or "")

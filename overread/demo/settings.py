@@ -30,6 +30,7 @@ name = "pacs"
 ae_title = {ae_title}
 host = {host}
 port = {port}
+profile = {profile}
 """
 
 
@@ -49,6 +50,11 @@ class DemoSettings:
     def config_file(self) -> Path:
         """The settings file of the demo, which also lets every other command look into it."""
         return self.data_dir / "overread.toml"
+
+    @property
+    def profile(self) -> str:
+        """What the destination is sent: with a viewer what that shows, else what any PACS takes."""
+        return "ohif" if self.viewer_folder else "any"
 
     @property
     def dashboard(self) -> str:
@@ -73,6 +79,7 @@ class DemoSettings:
                 ae_title=json.dumps(self.pacs_ae_title),
                 host=json.dumps(self.pacs_host),
                 port=self.pacs_port,
+                profile=json.dumps(self.profile),
             ),
             encoding="utf-8",
         )

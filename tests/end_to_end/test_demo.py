@@ -15,6 +15,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import ParametricMapStorage
 
 _COMMAND = [sys.executable, "-m", "overread", "demo"]
 _SECONDS = 200
@@ -56,7 +58,7 @@ def test_the_demo_ends_with_a_plausible_report_and_pictures(folder: Path) -> Non
 
 def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
     """Without --once it says how to push more and how to log in to its dashboard, which shows the study and, with
-    --viewer, leads to its segmentation in OHIF; Ctrl-C ends it and everything it started.
+    --viewer, leads to its segmentation in OHIF, beside which its map arrived; Ctrl-C ends it and everything it started.
     """
     demo = subprocess.Popen(
         [*_COMMAND, "--viewer", "--output", str(folder / "output"), "--data", str(folder / "data")],
@@ -86,7 +88,13 @@ def test_the_demo_goes_on_until_it_is_interrupted(folder: Path) -> None:
     assert address is not None, told
     assert "initialSeriesInstanceUID=2.25." in address[1]
     assert f'href="{address[1].replace("&", "&amp;")}"' in shown
+    assert ParametricMapStorage in _arrived(folder)
     assert _processes_with(str(folder)) == []
+
+
+def _arrived(folder: Path) -> set[str]:
+    """The SOP Classes of what the demo's PACS was sent."""
+    return {dcmread(path, specific_tags=["SOPClassUID"]).SOPClassUID for path in (folder / "data/pacs").glob("*.dcm")}
 
 
 def _study_on_the_dashboard(told: str) -> str:

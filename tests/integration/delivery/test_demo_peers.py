@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydicom import uid
+from pynetdicom import AE
 
 from overread.demo.modality import PushFailed, push
 from overread.demo.pacs import DemoPacs
@@ -13,6 +15,20 @@ from tests.peers.evidence_files import data_set_bytes
 from tests.peers.orthanc import Orthanc
 from tests.peers.recording_pacs import RecordingPacs
 
+_RESULTS = {
+    uid.SegmentationStorage,
+    uid.UID("1.2.840.10008.5.1.4.1.1.66.7"),  # Label Map Segmentation
+    uid.ParametricMapStorage,
+    uid.SecondaryCaptureImageStorage,
+    uid.GrayscaleSoftcopyPresentationStateStorage,
+    uid.KeyObjectSelectionDocumentStorage,
+    uid.BasicTextSRStorage,
+    uid.EnhancedSRStorage,
+    uid.ComprehensiveSRStorage,
+    uid.Comprehensive3DSRStorage,
+    uid.EncapsulatedPDFStorage,
+    uid.RTStructureSetStorage,
+}
 Freeze = Callable[..., FrozenEvidence]
 
 
@@ -59,6 +75,20 @@ def test_the_demo_pacs_takes_a_second_send_and_refuses_other_bytes(
     assert held.received_count == 2
     assert b"Nobody^Test" in held.path.read_bytes()
     assert len(list((tmp_path / "pacs").iterdir())) == 1
+
+
+def test_the_demo_pacs_takes_every_kind_of_result(tmp_path: Path) -> None:
+    """Whatever a profile sends finds a presentation context, parametric maps and label maps too."""
+    caller = AE()
+    for kind in _RESULTS:
+        caller.add_requested_context(kind, uid.ExplicitVRLittleEndian)
+
+    with DemoPacs(tmp_path / "pacs") as pacs:
+        association = caller.associate("127.0.0.1", pacs.port, ae_title="DEMOPACS")
+        accepted = {context.abstract_syntax for context in association.accepted_contexts}
+        association.release()
+
+    assert accepted == _RESULTS
 
 
 def test_the_modality_pushes_to_a_real_orthanc(freeze_evidence: Freeze, orthanc: Orthanc) -> None:
