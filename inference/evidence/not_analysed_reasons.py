@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from storage.domain.job import Reason
+
 OWN_SCHEME = "99OVERREAD"
 NAME = Code("NOT-ANALYSED", OWN_SCHEME, "Reason for not being analysed")
 
@@ -95,6 +97,33 @@ REASONS: dict[str, ToldReason] = {
         _UNKNOWN, "The analysis failed: it was started several times without coming to an end."
     ),
 }
+
+# Refusals by the input contract: their sentence for an operator compares the images with the manifest and holds nothing
+# else, so the report repeats it. Sentences of failures may name a file, a setting or a class of our code: what is sent
+# to a PACS has the plain words above alone, and the sentence stays in the job and in the log.
+REPEATED = frozenset(
+    {
+        "no-series-accepted",
+        "modality-not-accepted",
+        "body-part-not-accepted",
+        "body-part-unknown",
+        "series-description-excluded",
+        "too-few-slices",
+        "too-many-slices",
+        "patient-age-not-accepted",
+        "patient-age-unknown",
+        "matrix-too-small",
+        "slice-spacing-too-large",
+        "pixel-spacing-too-large",
+        "plane-not-accepted",
+    }
+)
+
+
+def sentences(reason: Reason) -> tuple[str, ...]:
+    """What a reader is told of a reason: the plain words, then its own sentence if that is one of a refusal."""
+    plain = told(reason.code).sentence
+    return (plain, reason.sentence) if reason.code in REPEATED else (plain,)
 
 
 def told(code: str) -> ToldReason:

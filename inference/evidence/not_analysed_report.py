@@ -16,7 +16,7 @@ from pydicom.sr.coding import Code
 from inference.evidence.attributes import series_description
 from inference.evidence.basic_text_report import basic_text, section, text_item
 from inference.evidence.context import EvidenceContext
-from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, own_scheme, told
+from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, own_scheme, sentences, told
 from storage.domain.job import Reason
 from storage.domain.result import EvidenceObject
 
@@ -77,9 +77,9 @@ def not_analysed_text(context: EvidenceContext, reason: Reason, series: Sequence
         f"Algorithm     {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
         f"              artifact sha256:{algorithm.artifact_sha256}",
         "",
-        *wrap(f"{told(reason.code).sentence} {reason.sentence}", _LINE),
+        *wrap(" ".join(sentences(reason)), _LINE),
         "",
-        *(f"{one.name}: {one.refusal.sentence}" if one.refusal else f"{one.name}." for one in series),
+        *(f"{one.name}: {sentences(one.refusal)[-1]}" if one.refusal else f"{one.name}." for one in series),
     ]
     return "\n".join(lines) + "\n"
 
@@ -90,18 +90,13 @@ def _conclusions(context: EvidenceContext) -> tuple[str, ...]:
 
 
 def _reason_items(reason: Reason) -> list[ContentItem]:
-    one = told(reason.code)
-    return [
-        _coded(reason.code),
-        text_item(codes.DCM.Comment, one.sentence),
-        text_item(codes.DCM.Comment, reason.sentence),
-    ]
+    return [_coded(reason.code), *(text_item(codes.DCM.Comment, sentence) for sentence in sentences(reason))]
 
 
 def _series_items(one: SeriesLookedAt) -> list[ContentItem]:
     if one.refusal is None:
         return [text_item(codes.DCM.Comment, f"{one.name}."), _series_uid(one)]
-    sentence = f"{one.name}: {told(one.refusal.code).sentence} {one.refusal.sentence}"
+    sentence = f"{one.name}: {' '.join(sentences(one.refusal))}"
     return [text_item(codes.DCM.Comment, sentence), _coded(one.refusal.code), _series_uid(one)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from inference.evidence.context import EvidenceContext
-from inference.evidence.not_analysed_reasons import REASONS
+from inference.evidence.not_analysed_reasons import REASONS, REPEATED
 from inference.evidence.not_analysed_report import (
     NO_STATEMENT,
     SeriesLookedAt,
@@ -155,7 +155,19 @@ def test_every_reason_is_coded_and_said(code: str, ct: EvidenceContext) -> None:
     assert coded[0] == (concept.value, concept.scheme_designator)
     texts = [item.TextValue for item in _items(dataset) if item.ValueType == "TEXT"]
     assert REASONS[code].sentence in texts
-    assert "For the test." in texts
+    assert ("For the test." in texts) == (code in REPEATED)
+
+
+@pytest.mark.parametrize("code", [*sorted(set(REASONS) - REPEATED), "of-tomorrow"])
+def test_what_a_failure_tells_an_operator_is_not_in_the_report(code: str, ct: EvidenceContext) -> None:
+    """A folder of the server and a class of our code stand in no object and no text, of the study or of a series."""
+    why = Reason(code, "model.onnx in /srv/algorithms/secret-place is not its file; an unexpected ValueError.")
+    report = _report(ct, why).part10
+    text = not_analysed_text(ct, why, _series(ct, why))
+
+    for leaked in ("secret-place", "ValueError"):
+        assert leaked.encode() not in report
+        assert leaked not in text
 
 
 def test_the_algorithm_is_named_with_its_bytes(ct: EvidenceContext) -> None:

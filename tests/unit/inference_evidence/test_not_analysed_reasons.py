@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, REASONS, told
+from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, REASONS, REPEATED, told
 from storage.domain.not_analysed import OTHER_KIND
 
 ROOT = Path(__file__).parents[3]
@@ -92,6 +92,21 @@ def test_one_private_code_has_one_meaning() -> None:
 def test_the_kinds_that_are_not_told_are_reasons() -> None:
     """What keeps a study silent are reasons that the input contract can give."""
     assert set(REASONS) > OTHER_KIND
+
+
+def test_only_the_sentences_of_the_input_contract_are_repeated() -> None:
+    """They are made where the contract is compared with the images, and nowhere else."""
+    contract = ROOT / "inference/imaging/series_selection.py"
+    given = {
+        str(call.args[0].value)
+        for call in _calls(contract)
+        if call.func.id == "_Refused" and isinstance(call.args[0], ast.Constant)  # type: ignore[attr-defined]
+    }
+    measured = {"slice-spacing-too-large", "pixel-spacing-too-large"}
+    same_words = {"derived-result", "localizer"}  # their own sentence is the plain one
+
+    assert (given - same_words) | measured | {"no-series-accepted"} == REPEATED
+    assert given > same_words
 
 
 def test_a_reason_of_another_release_is_told_as_an_unknown_failure() -> None:
