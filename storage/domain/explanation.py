@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from storage.domain.not_analysed import OTHER_KIND
+
 Facts = Mapping[str, Any]
+
+_NO_REPORT = 'No "Not analysed" report was sent'
 
 _STATES = {
     "receiving": "is still being received; it is looked at once no new instance has arrived for quiet_seconds",
@@ -26,6 +30,7 @@ def sentences(facts: Facts) -> Iterator[str]:
         yield f"It became complete (revision {revision['revision']}) at {_time(revision['stable_at'])}."
         if revision["reason"]:
             yield _sentence(revision["reason"])
+            yield f"{_NO_REPORT}, because no algorithm looked at it."
     for job in facts["jobs"]:
         yield from _TELLERS[job["kind"]](job, facts)
 
@@ -94,6 +99,23 @@ def _inference(job: Facts, facts: Facts) -> Iterator[str]:
         yield _unfinished(job, f"{name}{again}")
     for refusal in job["refusals"]:
         yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
+    yield from _not_told(job, facts)
+
+
+def _not_told(job: Facts, facts: Facts) -> Iterator[str]:
+    """Why nobody was sent a report on an inference that ended without a result; nothing if there was to be one."""
+    ended = job["outcome"] == "not-analysed" or job["state"] in ("failed", "canceled")
+    if not ended or any(other["about_id"] == job["id"] for other in facts["jobs"]):
+        return
+    if job["state"] == "canceled":
+        yield f"{_NO_REPORT}, because an operator canceled the analysis."
+    elif job["state"] == "completed" and all(refusal["code"] in OTHER_KIND for refusal in job["refusals"]):
+        yield (
+            f"{_NO_REPORT}, because no series is an image series of a modality that {job['algorithm']} takes; "
+            'with [jobs] not_analysed = "always" one is sent then too.'
+        )
+    else:
+        yield f'{_NO_REPORT}, because [jobs] not_analysed was "never" when it ended, or that release made none yet.'
 
 
 def reported(report_text: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import DeliveryState
 from storage.domain.explanation import sentences
 from storage.domain.identifiers import checked_uid
+from storage.domain.job import JobKind
 from storage.domain.study import StudyState
 from storage.errors import InvalidIdentifier, UnknownRecord
 from storage.ports import Facts
@@ -26,6 +27,13 @@ _ROWS = 50
 _LONGEST_SEARCH = 64
 _LOOK_SECONDS = 15 * 60.0  # pictures fetched this long after their page belong to the look that the page recorded
 _LOOKS_KEPT = 10_000
+
+# States that a study can end in without a result, and what stands in the place of the time when it was analysed.
+_ENDED_WITHOUT = {
+    StudyState.NOT_ANALYSED: "nothing to analyse",
+    StudyState.FAILED: "given up",
+    StudyState.CANCELED: "canceled by an operator",
+}
 
 Viewer = Annotated[Principal, Depends(require(Permission.VIEW_STUDIES))]
 Period = Literal["1", "7", "30", "all"]
@@ -187,24 +195,53 @@ def _steps(facts: Facts) -> list[dict[str, Any]]:
     steps = [
         {"name": "received", "at": study["last_received_at"], "note": received},
         {"name": "complete", "at": study["stable_at"], "note": f"revision {study['revision']}"},
-        {"name": "analysed", "at": study["inferred_at"], "note": _algorithms(facts)},
-        {"name": "delivered", "at": study["delivered_at"], "note": _destinations(facts)},
+        _analysed_step(facts),
+        {"name": "delivered", "at": study["delivered_at"], "note": _destinations(facts), "open": _undelivered(facts)},
     ]
     for step in steps:
-        step["open"] = _why_open(facts)
         step["now"] = step["name"] == waiting[0]
         if step["now"]:
             step["note"] = waiting[1]
     return steps
 
 
-def _why_open(facts: Facts) -> str:
-    """Why a step has no time."""
-    if facts["study"]["state"] != StudyState.DONE:
-        return "not yet"
-    if not facts["deliveries"]:
+def _analysed_step(facts: Facts) -> dict[str, Any]:
+    """Analysed, and by what; or that it ended without a result."""
+    study = facts["study"]
+    if study["state"] not in _ENDED_WITHOUT or _is_analysed(facts):
+        return {"name": "analysed", "at": study["inferred_at"], "note": _algorithms(facts)}
+    refused = study["state"] == StudyState.NOT_ANALYSED
+    return {
+        "name": "not analysed",
+        "at": (study["inferred_at"] or study["stable_at"]) if refused else None,
+        "note": "",
+        "open": _ENDED_WITHOUT[study["state"]],
+        "ended": True,
+    }
+
+
+def _is_analysed(facts: Facts) -> bool:
+    revision = facts["study"]["revision"]
+    return any(job["outcome"] == "analysed" and job["revision"] == revision for job in facts["jobs"])
+
+
+def _undelivered(facts: Facts) -> str:
+    """What stands in the place of the time of delivery."""
+    state = facts["study"]["state"]
+    if state == StudyState.DONE and facts["deliveries"]:
+        return _destinations(facts) or "not yet"
+    if state == StudyState.DONE:
         return "stays here: no destination was configured"
-    return _destinations(facts) or "not yet"
+    if state not in _ENDED_WITHOUT:
+        return "not yet"
+    if facts["deliveries"]:
+        under_way = any(
+            job["kind"] == JobKind.DELIVERY and job["state"] in ("scheduled", "in_progress") for job in facts["jobs"]
+        )
+        return "not yet" if under_way else _destinations(facts) or "given up"
+    if any(job["kind"] == JobKind.NOTICE and job["state"] in ("scheduled", "in_progress") for job in facts["jobs"]):
+        return "not yet"
+    return "stays here: no destination was configured" if facts["results"] else "nothing to deliver"
 
 
 def _algorithms(facts: Facts) -> str:

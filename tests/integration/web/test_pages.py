@@ -10,11 +10,13 @@ import pytest
 
 from storage.domain.association import AssociationEnd
 from storage.domain.delivery import SendOutcome, Verdict
-from storage.domain.job import JobKind, Reason
+from storage.domain.job import JobKind, Reason, Refusal
 from storage.domain.result import ResultPicture
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
+from storage.postgres.job_queue import PostgresJobQueue
+from storage.settings import JobSettings
 from tests.integration.postgres.conftest import Hospital
 from tests.peers.web_door import WebDoor, form_of
 
@@ -199,6 +201,64 @@ def test_a_study_that_no_destination_shows_waits_for_no_delivery(web_door: WebDo
     bar = _bar(web_door.logged_in("viewer").get("/studies/1.2.3").text)
 
     assert bar.endswith("delivered nothing of it is shown at slicer")
+
+
+@pytest.mark.parametrize(
+    ("code", "because"),
+    [
+        ("modality-not-accepted", "no series is an image series of a modality that lungs 1 takes"),
+        ("gap", "[jobs] not_analysed was &#34;never&#34;"),
+    ],
+)
+def test_where_no_report_of_no_result_is_sent_the_page_says_why(
+    web_door: WebDoor, hospital: Hospital, code: str, because: str
+) -> None:
+    """The bar does not run on to a delivery that never comes, and a sentence tells why none was sent."""
+    hospital.queue.close()
+    hospital.queue = PostgresJobQueue(
+        hospital.database, hospital.objects, JobSettings(not_analysed="same-modality" if code != "gap" else "never")
+    )
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    reason = Reason(code, "It takes something else.")
+    hospital.queue.complete_not_analysed(hospital.claimed(), reason, [Refusal("1.2.3.1", reason)])
+
+    page = web_door.logged_in("viewer").get("/studies/1.2.3").text
+
+    assert '<li class="ended">\n    <strong>not analysed</strong>' in page
+    assert "reached" not in page.partition("not analysed</strong>")[2]
+    assert _bar(page).endswith("delivered nothing to deliver")
+    assert f"No &#34;Not analysed&#34; report was sent, because {because}" in page
+
+
+@pytest.mark.parametrize(("state", "told"), [("failed", "given up"), ("canceled", "canceled by an operator")])
+def test_the_bar_of_work_that_ended_without_a_result_does_not_wait(
+    web_door: WebDoor, hospital: Hospital, state: str, told: str
+) -> None:
+    """What was given up or canceled is not shown as analysed, nor as about to be."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    if state == "failed":
+        hospital.queue.fail(hospital.claimed(), Reason("no-memory", "The model needs more memory."))
+    else:
+        hospital.queue.cancel(1, "alice")
+
+    page = web_door.logged_in("viewer").get("/studies/1.2.3").text
+
+    # The report on a failure is still to be made; what was canceled is told to nobody.
+    last = "not yet" if state == "failed" else "nothing to deliver"
+    assert _bar(page).endswith(f"not analysed {told} delivered {last}")
+    assert ("because an operator canceled the analysis" in page) == (state == "canceled")
+
+
+def test_a_study_that_no_algorithm_looked_at_has_no_report_either(web_door: WebDoor, hospital: Hospital) -> None:
+    """The page says so where there was no job at all."""
+    hospital.stable_study("1.2.3")
+
+    page = web_door.logged_in("viewer").get("/studies/1.2.3").text
+
+    assert _bar(page).endswith("delivered nothing to deliver")
+    assert "No &#34;Not analysed&#34; report was sent, because no algorithm looked at it." in page
 
 
 def test_the_list_is_paged_and_filtered(web_door: WebDoor, hospital: Hospital) -> None:
