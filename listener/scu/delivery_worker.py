@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from pydicom.uid import UID
+
 from listener.scu.heartbeat import Heartbeat
 from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome, Verdict
@@ -86,7 +88,7 @@ class DeliveryWorker:
             _LOG.error("delivery %d to %s is given up: %s", job.job_id, job.destination, damage)
             self._queue.fail(job, Reason("evidence-damaged", str(damage)))
             return
-        self._settle(job, self._send(job, destination, evidence))
+        self._settle(job, self._send(job, destination, evidence), evidence)
 
     def _send(
         self, job: ClaimedJob, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]
@@ -102,13 +104,13 @@ class DeliveryWorker:
 
             return self._sender.send(destination, evidence, stopped)
 
-    def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome]) -> None:
+    def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome], evidence: Sequence[FrozenEvidence]) -> None:
         waiting = [outcome for outcome in outcomes if outcome.verdict is Verdict.TRY_AGAIN]
         refused = [outcome for outcome in outcomes if outcome.verdict is Verdict.REFUSED]
         if waiting:
             self._try_again(job, waiting[0], outcomes)
         elif refused:
-            self._give_up(job, Reason("delivery-refused", refused[0].note), outcomes)
+            self._give_up(job, Reason("delivery-refused", _refusal(job, refused[0], evidence)), outcomes)
         else:
             self._queue.complete_delivery(job, outcomes)
             _LOG.info("delivery %d to %s is complete", job.job_id, job.destination)
@@ -135,6 +137,14 @@ def _not_configured(job: ClaimedJob) -> Reason:
         "destination-not-configured",
         f"No [[destinations]] entry has the name {job.destination!r}; add it again or cancel the delivery.",
     )
+
+
+def _refusal(job: ClaimedJob, refused: SendOutcome, evidence: Sequence[FrozenEvidence]) -> str:
+    """The note with what was refused and by whom, because it is read far from the delivery, as on the overview."""
+    item = next(each for each in evidence if each.sop_instance_uid == refused.sop_instance_uid)
+    what = item.role if item.analysed else '"Not analysed" report'
+    sop_class = UID(item.sop_class_uid).name  # as PS3.6 table A-1 has it
+    return f"Destination {job.destination} did not take the {what} as {item.form} ({sop_class}): {refused.note}"
 
 
 def _check_frozen(item: FrozenEvidence) -> None:

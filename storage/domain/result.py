@@ -145,6 +145,7 @@ class FrozenEvidence:
     sha256: str  # of that whole file
     size: int
     form: EvidenceForm
+    analysed: bool = True  # else it is a "Not analysed" report
 
 
 def stand_ins(forms: Iterable[EvidenceForm]) -> frozenset[EvidenceForm]:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.delivery import SETTLED, DeliveryState, SendOutcome, Verdict
-from storage.domain.job import ClaimedJob
+from storage.domain.job import ClaimedJob, Outcome
 from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceRole, FrozenEvidence
 from storage.errors import UnknownRecord
 from storage.ports import EvidenceStore
@@ -15,7 +15,7 @@ from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.held_job import HeldJob
 from storage.postgres.stored_text import stored_text
-from storage.postgres.tables import DeliveryRow, EvidenceRow
+from storage.postgres.tables import DeliveryRow, EvidenceRow, JobRow, ResultRow
 
 _STATE_AFTER = {
     Verdict.DELIVERED: DeliveryState.ACKNOWLEDGED,
@@ -45,9 +45,11 @@ class PostgresDeliveryLog:
         """
         order = case({str(role): place for role, place in DELIVERY_ORDER.items()}, value=EvidenceRow.role)
         with self._database.transaction() as session:
-            rows = session.scalars(
-                select(EvidenceRow)
+            rows = session.execute(
+                select(EvidenceRow, JobRow.outcome)
                 .join(DeliveryRow, DeliveryRow.evidence_id == EvidenceRow.id)
+                .join(ResultRow, ResultRow.id == EvidenceRow.result_id)
+                .join(JobRow, JobRow.id == ResultRow.job_id)
                 .where(DeliveryRow.job_id == job.job_id, DeliveryRow.state.in_(_OPEN))
                 .order_by(order, EvidenceRow.id)
             ).all()
@@ -62,8 +64,9 @@ class PostgresDeliveryLog:
                 sha256=row.sha256,
                 size=row.size,
                 form=EvidenceForm(row.form),
+                analysed=outcome == str(Outcome.ANALYSED),
             )
-            for row in rows
+            for row, outcome in rows
         )
 
 

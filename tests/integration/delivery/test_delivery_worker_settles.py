@@ -10,7 +10,7 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
 from storage.domain.result import EvidenceObject, EvidenceRole
-from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, data_set_bytes, evidence_object
+from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes, evidence_object
 from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.result_desk import ResultDesk
 
@@ -180,6 +180,26 @@ def test_a_sop_class_that_is_not_accepted_fails_the_delivery(
     }
     assert desk.job()["state"] == "failed"
     assert desk.job()["reason_code"] == "delivery-refused"
+    told = "Destination pacs did not take the segmentation as binary (Segmentation Storage): The destination accepts no"
+    assert desk.job()["reason_sentence"].startswith(told)
+
+
+def test_a_report_of_no_result_that_is_not_accepted_is_told_as_such(desk: ResultDesk, report: EvidenceObject) -> None:
+    """Whoever reads the sentence far from the delivery must see that the radiologist was told nothing."""
+    desk.owe(report)
+    desk.execute(  # as if it had ended so; the guard on the job lifecycle would not let it change its mind
+        "SET LOCAL session_replication_role = replica; UPDATE job SET outcome = 'not-analysed', "
+        "reason_code = 'gap', reason_sentence = 'A slice is missing.' WHERE kind = 'inference'"
+    )
+    pacs = RecordingPacs(sop_classes=[SEGMENTATION])
+    pacs.start()
+    try:
+        worker_for(desk, pacs).deliver_one()
+    finally:
+        pacs.stop()
+
+    told = 'Destination pacs did not take the "Not analysed" report as comprehensive-3d (Comprehensive 3D SR Storage): '
+    assert desk.job()["reason_sentence"].startswith(told)
 
 
 def test_a_destination_that_is_no_longer_configured_fails_with_the_setting_to_mend(
