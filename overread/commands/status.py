@@ -14,6 +14,8 @@ from rich.table import Table
 from overread.data_folder import refuse_foreign_folder
 from overread.database import existing_database
 from overread.settings import Settings, load_settings
+from storage.domain.delivery import DeliveryState
+from storage.domain.explanation import not_needed
 from storage.objects.capacity import spool_usage
 from storage.objects.layout import DataFolder
 from storage.postgres.embedded import running_url
@@ -55,7 +57,10 @@ def status(as_json: bool) -> None:
         return
     _print_newest(print_studies, facts["studies"], "studies", slice(None, _SHOWN))
     _print_newest(print_jobs, facts["jobs"], "jobs", slice(-_SHOWN, None))
-    _print_newest(print_deliveries, facts["deliveries"], "deliveries", slice(-_SHOWN, None))
+    needed = [delivery for delivery in facts["deliveries"] if delivery["state"] != DeliveryState.NOT_NEEDED]
+    _print_newest(print_deliveries, needed, "deliveries", slice(-_SHOWN, None))
+    for line in not_needed(facts["deliveries"]):
+        click.echo(line)
     _print_newest(_print_quarantined, facts["quarantined"], "objects that were set aside", slice(-_SHOWN, None))
     if not running:
         click.echo("Overread is not running on this data folder; `overread up` starts it.")
@@ -103,11 +108,11 @@ def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
 
 def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
     """One line per instance and destination."""
-    table = _table("Deliveries", "destination", "role", "state", "attempts", "SOP Instance UID")
+    table = _table("Deliveries", "destination", "form", "state", "attempts", "SOP Instance UID")
     for delivery in deliveries:
         table.add_row(
             delivery["destination"],
-            delivery["role"],
+            delivery["form"],
             _state(delivery),
             str(delivery["attempts"]),
             delivery["sop_instance_uid"],

@@ -1,6 +1,6 @@
 """What happened to a study, in sentences made from the facts of `storage.postgres.overview`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from storage.domain.not_analysed import OTHER_KIND
@@ -165,7 +165,7 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
     for delivery in facts["deliveries"]:
         if delivery["job_id"] != job["id"]:
             continue
-        kind = delivery["role"] if delivery["analysed"] else f"not-analysed {delivery['role']}"
+        kind = f"{delivery['form']} object" if delivery["analysed"] else f"not-analysed report ({delivery['form']})"
         what = f"The {kind} {delivery['sop_instance_uid']}"
         if delivery["state"] == "acknowledged":
             status = "no status" if delivery["status"] is None else f"status 0x{delivery['status']:04X}"
@@ -173,10 +173,20 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             yield f"{what} was acknowledged by {delivery['destination']} at {when} ({status})."
         elif delivery["state"] == "refused":
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
-        elif delivery["state"] == "not-needed":
-            yield f"{what} was not needed at {delivery['destination']}: {_sentence(delivery['note'])}"
+    yield from not_needed([delivery for delivery in facts["deliveries"] if delivery["job_id"] == job["id"]])
     if job["state"] != "completed":
         yield _unfinished(job, f"The delivery to {job['destination']}")
+
+
+def not_needed(deliveries: Iterable[Facts]) -> Iterator[str]:
+    """One line for each destination with the forms that it needed none of; nothing where it needed all."""
+    forms: dict[str, list[str]] = {}
+    for delivery in deliveries:
+        if delivery["state"] == "not-needed":
+            forms.setdefault(delivery["destination"], []).append(delivery["form"])
+    for destination, found in forms.items():
+        each = (f"{form} ({found.count(form)})" if found.count(form) > 1 else form for form in dict.fromkeys(found))
+        yield f"Not needed at {destination}, or not shown there: {', '.join(each)}."
 
 
 _TELLERS = {"inference": _inference, "delivery": _delivery, "notice": _notice}

@@ -16,7 +16,7 @@ from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import DeliveryState
-from storage.domain.explanation import sentences
+from storage.domain.explanation import not_needed, sentences
 from storage.domain.identifiers import checked_uid
 from storage.domain.job import JobKind
 from storage.domain.study import StudyState
@@ -102,6 +102,7 @@ def study_router(desk: Desk) -> APIRouter:
         facts = desk.explainer.explain(study_instance_uid)
         uid = facts["study_instance_uid"]
         looks.record(request, viewer, uid, "page")
+        newest, older = _by_age(facts["results"])
         return render(
             request,
             "study.html",
@@ -111,7 +112,9 @@ def study_router(desk: Desk) -> APIRouter:
             steps=_steps(facts),
             sentences=list(sentences(facts)),
             links=desk.links.of(uid, facts["results"]) if facts["study"] else [],
-            results=list(reversed(facts["results"])),
+            results=newest + older,
+            newest=len(newest),
+            not_needed=_not_needed(facts),
             jobs=desk.reading.jobs(study_instance_uid=uid, rows=200) if uid else [],
         )
 
@@ -155,6 +158,28 @@ class _Looks:
         seen = self._pages.get((viewer.name, study_instance_uid))
         if seen is None or time.monotonic() - seen > _LOOK_SECONDS:
             self.record(request, viewer, study_instance_uid, "picture")
+
+
+def _by_age(results: list[Facts]) -> tuple[list[Facts], list[Facts]]:
+    """The newest run of each algorithm, whatever its version, and the runs before it; each newest first."""
+    newest: dict[str, Facts] = {}
+    older = []
+    for result in reversed(results):
+        if result["algorithm_name"] in newest:
+            older.append(result)
+        else:
+            newest[result["algorithm_name"]] = result
+    return list(newest.values()), older
+
+
+def _not_needed(facts: Facts) -> dict[int, list[str]]:
+    """By the id of a result, a line for each destination that did not need all of it."""
+    return {
+        result["result_id"]: list(
+            not_needed(one for one in facts["deliveries"] if one["result_id"] == result["result_id"])
+        )
+        for result in facts["results"]
+    }
 
 
 def _study_of(desk: Desk, wanted: str) -> str:

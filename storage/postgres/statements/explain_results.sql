@@ -18,6 +18,7 @@ SELECT
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
             'role', evidence.role,
+            'form', evidence.form,
             'sop_class_uid', evidence.sop_class_uid,
             'sop_instance_uid', evidence.sop_instance_uid,
             'series_instance_uid', evidence.series_instance_uid,

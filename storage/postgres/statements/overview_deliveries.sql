@@ -4,6 +4,8 @@ SELECT
     delivery.destination,
     evidence.sop_instance_uid,
     evidence.role,
+    evidence.form,
+    evidence.result_id,
     maker.outcome IS NOT DISTINCT FROM 'analysed' AS analysed, -- else it tells why there is no result
     delivery.state,
     CASE

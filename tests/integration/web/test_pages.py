@@ -162,7 +162,7 @@ def test_a_study_that_was_not_analysed_shows_what_was_told(web_door: WebDoor, ho
 
     assert "NOT ANALYSED by lungs 1." in page
     assert "The &#34;Not analysed&#34; report of lungs 1 was made for the destinations." in page
-    assert f"The not-analysed report {owed.sop_instance_uid} was acknowledged by pacs" in page
+    assert f"The not-analysed report ({owed.form}) {owed.sop_instance_uid} was acknowledged by pacs" in page
     assert "Report of no result by lungs 1" in page
     assert "Made from" not in page
     assert re.search(r"<h1>Study [^/]*failed", page)
@@ -201,6 +201,41 @@ def test_a_study_that_no_destination_shows_waits_for_no_delivery(web_door: WebDo
     bar = _bar(web_door.logged_in("viewer").get("/studies/1.2.3").text)
 
     assert bar.endswith("delivered nothing of it is shown at slicer")
+
+
+def test_what_was_not_needed_is_one_line_for_each_destination(web_door: WebDoor, hospital: Hospital) -> None:
+    """It names the forms once, on the page, in the story and nowhere object by object."""
+    hospital.install()
+    result = hospital.analysed("1.2.3", ("slicer",))
+    unneeded = [SendOutcome(one.sop_instance_uid, Verdict.NOT_NEEDED, None, "No.") for one in result.evidence]
+    hospital.queue.complete_delivery(hospital.claimed(JobKind.DELIVERY), unneeded)
+
+    page = web_door.logged_in("viewer").get("/studies/1.2.3").text
+
+    assert page.count("Not needed at slicer, or not shown there: ") == 2
+    assert 'data-label="Object">comprehensive-3d<' in page
+    assert ">not-needed<" not in page
+    assert "was not needed" not in page
+
+
+def test_an_older_run_is_folded_and_marked(web_door: WebDoor, hospital: Hospital) -> None:
+    """Whoever opens the page reads the newest result, and sees of every other that it is older."""
+    hospital.install()
+    hospital.analysed("1.2.3", ())
+    assert "older" not in web_door.logged_in("viewer").get("/studies/1.2.3").text
+    arrivals = [hospital.arrival("1.2.3")]
+    hospital.receive(*arrivals)
+    hospital.settle()
+    hospital.queue.complete_analysed(
+        hospital.claimed(), replace(hospital.result(arrivals, "2"), report_text="New."), ()
+    )
+
+    page = web_door.logged_in("operator").get("/studies/1.2.3").text
+
+    before, folded = page.split('<details id="older-runs"')
+    assert "New." in before
+    assert "No finding." not in before
+    assert re.search(r"<h2>lungs 1 <span[^>]*>older<", folded)
 
 
 @pytest.mark.parametrize(
