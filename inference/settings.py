@@ -19,7 +19,9 @@ class WorkerSettings(BaseModel):
 
 
 class ResultSettings(BaseModel):
-    """What results are called. It stands in the objects, so a result that is made after a change has other UIDs."""
+    """What results are called. It stands in the objects, so a result that is made after a change has other UIDs:
+    `overread jobs resubmit` then brings a second set beside the first, which has to be deleted at the PACS.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

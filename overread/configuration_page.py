@@ -3,6 +3,7 @@
 Run as ``python -m overread.configuration_page > docs/reference/configuration.md``.
 """
 
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -43,7 +44,7 @@ def _lines() -> Iterator[str]:
 
 
 def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
-    doc = (section.__doc__ or "").strip()
+    doc = inspect.cleandoc(section.__doc__ or "")
     keys = {key: field for key, field in section.model_fields.items() if not _section_of(field)}
     yield from _table(f"`[{name}]`", f"OVERREAD_{name.upper()}_", keys, doc)
     for key, field in section.model_fields.items():
@@ -54,7 +55,7 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
 
 
 def _list_section(name: str, section: type[BaseModel], why: str, variable: str) -> Iterator[str]:
-    doc = f"{(section.__doc__ or '').strip()} {why} Variable: {variable}."
+    doc = f"{inspect.cleandoc(section.__doc__ or '')} {why} Variable: {variable}."
     yield from _table(f"`[[{name}]]`", None, section.model_fields, doc)
 
 
