@@ -20,7 +20,7 @@ from inference.evidence.attributes import (
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_parts import derive_dimension_uid, segment_description
-from inference.evidence.sources import further_stand_in, image_stand_in
+from inference.evidence.sources import image_stand_ins
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 
@@ -31,10 +31,7 @@ def build_label_map(context: EvidenceContext, labels: Labels, found: Sequence[Fo
     """
     present = [one for one in found if one.number]
     seg = Segmentation(
-        source_images=[
-            image_stand_in(context.sources[0]),
-            *(further_stand_in(source) for source in context.sources[1:]),
-        ],
+        source_images=image_stand_ins(context.sources),
         pixel_array=_renumbered(labels, present),
         segmentation_type="LABELMAP",
         segment_descriptions=[segment_description(context, one) for one in present],

@@ -29,7 +29,7 @@ from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.float_frames import FloatFrames, Plane
 from inference.evidence.references import places_by_stand_in
 from inference.evidence.segment_findings import FoundSegment
-from inference.evidence.sources import further_stand_in, image_stand_in, one_pixel, state_losses
+from inference.evidence.sources import image_stand_ins, one_pixel, state_losses
 from inference.findings.classification import KeyImage
 from inference.findings.segmentation import Probabilities
 from inference.imaging.geometry import order_slices
@@ -127,9 +127,10 @@ def _stack(sources: Sequence[Dataset]) -> list[int]:
 def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> EvidenceObject:
     """What highdicom makes of images of one pixel; the pixels are written behind it."""
     uid = context.identity.uid
-    first, *others = [context.sources[index] for index in indices]
+    sources = [context.sources[index] for index in indices]
+    first = sources[0]
     made = ParametricMap(
-        source_images=[one_pixel(image_stand_in(first)), *(one_pixel(further_stand_in(one)) for one in others)],
+        source_images=[one_pixel(image) for image in image_stand_ins(sources)],
         pixel_array=np.zeros((len(indices), 1, 1), np.float32),
         series_instance_uid=uid(f"parametric-map-series {field.label}"),
         series_number=1,
@@ -147,7 +148,7 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
         content_description=context.mark,
         contributing_equipment=[algorithm_equipment(context)],
     )
-    _put_in_order(made, places_by_stand_in((first, *others)))
+    _put_in_order(made, places_by_stand_in(sources))
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid(f"parametric-map-dimensions {field.label}")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(first, field)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -68,6 +69,9 @@ _READ_OF_EACH = (
 
 _TAGS = {keyword: Tag(keyword) for keyword in {*_READ, *_READ_OF_EACH}}  # looked up once, not for each image
 
+_LENGTHS = frozenset({"SliceThickness", "SpacingBetweenSlices"})
+_AS_STATED = 0.01  # of the distance of slices may what they say of it be wrong, by rounding
+
 _EMPTY = (
     "PatientID",
     "PatientName",
@@ -123,14 +127,42 @@ def image_stand_in(source: Dataset) -> Dataset:
     return as_single_frame(stand_in(source), source)
 
 
-def further_stand_in(source: Dataset) -> Dataset:
-    """The part that highdicom needs of the images of a segmentation but the first."""
-    return as_single_frame(_with_thickness(_copied(source, _READ_OF_EACH)), source)
+def image_stand_ins(sources: Sequence[Dataset]) -> list[Dataset]:
+    """The same of all images of a stack, on the grid of the first.
+
+    Scanners round the direction of each slice anew, and highdicom takes the last digit of it for another orientation.
+    What the images say of their distance is left out where it is not how they lie.
+    """
+    further = [as_single_frame(_with_thickness(_copied(one, _READ_OF_EACH)), one) for one in sources[1:]]
+    images = [image_stand_in(sources[0]), *further]
+    if len(images) > 1 and all(has_place(one) for one in sources):
+        for tag in (_TAGS["ImageOrientationPatient"], _TAGS["PixelSpacing"]):
+            for image in further:
+                image[tag] = images[0][tag]
+        if not _lie_as_stated(sources):
+            del images[0].SpacingBetweenSlices
+    return images
+
+
+def _lie_as_stated(sources: Sequence[Dataset]) -> bool:
+    if "SpacingBetweenSlices" not in sources[0] or not states_length(sources[0], "SpacingBetweenSlices"):
+        return True
+    places = np.array([[float(value) for value in one.ImagePositionPatient] for one in sources])
+    usual = float(np.median(np.linalg.norm(np.diff(places, axis=0), axis=1)))
+    return abs(float(sources[0].SpacingBetweenSlices) - usual) <= _AS_STATED * usual
+
+
+def states_length(source: Dataset, keyword: str) -> bool:
+    """Whether an attribute is a length in mm, and not empty, zero or no number (PS3.5 section 6.2, VR DS)."""
+    try:
+        return 0 < float(source.get(keyword) or 0) < np.inf
+    except (TypeError, ValueError):
+        return False
 
 
 def states_thickness(source: Dataset) -> bool:
     """Whether an image says how thick its slice is, which it may leave empty (PS3.3 section C.7.6.2)."""
-    return bool(source.get("SliceThickness"))
+    return states_length(source, "SliceThickness")
 
 
 def _with_thickness(copy: Dataset) -> Dataset:
@@ -156,5 +188,6 @@ def one_pixel(image: Dataset) -> Dataset:
 
 
 def _copied(source: Dataset, keywords: Sequence[str]) -> Dataset:
-    tags = (_TAGS[keyword] for keyword in keywords)
+    kept = (one for one in keywords if one not in _LENGTHS or states_length(source, one))
+    tags = (_TAGS[keyword] for keyword in kept)
     return Dataset({tag: source[tag] for tag in tags if tag in source})

@@ -20,7 +20,7 @@ from inference.evidence.references import name_frames, places_by_stand_in
 from inference.evidence.segment_findings import FoundSegment
 from inference.evidence.segment_frames import Frame
 from inference.evidence.segment_parts import derive_dimension_uid, segment_description
-from inference.evidence.sources import further_stand_in, image_stand_in, one_pixel
+from inference.evidence.sources import image_stand_ins, one_pixel
 
 Framed = npt.NDArray[np.uint8]  # as (slice, segment): 1 where the segment has a frame on the slice
 
@@ -60,10 +60,7 @@ def _one_frame_for_each_slice(
     used = np.flatnonzero(framed.any(axis=1))
     first[used, framed[used].argmax(axis=1)] = 1
     return Segmentation(
-        source_images=[
-            one_pixel(image_stand_in(context.sources[0])),
-            *(one_pixel(further_stand_in(source)) for source in context.sources[1:]),
-        ],
+        source_images=[one_pixel(image) for image in image_stand_ins(context.sources)],
         pixel_array=first[:, None, None, :],
         segment_descriptions=[segment_description(context, one) for one in present],
         series_instance_uid=context.identity.uid(f"{name}-series"),

@@ -13,8 +13,9 @@ from inference.errors import UnusableInput
 
 Plane = Literal["axial", "coronal", "sagittal", "oblique"]
 
-_SAME_DIRECTION = 1e-3  # largest difference of direction cosines within one series
-_SAME_SPACING_MM = 1e-3  # largest difference of Pixel Spacing within one series
+# What is written for all slices is right for the first: at the far corner of a matrix of 512, within 0.05 mm.
+_SAME_DIRECTION = 1e-4  # largest difference of direction cosines within one series
+_SAME_SPACING_MM = 1e-4  # largest difference of Pixel Spacing within one series
 _SAME_PLACE_MM = 1e-2  # slices closer than this are at the same place
 _UNEVEN = 0.05  # of the slice spacing may a slice be away from its even place, or
 _ROUNDING_MM = 0.11  # this much, which is what scanners that round positions to 0.1 mm produce

@@ -19,6 +19,7 @@ from pydicom.uid import (
 from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.build import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
+from inference.evidence.sources import states_thickness
 from inference.findings.segment import SegmentDescription
 from inference.findings.segmentation import Probabilities
 from inference.imaging.resampling import GridMap
@@ -174,7 +175,8 @@ def make_findings(
 ) -> tuple[Finding, ...]:
     """One finding per segment with its volume and, where there is a voxel, a mean."""
     source = context.sources[0]
-    voxel = float(np.prod(source.get("PixelSpacing", (1, 1)))) * float(source.get("SliceThickness", 1))
+    thickness = float(source.SliceThickness) if states_thickness(source) else 1
+    voxel = float(np.prod(source.get("PixelSpacing", (1, 1)))) * thickness
     findings = []
     for segment in segments:
         count = int(np.count_nonzero(labels == segment.number))

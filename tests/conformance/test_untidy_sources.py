@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from inference.errors import UnusableInput
 from inference.imaging.geometry import order_slices
@@ -35,6 +37,23 @@ def _edited(name: str, *missing: str, **values: object) -> tuple[Dataset, ...]:
     return images
 
 
+def _rounded_anew() -> tuple[Dataset, ...]:
+    images = SERIES["CT oblique"]()
+    for place, image in enumerate(images):
+        image.ImageOrientationPatient[0] = round(float(image.ImageOrientationPatient[0]) + place * 1e-6, 9)
+        image.PixelSpacing[1] = round(float(image.PixelSpacing[1]) + place * 1e-6, 9)
+    return images
+
+
+def _lengths(thickness: bytes, distance: bytes) -> tuple[Dataset, ...]:
+    images = SERIES["CT axial"]()
+    for image in images:
+        for keyword, value in (("SliceThickness", thickness), ("SpacingBetweenSlices", distance)):
+            tag = Tag(keyword)
+            image[tag] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
+    return images
+
+
 SOURCES: dict[str, Callable[[], tuple[Dataset, ...]]] = {
     "one image": lambda: make_series(replace(CT, shape=(1, 24, 32))),
     "two images": lambda: make_series(replace(CT, shape=(2, 24, 32))),
@@ -52,6 +71,10 @@ SOURCES: dict[str, Callable[[], tuple[Dataset, ...]]] = {
     "a radiograph with nothing optional": lambda: _edited("DX", *TYPE_2, "PatientOrientation", "BodyPartExamined"),
     "no thickness": lambda: _edited("CT axial", "SliceThickness"),
     "thickness of zero": lambda: _edited("CT oblique", SliceThickness=0),
+    "directions that are rounded anew": _rounded_anew,
+    "lengths that are no numbers": lambda: _lengths(b"thick ", b"wide"),
+    "lengths that are zero and two": lambda: _lengths(b"0 ", b"1\\2 "),
+    "a distance that is not how they lie": lambda: _lengths(b"2.5 ", b"9.9 "),
     "no body part": lambda: _edited("MR coronal", "BodyPartExamined"),
     "an orientation of one direction": lambda: _edited("DX", PatientOrientation="L"),
     "a sex outside the list": lambda: _edited("CT axial", PatientSex="W"),
@@ -135,3 +158,13 @@ def test_slices_without_a_place_are_refused_by_name(missing: tuple[str, ...]) ->
 
     assert refusal.value.reason.code
     assert missing[0] in refusal.value.reason.sentence
+
+
+@pytest.mark.parametrize("name", ["a distance that is not how they lie", "lengths that are no numbers"])
+def test_the_distance_of_frames_is_that_of_the_images(name: str) -> None:
+    """What images say of their distance goes into no object where their positions say something else."""
+    for one, data_set in evidence_of(segmented_in(SOURCES[name]())).read:
+        if one.role in (EvidenceRole.SEGMENTATION, EvidenceRole.PARAMETRIC_MAP):
+            [measures] = data_set.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+            assert float(measures.SpacingBetweenSlices) == pytest.approx(2.5), one.form
+            assert float(measures.SliceThickness) == pytest.approx(2.5), one.form
