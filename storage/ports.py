@@ -11,7 +11,7 @@ from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance
-from storage.domain.delivery import SendOutcome
+from storage.domain.delivery import DeliveryStanding, SendOutcome
 from storage.domain.job import ClaimedJob, JobKind, JobState, Reason, Refusal
 from storage.domain.not_analysed import EndedInference
 from storage.domain.result import FrozenEvidence, FrozenFile, NewResult
@@ -242,6 +242,10 @@ class DeliveryLog(Protocol):
 
     def undelivered(self, job: ClaimedJob) -> tuple[FrozenEvidence, ...]:
         """The instances of this delivery not yet acknowledged, in the order they must be sent."""
+        ...
+
+    def standing(self, job: ClaimedJob) -> DeliveryStanding:
+        """What is known of this delivery before it is tried."""
         ...
 
 

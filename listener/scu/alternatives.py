@@ -16,8 +16,11 @@ def send_best(
     """Send one form of a choice: the first without an ``obstacle`` that the destination does not refuse.
 
     Once it holds an instance of that form, all other forms are not needed; until then they stay owed, because the next
-    association may take another form. When no form is left each one is refused, with its own reason.
+    association may take another form. When no form is left each one is refused, with its own reason. Of a choice that
+    an earlier association began, only the rest of what was begun is sent.
     """
+    if choice.begun:
+        return _send_rest(choice, obstacle, store)
     passed_over: list[SendOutcome] = []
     for place, (form, instances) in enumerate(choice.forms):
         outcomes = _obstacles(instances, obstacle) or tuple(store(one) for one in instances)
@@ -25,10 +28,29 @@ def send_best(
             passed_over += outcomes
         elif any(outcome.verdict is Verdict.DELIVERED for outcome in outcomes):
             later = [one for _, others in choice.forms[place + 1 :] for one in others]
-            return (*outcomes, *_not_needed(passed_over, form), *unneeded(later, _taken_as(form)))
+            why = _taken_as(form, outcomes)
+            return (*outcomes, *_not_needed(passed_over, why), *unneeded(later, why))
         else:
             return outcomes
     return tuple(passed_over)
+
+
+def _send_rest(
+    choice: Choice,
+    obstacle: Callable[[FrozenEvidence], SendOutcome | None],
+    store: Callable[[FrozenEvidence], SendOutcome],
+) -> tuple[SendOutcome, ...]:
+    outcomes: list[SendOutcome] = []
+    for form, instances in choice.forms:
+        if form in choice.begun:
+            outcomes += _obstacles(instances, obstacle) or [store(one) for one in instances]
+    return (*outcomes, *unneeded_beside_begun(choice, outcomes))
+
+
+def unneeded_beside_begun(choice: Choice, rest: Iterable[SendOutcome] = ()) -> tuple[SendOutcome, ...]:
+    """What is owed in other forms than the begun one, once ``rest`` came of the rest of that."""
+    others = [one for form, instances in choice.forms if form not in choice.begun for one in instances]
+    return unneeded(others, _taken_as(choice.begun[0], rest))
 
 
 def unneeded(instances: Iterable[FrozenEvidence], note: str) -> tuple[SendOutcome, ...]:
@@ -50,11 +72,11 @@ def _obstacles(
     )
 
 
-def _not_needed(passed_over: Iterable[SendOutcome], form: EvidenceForm) -> tuple[SendOutcome, ...]:
-    return tuple(
-        replace(each, verdict=Verdict.NOT_NEEDED, note=f"{each.note} {_taken_as(form)}") for each in passed_over
-    )
+def _not_needed(passed_over: Iterable[SendOutcome], why: str) -> tuple[SendOutcome, ...]:
+    return tuple(replace(each, verdict=Verdict.NOT_NEEDED, note=f"{each.note} {why}") for each in passed_over)
 
 
-def _taken_as(form: EvidenceForm) -> str:
-    return f"The destination took the same content as {form}."
+def _taken_as(form: EvidenceForm, outcomes: Iterable[SendOutcome]) -> str:
+    if all(outcome.verdict is Verdict.DELIVERED for outcome in outcomes):
+        return f"The destination took the same content as {form}."
+    return f"The destination took only a part of the same content as {form}; the rest goes in that form or not at all."

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from listener.scu.heartbeat import Heartbeat
 from listener.settings import DestinationSettings
-from storage.domain.delivery import SendOutcome, Verdict
+from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import FrozenEvidence
 from storage.errors import DamagedObject, LeaseLost
@@ -28,9 +28,13 @@ class Sender(Protocol):
     """Whoever can put evidence before a destination; ``StoreScu`` is one."""
 
     def send(
-        self, destination: DestinationSettings, evidence: Sequence[FrozenEvidence], stopped: Callable[[], bool]
+        self,
+        destination: DestinationSettings,
+        evidence: Sequence[FrozenEvidence],
+        stopped: Callable[[], bool],
+        standing: DeliveryStanding,
     ) -> tuple[SendOutcome, ...]:
-        """Send all instances and say what came of each; end early once ``stopped`` says so."""
+        """Send what is owed and say what came of each instance; end early once ``stopped`` says so."""
         ...
 
 
@@ -96,13 +100,14 @@ class DeliveryWorker:
         """Send while the lease is kept; once it is lost the association is cut, and the fence stops the settling."""
         if not evidence:
             return ()
+        standing = self._log.standing(job)
         with Heartbeat(self._queue, job, self._jobs.lease_seconds / 3) as heartbeat:
 
             def stopped() -> bool:
                 self._alive()  # the sender asks all the time, and gives up by itself in the end
                 return heartbeat.lease_lost or self._in_a_hurry()
 
-            return self._sender.send(destination, evidence, stopped)
+            return self._sender.send(destination, evidence, stopped, standing)
 
     def _settle(self, job: ClaimedJob, outcomes: Sequence[SendOutcome], evidence: Sequence[FrozenEvidence]) -> None:
         waiting = [outcome for outcome in outcomes if outcome.verdict is Verdict.TRY_AGAIN]

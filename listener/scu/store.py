@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pynetdicom.association import Association
 
-from listener.scu.alternatives import send_best, unneeded
+from listener.scu.alternatives import send_best, unneeded, unneeded_beside_begun
 from listener.scu.association import (
     Deadlines,
     Line,
@@ -17,7 +17,7 @@ from listener.scu.association import (
 )
 from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.settings import DestinationSettings
-from storage.domain.delivery import SendOutcome
+from storage.domain.delivery import DeliveryStanding, SendOutcome
 from storage.domain.result import DELIVERY_ORDER, FrozenEvidence
 from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile, choices
 
@@ -38,18 +38,25 @@ class StoreScu:
         destination: DestinationSettings,
         evidence: Sequence[FrozenEvidence],
         stopped: Callable[[], bool] = lambda: False,
+        standing: DeliveryStanding = DeliveryStanding(),  # noqa: B008 - immutable
     ) -> tuple[SendOutcome, ...]:
         """Send each thing in one form over one association and say what came of each instance.
 
         All forms that the destination's profile shows are proposed; the first that it accepts is sent. Segmentations
         go before reports, so that a report's references are there when it arrives. Once ``stopped`` says so the
         association is cut, and what has no answer yet is to be tried again. Nothing is *delivered* without a status
-        from the destination, and the release of the association plays no part in it.
+        from the destination, and the release of the association plays no part in it. Of what ``standing`` says that it
+        has in one form, no other form is sent.
         """
-        wanted, unwanted = choices(self._profiles[destination.profile], evidence)
+        wanted, unwanted = choices(self._profiles[destination.profile], evidence, standing.taken)
         not_shown = unneeded(unwanted, f"The profile {destination.profile} of the destination does not show this form.")
-        ordered = sorted(wanted, key=lambda choice: min(DELIVERY_ORDER[one.role] for one in choice.instances()))
-        return (*self._send(destination, ordered, stopped), *not_shown) if ordered else not_shown
+        there = [outcome for choice in wanted if not any(choice.to_send()) for outcome in unneeded_beside_begun(choice)]
+        ordered = sorted(
+            (choice for choice in wanted if any(choice.to_send())),
+            key=lambda choice: min(DELIVERY_ORDER[one.role] for one in choice.instances()),
+        )
+        sent = self._send(destination, ordered, stopped) if ordered else ()
+        return (*sent, *there, *not_shown)
 
     def _send(
         self, destination: DestinationSettings, ordered: Sequence[Choice], stopped: Callable[[], bool]

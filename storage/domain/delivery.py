@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from storage.domain.result import EvidenceForm
+
 
 class DeliveryState(StrEnum):
     """Where one instance stands on its way to one destination."""
@@ -15,6 +17,13 @@ class DeliveryState(StrEnum):
 
 
 SETTLED = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.NOT_NEEDED})
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStanding:
+    """What is known of a delivery before it is tried: which forms the destination has an instance of."""
+
+    taken: frozenset[EvidenceForm] = frozenset()
 
 
 class Verdict(StrEnum):

@@ -181,9 +181,20 @@ def wanted_forms(profiles: Iterable[ViewerProfile]) -> frozenset[EvidenceForm]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One thing to be delivered: its instances by form, best form first."""
+    """One thing to be delivered: its instances by form, best form first.
+
+    ``begun`` are the forms of which the destination already has an instance; the rest of those is owed, and nothing of
+    any other form.
+    """
 
     forms: tuple[tuple[EvidenceForm, tuple[FrozenEvidence, ...]], ...]
+    begun: tuple[EvidenceForm, ...] = ()
+
+    def to_send(self) -> Iterator[FrozenEvidence]:
+        """Those that may be sent at all."""
+        for form, instances in self.forms:
+            if not self.begun or form in self.begun:
+                yield from instances
 
     def instances(self) -> Iterator[FrozenEvidence]:
         """All of them."""
@@ -192,14 +203,25 @@ class Choice:
 
 
 def choices(
-    profile: ViewerProfile, evidence: Sequence[FrozenEvidence]
+    profile: ViewerProfile, evidence: Sequence[FrozenEvidence], taken: frozenset[EvidenceForm] = frozenset()
 ) -> tuple[tuple[Choice, ...], tuple[FrozenEvidence, ...]]:
-    """What of a result a destination of this profile is owed one form of, and what it does not want at all."""
+    """What of a result a destination of this profile is owed one form of, and what it does not want at all.
+
+    ``taken`` are the forms that the destination has an instance of. Such a form is the choice, also when the profile
+    has changed since and no longer holds it: a destination never gets a second form of one content.
+    """
     found = []
     for chain in profile.chains:
-        of_form = [(form, tuple(one for one in evidence if one.form is form)) for form in chain]
+        begun = _begun(chain, taken)
+        order = (*begun, *(form for form in chain if form not in begun))
+        of_form = [(form, tuple(one for one in evidence if one.form is form)) for form in order]
         present = tuple((form, instances) for form, instances in of_form if instances)
         if present:
-            found.append(Choice(present))
-    unwanted = tuple(one for one in evidence if one.form not in profile.forms)
-    return tuple(found), unwanted
+            found.append(Choice(present, begun))
+    chosen = {form for choice in found for form, _ in choice.forms}
+    return tuple(found), tuple(one for one in evidence if one.form not in chosen)
+
+
+def _begun(chain: Chain, taken: frozenset[EvidenceForm]) -> tuple[EvidenceForm, ...]:
+    same = {*chain}.union(*(forms for forms in ALTERNATIVES if {*chain} & {*forms}))
+    return tuple(form for form in EvidenceForm if form in taken & same)

@@ -6,7 +6,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
-from storage.domain.delivery import SETTLED, DeliveryState, SendOutcome, Verdict
+from storage.domain.delivery import SETTLED, DeliveryStanding, DeliveryState, SendOutcome, Verdict
 from storage.domain.job import ClaimedJob, Outcome
 from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceRole, FrozenEvidence
 from storage.errors import UnknownRecord
@@ -68,6 +68,21 @@ class PostgresDeliveryLog:
             )
             for row, outcome in rows
         )
+
+    def standing(self, job: ClaimedJob) -> DeliveryStanding:
+        """Which forms the destination acknowledged an instance of.
+
+        Raises:
+            DatabaseUnavailable: try again later.
+        """
+        with self._database.transaction() as session:
+            taken = session.scalars(
+                select(EvidenceRow.form)
+                .distinct()
+                .join(DeliveryRow, DeliveryRow.evidence_id == EvidenceRow.id)
+                .where(DeliveryRow.job_id == job.job_id, DeliveryRow.state == str(DeliveryState.ACKNOWLEDGED))
+            ).all()
+        return DeliveryStanding(frozenset(map(EvidenceForm, taken)))
 
 
 def record_outcomes(session: Session, job: HeldJob, outcomes: Sequence[SendOutcome]) -> None:

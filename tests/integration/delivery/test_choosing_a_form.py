@@ -23,18 +23,24 @@ REPORT_FORMS = (
 
 
 WARD = own_profile("ward", ANY, segmentation=(EvidenceForm.LABEL_MAP, EvidenceForm.BINARY), transfer_syntaxes=(ELE,))
+STRUCTURES = own_profile("structures", PROFILES["ohif"], one_object_per_structure=True)
 
 
 def worker(desk: ResultDesk, port: int, **settings: object) -> DeliveryWorker:
-    """A worker that knows one destination of this machine, and the profile ward of the site's own."""
+    """A worker that knows one destination of this machine, and two profiles of the site's own."""
     pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port, **settings)
-    store = StoreScu("OVERREAD", profiles=PROFILES | {"ward": WARD})
+    store = StoreScu("OVERREAD", profiles=PROFILES | {one.name: one for one in (WARD, STRUCTURES)})
     return DeliveryWorker(desk.queue, desk.log, {"pacs": pacs}, store, desk.jobs, "delivery test")
 
 
 def report(form: EvidenceForm, payload: int = 2000) -> EvidenceObject:
     """The report in one form."""
     return evidence_object(EvidenceRole.REPORT, payload, STUDY, form)
+
+
+def segmentation(form: EvidenceForm) -> EvidenceObject:
+    """The segmentation in one form, or one structure of it."""
+    return evidence_object(EvidenceRole.SEGMENTATION, 2000, STUDY, form)
 
 
 def notes(desk: ResultDesk) -> dict[str, str]:
@@ -114,6 +120,63 @@ def test_done_again_a_delivery_chooses_again(desk: ResultDesk, recording_pacs: R
         best.sop_instance_uid,
     ]
     assert {state for state, _ in desk.deliveries().values()} == {"acknowledged", "not-needed"}
+
+
+def test_tried_again_a_failed_delivery_sends_no_second_form(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """A segmentation that is there as binary is not sent as a label map too, when the report is tried again."""
+    binary, labels, best = (
+        segmentation(EvidenceForm.BINARY),
+        segmentation(EvidenceForm.LABEL_MAP),
+        report(REPORT_FORMS[0]),
+    )
+    desk.owe(binary, labels, best)
+    recording_pacs.answer(0x0000, 0xA900)
+    lane = worker(desk, recording_pacs.port, profile="ohif")
+    lane.deliver_one()
+    desk.queue.resubmit(desk.job()["id"], "test")
+
+    lane.deliver_one()
+
+    assert set(recording_pacs.contents) == {binary.sop_instance_uid, best.sop_instance_uid}
+    assert desk.execute("SELECT state FROM job WHERE kind = 'delivery' ORDER BY id DESC LIMIT 1") == [
+        {"state": "completed"}
+    ]
+    assert notes(desk)["label-map"] == "The destination took the same content as binary."
+
+
+def test_what_is_there_in_another_form_needs_no_connection(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """Where only another form of what is there is left, it is settled without an association."""
+    best, basic = report(REPORT_FORMS[0]), report(EvidenceForm.BASIC_TEXT)
+    desk.owe(best, basic)
+    worker(desk, recording_pacs.port).deliver_one()
+    desk.execute("UPDATE delivery SET state = 'waiting' WHERE state = 'not-needed'")
+    desk.execute(
+        "SET LOCAL session_replication_role = replica; UPDATE job SET state = 'failed', "
+        "reason_code = 'test', reason_sentence = 'It failed.' WHERE kind = 'delivery'"
+    )
+    desk.queue.resubmit(desk.job()["id"], "test")
+
+    worker(desk, 1).deliver_one()
+
+    assert {state for state, _ in desk.deliveries().values()} == {"acknowledged", "not-needed"}
+
+
+def test_tried_again_a_form_that_is_there_in_part_stays_the_form(
+    desk: ResultDesk, recording_pacs: RecordingPacs
+) -> None:
+    """One structure of two is refused for good: the delivery fails each time, and no label map goes out beside it."""
+    structures = [segmentation(EvidenceForm.BINARY_PER_SEGMENT) for _ in range(2)]
+    desk.owe(*structures, segmentation(EvidenceForm.LABEL_MAP))
+    recording_pacs.answer(0x0000, 0xC001, 0xC001)
+    lane = worker(desk, recording_pacs.port, profile="structures")
+    lane.deliver_one()
+    desk.queue.resubmit(desk.job()["id"], "test")
+
+    lane.deliver_one()
+
+    assert list(recording_pacs.contents) == [structures[0].sop_instance_uid]
+    assert sorted(state for state, _ in desk.deliveries().values()) == ["acknowledged", "not-needed", "refused"]
+    assert "only a part" in notes(desk)["label-map"]
 
 
 @pytest.mark.parametrize("knows_label_maps", [False, True])

@@ -33,9 +33,9 @@ class Peer:
         return SendOutcome(uid, verdict, 0xA900 if verdict is Verdict.REFUSED else 0, "Refused.")
 
 
-def choice(*forms: tuple[EvidenceForm, tuple[str, ...]]) -> Choice:
+def choice(*forms: tuple[EvidenceForm, tuple[str, ...]], begun: tuple[EvidenceForm, ...] = ()) -> Choice:
     """Instances with these UIDs in these forms."""
-    return Choice(tuple((form, tuple(_frozen(form, uid) for uid in uids)) for form, uids in forms))
+    return Choice(tuple((form, tuple(_frozen(form, uid) for uid in uids)) for form, uids in forms), begun)
 
 
 def _frozen(form: EvidenceForm, uid: str) -> FrozenEvidence:
@@ -109,6 +109,43 @@ def test_a_form_goes_whole_or_not_at_all() -> None:
 
     assert verdicts(peer, owed) == {"a1": "not-needed", "a2": "not-needed", "c": "delivered"}
     assert peer.sent == ["c"]
+
+
+@pytest.mark.parametrize("second", [Verdict.TRY_AGAIN, Verdict.REFUSED])
+def test_a_form_taken_in_part_is_not_called_the_same_content(second: Verdict) -> None:
+    """What is noted about the form that is not sent is the truth: a part is there."""
+    owed = choice((BEST, ("a1", "a2")), (LAST, ("c",)))
+    peer = Peer(answers={"a2": second})
+
+    notes = {one.sop_instance_uid: one.note for one in send_best(owed, peer.obstacle, peer.store)}
+
+    assert notes["c"] == (
+        "The destination took only a part of the same content as comprehensive-3d; the rest goes in that form or not "
+        "at all."
+    )
+
+
+@pytest.mark.parametrize("last", [Verdict.DELIVERED, Verdict.TRY_AGAIN, Verdict.REFUSED])
+def test_of_a_form_that_was_begun_only_the_rest_is_sent(last: Verdict) -> None:
+    """Also when the rest is refused, no second form of the content goes out."""
+    owed = choice((BEST, ("a2",)), (LAST, ("c",)), begun=(BEST,))
+    peer = Peer(answers={"a2": last})
+
+    assert verdicts(peer, owed) == {"a2": str(last), "c": "not-needed"}
+    assert peer.sent == ["a2"]
+
+
+def test_where_all_of_a_form_is_there_nothing_is_sent() -> None:
+    """What is owed of other forms is settled with the form that the destination has."""
+    peer = Peer()
+
+    (outcome,) = send_best(choice((LAST, ("c",)), begun=(BEST,)), peer.obstacle, peer.store)
+
+    assert (outcome.verdict, outcome.note) == (
+        Verdict.NOT_NEEDED,
+        "The destination took the same content as comprehensive-3d.",
+    )
+    assert peer.sent == []
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DELIVERED, Verdict.TRY_AGAIN, Verdict.REFUSED])

@@ -82,6 +82,20 @@ def test_a_destination_is_owed_one_of_each_chain() -> None:
     assert unwanted == (contours,)
 
 
+def test_a_form_that_is_there_is_the_choice() -> None:
+    """The rest of it is owed, also where the profile no longer has that form; others of the content stand behind."""
+    rest, labels, picture = evidence(_F.BINARY_PER_SEGMENT), evidence(_F.LABEL_MAP), evidence(_F.SECONDARY_CAPTURE)
+
+    (segmentation, further), unwanted = choices(
+        PROFILES["ohif"], [labels, rest, picture], frozenset({_F.BINARY_PER_SEGMENT})
+    )
+
+    assert segmentation.begun == (_F.BINARY_PER_SEGMENT,)
+    assert segmentation.forms == ((_F.BINARY_PER_SEGMENT, (rest,)), (_F.LABEL_MAP, (labels,)))
+    assert further.begun == ()
+    assert unwanted == ()
+
+
 def test_a_picture_stands_in_for_contours_only_where_the_profile_says_so() -> None:
     """Weasis is owed the presentation state or the picture; any PACS the picture."""
     picture, contours = evidence(_F.SECONDARY_CAPTURE), evidence(_F.PRESENTATION_STATE)
