@@ -15,8 +15,11 @@ SELF_TEST_DESCRIPTION = "Overread self-test, not a patient"
 
 
 def is_self_test(patient_id: str) -> bool:
-    """Whether this is the self-test's Patient ID; a PACS may have put something behind it."""
-    return patient_id.strip().startswith(SELF_TEST_PATIENT_ID)
+    """Whether the self-test's mark stands in this Patient ID, in whatever case.
+
+    A PACS may have put a prefix of the site before it or an issuer behind it, or have changed the case.
+    """
+    return SELF_TEST_PATIENT_ID in patient_id.upper()
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def test_a_derived_object_opens_no_revision(hospital: Any) -> None:
     assert "presentation state" in excluded["reason"]
 
 
-@pytest.mark.parametrize("patient_id", ["OVERREAD-SELFTEST", "OVERREAD-SELFTEST^HOSPITAL"])
+@pytest.mark.parametrize("patient_id", ["OVERREAD-SELFTEST^HOSPITAL", "hosp1-overread-selftest"])
 def test_a_self_test_that_comes_back_is_never_analysed(hospital: Any, patient_id: str) -> None:
     """Images and results of a self-test, of whichever Overread, make no revision and no job, and are accounted for."""
     hospital.install()

@@ -57,9 +57,12 @@ def test_the_self_test_is_valid_dicom(profile: ViewerProfile, tmp_path: Path) ->
         (" OVERREAD-SELFTEST^HOSPITAL ", True),
         ("", False),
         ("OVERREAD", False),
-        ("4711 OVERREAD-SELFTEST", False),
+        ("OVERREAD-4711-SELFTEST", False),
+        ("HOSP1-OVERREAD-SELFTEST", True),
+        ("overread-selftest", True),
+        ("hosp1^Overread-Selftest", True),
     ],
 )
-def test_only_the_mark_at_the_beginning_counts(patient_id: str, marked: bool) -> None:
-    """A patient's study is never left out because of what else stands in the ID."""
+def test_the_whole_mark_counts_wherever_and_however_it_stands(patient_id: str, marked: bool) -> None:
+    """A PACS may put a prefix before it or change the case; a part of the mark is no mark."""
     assert is_self_test(patient_id) is marked
