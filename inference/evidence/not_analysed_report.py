@@ -17,6 +17,7 @@ from inference.evidence.attributes import series_description
 from inference.evidence.basic_text_report import basic_text, section, text_item
 from inference.evidence.context import EvidenceContext
 from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, own_scheme, sentences, told
+from inference.imaging.modality import shown_modality
 from storage.domain.job import Reason
 from storage.domain.result import EvidenceObject
 
@@ -43,7 +44,7 @@ class SeriesLookedAt:
         """What a reader finds it by."""
         number = "without a number" if self.series_number is None else str(self.series_number)
         images = "1 image" if self.images == 1 else f"{self.images} images"
-        return f"Series {number}, {self.modality or 'unknown modality'}, {images}"
+        return f"Series {number}, {shown_modality(self.modality)}, {images}"
 
 
 def build_not_analysed_report(

@@ -13,6 +13,7 @@ from inference.errors import UnusableInput
 from inference.imaging.frames import MULTI_FRAME_CLASSES, SINGLE_FRAMES_CLASSES, differences, frame_number
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import Layout, order_images
+from inference.imaging.modality import shown_modality
 from inference.imaging.series_reader import pixel_bytes, read_headers
 from storage.domain.job import Reason, Refusal
 from storage.domain.study import StoredInstance
@@ -144,7 +145,9 @@ def _check_summary(members: list[StoredInstance], manifest: Manifest) -> None:
         raise _Refused("derived-result", "The series holds derived objects, no acquired images.")
     if modality not in contract.modalities:
         raise _Refused(
-            "modality-not-accepted", f"The series is {_shown(modality)}; {title} takes {_listed(contract.modalities)}."
+            "modality-not-accepted",
+            f"The series is {shown_modality(modality, 'of unknown modality')}; "
+            f"{title} takes {_listed(contract.modalities)}.",
         )
     # What stands in functional groups, storage does not know: how many frames there are, and of which body part.
     told_later = any(member.header.sop_class_uid in MULTI_FRAME_CLASSES for member in members)
