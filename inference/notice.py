@@ -1,6 +1,6 @@
 """What is told of an inference that ended without a result: the images that were looked at, and one report on them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -23,6 +23,7 @@ from storage.domain.study import InstanceHeader, StableStudy, StoredInstance
 from storage.errors import UnknownRecord
 
 _ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
+_PATIENT = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 
 
 def tell(
@@ -35,12 +36,16 @@ def tell(
     """The "Not analysed" report on one revision of a study.
 
     It refers to the images of every series that is of the algorithm's kind, or of all series where none is known to be.
-    Nothing is decoded, and one header is read for whose the study is: whatever ended the analysis must not end this.
+    Nothing is decoded, and headers are read one by one for whose the study is: whatever ended the analysis must not end
+    this.
     ``naming`` is how the site calls the series of results.
 
     Raises:
         UnknownRecord: the revision holds no image.
+        UnusableInput: ``patient-mix``, when the images do not say one patient; no report could be filed for two.
     """
+    if ended.reason.code == "patient-mix":
+        raise _two_patients()
     spoken_of = _spoken_of(study.instances, ended)
     if not spoken_of:
         raise UnknownRecord(f"Revision {study.revision} of study {study.study_instance_uid} holds no image to tell of.")
@@ -112,7 +117,11 @@ def _series(instances: Sequence[StoredInstance], ended: EndedInference) -> tuple
 
 def _sources(instances: Sequence[StoredInstance]) -> tuple[Dataset, ...]:
     """The images as far as a report needs them; the first says whose study it is, from the first header to be read."""
-    first = _readable(instances)
+    first: tuple[int, Dataset] | None = None
+    whose = _Whose()
+    for place, header in _readable(instances):
+        whose.agree_with(header)
+        first = first or (place, header)
     others = [_from_row(one.header) for one in instances]
     if first is None:
         return tuple(others)
@@ -120,15 +129,36 @@ def _sources(instances: Sequence[StoredInstance]) -> tuple[Dataset, ...]:
     return (header, *others[:place], *others[place + 1 :])
 
 
-def _readable(instances: Sequence[StoredInstance]) -> tuple[int, Dataset] | None:
+class _Whose:
+    """Whose images were read so far; what an image leaves empty contradicts nobody."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def agree_with(self, header: Dataset) -> None:
+        """Raises UnusableInput, ``patient-mix``, when this image names another patient."""
+        for keyword in _PATIENT:
+            said = str(header.get(keyword) or "").rstrip("^ ").casefold()
+            if said and self._said.setdefault(keyword, said) != said:
+                raise _two_patients()
+
+
+def _two_patients() -> UnusableInput:
+    return UnusableInput(
+        "patient-mix",
+        "The images do not all name one patient, so no report can be filed for them; "
+        "correct them at the sender and send them again.",
+    )
+
+
+def _readable(instances: Sequence[StoredInstance]) -> Iterator[tuple[int, Dataset]]:
     for place, instance in enumerate(instances):
         try:
             header = read_headers([instance])[0]
         except UnusableInput:
             continue
         if _is_of(header, instance.header):
-            return place, header
-    return None
+            yield place, header
 
 
 def _is_of(header: Dataset, row: InstanceHeader) -> bool:

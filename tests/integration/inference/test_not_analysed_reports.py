@@ -239,6 +239,35 @@ def test_what_was_lost_does_not_silence_the_report(site: Site, orthanc: Orthanc,
     assert report.SeriesDescription == "Not analysed: tiny (RESEARCH, not verified)"
 
 
+@pytest.mark.parametrize("min_slices", [2, 20], ids=["the analysis found it", "the analysis never looked"])
+def test_nothing_is_told_of_images_of_two_patients(site: Site, min_slices: int) -> None:
+    """One Patient ID with two names and birth dates: no report is filed for either, and the notice says why."""
+    site.install(write_tiny_algorithm(site.folder / "tiny", input={"min_slices": min_slices}))
+    images = _images()
+    for image in images[3:]:
+        image.PatientName, image.PatientBirthDate = "Roe^Max", "19900505"
+    site.receive(images)
+
+    _tell(site)
+
+    assert site.rows("SELECT (SELECT count(*) FROM evidence), (SELECT count(*) FROM result)") == [(0, 0)]
+    ((state, code, sentence),) = site.rows("SELECT state, reason_code, reason_sentence FROM job WHERE kind = 'notice'")
+    assert (state, code) == ("failed", "patient-mix")
+    assert "Roe" not in sentence
+
+
+def test_one_name_in_two_spellings_is_one_patient(site: Site) -> None:
+    """Case and empty components of a name, and what an image leaves out, do not silence the report."""
+    site.install(write_tiny_algorithm(site.folder / "tiny", input={"min_slices": 20}))
+    images = _images()
+    images[1].PatientName, images[2].PatientBirthDate = "DOE^JANE^^^", ""
+    site.receive(images)
+
+    _tell(site)
+
+    assert site.rows("SELECT count(*) FROM evidence") == [(1,)]
+
+
 def test_another_attempt_at_a_notice_makes_the_same_bytes(site: Site) -> None:
     """The report is a function of the ended inference, its images and the algorithm."""
     site.install(write_tiny_algorithm(site.folder / "tiny"))
