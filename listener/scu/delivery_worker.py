@@ -148,6 +148,8 @@ def _refusal(job: ClaimedJob, refused: SendOutcome, evidence: Sequence[FrozenEvi
     """The note with what was refused and by whom, because it is read far from the delivery, as on the overview."""
     item = next(each for each in evidence if each.sop_instance_uid == refused.sop_instance_uid)
     what = item.role if item.analysed else '"Not analysed" report'
+    if not refused.offered:
+        return f"Destination {job.destination} was not sent the {what}: {refused.note}"
     sop_class = UID(item.sop_class_uid).name  # as PS3.6 table A-1 has it
     return f"Destination {job.destination} did not take the {what} as {item.form} ({sop_class}): {refused.note}"
 

@@ -15,11 +15,11 @@ from listener.scu.association import (
     store,
     why_not_established,
 )
-from listener.scu.verdict import NoAnswer, outcome_without_answer
+from listener.scu.verdict import NoAnswer, outcome_without_answer, outcome_without_form
 from listener.settings import DestinationSettings
-from storage.domain.delivery import DeliveryStanding, SendOutcome
+from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.result import DELIVERY_ORDER, FrozenEvidence
-from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile, choices
+from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile, choices, without_a_form
 
 
 class StoreScu:
@@ -46,17 +46,26 @@ class StoreScu:
         go before reports, so that a report's references are there when it arrives. Once ``stopped`` says so the
         association is cut, and what has no answer yet is to be tried again. Nothing is *delivered* without a status
         from the destination, and the release of the association plays no part in it. Of what ``standing`` says that it
-        has in one form, no other form is sent.
+        has in one form, no other form is sent. A segmentation or report that was made in no form of the profile is
+        refused.
         """
-        wanted, unwanted = choices(self._profiles[destination.profile], evidence, standing.taken)
-        not_shown = unneeded(unwanted, f"The profile {destination.profile} of the destination does not show this form.")
+        profile = self._profiles[destination.profile]
+        wanted, unwanted = choices(profile, evidence, standing.taken)
+        lacking = without_a_form(profile, evidence, standing.taken)
+        no_form = [
+            outcome_without_form(one.sop_instance_uid, word, profile.name) for word, those in lacking for one in those
+        ]
+        may_do_without = [one for one in unwanted if not any(one in those for _, those in lacking)]
+        not_shown = unneeded(may_do_without, f"The profile {profile.name} of the destination does not show this form.")
         there = [outcome for choice in wanted if not any(choice.to_send()) for outcome in unneeded_beside_begun(choice)]
         ordered = sorted(
             (choice for choice in wanted if any(choice.to_send())),
             key=lambda choice: min(DELIVERY_ORDER[one.role] for one in choice.instances()),
         )
         sent = self._send(destination, ordered, stopped) if ordered else ()
-        return (*sent, *there, *not_shown)
+        if any(outcome.verdict is Verdict.TRY_AGAIN for outcome in sent):
+            return (*sent, *there, *no_form)  # the profile may be another one next time, and show the rest
+        return (*sent, *there, *no_form, *not_shown)
 
     def _send(
         self, destination: DestinationSettings, ordered: Sequence[Choice], stopped: Callable[[], bool]

@@ -212,6 +212,15 @@ def outcome_without_answer(sop_instance_uid: str, why: NoAnswer) -> SendOutcome:
     return SendOutcome(sop_instance_uid, verdict, None, note)
 
 
+def outcome_without_form(sop_instance_uid: str, word: str, profile: str) -> SendOutcome:
+    """What came of an instance of a ``word`` ("segmentation", "report") that was made in no form of the profile."""
+    note = (
+        f"The result has its {word} in no form that the destination's profile {profile} holds, so it was not sent; "
+        "resubmit the analysis to have one made, or give the destination another profile."
+    )
+    return SendOutcome(sop_instance_uid, Verdict.REFUSED, None, note, offered=False)
+
+
 def no_answer_note(why: NoAnswer) -> str:
     """The sentence for an operator."""
     return _NO_ANSWER_RULES[why][1]

@@ -40,10 +40,11 @@ class SendOutcome:
     """What came of sending one instance.
 
     ``status`` is the DIMSE status (PS3.7 annex C) or ``None`` when no answer came; ``note`` is one sentence
-    for an operator and never repeats text from the peer.
+    for an operator and never repeats text from the peer; ``offered`` is false where nothing could be sent at all.
     """
 
     sop_instance_uid: str
     verdict: Verdict
     status: int | None
     note: str
+    offered: bool = True

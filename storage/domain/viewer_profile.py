@@ -225,3 +225,20 @@ def choices(
 def _begun(chain: Chain, taken: frozenset[EvidenceForm]) -> tuple[EvidenceForm, ...]:
     same = {*chain}.union(*(forms for forms in ALTERNATIVES if {*chain} & {*forms}))
     return tuple(form for form in EvidenceForm if form in taken & same)
+
+
+def without_a_form(
+    profile: ViewerProfile, evidence: Sequence[FrozenEvidence], taken: frozenset[EvidenceForm] = frozenset()
+) -> tuple[tuple[str, tuple[FrozenEvidence, ...]], ...]:
+    """What a result has of segmentation and report, by that word, where this profile holds none of its forms.
+
+    Every profile wants both. So this is not something that the destination does without, but a form that was not made,
+    as after a change of the profile. What it does without, as pictures and a "Not
+    analysed" report, is not among it.
+    """
+    found = []
+    for word, forms in zip(("segmentation", "report"), ALTERNATIVES, strict=True):
+        there = tuple(one for one in evidence if one.form in forms and one.analysed)
+        if there and not {*forms} & taken and not any(one.form in profile.forms for one in there):
+            found.append((word, there))
+    return tuple(found)

@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.arrival import Arrival
 from storage.domain.association import Association
-from storage.domain.job import JobKind
+from storage.domain.job import JobKind, Reason
 from storage.domain.result import EvidenceObject, NewResult
 from storage.domain.study import InstanceHeader
 from storage.objects.layout import DataFolder
@@ -44,23 +44,42 @@ class ResultDesk:
 
     def add_result(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ()) -> None:
         """Let the newest study be complete and analysed, with ``evidence`` as what was found."""
+        self._settle()
+        job = self.queue.claim(JobKind.INFERENCE, "test")
+        assert job is not None
+        self.queue.complete_analysed(job, self._result(evidence), destinations)
+
+    def owe(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ("pacs",)) -> None:
+        """Let one analysed study owe ``evidence`` to the destinations."""
+        self._receive()
+        self.add_result(*evidence, destinations=destinations)
+
+    def _receive(self) -> None:
+        instance = InstanceHeader("1.2.840.10008.5.1.4.1.1.2", *(generate_uid() for _ in range(3)), "1.2.840.10008.1.2")
+        association = Association("00000000-0000-0000-0000-000000000000", "CT1", "OVERREAD", "127.0.0.1", _now())
+        PostgresArrivalLog(self.database).record([Arrival(instance, "c" * 64, 1, association, _now())], [], [])
+
+    def _settle(self) -> None:
         PostgresAlgorithmCatalog(self.database).add(
             RegisteredAlgorithm("test", "1", AlgorithmStage.ACTIVE, Path("test-1"), "a" * 64, "b" * 64), "test"
         )
         self.execute("UPDATE study SET last_received_at = now() - interval '1 day'")
         assert settle_next_study(self.database, 1) is not None
-        job = self.queue.claim(JobKind.INFERENCE, "test")
-        assert job is not None
-        (used,) = self.execute("SELECT array_agg(sop_instance_uid) AS uids FROM instance")
-        result = NewResult(generate_uid(), tuple(used["uids"]), "b" * 64, "CPU", (), "", evidence)
-        self.queue.complete_analysed(job, result, destinations)
 
-    def owe(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ("pacs",)) -> None:
-        """Let one analysed study owe ``evidence`` to the destinations."""
-        instance = InstanceHeader("1.2.840.10008.5.1.4.1.1.2", *(generate_uid() for _ in range(3)), "1.2.840.10008.1.2")
-        association = Association("00000000-0000-0000-0000-000000000000", "CT1", "OVERREAD", "127.0.0.1", _now())
-        PostgresArrivalLog(self.database).record([Arrival(instance, "c" * 64, 1, association, _now())], [], [])
-        self.add_result(*evidence, destinations=destinations)
+    def _result(self, evidence: tuple[EvidenceObject, ...]) -> NewResult:
+        (used,) = self.execute("SELECT array_agg(sop_instance_uid) AS uids FROM instance")
+        return NewResult(generate_uid(), tuple(used["uids"]), "b" * 64, "CPU", (), "", evidence)
+
+    def owe_notice(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ("pacs",)) -> None:
+        """Let one study whose analysis failed owe the report on that to the destinations."""
+        self._receive()
+        self._settle()
+        failed = self.queue.claim(JobKind.INFERENCE, "test")
+        assert failed is not None
+        self.queue.fail(failed, Reason("test", "It failed."))
+        notice = self.queue.claim(JobKind.NOTICE, "test")
+        assert notice is not None
+        assert self.queue.complete_notice(notice, self._result(evidence), destinations) is not None
 
     def job(self, destination: str = "pacs") -> dict[str, Any]:
         """The row of the delivery to this destination."""

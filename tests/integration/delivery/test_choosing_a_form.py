@@ -23,13 +23,14 @@ REPORT_FORMS = (
 
 
 WARD = own_profile("ward", ANY, segmentation=(EvidenceForm.LABEL_MAP, EvidenceForm.BINARY), transfer_syntaxes=(ELE,))
+LABELS = own_profile("labels", PROFILES["ohif"], segmentation=(EvidenceForm.LABEL_MAP,))
 STRUCTURES = own_profile("structures", PROFILES["ohif"], one_object_per_structure=True)
 
 
 def worker(desk: ResultDesk, port: int, **settings: object) -> DeliveryWorker:
-    """A worker that knows one destination of this machine, and two profiles of the site's own."""
+    """A worker that knows one destination of this machine, and the profiles of the site's own."""
     pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port, **settings)
-    store = StoreScu("OVERREAD", profiles=PROFILES | {one.name: one for one in (WARD, STRUCTURES)})
+    store = StoreScu("OVERREAD", profiles=PROFILES | {one.name: one for one in (WARD, LABELS, STRUCTURES)})
     return DeliveryWorker(desk.queue, desk.log, {"pacs": pacs}, store, desk.jobs, "delivery test")
 
 
@@ -93,14 +94,69 @@ def test_a_report_that_is_too_large_goes_in_a_smaller_form(desk: ResultDesk, rec
     assert "max_instance_bytes" in notes(desk)["comprehensive-3d"]
 
 
-def test_what_the_profile_does_not_show_is_settled_without_a_connection(desk: ResultDesk) -> None:
-    """Slicer reads no text: nothing is sent, nothing stays owed, and the note says why."""
-    desk.owe(report(EvidenceForm.BASIC_TEXT))
+def test_a_notice_that_the_profile_does_not_show_is_settled_without_a_connection(desk: ResultDesk) -> None:
+    """Slicer reads no text, and a notice has no other: nothing is sent, nothing stays owed, and the note says why."""
+    desk.owe_notice(report(EvidenceForm.BASIC_TEXT))
 
     worker(desk, 1, profile="slicer").deliver_one()
 
     assert desk.job()["state"] == "completed"
     assert "profile slicer" in notes(desk)["basic-text"]
+
+
+def test_a_result_in_no_form_of_the_profile_fails_the_delivery(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """What is there of the profile's forms is sent; a segmentation that was not made in one is not called done."""
+    labels, best = segmentation(EvidenceForm.LABEL_MAP), report(REPORT_FORMS[0])
+    desk.owe(labels, best)
+
+    worker(desk, recording_pacs.port, profile="any").deliver_one()
+
+    job = desk.job()
+    assert list(recording_pacs.contents) == [best.sop_instance_uid]
+    assert (job["state"], job["reason_code"]) == ("failed", "delivery-refused")
+    assert job["reason_sentence"] == (
+        "Destination pacs was not sent the segmentation: "
+        "The result has its segmentation in no form that the destination's profile any holds, so it was not sent; "
+        "resubmit the analysis to have one made, or give the destination another profile."
+    )
+    assert {state for state, _ in desk.deliveries().values()} == {"acknowledged", "refused"}
+
+
+def test_an_analysis_with_a_report_in_no_form_of_the_profile_fails_the_delivery(desk: ResultDesk) -> None:
+    """Only a notice may be a text that the profile does without; the report of an analysis may not."""
+    desk.owe(report(EvidenceForm.BASIC_TEXT))
+
+    worker(desk, 1, profile="slicer").deliver_one()
+
+    assert desk.job()["state"] == "failed"
+    assert "The result has its report in no form" in desk.job()["reason_sentence"]
+
+
+def test_what_a_profile_does_without_fails_no_delivery(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """Key objects, which the profile any has no chain for, are settled with the rest."""
+    keys, best = evidence_object(EvidenceRole.REPORT, 2000, STUDY, EvidenceForm.KEY_OBJECTS), report(REPORT_FORMS[0])
+    desk.owe(best, keys)
+
+    worker(desk, recording_pacs.port, profile="any").deliver_one()
+
+    assert desk.job()["state"] == "completed"
+    assert desk.deliveries()[keys.sop_instance_uid][0] == "not-needed"
+
+
+def test_a_profile_that_changes_while_the_peer_is_down_is_what_counts(
+    desk: ResultDesk, recording_pacs: RecordingPacs
+) -> None:
+    """What one profile did not show is not settled before anything is there: the next profile may show it."""
+    binary, labels = segmentation(EvidenceForm.BINARY), segmentation(EvidenceForm.LABEL_MAP)
+    desk.owe(binary, labels)
+    worker(desk, 1, profile="labels").deliver_one()
+    desk.make_due()
+
+    worker(desk, recording_pacs.port, profile="any").deliver_one()
+
+    assert list(recording_pacs.contents) == [binary.sop_instance_uid]
+    assert desk.job()["state"] == "completed"
+    assert desk.deliveries()[labels.sop_instance_uid][0] == "not-needed"
 
 
 def test_done_again_a_delivery_chooses_again(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:

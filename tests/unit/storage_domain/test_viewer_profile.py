@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage.domain.result import ALTERNATIVES, EvidenceForm, EvidenceRole, FrozenEvidence, stand_ins
-from storage.domain.viewer_profile import ANY, PROFILES, ViewerProfile, choices, wanted_forms
+from storage.domain.viewer_profile import ANY, PROFILES, ViewerProfile, choices, wanted_forms, without_a_form
 
 _PAGE = Path(__file__).parents[3] / "docs/reference/viewer-profiles.md"
 _F = EvidenceForm
@@ -94,6 +94,17 @@ def test_a_form_that_is_there_is_the_choice() -> None:
     assert segmentation.forms == ((_F.BINARY_PER_SEGMENT, (rest,)), (_F.LABEL_MAP, (labels,)))
     assert further.begun == ()
     assert unwanted == ()
+
+
+def test_a_segmentation_and_a_report_are_wanted_in_some_form() -> None:
+    """Named is what has no form of the profile, unless the destination has it already; pictures may be left out."""
+    labels, basic, picture = evidence(_F.LABEL_MAP), evidence(_F.BASIC_TEXT), evidence(_F.SECONDARY_CAPTURE)
+    slicer = PROFILES["slicer"]
+
+    assert without_a_form(ANY, [labels, basic, picture]) == (("segmentation", (labels,)),)
+    assert without_a_form(slicer, [labels, basic, picture]) == (("report", (basic,)),)
+    assert without_a_form(slicer, [basic, picture], frozenset({_F.COMPREHENSIVE})) == ()
+    assert without_a_form(slicer, [basic, evidence(_F.ENHANCED), picture]) == ()
 
 
 def test_a_picture_stands_in_for_contours_only_where_the_profile_says_so() -> None:
