@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from inference.evidence.build import Segmented, build_evidence, further_evidence
 from inference.evidence.references import instance_references, name_frames, reference, references
 from inference.evidence.segment_findings import pair
-from inference.evidence.sources import further_stand_in, image_stand_in
+from inference.evidence.sources import image_stand_in, image_stand_ins
 from storage.domain.result import EvidenceForm, EvidenceRole
 from tests.conformance.source_series import (
     LIVER,
@@ -62,7 +62,7 @@ def test_the_source_is_not_changed_when_something_stands_in_for_it() -> None:
     images = _two_instances_and_an_image()
     before = [(str(one.SOPClassUID), str(one.SOPInstanceUID)) for one in images]
 
-    stand_ins = [make(one) for one in images for make in (image_stand_in, further_stand_in)]
+    stand_ins = [made for one in images for made in (image_stand_in(one), *image_stand_ins([images[0], one])[1:])]
 
     assert [(str(one.SOPClassUID), str(one.SOPInstanceUID)) for one in images] == before
     assert len({one.SOPInstanceUID for one in stand_ins}) == len(images)
