@@ -16,6 +16,8 @@ IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 
 _F = EvidenceForm
+# What the encoders write each form in; everything else is in Explicit VR Little Endian.
+_WRITTEN_IN = {_F.LABEL_MAP: RLE_LOSSLESS, _F.STRUCTURE_SET: IMPLICIT_VR_LITTLE_ENDIAN}
 _EVERY_REPORT = (_F.COMPREHENSIVE_3D, _F.COMPREHENSIVE, _F.ENHANCED, _F.BASIC_TEXT)
 _REPORT_OR_DOCUMENT = (*_EVERY_REPORT, _F.DOCUMENT)
 
@@ -44,6 +46,16 @@ class ViewerProfile:
     def forms(self) -> frozenset[EvidenceForm]:
         """Everything that may be sent to such a destination, stand-ins included."""
         return frozenset(form for chain in self.chains for form in chain)
+
+    @property
+    def is_told_of_no_result(self) -> bool:
+        """Whether a "Not analysed" report can go to such a destination; there is one as basic-text only."""
+        return EvidenceForm.BASIC_TEXT in self.forms
+
+
+def transfer_syntax_of(form: EvidenceForm) -> str:
+    """The UID of the one transfer syntax in which a form is written."""
+    return _WRITTEN_IN.get(form, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
 PROFILES: dict[str, ViewerProfile] = {
@@ -139,6 +151,8 @@ def own_profile(
         ValueError: in one sentence, why these chains cannot be.
     """
     chain = base.segmentation if segmentation is None else segmentation
+    if one_object_per_structure:
+        _check_begins_with_binary(name, chain)
     own = ViewerProfile(
         name,
         tuple(PER_SEGMENT.get(form, form) for form in chain) if one_object_per_structure else chain,
@@ -159,6 +173,7 @@ def _check(profile: ViewerProfile) -> None:
             f"the profile {profile.name} has an empty chain; name a form in it, or leave the key out to have what "
             "based_on has"
         )
+    _check_places(profile)
     forms = [form for chain in profile.chains for form in chain]
     for form in forms:
         if forms.count(form) > 1:
@@ -171,6 +186,37 @@ def _check(profile: ViewerProfile) -> None:
                 f"the profile {profile.name} has {first} and {second} in two chains, but they say the same; put them "
                 "into one"
             )
+    for chain in profile.chains:
+        written_in = sorted({transfer_syntax_of(form) for form in chain})
+        if not {*written_in} & {*profile.transfer_syntaxes}:
+            raise ValueError(
+                f"the profile {profile.name} has no transfer syntax that anything of the chain {' → '.join(chain)} is "
+                f"written in, so nothing of it could be sent; add {' or '.join(written_in)} to transfer_syntaxes"
+            )
+
+
+def _check_places(profile: ViewerProfile) -> None:
+    """Refuse a report among segmentations and the reverse, in the words of the key that it belongs to."""
+    segmentations, reports = ALTERNATIVES
+    for key, chain, others, other_key in (
+        ("segmentation", profile.segmentation, reports, "report"),
+        ("report", profile.report, segmentations, "segmentation"),
+    ):
+        for form in chain:
+            if form in others:
+                raise ValueError(
+                    f"the profile {profile.name} has {form} in {key}, but that is a form of a {other_key}; put it into "
+                    f"{other_key}"
+                )
+
+
+def _check_begins_with_binary(name: str, segmentation: Chain) -> None:
+    if segmentation and not {segmentation[0]} & {*PER_SEGMENT, *PER_SEGMENT.values()}:
+        raise ValueError(
+            f"the profile {name} has one_object_per_structure, but {segmentation[0]} stands first in its segmentation "
+            "and would be sent, with every structure in one object; begin with binary, or remove "
+            "one_object_per_structure"
+        )
 
 
 def wanted_forms(profiles: Iterable[ViewerProfile]) -> frozenset[EvidenceForm]:

@@ -10,7 +10,7 @@ from inference.evidence.further import AVAILABLE
 from overread.destinations.self_test import make_self_test
 from storage.domain.result import EvidenceForm
 from storage.domain.self_test import is_self_test
-from storage.domain.viewer_profile import PROFILES, ViewerProfile
+from storage.domain.viewer_profile import PROFILES, ViewerProfile, transfer_syntax_of
 
 SECRET = b"s" * 32
 _LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"  # an IOD that Debian's dciodvfy does not know
@@ -38,6 +38,16 @@ def test_each_form_with_an_encoder_is_there_once(profile: ViewerProfile, tmp_pat
     assert set(forms) <= profile.forms
     assert {EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED, EvidenceForm.COMPREHENSIVE_3D} <= set(forms)
     assert {EvidenceForm(role) for role in AVAILABLE} & profile.forms <= set(forms)
+
+
+def test_every_form_is_in_the_transfer_syntax_that_profiles_are_checked_by(tmp_path: Path) -> None:
+    """A profile is refused by that table, so it has to say what the encoders do."""
+    everything = ViewerProfile("everything", tuple(EvidenceForm), (), (), (), ())
+    made = [one for one in make_self_test(everything, tmp_path, SECRET).instances if one.form is not None]
+
+    assert {one.form for one in made} == {*EvidenceForm}
+    for one in made:
+        assert dcmread(one.path).file_meta.TransferSyntaxUID == transfer_syntax_of(one.form)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)

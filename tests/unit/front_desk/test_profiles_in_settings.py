@@ -57,7 +57,7 @@ def test_the_example_of_the_documentation_can_be_used(load: Load) -> None:
     page = (Path(__file__).parents[3] / "docs/reference/viewer-profiles.md").read_text(encoding="utf-8")
     example = page.split("```toml\n[[profiles]]\n")[1].split("```")[0]
 
-    assert load(example).viewer_profiles()["ward"].segmentation == (_F.LABEL_MAP, _F.BINARY)
+    assert load(example).viewer_profiles()["ward"].segmentation == (_F.BINARY, _F.BINARY_UNALIGNED, _F.LABEL_MAP)
 
 
 def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
@@ -75,6 +75,31 @@ def test_without_a_base_it_is_like_any_pacs(load: Load) -> None:
         ),
         ('name = "ward"\nsegmentation = ["binary", "binary"]\n', "ward names binary twice"),
         ('name = "ward"\nfurther = [["basic-text"]]\n', "ward names basic-text twice"),
+        (
+            'name = "ward"\nsegmentation = ["binary", "basic-text"]\n',
+            "ward has basic-text in segmentation, but that is a form of a report; put it into report",
+        ),
+        (
+            'name = "ward"\nreport = ["label-map"]\n',
+            "ward has label-map in report, but that is a form of a segmentation; put it into segmentation",
+        ),
+        (
+            'name = "ward"\nsegmentation = ["label-map"]\none_object_per_structure = true\n',
+            "ward has one_object_per_structure, but label-map stands first .*; begin with binary, or remove",
+        ),
+        (
+            'name = "ward"\none_object_per_structure = true\nsegmentation = ["label-map", "binary"]\n',
+            "ward has one_object_per_structure, but label-map stands first",
+        ),
+        (
+            'name = "ward"\nsegmentation = ["label-map"]\n',
+            r"anything of the chain label-map is written in, .*; add 1\.2\.840\.10008\.1\.2\.5 to transfer_syntaxes",
+        ),
+        ('name = "ward"\nfurther = [["structure-set"]]\n', r"chain structure-set .* add 1\.2\.840\.10008\.1\.2 to"),
+        (
+            'name = "ward"\ntransfer_syntaxes = ["1.2.840.10008.1.2.4.70"]\n',
+            r"chain binary → binary-unaligned .* add 1\.2\.840\.10008\.1\.2\.1 to transfer_syntaxes",
+        ),
         ('name = "ward"\nfurther = [["label-map"]]\n', "binary and label-map in two chains, but they say the same"),
         (
             'name = "ward"\nsegmentation = ["binary", "binary-per-segment"]\none_object_per_structure = true\n',
