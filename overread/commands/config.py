@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import click
 
 from overread.settings import Settings, config_path, load_settings, read_settings
+from overread.settings_warnings import warnings_of
 
 
 @click.group()
@@ -16,7 +17,10 @@ def config() -> None:
 
 @config.command()
 def check() -> None:
-    """Validate the settings file and the variables: exit 0, or name each mistake with its line, and exit 1."""
+    """Validate the settings file and the variables: exit 0, or name each mistake with its line, and exit 1.
+
+    What is valid and may not be meant is a warning.
+    """
     settings, mistakes = read_settings()
     if settings is None or mistakes:
         for mistake in mistakes:
@@ -28,6 +32,8 @@ def check() -> None:
         click.echo(f"Results go to {destination.name}: {destination.ae_title}@{destination.host}:{destination.port}.")
     if not settings.destinations:
         click.echo("No [[destinations]]: results stay in storage and are sent nowhere.")
+    for sentence in warnings_of(settings):
+        click.echo(f"overread: warning: {sentence}", err=True)
 
 
 @config.command()

@@ -16,6 +16,7 @@ from overread.database import awaited_database, listeners_database, own_database
 from overread.logs import configure_logging
 from overread.pulse import pulse
 from overread.settings import Settings, load_settings
+from overread.settings_warnings import warnings_of
 from overread.supervisor import Supervisor, stop_on_signals
 
 _LOG = logging.getLogger(__name__)
@@ -154,6 +155,8 @@ def deliver() -> None:
     settings = _begin()
     from listener.scu.main import deliver as run_delivery
 
+    for sentence in warnings_of(settings):
+        _LOG.warning("%s", sentence)
     alive = pulse(settings.run_dir, "deliver")
     with awaited_database(settings, alive) as url:
         code = run_delivery(

@@ -140,6 +140,11 @@ class ProbeReport:
             if one.form is not None:
                 yield from self._about(one)
         yield from self._about_query()
+        if not self.profile.is_told_of_no_result:
+            yield (
+                f"The profile {self.profile.name} has no basic-text, so this destination is not told when an algorithm "
+                'comes to no result ("Not analysed").'
+            )
         if self.not_made:
             yield f"Not tried, because this release has no encoder for it: {', '.join(self.not_made)}."
 

@@ -172,6 +172,20 @@ def test_one_object_per_structure_is_tried_where_a_profile_wants_it(
     assert "binary" not in of_forms(facts, "form")
 
 
+@pytest.mark.parametrize("report", [["document"], ["document", "basic-text"]])
+def test_a_destination_that_is_not_told_of_no_result_is_said(
+    probe: Probe, start_storescp: StartStorescp, report: list[str]
+) -> None:
+    """A "Not analysed" report is a basic-text one, so without that form there is silence there."""
+    port, _ = start_storescp()
+
+    status, facts = probe(port, profile="ward", profiles=[{"name": "ward", "report": report}])
+
+    assert status == 0
+    silent = [sentence for sentence in facts["advice"] if "no basic-text" in sentence]
+    assert len(silent) == ("basic-text" not in report)
+
+
 def test_an_archive_that_lets_nobody_query_passes_and_says_so(
     probe: Probe, start_orthanc: Callable[..., Orthanc]
 ) -> None:

@@ -1,0 +1,62 @@
+"""What is valid and yet silences something is said before it does."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from overread.cli import overread
+from overread.commands import roles
+from overread.settings import load_settings
+from overread.settings_warnings import warnings_of
+
+_WARD = '[[profiles]]\nname = "ward"\n'
+_SILENT = _WARD + 'report = ["document"]\n'
+_SENTENCE = "The [[profiles]] entry ward has no basic-text in its report"
+
+
+def _write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = tmp_path / "overread.toml"
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("OVERREAD_CONFIG", str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        (_SILENT, True),
+        (_WARD + 'based_on = "slicer"\n', True),
+        (_WARD, False),
+        (_WARD + 'report = ["comprehensive-3d", "basic-text"]\n', False),
+        ('[jobs]\nnot_analysed = "never"\n' + _SILENT, False),
+    ],
+)
+def test_a_profile_that_is_not_told_of_no_result_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, warned: bool
+) -> None:
+    """The report exists as basic-text only, so a chain without it is silence; where none is wanted, nothing is said."""
+    _write(tmp_path, monkeypatch, text)
+
+    assert [sentence.startswith(_SENTENCE) for sentence in warnings_of(load_settings())] == [True] * warned
+
+
+def test_config_check_says_so_and_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no mistake: a script sees 0, an administrator the sentence."""
+    _write(tmp_path, monkeypatch, _SILENT)
+
+    done = CliRunner().invoke(overread, ["config", "check"])
+
+    assert done.exit_code == 0
+    assert f"overread: warning: {_SENTENCE}" in done.stderr
+
+
+def test_starting_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands in the log of the role that delivers, also where each role is started alone."""
+    _write(tmp_path, monkeypatch, _SILENT)
+    warned: list[str] = []
+    monkeypatch.setattr(roles._LOG, "warning", lambda text, *words: warned.append(text % words))
+    monkeypatch.setattr(roles, "awaited_database", lambda *_: 1 / 0)  # the role ends there
+
+    CliRunner().invoke(overread, ["deliver"])
+
+    assert [sentence.startswith(_SENTENCE) for sentence in warned] == [True]
