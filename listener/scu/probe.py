@@ -93,7 +93,7 @@ def _stored(
         try:
             association = associate(ae_title, destination, contexts_of(instances), line)
         except OSError:  # the name of the host could not be resolved
-            return Rejection(NoAnswer.UNREACHABLE), None, {}
+            return Rejection(NoAnswer.UNKNOWN_HOST), None, {}
         seconds = time.perf_counter() - start
         if not association.is_established:
             rejection = _rejection(association, why_not_established(association, line))

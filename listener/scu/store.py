@@ -77,7 +77,7 @@ class StoreScu:
             try:
                 association = associate(self._ae_title, destination, contexts_of(instances), line)
             except OSError:  # the name of the host could not be resolved
-                return _all_without_answer(instances, NoAnswer.UNREACHABLE)
+                return _all_without_answer(instances, NoAnswer.UNKNOWN_HOST)
             if not association.is_established:
                 why = NoAnswer.INTERRUPTED if stopped() else why_not_established(association, line)
                 return _all_without_answer(instances, why)

@@ -126,6 +126,7 @@ STATUS_RULES: tuple[StatusRule, ...] = (
 class NoAnswer(StrEnum):
     """Why an instance has no status from the destination."""
 
+    UNKNOWN_HOST = "unknown-host"
     UNREACHABLE = "unreachable"
     NOT_ACCEPTED = "not-accepted"  # no presentation context for this SOP Class and transfer syntax
     TOO_LARGE = "too-large"
@@ -140,9 +141,14 @@ class NoAnswer(StrEnum):
 
 
 _NO_ANSWER_RULES: dict[NoAnswer, tuple[Verdict, str]] = {
+    NoAnswer.UNKNOWN_HOST: (
+        Verdict.TRY_AGAIN,
+        "No machine has the name that stands as host in the [[destinations]] entry; correct host, or the name service.",
+    ),
     NoAnswer.UNREACHABLE: (
         Verdict.TRY_AGAIN,
-        "The destination could not be reached; check that it runs and that its host and port are right.",
+        "The destination could not be reached; check that it runs and listens on the port of its [[destinations]] "
+        "entry, and that no firewall is between.",
     ),
     NoAnswer.NOT_ACCEPTED: (
         Verdict.REFUSED,

@@ -37,7 +37,7 @@ _QUERY_SENTENCES = {
     ),
     Query.FAILED: (
         "It accepted C-FIND and then did not carry it out{status}, so what it acknowledged was not looked for. Allow "
-        "our AE title to query there (Orthanc: list it in DicomModalities), or look for the study by hand."
+        "our AE title to query there (in Orthanc, for example, by DicomModalities), or look for the study by hand."
     ),
 }
 
@@ -139,6 +139,11 @@ class ProbeReport:
         for one in self.self_test.instances:
             if one.form is not None:
                 yield from self._about(one)
+        if any(self._is_unknown(one) for one in self.self_test.instances):
+            yield (
+                "How a SOP Class is enabled is in the destination's manual; in Orthanc, for example, by "
+                "UnknownSopClassAccepted = true."
+            )
         yield from self._about_query()
         if not self.profile.is_told_of_no_result:
             yield (
@@ -229,8 +234,9 @@ class ProbeReport:
         if wanted and not self._may_be_sent(one):
             yield f"{one.form} is written in a transfer syntax that the profile {self.profile.name} does not have."
         elif answer.outcome.verdict is not Verdict.DELIVERED and wanted:
-            instead = next((way.taken for way in wanted if way.taken), None)
-            yield f"{one.form}: {self._why(one, answer)}{f' Until then {instead} is sent.' if instead else ''}"
+            yield " ".join(
+                (f"{one.form}: {self._why(one, answer)}", *(_until_then(way) for way in wanted if way.taken))
+            )
         if found is Found.NOT_FOUND:
             yield (
                 f"{one.form}: it acknowledged the instance and does not find it again; look at its log, it may have "
@@ -239,12 +245,14 @@ class ProbeReport:
         if found is Found.OTHER_CLASS:
             yield f"{one.form}: it holds the instance under another SOP Class UID; ask its vendor why."
 
+    def _is_unknown(self, one: SelfTestInstance) -> bool:
+        """Whether advice was given to enable its SOP Class."""
+        wanted = any(one.form in way.forms and _comes_first(one.form, way) for way in self.ways)
+        return wanted and self._may_be_sent(one) and self.answer(one).context == 3
+
     def _why(self, one: SelfTestInstance, answer: Answer) -> str:
         if answer.context == 3:
-            return (
-                f"it does not know the SOP Class {one.sop_class_uid}; enable it there if its viewers show this form "
-                "(Orthanc: UnknownSopClassAccepted = true)."
-            )
+            return f"it does not know the SOP Class {one.sop_class_uid}; enable it there if its viewers show this form."
         if answer.context == 4:
             return (
                 f"it does not take the transfer syntax {one.transfer_syntax_uid} for the SOP Class "
@@ -257,6 +265,11 @@ class ProbeReport:
         if again.query in _QUERY_SENTENCES:
             status = "" if again.status is None else f" (status 0x{again.status:04X})"
             yield _QUERY_SENTENCES[again.query].format(status=status)
+
+
+def _until_then(way: Way) -> str:
+    """What goes meanwhile, and of which images where that depends on them."""
+    return f"Until then {way.taken} is sent{f' of images with {WHERE[way.where]}' if way.where else ''}."
 
 
 def _comes_first(form: EvidenceForm | None, way: Way) -> bool:

@@ -124,14 +124,16 @@ def test_a_rejected_association_is_tried_again_with_its_reason(
     assert outcomes[0].verdict is Verdict.TRY_AGAIN
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-def test_a_pacs_that_cannot_be_reached_is_tried_again(report: FrozenEvidence, host: str) -> None:
-    """A refused connection or an unknown host is no refusal of the instance."""
+@pytest.mark.parametrize(
+    ("host", "why"), [("127.0.0.1", NoAnswer.UNREACHABLE), ("no-such-host.invalid", NoAnswer.UNKNOWN_HOST)]
+)
+def test_a_pacs_that_cannot_be_reached_is_tried_again(report: FrozenEvidence, host: str, why: NoAnswer) -> None:
+    """A refused connection or an unknown host is no refusal of the instance, and the two are told apart."""
     destination = DestinationSettings(name="pacs", ae_title="PACS", host=host, port=1)
 
     outcomes = StoreScu("OVERREAD", QUICK).send(destination, [report])
 
-    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.UNREACHABLE),)
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, why),)
 
 
 def test_an_abort_leaves_the_rest_for_another_try(

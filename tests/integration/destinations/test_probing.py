@@ -68,6 +68,11 @@ def test_orthanc_is_sent_a_label_map_only_where_it_takes_one(
         ("secondary-capture", ""): "secondary-capture",
         ("comprehensive-3d", ""): "comprehensive-3d",
     } == sent(facts)
+    told = [sentence for sentence in facts["advice"] if sentence.startswith("label-map: ")]
+    assert [
+        sentence.endswith("binary-unaligned is sent of images with Rows × Columns no multiple of 8.")
+        for sentence in told
+    ] == [True] * len(refused)
     advice = " ".join(facts["advice"])
     assert (LABEL_MAP in advice and "UnknownSopClassAccepted = true" in advice) is not knows_label_maps
 
@@ -241,12 +246,21 @@ def test_a_wrong_ae_title_is_named(probe: Probe, start_dcmqrscp: StartDcmqrscp) 
     assert "reason 7" in sentence
 
 
+def test_an_unknown_host_is_not_told_as_a_dead_port(destinations: Run) -> None:
+    """Whoever mistyped the name is not sent to look at the port."""
+    done = destinations("probe", "pacs", port=104, host="no-such-host.invalid")
+
+    assert done.returncode == 1
+    assert "No machine has the name" in done.stdout
+    assert "port of its" not in done.stdout
+
+
 def test_a_dead_port_is_named(destinations: Run) -> None:
     """Nobody there: exit 1, a sentence, and nothing that looks like an answer."""
     done = destinations("probe", "pacs", port=free_port())
 
     assert done.returncode == 1
-    assert "could not be reached; check that it runs" in done.stdout
+    assert "could not be reached; check that it runs and listens on the port" in done.stdout
     assert "not ready" in done.stdout
     assert "accepted" not in done.stdout
 
@@ -270,7 +284,10 @@ def test_a_thing_without_an_accepted_form_is_a_failure(probe: Probe) -> None:
     assert status == 1
     assert sent(facts)[("comprehensive-3d", "")] is None
     assert sent(facts)[("binary", "aligned")] == "binary"
-    assert any(sentence.startswith("comprehensive-3d: it does not know") for sentence in facts["advice"])
+    unknown = [sentence.split(":")[0] for sentence in facts["advice"] if "it does not know" in sentence]
+    assert unknown == ["comprehensive-3d", "comprehensive", "enhanced", "basic-text", "document"]
+    assert [sentence for sentence in facts["advice"] if "Orthanc" in sentence and "for example" in sentence] != []
+    assert sum("UnknownSopClassAccepted" in sentence for sentence in facts["advice"]) == 1
 
 
 def test_what_would_be_tried_again_is_not_taken_for_accepted(probe: Probe) -> None:
