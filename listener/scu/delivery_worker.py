@@ -140,7 +140,8 @@ class DeliveryWorker:
 def _not_configured(job: ClaimedJob) -> Reason:
     return Reason(
         "destination-not-configured",
-        f"No [[destinations]] entry has the name {job.destination!r}; add it again or cancel the delivery.",
+        f"No [[destinations]] entry has the name {job.destination!r}, so this was given up; add it again and have it "
+        f"sent with `overread jobs resubmit {job.job_id}`, or leave it.",
     )
 
 

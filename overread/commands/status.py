@@ -69,6 +69,21 @@ def status(as_json: bool) -> None:
         click.echo(f"Destination {place.name}: {place.ae_title}@{place.host}:{place.port}.")
     if not settings.destinations:
         click.echo("Destinations: none configured; results stay in storage.")
+    known = {place.name for place in settings.destinations}
+    for name in sorted({one["destination"] for one in facts["deliveries"] if _is_left(one)} - known):
+        click.echo(f"Destination {name}: not in the settings; `overread destinations list` counts what it did not get.")
+
+
+def _is_left(delivery: Mapping[str, Any]) -> bool:
+    """Whether it did not arrive and nobody has canceled it, as `overread destinations list` counts."""
+    return _state_of_delivery(delivery) in ("waiting", "refused", "failed")
+
+
+def _state_of_delivery(delivery: Mapping[str, Any]) -> str:
+    """Its state; what waits for a job that has ended waits no more and has the state of the job."""
+    if delivery["state"] == "waiting" and delivery["job_state"] in ("failed", "canceled"):
+        return str(delivery["job_state"])
+    return str(delivery["state"])
 
 
 @contextmanager
@@ -113,7 +128,7 @@ def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(
             delivery["destination"],
             delivery["form"],
-            _state(delivery),
+            _state({**delivery, "state": _state_of_delivery(delivery)}),
             str(delivery["attempts"]),
             delivery["sop_instance_uid"],
         )

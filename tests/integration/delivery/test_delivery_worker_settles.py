@@ -214,6 +214,8 @@ def test_a_destination_that_is_no_longer_configured_fails_with_the_setting_to_me
     assert (job["state"], job["reason_code"]) == ("failed", "destination-not-configured")
     assert "[[destinations]]" in job["reason_sentence"]
     assert "archive" in job["reason_sentence"]
+    assert f"`overread jobs resubmit {job['id']}`" in job["reason_sentence"]
+    assert "cancel" not in job["reason_sentence"]  # which a job that has failed does not accept
     assert recording_pacs.received == []
 
 

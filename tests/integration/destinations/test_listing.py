@@ -1,6 +1,9 @@
 """`overread destinations list` tells what each destination is, and what is owed to it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +80,29 @@ def test_what_waits_failed_and_arrived_is_counted(
     assert (after["waiting"], after["failed"], after["acknowledged"]) == (0, 1, 1)
     assert "cannot understand the instance" in after["error"]
     assert "cannot understand the instance" in destinations("list", port=recording_pacs.port).stdout
+
+
+def test_status_and_list_agree_on_what_a_destination_that_left_did_not_get(
+    desk: ResultDesk, tmp_path: Path, destinations: Run, database_url: str
+) -> None:
+    """Once given up it is failed in both, not waiting, and both say that the name is not in the settings."""
+    desk.owe(evidence_object(EvidenceRole.REPORT), destinations=("archive",))
+    deliver(desk, 104)
+
+    _, left = json.loads(destinations("list", "--json", port=104).stdout)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")} | {
+        "OVERREAD_CONFIG": os.devnull,
+        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
+        "OVERREAD_DATABASE_URL": database_url,
+    }
+    status = subprocess.run(
+        [sys.executable, "-m", "overread", "status"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (left["name"], left["waiting"], left["failed"]) == ("archive", 0, 1)
+    assert "Destination archive: not in the settings" in status.stdout
+    [line] = [line for line in status.stdout.splitlines() if line.startswith("archive")]
+    assert "failed: No [[destinations]] entry has the name" in line
 
 
 def test_a_destination_that_left_the_settings_is_still_named(desk: ResultDesk, destinations: Run) -> None:
