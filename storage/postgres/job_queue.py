@@ -134,8 +134,8 @@ class PostgresJobQueue:
     def complete_notice(self, job: ClaimedJob, told: NewResult, destinations: Sequence[str]) -> int | None:
         """Freeze the report, store it and schedule its deliveries, all as ``complete_analysed`` does; return its id.
 
-        ``None`` when it has nothing to tell any more: the inference was resubmitted, the study was analysed since, or
-        the same was told before. The job's reason says which.
+        ``None`` when it has nothing to tell any more: the inference was resubmitted, the study was analysed before or
+        since, or the same was told before. The job's reason says which.
 
         Raises:
             LeaseLost: another worker holds the job now; nothing was changed.

@@ -15,6 +15,11 @@ from storage.postgres.tables import AlgorithmRow, EvidenceRow, JobRow
 
 _DONE_AGAIN = Reason("done-again", "The analysis was scheduled again, so that its new job speaks for this one.")
 _ANALYSED_SINCE = Reason("analysed-since", "The study was analysed by the same algorithm since, so its result speaks.")
+_ANALYSED_BEFORE = Reason(
+    "analysed-before",
+    "The same algorithm analysed an earlier state of the study, so that a report that it did not would contradict its "
+    "result; what came since is not analysed.",
+)
 _ALREADY_TOLD = Reason("already-told", "The same reason was told of the same images before, so there is one report.")
 
 
@@ -39,32 +44,29 @@ def why_not_told(session: Session, notice: HeldJob, about_id: int, evidence: Seq
     session.execute(select(func.pg_advisory_xact_lock(EVIDENCE_LOCK, func.hashtext(notice.study_instance_uid))))
     if session.scalar(select(JobRow.id).where(JobRow.predecessor_id == about_id)) is not None:
         return _DONE_AGAIN
-    if _analysed_since(session, notice, about_id):
-        return _ANALYSED_SINCE
+    analysed = _newest_analysed(session, notice, about_id)
+    if analysed is not None:
+        return _ANALYSED_SINCE if analysed >= notice.revision else _ANALYSED_BEFORE
     uids = [one.sop_instance_uid for one in evidence]
     if session.scalar(select(EvidenceRow.id).where(EvidenceRow.sop_instance_uid.in_(uids)).limit(1)) is not None:
         return _ALREADY_TOLD
     return None
 
 
-def _analysed_since(session: Session, notice: HeldJob, about_id: int) -> bool:
+def _newest_analysed(session: Session, notice: HeldJob, about_id: int) -> int | None:
+    """The newest revision of the study of which the algorithm, in whatever version, has a result."""
     name = (
         select(AlgorithmRow.name)
         .join(JobRow, JobRow.algorithm_id == AlgorithmRow.id)
         .where(JobRow.id == about_id)
         .scalar_subquery()
     )
-    return (
-        session.scalar(
-            select(JobRow.id)
-            .join(AlgorithmRow, AlgorithmRow.id == JobRow.algorithm_id)
-            .where(
-                JobRow.study_id == notice.study_id,
-                JobRow.revision >= notice.revision,
-                JobRow.outcome == str(Outcome.ANALYSED),
-                AlgorithmRow.name == name,
-            )
-            .limit(1)
+    return session.scalar(
+        select(func.max(JobRow.revision))
+        .join(AlgorithmRow, AlgorithmRow.id == JobRow.algorithm_id)
+        .where(
+            JobRow.study_id == notice.study_id,
+            JobRow.outcome == str(Outcome.ANALYSED),
+            AlgorithmRow.name == name,
         )
-        is not None
     )

@@ -257,6 +257,23 @@ def test_a_study_that_was_analysed_since_is_not_told(hospital: Any) -> None:
     assert [row[1:] for row in _notices(hospital)] == [("completed", "analysed-since")]
 
 
+def test_a_study_that_was_analysed_before_a_late_image_is_not_told(hospital: Any) -> None:
+    """A result stands in the PACS: no report beside it says that no algorithm saw the images."""
+    hospital.install()
+    arrivals = hospital.stable_study()
+    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), [])
+    late = hospital.arrival()
+    hospital.receive(late)
+    hospital.settle()
+    hospital.queue.fail(hospital.claimed(), WHY)
+
+    assert _told(hospital, [*arrivals, late]) is None
+
+    assert [row[1:] for row in _notices(hospital)] == [("completed", "analysed-before")]
+    assert hospital.rows("SELECT count(*) FROM result") == [(1,)]
+    assert hospital.overview.status()["studies"][0]["state"] == "failed"
+
+
 def test_a_later_revision_that_is_analysed_adds_its_result(hospital: Any) -> None:
     """What was told stays, because the PACS has it; the result comes beside it."""
     hospital.install()
