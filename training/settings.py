@@ -8,7 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.algorithms.classification_manifest import ImageContract, ImagePreprocessing
-from inference.algorithms.manifest_parts import Code, Color, Identity, Text
+from inference.algorithms.manifest_parts import Code, Color, Identity
+from inference.algorithms.manifest_text import Text
 from training.errors import InvalidConfiguration
 
 _CHANNELS = Annotated[int, Field(ge=1, le=1024)]

@@ -1,10 +1,11 @@
 """The manifest of a classification: single images in, one probability per class out."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, InputContract, Intensity, ManifestCore, Part, Text
+from inference.algorithms.manifest_parts import Code, Color, InputContract, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_text import Line, Text
 
 _ZERO_TO_ONE = ("max", "minmax", "percentile", "window")
 
@@ -72,8 +73,8 @@ class FindingClass(Part):
     finding: Code
     site: Code | None = None
     threshold: float = Field(gt=0, lt=1, description="The class is present from this probability on.")
-    threshold_origin: str = Field(
-        min_length=1, max_length=200, description="Where the number came from, such as: chosen on validation."
+    threshold_origin: Annotated[Line, Field(max_length=200)] = Field(
+        description="Where the number came from, such as: chosen on validation."
     )
     rgb: Color = Field(description="The colour of the class in pictures.")
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inference.algorithms.identity import AlgorithmIdentity
+from inference.algorithms.manifest_text import Line, Prose, Text
 from storage.domain.coded_concept import CodedConcept
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, Field(min_length=1, max_length=64)]
 ColorValue = Annotated[int, Field(ge=0, le=255)]
 Color = tuple[ColorValue, ColorValue, ColorValue]
 Percentage = Annotated[float, Field(ge=0, le=100)]
@@ -25,7 +25,7 @@ class Code(Part):
     """A code from a terminology (PS3.3 section 8)."""
 
     value: Text
-    scheme: Annotated[str, Field(min_length=1, max_length=16)] = Field(description="SCT, DCM, UCUM …")
+    scheme: Annotated[Line, Field(max_length=16)] = Field(description="SCT, DCM, UCUM …")
     meaning: Text
 
     def concept(self) -> CodedConcept:
@@ -40,7 +40,7 @@ class Identity(Part):
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$")
     manufacturer: Text
     licence: Text = Field(description="SPDX expression of the artifact's licence.")
-    intended_use: str = Field(min_length=1, max_length=2000)
+    intended_use: Annotated[Prose, Field(max_length=2000)]
     use: Literal["research", "product"] = Field(description="Becomes the Content Qualification of every result.")
     family: Code = Field(
         default=Code(value="123110", scheme="DCM", meaning="Artificial Intelligence"),

@@ -4,7 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, Intensity, ManifestCore, Part, Text
+from inference.algorithms.manifest_parts import Code, Color, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_text import Text
 from inference.findings.segment import SegmentDescription
 
 Extent3D = tuple[int, int, int]

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import verify
 from inference.errors import ArtifactUnavailable, InvalidAlgorithm
+from inference.notice import identity_of
 from inference.resident_algorithms import ResidentAlgorithms
 from inference.settings import WorkerSettings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
@@ -136,3 +137,14 @@ def test_only_the_registered_bytes_are_made_resident(tmp_path: Path) -> None:
     assert loaded.ready(registered) is before
     with pytest.raises(ArtifactUnavailable, match="not the one that was added"):
         ResidentAlgorithms(CPU).ready(registered)
+
+
+def test_a_version_added_before_texts_were_checked_has_a_sentence(tmp_path: Path) -> None:
+    """Its jobs wait and then fail with what is wrong, and a report that there is no result goes by the registration."""
+    folder = write_tiny_algorithm(tmp_path, identity={"manufacturer": "ACME\\Labs"})
+    digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("algorithm.yaml", "model.onnx")]
+    registered = RegisteredAlgorithm("tiny", "1.0", AlgorithmStage.ACTIVE, folder, *digests)
+
+    with pytest.raises(ArtifactUnavailable, match=r"identity.manufacturer: .*no backslash"):
+        ResidentAlgorithms(CPU).ready(registered)
+    assert identity_of(registered).manufacturer == "unknown"

@@ -1,5 +1,8 @@
 """The manifest: one schema, published, with errors of one sentence."""
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +82,66 @@ def test_what_is_no_yaml_document_is_refused(tmp_path: Path, content: bytes) -> 
 
     with pytest.raises(InvalidAlgorithm):
         load_manifest(tmp_path)
+
+
+_CODE = {"value": "1", "scheme": "SCT", "meaning": "Brain"}
+_SEGMENT = MANIFEST["outputs"]["segments"][0]
+_WITH: dict[str, Callable[[str], dict[str, Any]]] = {
+    "identity.manufacturer": lambda text: {"identity": {"manufacturer": text}},
+    "identity.licence": lambda text: {"identity": {"licence": text}},
+    "identity.intended_use": lambda text: {"identity": {"intended_use": text}},
+    "identity.family.meaning": lambda text: {"identity": {"family": _CODE | {"meaning": text}}},
+    "identity.family.value": lambda text: {"identity": {"family": _CODE | {"value": text}}},
+    "identity.family.scheme": lambda text: {"identity": {"family": _CODE | {"scheme": text}}},
+    "input.body_parts.0": lambda text: {"input": {"body_parts": [text]}},
+    "inference.output": lambda text: {"inference": {"output": text}},
+    "outputs.segments.0.label": lambda text: {"outputs": {"segments": [_SEGMENT | {"label": text}]}},
+    "outputs.segments.0.type.meaning": lambda text: {
+        "outputs": {"segments": [_SEGMENT | {"type": _CODE | {"meaning": text}}]}
+    },
+}
+
+
+@pytest.mark.parametrize("field", _WITH)
+@pytest.mark.parametrize("text", ["a\\b", "a\x00b", "a\x1bb", "a\x7fb", "a\x85b"])
+def test_a_text_that_no_dicom_element_can_hold_is_refused(tmp_path: Path, field: str, text: str) -> None:
+    """A backslash parts values, and control characters end a text or an object that others cannot read."""
+    (tmp_path / "algorithm.yaml").write_text(yaml.safe_dump(manifest_with(**_WITH[field](text))))
+
+    with pytest.raises(
+        InvalidAlgorithm, match=rf"algorithm.yaml: {field}: .*no backslash.*write it without"
+    ) as refusal:
+        load_manifest(tmp_path)
+
+    assert len(str(refusal.value).splitlines()) == 1
+    assert text not in str(refusal.value)
+
+
+@pytest.mark.parametrize("field", _WITH)
+@pytest.mark.parametrize("text", ["a\nb", "a\n", "a\tb", "a\rb"])
+def test_only_the_intended_use_has_line_breaks(tmp_path: Path, field: str, text: str) -> None:
+    """It is prose and becomes one line in every object; any other text is a line."""
+    (tmp_path / "algorithm.yaml").write_text(yaml.safe_dump(manifest_with(**_WITH[field](text))))
+
+    if field == "identity.intended_use":
+        assert "\n" not in load_manifest(tmp_path).algorithm_identity("b" * 64).intended_use
+    else:
+        with pytest.raises(InvalidAlgorithm, match=field):
+            load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["Jose\u0301 & Söhne", "左脳", "10*-3/uL", "a/b ^ c=d"])
+def test_other_texts_are_taken(tmp_path: Path, text: str) -> None:
+    """Letters of any script, and what is only a mark elsewhere, are texts."""
+    (tmp_path / "algorithm.yaml").write_text(yaml.safe_dump(manifest_with(identity={"manufacturer": text})))
+
+    assert load_manifest(tmp_path).identity.manufacturer == text
+
+
+def test_the_published_schema_has_the_same_rule_for_texts() -> None:
+    """Whoever checks a manifest with the JSON Schema alone refuses the same texts as the code."""
+    identity = json.loads(json_schema())["$defs"]["Identity"]["properties"]
+    line, prose = identity["manufacturer"]["pattern"], identity["intended_use"]["pattern"]
+
+    assert [bool(re.search(line, text)) for text in ("a b", "a\\b", "a\nb", "a\x00b", "a\x85b")] == [True] + [False] * 4
+    assert [bool(re.search(prose, text)) for text in ("a\nb", "a\tb", "a\\b", "a\x00b")] == [True, True, False, False]
