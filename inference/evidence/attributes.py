@@ -24,6 +24,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import DT
 
+from inference.evidence.character_set import as_received, settle_character_set
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.references import name_frames
@@ -133,7 +134,8 @@ def complete(
     ``frames`` are those of an object that ends before its Per-frame Functional Groups Sequence (5200,9230), or before
     its pixels. ``form`` is given where the object itself does not tell it.
     """
-    _copy_from_source(sop, context.sources[0], role)
+    image = as_received(context.sources[0])
+    _copy_from_source(sop, image, role)
     _mend_thickness(sop, context)
     _describe_equipment(sop, context)
     _freeze_times(sop, context)
@@ -141,6 +143,7 @@ def complete(
     sop.SeriesNumber = series_number(context.identity.naming, role)
     sop.SeriesDescription = description
     sop.ContentQualification = context.algorithm.use.upper()
+    settle_character_set(sop, image, context.sources[0])
     return EvidenceObject(
         role=role,
         sop_class_uid=str(sop.SOPClassUID),
@@ -184,6 +187,7 @@ def _copy_patient_and_study(sop: SOPClass, source: Dataset) -> None:
     except KeyError:  # a class that highdicom does not know, such as a retired one; its modules are those of any image
         image = Dataset()
         image.update(source)
+        del image.SOPClassUID  # an element that the source still uses
         image.SOPClassUID = SecondaryCaptureImageStorage
         SOPClass.copy_patient_and_study_information(sop, image)
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from inference.errors import UnusableInput
 from inference.evidence.references import as_single_frame
@@ -22,6 +22,7 @@ _SHARED = (
     "FrameOfReferenceUID",
 )
 
+_CHARACTER_SET = Tag("SpecificCharacterSet")
 _OF_A_PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 
 # What highdicom reads of a source image beyond its identity: the geometry and the acquisition equipment.
@@ -95,13 +96,21 @@ def require_one_patient(sources: Sequence[Dataset]) -> None:
         UnusableInput: ``patient-mix``, when the images differ in patient, study, series or frame of reference.
     """
     for keyword in _SHARED:
-        values = {str(source.get(keyword) or "") for source in sources}
+        values = {_said(source, Tag(keyword)) for source in sources}
         if len(values) > 1:
             raise UnusableInput(
                 "patient-mix",
                 f"The images of one series differ in {keyword}, so no result can be filed for them; "
                 "correct the series at the sender and send it again.",
             )
+
+
+def _said(source: Dataset, tag: BaseTag) -> str:
+    """The value, or its bytes where they cannot be told; ``source`` keeps them, for they are to be copied."""
+    read = Dataset({one: source.get_item(one) for one in (_CHARACTER_SET, tag) if one in source})
+    text = str(read.get(tag, DataElement(tag, "LO", "")).value or "")
+    unread = source.get_item(tag)
+    return unread.value.hex() if "\ufffd" in text and isinstance(unread, RawDataElement) else text
 
 
 def has_place(source: Dataset) -> bool:
