@@ -40,10 +40,10 @@ def settle_character_set(sop: Dataset, image: Dataset, source: Dataset) -> None:
     """
     copied = [one for tag, one in sop.items() if isinstance(one, DataElement) and _is_copied(tag, one, image)]
     encodings = convert_encodings(sop.get("SpecificCharacterSet"))
+    ours = [one for one in _texts(sop, image) if not all(_holds(encodings, text) for text in _values(one))]
     readable = _readable(copied, encodings)
     if not readable:
         _keep_bytes(sop, copied, source)
-    ours = [one for one in _texts(sop, image) if not all(_holds(encodings, text) for text in _values(one))]
     if ours and readable:
         _write_in_utf_8(sop, copied)
     for element in () if readable else ours:

@@ -121,19 +121,23 @@ def test_bytes_that_cannot_be_told_are_kept(character_set: str | None, text: str
     assert written == [b"PID\xe40042", b"PID\xfc0042"]
 
 
-def test_a_name_that_cannot_be_told_keeps_its_bytes() -> None:
-    """So does a Patient's Name, with an escape that its character set does not declare."""
-    name = b"Doe^J\x1b$B;3"
-    source = _source("Doe^J.....", "ISO_IR 100")
+@pytest.mark.parametrize(
+    ("name", "character_set"),
+    [(b"Doe^\x1b$B;3", "ISO_IR 100"), (b"M\xfcller^J.", None), (b"M\xfcller^J.", "ISO_IR 999")],
+    ids=["undeclared-escape", "none", "unknown"],
+)
+def test_a_name_that_cannot_be_told_keeps_its_bytes(name: bytes, character_set: str | None) -> None:
+    """So does a Patient's Name, which no spelling of ours touches."""
+    source = _source("Doe^J....", character_set)
     file = BytesIO()
     source.save_as(file, enforce_file_format=True)
-    source = dcmread(BytesIO(file.getvalue().replace(b"Doe^J.....", name)))
+    source = dcmread(BytesIO(file.getvalue().replace(b"Doe^J....", name)))
 
     report = _made(source, KIDNEY)
 
     element = report.get_item("PatientName")
     assert element is not None
-    assert (element.value, report.SpecificCharacterSet) == (name, "ISO_IR 100")
+    assert (element.value.rstrip(), report.get("SpecificCharacterSet")) == (name, character_set)
     assert "U+5DE6U+814E" in _text(report)
 
 
