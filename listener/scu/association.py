@@ -83,6 +83,7 @@ class Line:
         self.deadlines = deadlines
         self._socket: socket.socket | None = None
         self._done = threading.Event()
+        self._settled = threading.Event()
         self._watch = threading.Thread(target=self._cut_when_due, name="delivery-line", daemon=True)
 
     def __enter__(self) -> "Line":
@@ -101,6 +102,10 @@ class Line:
             self._socket = wrapped.socket
         self.was_open = True
 
+    def settled(self) -> None:
+        """The destination has answered the association request, or never will."""
+        self._settled.set()
+
     def answered(self, event: evt.Event) -> None:
         """Note a C-STORE-RSP (PS3.7 section 9.3.1.2) under the message that it answers."""
         command: Dataset = event.message.command_set
@@ -118,9 +123,11 @@ class Line:
         return NoAnswer.INTERRUPTED if self._stopped() else NoAnswer.BROKEN
 
     def _cut_when_due(self) -> None:
-        deadline = time.monotonic() + self.deadlines.total
+        begun = time.monotonic()
+        to_associate = self.deadlines.connect + self.deadlines.associate  # whatever trickles in meanwhile
         while not self._done.wait(0.2):
-            if self._stopped() or time.monotonic() > deadline:
+            allowed = self.deadlines.total if self._settled.is_set() else min(to_associate, self.deadlines.total)
+            if self._stopped() or time.monotonic() > begun + allowed:
                 if self._socket is not None:
                     with contextlib.suppress(OSError):
                         self._socket.shutdown(socket.SHUT_RDWR)
@@ -156,6 +163,7 @@ def associate(
         ae_title=destination.ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, line.opened), (evt.EVT_DIMSE_RECV, line.answered)],
     )
+    line.settled()
     if association.is_established:
         hold_answers(association)
     return association

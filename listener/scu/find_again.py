@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from pydicom.dataset import Dataset
@@ -73,7 +73,8 @@ def find_again(
         build_context(_VERIFICATION, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
         build_context(_FIND, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
     ]
-    with Line(lambda: False, deadlines) as line:
+    # A query has no end of its own while the destination goes on answering.
+    with Line(lambda: False, replace(deadlines, total=wait_seconds + deadlines.answer)) as line:
         try:
             association = associate(ae_title, destination, contexts, line)
         except OSError:

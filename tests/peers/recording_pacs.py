@@ -187,6 +187,28 @@ class RecordingPacs:
 
 
 @contextmanager
+def trickling_listener() -> Iterator[int]:
+    """A TCP port that answers the first connection byte after byte, and never comes to the end of its answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def trickle() -> None:
+            with suppress(OSError), server.accept()[0] as connection:
+                connection.sendall(b"\x02\x00\x00\x01\x00\x00")  # an A-ASSOCIATE-AC of 65,536 bytes
+                while not ended.wait(0.1):
+                    connection.sendall(b"\x00")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            ended.set()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextmanager
 def silent_listener() -> Iterator[int]:
     """A TCP port that accepts connections, reads nothing and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -13,7 +13,7 @@ from listener.settings import DestinationSettings
 from storage.domain.delivery import Verdict
 from storage.domain.result import EvidenceRole, FrozenEvidence
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes
-from tests.peers.recording_pacs import RecordingPacs, silent_listener
+from tests.peers.recording_pacs import RecordingPacs, silent_listener, trickling_listener
 
 Freeze = Callable[..., FrozenEvidence]
 QUICK = Deadlines(connect=5, associate=1, silence=1, answer=1, release=0.5, total=20)
@@ -238,3 +238,12 @@ def test_nothing_is_sent_once_stopped(recording_pacs: RecordingPacs, report: Fro
 
     assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.INTERRUPTED),)
     assert recording_pacs.proposed == []
+
+
+@pytest.mark.timeout(90)
+def test_an_answer_that_trickles_holds_nobody_up(report: FrozenEvidence) -> None:
+    """The time for an association is one for all of it, not one for each byte, and ends before the total does."""
+    with trickling_listener() as port:
+        (outcome,) = StoreScu("OVERREAD", replace(QUICK, connect=1, total=1800)).send(pacs_at(port), [report])
+
+    assert outcome.verdict is Verdict.TRY_AGAIN

@@ -1,8 +1,10 @@
 """A probe says what a destination really takes and holds, and never more than it knows."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -11,6 +13,10 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 from pynetdicom.presentation import StoragePresentationContexts
 
+from listener.scu.association import Deadlines
+from listener.scu.find_again import Query, find_again
+from listener.settings import DestinationSettings
+from storage.domain.self_test import SelfTestInstance
 from tests.integration.destinations.conftest import Probe, Run
 from tests.peers.dcmtk_servers import StartDcmqrscp, StartStorescp
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION
@@ -335,6 +341,25 @@ def test_an_archive_that_acknowledges_and_loses_is_found_out(probe: Probe) -> No
     assert status == 1
     assert set(of_forms(facts, "found").values()) == {"not-found"}
     assert any(sentence.startswith("binary: it acknowledged the instance") for sentence in facts["advice"])
+
+
+@pytest.mark.timeout(90)
+def test_an_archive_whose_matches_never_end_is_left(tmp_path: Path) -> None:
+    """A query that goes on after the time to look is over is cut off, and nothing is said to have been found."""
+    ended = threading.Event()
+    one = SelfTestInstance(None, CT, "1.2.3", "1.2", "1.2.840.10008.1.2.1", tmp_path, 1)
+
+    def answer(_keys: Dataset) -> Iterator[Dataset]:
+        while not ended.wait(0.1):
+            yield Dataset()
+
+    with _archive(answer) as port:
+        destination = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=port)
+        again = find_again("OVERREAD", destination, "1.1", [one], Deadlines(answer=2), 0)
+        ended.set()
+
+    assert again.query is Query.FAILED
+    assert again.found == {}
 
 
 def test_an_archive_that_changes_the_sop_class_is_found_out(probe: Probe) -> None:
