@@ -54,7 +54,9 @@ def _frame(picture: Image.Image, key: KeyImage) -> None:
     rows, columns = key.values.shape
     across, down = picture.width / columns, picture.height / rows
     top, left, bottom, right = key.region
-    box = (left * across, top * down, right * across - 1, bottom * down - 1)
+    first = left * across, top * down
+    last = right * across - 1, bottom * down - 1
+    box = (*first, *np.maximum(first, last))  # pixels of the image may be flatter than those of the picture
     draw = Pen(picture).draw
     draw.rectangle(box, outline=BLACK, width=4)
     draw.rectangle(box, outline=key.rgb, width=2)

@@ -3,6 +3,7 @@
 A presentation state replaces the image's own Modality LUT and window, so one that leaves them out changes the picture.
 """
 
+import math
 from collections.abc import Sequence
 
 from highdicom import ReferencedImageSequence
@@ -53,6 +54,8 @@ def _window(source: Dataset) -> Dataset:
     try:
         center, width = (_first(source, word) for word in ("WindowCenter", "WindowWidth"))
     except (TypeError, ValueError):
+        return shown
+    if not (math.isfinite(center) and math.isfinite(width)):
         return shown
     if width >= _NARROWEST_LINEAR or (function != "LINEAR" and width > 0):
         shown.WindowCenter, shown.WindowWidth = center, width

@@ -45,10 +45,10 @@ def _rounded_anew() -> tuple[Dataset, ...]:
     return images
 
 
-def _lengths(thickness: bytes, distance: bytes) -> tuple[Dataset, ...]:
+def _numbers(**texts: bytes) -> tuple[Dataset, ...]:
     images = SERIES["CT axial"]()
     for image in images:
-        for keyword, value in (("SliceThickness", thickness), ("SpacingBetweenSlices", distance)):
+        for keyword, value in texts.items():
             tag = Tag(keyword)
             image[tag] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
     return images
@@ -72,9 +72,10 @@ SOURCES: dict[str, Callable[[], tuple[Dataset, ...]]] = {
     "no thickness": lambda: _edited("CT axial", "SliceThickness"),
     "thickness of zero": lambda: _edited("CT oblique", SliceThickness=0),
     "directions that are rounded anew": _rounded_anew,
-    "lengths that are no numbers": lambda: _lengths(b"thick ", b"wide"),
-    "lengths that are zero and two": lambda: _lengths(b"0 ", b"1\\2 "),
-    "a distance that is not how they lie": lambda: _lengths(b"2.5 ", b"9.9 "),
+    "lengths that are no numbers": lambda: _numbers(SliceThickness=b"thick ", SpacingBetweenSlices=b"wide"),
+    "lengths that are zero and two": lambda: _numbers(SliceThickness=b"0 ", SpacingBetweenSlices=b"1\\2 "),
+    "a distance that is not how they lie": lambda: _numbers(SliceThickness=b"2.5 ", SpacingBetweenSlices=b"9.9 "),
+    "a window without an end": lambda: _numbers(WindowCenter=b"inf ", WindowWidth=b"1e30"),
     "no body part": lambda: _edited("MR coronal", "BodyPartExamined"),
     "an orientation of one direction": lambda: _edited("DX", PatientOrientation="L"),
     "a sex outside the list": lambda: _edited("CT axial", PatientSex="W"),

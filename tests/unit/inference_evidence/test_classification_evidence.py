@@ -320,3 +320,13 @@ def test_the_picture_is_a_png_of_the_same_pixels(present: Classified) -> None:
     picture = present.drawn[0]
 
     assert (np.asarray(Image.open(BytesIO(png(picture.image())))) == picture.pixels).all()
+
+
+@pytest.mark.parametrize("spacing", [(5000.0, 1.0), (1.0, 5000.0)])
+def test_a_region_flatter_than_a_pixel_of_the_picture_is_framed(spacing: tuple[float, float], tmp_path: Path) -> None:
+    """An image whose pixels are very far from square has its picture too, in true proportions."""
+    sources = make_series(SourceSeries(spacing=spacing))
+
+    [picture] = classified(tmp_path, [Highest(0, 0.93, corner_map())], sources).drawn
+
+    assert picture.pixels.any()
