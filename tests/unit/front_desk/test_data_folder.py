@@ -30,13 +30,19 @@ def _settings(folder: Path, url: str = "") -> Settings:
     return Settings.model_validate({"data_dir": folder, "database": {"url": url}})
 
 
+def _content(folder: Path) -> dict[Path, tuple[int, ...]]:
+    """What would change if something were made, changed or given away; looking changes the time of the last look."""
+    stats = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (one.st_ino, one.st_mode, one.st_uid, one.st_size, one.st_mtime_ns) for path, one in stats.items()}
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_command_touches_the_folder_of_another_account(
     command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each stops with the owner's name before it makes, changes or starts anything."""
     owner = folder.stat().st_uid
-    before = {path: path.stat() for path in folder.rglob("*")}
+    before = _content(folder)
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
 
     with pytest.raises(InvalidSettings, match=rf"belongs to the account {name_of(owner)}.*sudo -u {name_of(owner)} "):
@@ -46,7 +52,7 @@ def test_no_command_touches_the_folder_of_another_account(
             env={"OVERREAD_CONFIG": os.devnull, "OVERREAD_DATA_DIR": str(folder)},
             catch_exceptions=False,
         )
-    assert {path: path.stat() for path in folder.rglob("*")} == before
+    assert _content(folder) == before
 
 
 def test_a_first_start_says_whose_the_folder_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
