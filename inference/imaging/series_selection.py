@@ -10,6 +10,7 @@ from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.manifest import Manifest
 from inference.algorithms.manifest_parts import ANY_SPACING_MM, InputContract
 from inference.errors import UnusableInput
+from inference.imaging.body_part import shown_body_part
 from inference.imaging.frames import MULTI_FRAME_CLASSES, SINGLE_FRAMES_CLASSES, differences, frame_number
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import Layout, order_images
@@ -166,7 +167,7 @@ def _check_body_part(stated: str, contract: InputContract, title: str) -> None:
     if contract.body_parts and part not in {wanted.upper() for wanted in contract.body_parts}:
         raise _Refused(
             "body-part-not-accepted",
-            f"Body Part Examined is {_shown(part)}; {title} takes {_listed(contract.body_parts)}.",
+            f"Body Part Examined is {shown_body_part(part)}; {title} takes {_listed(contract.body_parts)}.",
         )
 
 
@@ -240,14 +241,6 @@ def _age_years(header: Dataset) -> float | None:
     if len(text) != 4 or not (text[:3].isascii() and text[:3].isdigit()) or text[3] not in _YEARS_PER_UNIT:
         return None
     return int(text[:3]) * _YEARS_PER_UNIT[text[3]]
-
-
-def _shown(text: str) -> str:
-    """A code string from a peer, repeated only when it is one (PS3.5 section 6.2, CS)."""
-    plain = text.replace(" ", "").replace("_", "")
-    if not text:
-        return "not given"
-    return text if len(text) <= 16 and plain.isascii() and plain.isalnum() else "not a known value"
 
 
 def _listed(words: Sequence[str], last: str = "or") -> str:

@@ -93,13 +93,26 @@ def test_a_body_part_that_is_not_stated_is_not_called_another_one(tmp_path: Path
     assert told(refusal.reason.code).sentence.startswith("The images do not state their body part")
 
 
-def test_text_that_is_no_code_string_is_not_repeated(tmp_path: Path) -> None:
-    """A sender can write anything into Modality; it does not reach the report."""
-    series = kept(slice_headers(edit=_all(BodyPartExamined="<b>JANE DOE</b>")), tmp_path)
+@pytest.mark.parametrize("written", ["<b>JANE DOE</b>", "DOE JANE", "DOE_JANE", "DOE"])
+def test_text_that_is_no_term_is_not_repeated(tmp_path: Path, written: str) -> None:
+    """A sender can write anything into Body Part Examined, also a name; it does not reach the report."""
+    series = kept(slice_headers(edit=_all(BodyPartExamined=written)), tmp_path)
 
     selection = select_series(series, _manifest(body_parts=["HEAD"]))
 
-    assert "JANE" not in selection.refusals[0].reason.sentence
+    assert selection.refusals[0].reason.sentence == (
+        "Body Part Examined is no term that the Standard defines; tiny 1.0 takes HEAD."
+    )
+
+
+@pytest.mark.parametrize("written", ["ABDOMEN", "CHEST_ABDOMEN", "LSPINE"])
+def test_another_body_part_is_named(tmp_path: Path, written: str) -> None:
+    """A term of the Standard is repeated, also in a scanner's own spelling, so that nobody has to look it up."""
+    series = kept(slice_headers(edit=_all(BodyPartExamined=written)), tmp_path)
+
+    selection = select_series(series, _manifest(body_parts=["HEAD"]))
+
+    assert selection.refusals[0].reason.sentence == f"Body Part Examined is {written}; tiny 1.0 takes HEAD."
 
 
 def test_most_slices_win_then_the_lowest_series_number(tmp_path: Path) -> None:

@@ -8,13 +8,26 @@ from inference.imaging.modality import shown_modality
 
 @pytest.mark.parametrize("modality", ["CT", "MR", "PT", "IVUS", "M3D", "RTSTRUCT", "TEXTUREMAP"])
 def test_a_modality_is_repeated(modality: str) -> None:
-    """Defined terms, and what looks like one, are what a reader finds a series by."""
+    """Defined terms are what a reader finds a series by."""
     assert SeriesLookedAt("1.2.3", modality, 9, 6, None).name == f"Series 9, {modality}, 6 images"
 
 
 @pytest.mark.parametrize(
     "foreign",
-    ["DOE^JANE 19600102", "DOE JANE", "DOEJANE", "DOE_J", "19600102", "1960", "ct", "CT\n", "", "\u216f\u216f"],
+    [
+        "DOE^JANE 19600102",
+        "DOE",
+        "SMITH",
+        "DOE JANE",
+        "DOEJANE",
+        "DOE_J",
+        "19600102",
+        "1960",
+        "ct",
+        "CT\n",
+        "",
+        "\u216f\u216f",
+    ],
 )
 def test_anything_else_is_an_unknown_modality(foreign: str) -> None:
     """Nothing that could be a name or a date is repeated, in the report or in the reason of a refusal."""
