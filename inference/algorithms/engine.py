@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from inference.algorithms.classification_manifest import ImageInference
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.algorithms.tensor import Tensor
 from inference.errors import DeviceUnavailable, InvalidAlgorithm, InvalidOutput, PredictionFailed
 from inference.settings import WorkerSettings
-
-Tensor = NDArray[np.float32]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -26,7 +25,7 @@ class Predictor(Protocol):
 
         Raises:
             PredictionFailed: the runtime could not do it.
-            InvalidOutput: the output is not finite or not of the input's size.
+            InvalidOutput: the output is not finite or, but for the manifest's output margin, not of the input's size.
         """
         ...
 
@@ -99,11 +98,12 @@ class Engine:
         run = algorithm.manifest.inference
         self._input, self._output = run.input, run.output
         self._saliency_output = run.saliency_output if isinstance(run, ImageInference) else None
+        self._margin = (0, 0) if isinstance(run, ImageInference) else run.output_margin
 
     def predict(self, batch: Tensor) -> Tensor:
         """See ``Predictor.predict``."""
         (output,) = self._run(batch, [self._output])
-        return checked_output(batch, output)
+        return checked_output(batch, output, self._margin)
 
     def score(self, batch: Tensor) -> ImageScores:
         """See ``Classifier.score``."""
@@ -121,13 +121,14 @@ class Engine:
         return produced
 
 
-def checked_output(batch: Tensor, output: NDArray[Any]) -> Tensor:
+def checked_output(batch: Tensor, output: NDArray[Any], margin: tuple[int, ...]) -> Tensor:
     """Return the output if something may be concluded from it.
 
     Raises:
-        InvalidOutput: it holds NaN or infinity, or does not cover the input voxel by voxel.
+        InvalidOutput: it holds NaN or infinity, or does not cover the input within its margin voxel by voxel.
     """
-    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != batch.shape[2:]:
+    covered = tuple(size - 2 * gap for size, gap in zip(batch.shape[2:], margin, strict=True))
+    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != covered:
         raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
     if not np.isfinite(output).all():
         raise InvalidOutput

@@ -130,7 +130,13 @@ def _check_segmenter(graph: "GraphProto", manifest: SegmentationManifest) -> Non
     (entry, result) = _ends(graph, run.input, {run.output: "output"})
     spatial = run.window or manifest.preprocessing.target_size or (0, 0, 0)
     _check_input(_extents(entry, _VOLUMES), spatial, "window or target_size")
-    channels = _extents(result, _VOLUMES)[1]
+    given = _extents(result, _VOLUMES)
+    inside = tuple(max(0, size - 2 * gap) for size, gap in zip(spatial, run.output_margin, strict=True))
+    if any(fixed and size and fixed != size for fixed, size in zip(given[2:], inside, strict=True)):
+        raise InvalidAlgorithm(
+            "The network's output is not its input without inference.output_margin at either side; correct the margin."
+        )
+    channels = given[1]
     if channels and channels <= max(segment.channel for segment in manifest.outputs.segments):
         raise InvalidAlgorithm("A segment names an output channel that the network does not have.")
 

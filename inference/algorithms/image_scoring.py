@@ -6,7 +6,8 @@ from itertools import islice
 
 import numpy as np
 
-from inference.algorithms.engine import Classifier, Tensor
+from inference.algorithms.engine import Classifier
+from inference.algorithms.tensor import Tensor
 from inference.errors import InvalidOutput
 
 

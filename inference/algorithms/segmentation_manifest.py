@@ -41,7 +41,7 @@ class Preprocessing(Part):
 
 
 class Inference(Part):
-    """How the network is run; it takes and gives float32 tensors of (batch, channel, axis 0, axis 1, axis 2)."""
+    """How the network is run; it takes and gives tensors of (batch, channel, axis 0, axis 1, axis 2)."""
 
     mode: Literal["whole_volume", "sliding_window"] = "whole_volume"
     window: Extent3D | None = Field(default=None, description="Voxels per axis; sliding_window only.")
@@ -49,6 +49,21 @@ class Inference(Part):
     batch: int = Field(default=1, ge=1, le=64, description="Windows predicted at once.")
     input: Text = "input"
     output: Text = "output"
+    activation: Literal["none", "sigmoid", "softmax"] = Field(
+        default="none",
+        description=(
+            "What makes probabilities of the output: none, because it holds them; sigmoid, voxel by voxel; softmax, "
+            "over the channels. It comes after windows are blended."
+        ),
+    )
+    output_margin: Extent3D = Field(
+        default=(0, 0, 0),
+        description=(
+            "Voxels per axis that the output lacks at either side of the input, as networks without padding do. In "
+            "whole_volume the margin is background; in sliding_window the volume is extended by its edge values, so "
+            "that every voxel has a value."
+        ),
+    )
 
     @model_validator(mode="after")
     def _window_is_whole(self) -> Self:
@@ -56,6 +71,14 @@ class Inference(Part):
             raise ValueError("window goes with mode sliding_window, and only with it")
         if self.window is not None and min(self.window) < 1:
             raise ValueError("a window has at least one voxel per axis")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_left_inside_the_margin(self) -> Self:
+        if min(self.output_margin) < 0:
+            raise ValueError("output_margin is not negative")
+        if self.window and any(s <= 2 * m for s, m in zip(self.window, self.output_margin, strict=True)):
+            raise ValueError("a window is larger than twice the output_margin")
         return self
 
 

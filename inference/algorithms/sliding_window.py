@@ -5,50 +5,114 @@ from itertools import product
 
 import numpy as np
 
-from inference.algorithms.engine import Predictor, Tensor
+from inference.algorithms.activation import activate
+from inference.algorithms.engine import Predictor
 from inference.algorithms.segmentation_manifest import Extent3D, Inference
+from inference.algorithms.tensor import Tensor
+from inference.errors import InvalidOutput
 
 _SIGMA = 0.125  # of the Gaussian weight, as a fraction of the window
 _LEAST_WEIGHT = 1e-3  # so that corners seen by one window only keep their value
+_NO_MARGIN = (0, 0, 0)
+
+Place = tuple[slice, ...]
 
 
 def predict_volume(predictor: Predictor, volume: Tensor, inference: Inference) -> Tensor:
-    """Predict (channel, three axes) for a volume of three axes, as the manifest says.
+    """Predict (channel, three axes) for a volume of three axes, as the manifest says: probabilities.
 
     Raises:
         PredictionFailed: the runtime could not do it.
         InvalidOutput: the output is no result.
     """
     if inference.window is None:
-        whole: Tensor = predictor.predict(volume[np.newaxis, np.newaxis])[0]
-        return whole
-    return sliding_window(predictor, volume, inference.window, inference.overlap, inference.batch)
+        return _whole(predictor, volume, inference)
+    blended = sliding_window(
+        predictor, volume, inference.window, inference.overlap, inference.batch, inference.output_margin
+    )
+    return activate(blended, inference.activation)
 
 
-def sliding_window(predictor: Predictor, volume: Tensor, window: Extent3D, overlap: float, batch: int) -> Tensor:
+def _whole(predictor: Predictor, volume: Tensor, inference: Inference) -> Tensor:
+    """One call; where the output lacks a margin, the margin is 0, which is background."""
+    output = predictor.predict(volume[np.newaxis, np.newaxis])[0]
+    inside = _inside(volume.shape, inference.output_margin)
+    if output[0].shape != tuple(part.stop - part.start for part in inside):
+        raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
+    if inference.output_margin == _NO_MARGIN:
+        return activate(_own(output), inference.activation)
+    whole = np.zeros((len(output), *volume.shape), np.float32)
+    whole[(slice(None), *inside)] = activate(_own(output), inference.activation)
+    return whole
+
+
+def _own(output: Tensor) -> Tensor:
+    """The output in memory that may be written to."""
+    return output if output.flags.writeable else output.copy()
+
+
+def _inside(shape: tuple[int, ...], margin: Extent3D) -> Place:
+    return tuple(slice(gap, size - gap) for size, gap in zip(shape, margin, strict=True))
+
+
+def sliding_window(
+    predictor: Predictor,
+    volume: Tensor,
+    window: Extent3D,
+    overlap: float,
+    batch: int,
+    margin: Extent3D = _NO_MARGIN,
+) -> Tensor:
     """Predict window by window and blend with a Gaussian weight, so that no seam shows.
 
-    A volume smaller than the window is extended by its edge values; the extension is cut off again.
+    A volume smaller than the window is extended by its edge values; the extension is cut off again. ``margin`` is
+    what the output of a window lacks at either side; the volume is extended by it likewise. The blended array of
+    (channel, three axes) is the largest thing in memory; beside it are the sum of weights, which is as large as one
+    channel, the extended volume if there is one, and one batch.
     """
-    missing = [max(0, extent - size) for extent, size in zip(window, volume.shape, strict=True)]
-    padded = np.pad(volume, [(gap // 2, gap - gap // 2) for gap in missing], mode="edge") if any(missing) else volume
-    weight = gaussian_weight(window)
-    total = np.zeros(padded.shape, np.float32)
-    blended: Tensor | None = None
-    everywhere = list(_places(padded.shape, window, overlap))
+    inner = tuple(extent - 2 * gap for extent, gap in zip(window, margin, strict=True))
+    missing = [max(0, extent - size) for extent, size in zip(inner, volume.shape, strict=True)]
+    before = [gap // 2 + edge for gap, edge in zip(missing, margin, strict=True)]
+    after = [gap - gap // 2 + edge for gap, edge in zip(missing, margin, strict=True)]
+    around = list(zip(before, after, strict=True))
+    extended = np.pad(volume, around, mode="edge") if any(before + after) else volume
+    covered = tuple(size + gap for size, gap in zip(volume.shape, missing, strict=True))
+    blended = _Blended(covered, gaussian_weight((inner[0], inner[1], inner[2])))
+    everywhere = list(_places(covered, inner, overlap))
+    given = np.empty((min(batch, len(everywhere)), 1, *window), np.float32)
     for first in range(0, len(everywhere), batch):
         places = everywhere[first : first + batch]
-        output = predictor.predict(np.stack([padded[place] for place in places])[:, np.newaxis])
-        if blended is None:
-            blended = np.zeros((output.shape[1], *padded.shape), np.float32)
-        for place, part in zip(places, output, strict=True):
-            blended[(slice(None), *place)] += part * weight
-            total[place] += weight
-    assert blended is not None  # noqa: S101 - a volume has at least one window
-    blended /= total
-    inner = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, volume.shape, strict=True))
-    result: Tensor = blended[(slice(None), *inner)]
-    return result
+        for row, place in zip(given, places, strict=False):
+            row[0] = extended[_with_margin(place, margin)]
+        blended.add(places, predictor.predict(given[: len(places)]))
+    result = blended.mean()
+    cut = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, volume.shape, strict=True))
+    return result[(slice(None), *cut)]
+
+
+class _Blended:
+    """Windows laid over one another; only their weighted sum is kept, and the sum of weights."""
+
+    def __init__(self, shape: tuple[int, ...], weight: Tensor) -> None:
+        self._shape, self._weight = shape, weight
+        self._weights = np.zeros(shape, np.float32)
+        self._sum: Tensor | None = None
+
+    def add(self, places: list[Place], output: Tensor) -> None:
+        if output.shape[2:] != self._weight.shape:
+            raise InvalidOutput("The algorithm's output does not cover its window; nothing was concluded from it.")
+        if self._sum is None:
+            self._sum = np.zeros((output.shape[1], *self._shape), np.float32)
+        if output.shape[1] != len(self._sum):
+            raise InvalidOutput("The algorithm's outputs differ in their channels; nothing was concluded from them.")
+        weighted = np.multiply(output, self._weight, out=output if output.flags.writeable else None)
+        for place, part in zip(places, weighted, strict=True):
+            self._sum[(slice(None), *place)] += part
+            self._weights[place] += self._weight
+
+    def mean(self) -> Tensor:
+        assert self._sum is not None  # noqa: S101 - a volume has at least one window
+        return np.divide(self._sum, self._weights, out=self._sum)
 
 
 def gaussian_weight(window: Extent3D) -> Tensor:
@@ -62,7 +126,12 @@ def gaussian_weight(window: Extent3D) -> Tensor:
     return bounded
 
 
-def _places(shape: tuple[int, ...], window: Extent3D, overlap: float) -> Iterator[tuple[slice, ...]]:
+def _with_margin(place: Place, margin: Extent3D) -> Place:
+    """The place of a window's output, as the place of its input in the extended volume."""
+    return tuple(slice(part.start, part.stop + 2 * gap) for part, gap in zip(place, margin, strict=True))
+
+
+def _places(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Place]:
     """Windows that cover the volume; the last one on each axis ends exactly at its edge."""
     starts = []
     for size, extent in zip(shape, window, strict=True):

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.algorithms.engine import Tensor
 from inference.algorithms.segmentation_manifest import Segment
+from inference.algorithms.tensor import Tensor
 from inference.imaging.resampling import GridMap
 
 Labels = NDArray[np.uint8]

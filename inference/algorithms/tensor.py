@@ -1,0 +1,6 @@
+"""What networks are given and give."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = NDArray[np.float32]
