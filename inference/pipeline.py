@@ -15,9 +15,12 @@ from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.report_text import report_text
 from inference.evidence.result_uids import USUAL_NAMING, ResultIdentity, SeriesNaming
 from inference.imaging.series_selection import AcceptedSeries, select_series
+from inference.monitoring.job_watch import JobWatch
+from inference.monitoring.summary import job_statistics
 from inference.tasks import classification, segmentation
 from inference.tasks.examination import Case, Examination
 from storage.domain.job import Reason, Refusal
+from storage.domain.job_statistics import Stage
 from storage.domain.result import EvidenceForm, NewResult, stand_ins
 from storage.domain.study import StableStudy
 
@@ -63,14 +66,17 @@ def analyse(
         InvalidOutput: the network's output is no result.
     """
     manifest = algorithm.verified.manifest
-    selection = select_series(study.instances, manifest)
+    watch = JobWatch()
+    with watch.stage(Stage.SELECT):
+        selection = select_series(study.instances, manifest)
     series = selection.accepted
     if series is None:
         return _not_analysed(selection.refusals, manifest.title)
     identity = _result_identity(study, series, algorithm, site_secret, naming)
-    case = Case(series, algorithm.verified.identity, started_at, identity, wanted)
+    case = Case(series, algorithm.verified.identity, started_at, identity, wanted, watch)
     try:
-        examined = _examine(case, algorithm)
+        with watch.stage(Stage.ENCODE):  # what of it belongs to another stage is counted there
+            examined = _examine(case, algorithm)
     except UnusableInput as fault:
         fault.refusals = (*selection.refusals, Refusal(series.series_instance_uid, fault.reason))
         raise
@@ -85,6 +91,9 @@ def analyse(
         report_text=report_text(examined.context, examined.findings, told),
         evidence=examined.evidence,
         pictures=examined.pictures,
+        statistics=job_statistics(
+            watch, examined.context.sources, examined.findings, manifest.identity.name, site_secret
+        ),
     )
 
 

@@ -13,7 +13,9 @@ from inference.findings.classification import conclude
 from inference.imaging.content import air_level, content
 from inference.imaging.image_series import ImageSeries, bright_is_high, open_series
 from inference.imaging.plane import Plane, prepare_plane
+from inference.monitoring.job_watch import JobWatch
 from inference.tasks.examination import Case, Examination
+from storage.domain.job_statistics import Seen, Stage
 from storage.domain.result import ResultPicture
 
 
@@ -28,10 +30,13 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
     series = open_series(case.series.instances, case.series.headers)
     examined: list[int] = []
     classes = [one.index for one in manifest.outputs.classes]
-    highest = score_images(classifier, _prepared(series, manifest, examined), classes, manifest.inference.batch)
+    with case.watch.stage(Stage.INFER):
+        planes = _prepared(series, manifest, examined, case.watch)
+        highest = score_images(classifier, planes, classes, manifest.inference.batch)
     if not examined:
         raise UnusableInput("empty-image", _nothing(manifest.input.min_content))
-    keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
+    with case.watch.stage(Stage.POSTPROCESS):
+        keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
     context = case.context(series.headers, series.values)
     drawn = [draw_key_image(context, key) for key in keys]
     return Examination(
@@ -52,19 +57,25 @@ def _nothing(min_content: float) -> str:
 
 
 def _prepared(
-    series: ImageSeries, manifest: ClassificationManifest, examined: list[int]
+    series: ImageSeries, manifest: ClassificationManifest, examined: list[int], watch: JobWatch
 ) -> Iterator[tuple[int, Plane]]:
     """The network's input for each image that shows something; ``examined`` is told which these are."""
     asked = manifest.input.min_content
-    level = air_level(values for _, values in _bright(series)) if asked else 0
-    for index, values in _bright(series):
+    level = air_level(values for _, values in _bright(series, watch)) if asked else 0
+    for index, values in _bright(series, watch):
         if values.min() == values.max() or (asked and content(values, level) < asked):
             continue
         examined.append(index)
-        yield index, prepare_plane(values, manifest.image)
+        with watch.stage(Stage.PREPROCESS):
+            watch.saw(Seen.RECEIVED, values, len(series.headers))
+            plane = prepare_plane(values, manifest.image)
+            watch.saw(Seen.PREPARED, plane, len(series.headers))
+        yield index, plane
 
 
-def _bright(series: ImageSeries) -> Iterator[tuple[int, Plane]]:
+def _bright(series: ImageSeries, watch: JobWatch) -> Iterator[tuple[int, Plane]]:
     """Each image with its place; bright things are bright."""
     for index, header in enumerate(series.headers):
-        yield index, bright_is_high(series.values(index), header)
+        with watch.stage(Stage.LOAD):
+            values = bright_is_high(series.values(index), header)
+        yield index, values

@@ -1,7 +1,7 @@
 """What goes into one examination of a series, and what comes out of it, whatever the task."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -13,19 +13,24 @@ from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.context import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
 from inference.imaging.series_selection import AcceptedSeries
+from inference.monitoring.job_watch import JobWatch
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceForm, EvidenceObject, ResultPicture
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One accepted series and the job around it; ``wanted`` are the forms in which it is to be told."""
+    """One accepted series and the job around it; ``wanted`` are the forms in which it is to be told.
+
+    ``watch`` takes the notes for monitoring.
+    """
 
     series: AcceptedSeries
     algorithm: AlgorithmIdentity
     started_at: datetime
     identity: ResultIdentity
     wanted: frozenset[EvidenceForm] = DEFAULT_FORMS
+    watch: JobWatch = field(default_factory=JobWatch, compare=False, repr=False)
 
     def context(self, sources: Sequence[Dataset], values: Callable[[int], NDArray[np.float32]]) -> EvidenceContext:
         """What evidence on these images with these pixels is built from."""

@@ -10,7 +10,9 @@ from inference.findings.segmentation import Labels, Probabilities, label_voxels
 from inference.imaging.intensity import scale_intensity
 from inference.imaging.resampling import to_network_grid
 from inference.imaging.volume import Volume, load_volume
+from inference.monitoring.job_watch import JobWatch
 from inference.tasks.examination import Case, Examination
+from storage.domain.job_statistics import Seen, Stage
 from storage.domain.result import EvidenceForm, EvidenceRole
 
 _OF_PROBABILITIES = {EvidenceForm.PARAMETRIC_MAP, EvidenceForm.FRACTIONAL}
@@ -24,9 +26,12 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
         PredictionFailed: the runtime could not do it.
         InvalidOutput: the network's output is no result.
     """
-    volume = load_volume(case.series.instances, case.series.headers)
-    labels, probabilities = _labelled(volume, predictor, manifest, case.wanted)
-    findings = measure(volume, labels, manifest.outputs, manifest.identity.name, case.tracking_uid)
+    with case.watch.stage(Stage.LOAD):
+        volume = load_volume(case.series.instances, case.series.headers)
+        case.watch.saw(Seen.RECEIVED, volume.values)
+    with case.watch.stage(Stage.POSTPROCESS):
+        labels, probabilities = _labelled(volume, predictor, manifest, case)
+        findings = measure(volume, labels, manifest.outputs, manifest.identity.name, case.tracking_uid)
     context = case.context(volume.headers, volume.values.__getitem__)
     segments = [described.description() for described in manifest.outputs.segments]
     evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities)
@@ -35,16 +40,18 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
 
 
 def _labelled(
-    volume: Volume, predictor: Predictor, manifest: SegmentationManifest, wanted: frozenset[EvidenceForm]
+    volume: Volume, predictor: Predictor, manifest: SegmentationManifest, case: Case
 ) -> tuple[Labels, Probabilities | None]:
     """The labels, and what they were made from where something wanted shows it; else its memory is given back."""
-    probabilities = predict(volume, predictor, manifest)
+    probabilities = predict(volume, predictor, manifest, case.watch)
     labels = label_voxels(probabilities, manifest.outputs.segments)
-    return labels, probabilities if wanted & _OF_PROBABILITIES else None
+    return labels, probabilities if case.wanted & _OF_PROBABILITIES else None
 
 
-def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest) -> Probabilities:
-    """Preprocess and predict one volume.
+def predict(
+    volume: Volume, predictor: Predictor, manifest: SegmentationManifest, watch: JobWatch
+) -> Probabilities:
+    """Preprocess and predict one volume; ``watch`` sees what the network is given.
 
     Raises:
         UnusableInput: the volume shows nothing.
@@ -52,7 +59,11 @@ def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
         InvalidOutput: the network's output is no result.
     """
     preprocessing = manifest.preprocessing
-    resampled, mapping = to_network_grid(volume, preprocessing)
-    output = predict_volume(predictor, scale_intensity(resampled, preprocessing.intensity), manifest.inference)
+    with watch.stage(Stage.PREPROCESS):
+        resampled, mapping = to_network_grid(volume, preprocessing)
+        prepared = scale_intensity(resampled, preprocessing.intensity)
+        watch.saw(Seen.PREPARED, prepared)
+    with watch.stage(Stage.INFER):
+        output = predict_volume(predictor, prepared, manifest.inference)
     channels = {segment.number: segment.channel for segment in manifest.outputs.segments}
     return Probabilities(output, channels, mapping, preprocessing.anti_aliasing)

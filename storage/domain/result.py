@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from storage.domain.finding import Finding
+from storage.domain.job_statistics import JobStatistics
 
 
 class EvidenceRole(StrEnum):
@@ -112,6 +113,7 @@ class NewResult:
 
     ``input_sop_instance_uids`` are exactly the instances the evidence claims as its source;
     ``execution_provider`` is the one that really ran, empty for a notice; ``report_text`` is the report for a terminal.
+    ``statistics`` are what monitoring keeps; a notice has none, because nothing was analysed.
     """
 
     series_instance_uid: str
@@ -122,6 +124,7 @@ class NewResult:
     report_text: str
     evidence: tuple[EvidenceObject, ...]
     pictures: tuple[ResultPicture, ...] = ()
+    statistics: JobStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The job queue: every change is fenced by the lease token, and its audit row stands in the same transaction."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from storage.postgres.held_job import give_back, give_up, hold, move
 from storage.postgres.notice_schedule import schedule_notice
 from storage.postgres.notices import ended_inference, why_not_told
 from storage.postgres.result_rows import schedule_deliveries, store_result
+from storage.postgres.result_statistics import store_statistics
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
 from storage.postgres.work_signal import WorkSignal
@@ -91,12 +93,15 @@ class PostgresJobQueue:
             LeaseLost: another worker holds the job now; nothing was changed.
             UnknownRecord: the result claims inputs that its revision does not hold; nothing was changed.
         """
+        began = time.monotonic()
         # Bytes first: a row is a promise that the file is there. Files without a row are harmless.
         files = [self._evidence_store.freeze(thing.pieces) for thing in result.evidence]
         pictures = [(picture.title, self._evidence_store.freeze([picture.png]).sha256) for picture in result.pictures]
         with self._database.transaction() as session:
             held = hold(session, job)
             result_id = store_result(session, held, result, files, pictures)
+            if result.statistics is not None:
+                store_statistics(session, held.job_id, result_id, result.statistics, time.monotonic() - began)
             called = called_ae_titles(session, held.study_id, held.revision)
             schedule_deliveries(session, held, result_id, self._routes.destinations(called, destinations))
             move(

@@ -52,6 +52,7 @@ __all__ = [
     "QuarantinedObjectRow",
     "ResultInputRow",
     "ResultRow",
+    "ResultStatisticsRow",
     "SeriesRow",
     "StudyRevisionRow",
     "StudyRow",
@@ -230,6 +231,29 @@ class ResultRow(Base):
     findings: Mapped[Json]
     report_text: Mapped[str]
     pictures: Mapped[Json] = mapped_column(server_default=text("'[]'"))
+    stored_at: Mapped[DatabaseTime]
+
+
+class ResultStatisticsRow(Base):
+    """What monitoring keeps of a result: how its input was spread, its scores, its times; nothing of a patient.
+
+    `values` and `stages` are by the words of the domain, `scores` by name. `scanner` and `protocol` are what results are
+    grouped by; `acquisition` has their parts.
+    """
+
+    __tablename__ = "result_statistics"
+    __table_args__ = (
+        Index("result_statistics_of_algorithm", "algorithm_id", "scanner", "protocol", "result_id"),
+    )
+
+    result_id: Mapped[Big] = mapped_column(ForeignKey("result.id"), primary_key=True)
+    algorithm_id: Mapped[Big] = mapped_column(ForeignKey("algorithm.id"))
+    scanner: Mapped[str]
+    protocol: Mapped[str]
+    acquisition: Mapped[Json]
+    values: Mapped[Json]
+    scores: Mapped[Json]
+    stages: Mapped[Json]
     stored_at: Mapped[DatabaseTime]
 
 

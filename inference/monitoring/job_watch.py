@@ -1,0 +1,56 @@
+"""Looks on while one job is analysed: how long each stage takes, and how the values are spread."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.monitoring.value_tally import ValueTally
+from storage.domain.job_statistics import Seen, Stage
+
+
+class JobWatch:
+    """The notes of one job; it is used by one thread at a time and changes nothing of what it sees."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[Seen, ValueTally] = {}
+        self._seconds: dict[Stage, float] = {}
+        self._running: list[Stage] = []
+        self._since = 0.0
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Count the time of the block for this stage; the time of a stage inside it counts for that one only."""
+        self._change()
+        self._running.append(stage)
+        try:
+            yield
+        finally:
+            self._change()
+            self._running.pop()
+
+    def _change(self) -> None:
+        now = time.monotonic()
+        if self._running:
+            inner = self._running[-1]
+            self._seconds[inner] = self._seconds.get(inner, 0.0) + now - self._since
+        self._since = now
+
+    def saw(self, place: Seen, values: NDArray[np.float32], parts: int = 1) -> None:
+        """Note values, or one of ``parts`` arrays of them; an array without a value is nothing."""
+        if values.size:
+            if place not in self._tallies:
+                self._tallies[place] = ValueTally(place, parts)
+            self._tallies[place].add(values)
+
+    @property
+    def tallies(self) -> dict[Seen, ValueTally]:
+        """What was seen, by place."""
+        return self._tallies
+
+    @property
+    def seconds(self) -> dict[Stage, float]:
+        """How long each stage took, in the order in which they ended first."""
+        return dict(self._seconds)

@@ -1,0 +1,27 @@
+"""The statistics of a result, written in the transaction that stores it."""
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from storage.domain.job_statistics import JobStatistics, Stage
+from storage.postgres.stored_text import stored_text
+from storage.postgres.tables import JobRow, ResultStatisticsRow
+
+
+def store_statistics(
+    session: Session, job_id: int, result_id: int, statistics: JobStatistics, store_seconds: float
+) -> None:
+    """Write the statistics of a result; ``store_seconds`` is what storing it has taken until now."""
+    plain = statistics.as_json()
+    session.execute(
+        insert(ResultStatisticsRow).values(
+            result_id=result_id,
+            algorithm_id=select(JobRow.algorithm_id).where(JobRow.id == job_id).scalar_subquery(),
+            scanner=stored_text(statistics.acquisition.scanner),
+            protocol=stored_text(statistics.acquisition.protocol),
+            acquisition=plain["acquisition"],
+            values=plain["values"],
+            scores={stored_text(name): score for name, score in plain["scores"].items()},
+            stages=plain["stages"] | {str(Stage.STORE): store_seconds},
+        )
+    )
