@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
 from inference.imaging.body_part import shown_body_part
@@ -63,15 +64,15 @@ def acquisition(headers: Sequence[Dataset], site_secret: bytes) -> Acquisition:
 
 
 def _text(header: Dataset, keyword: str) -> str:
-    value = header.get(keyword)
-    if value is None:
-        return ""
-    if isinstance(value, str | PersonName):
-        return str(value).strip()
+    """The value as text, several parted by backslashes as they were received; empty for one that cannot be read."""
     try:
-        return "\\".join(str(part) for part in value).strip()
-    except TypeError:
-        return str(value).strip()
+        value = header.get(keyword)
+        if value is None or isinstance(value, str | PersonName):
+            return str(value or "").strip()
+        parts = value if isinstance(value, MultiValue) else [value]
+        return "\\".join(map(str, parts)).strip()
+    except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError):
+        return ""
 
 
 def _patient_words(header: Dataset) -> frozenset[str]:
@@ -110,8 +111,8 @@ def _field_strength(header: Dataset) -> float | None:
 
 def _number(header: Dataset, keyword: str) -> float | None:
     try:
-        value = float(header.get(keyword))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+        value = float(_text(header, keyword))
+    except ValueError:
         return None
     return value if math.isfinite(value) and value > 0 else None
 

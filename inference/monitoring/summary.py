@@ -9,7 +9,7 @@ from pydicom import Dataset
 from inference.monitoring.acquisition import acquisition
 from inference.monitoring.job_watch import JobWatch
 from storage.domain.finding import Finding
-from storage.domain.job_statistics import JobStatistics
+from storage.domain.job_statistics import JobStatistics, ValueStatistics
 
 
 def job_statistics(
@@ -18,10 +18,15 @@ def job_statistics(
     """What is kept of one analysis; ``headers`` are those of the analysed images, ``algorithm`` is its name."""
     return JobStatistics(
         acquisition(headers, site_secret),
-        {place: tally.statistics() for place, tally in watch.tallies.items()},
+        {place: values for place, tally in watch.tallies.items() if is_finite(values := tally.statistics())},
         scores(findings, algorithm),
         watch.seconds,
     )
+
+
+def is_finite(values: ValueStatistics) -> bool:
+    """Whether all of it are numbers; a spread that is none is not kept, for a database cannot hold it."""
+    return all(map(math.isfinite, (values.minimum, values.maximum, values.mean, values.sd, *values.percentiles)))
 
 
 def scores(findings: Iterable[Finding], algorithm: str) -> dict[str, float]:

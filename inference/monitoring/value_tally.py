@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from storage.domain.job_statistics import HISTOGRAM_EDGES, PERCENTILES, Seen, ValueStatistics
 
-_SAMPLE = 2**19  # values in all: the percentiles of half a million are steady, and looked at in a few hundredths of a second
+_SAMPLE = (
+    2**19
+)  # values in all: the percentiles of half a million are steady, and looked at in a few hundredths of a second
 
 
 class ValueTally:

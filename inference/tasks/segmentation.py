@@ -48,9 +48,7 @@ def _labelled(
     return labels, probabilities if case.wanted & _OF_PROBABILITIES else None
 
 
-def predict(
-    volume: Volume, predictor: Predictor, manifest: SegmentationManifest, watch: JobWatch
-) -> Probabilities:
+def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest, watch: JobWatch) -> Probabilities:
     """Preprocess and predict one volume; ``watch`` sees what the network is given.
 
     Raises:

@@ -48,7 +48,7 @@ class ValueStatistics:
 
     ``minimum`` and ``maximum`` are those of all ``count`` values; the rest is of an evenly spaced sample of them.
     ``percentiles`` are those of PERCENTILES, ``histogram`` counts the sample between the edges of HISTOGRAM_EDGES with
-    an open bin before the first and after the last. The unit is that of the values: HU for CT, none after preprocessing.
+    an open bin before the first and after the last. The unit is that of the values: HU for CT, none once prepared.
     """
 
     count: int
@@ -86,7 +86,9 @@ class Acquisition:
     @property
     def scanner(self) -> str:
         """The device, by which results are grouped."""
-        return " ".join(filter(None, (self.manufacturer, self.model, f"#{self.unit}" if self.unit else ""))) or "unknown"
+        return (
+            " ".join(filter(None, (self.manufacturer, self.model, f"#{self.unit}" if self.unit else ""))) or "unknown"
+        )
 
     @property
     def protocol(self) -> str:

@@ -1,7 +1,7 @@
 """Results: all evidence of one job, with bytes frozen before the first send."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -124,7 +124,7 @@ class NewResult:
     report_text: str
     evidence: tuple[EvidenceObject, ...]
     pictures: tuple[ResultPicture, ...] = ()
-    statistics: JobStatistics | None = None
+    statistics: JobStatistics | None = field(default=None, compare=False)  # times differ between two attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,14 +237,12 @@ class ResultRow(Base):
 class ResultStatisticsRow(Base):
     """What monitoring keeps of a result: how its input was spread, its scores, its times; nothing of a patient.
 
-    `values` and `stages` are by the words of the domain, `scores` by name. `scanner` and `protocol` are what results are
-    grouped by; `acquisition` has their parts.
+    `values` and `stages` are by the words of the domain, `scores` by name. By `scanner` and `protocol` results are
+    grouped; `acquisition` has their parts.
     """
 
     __tablename__ = "result_statistics"
-    __table_args__ = (
-        Index("result_statistics_of_algorithm", "algorithm_id", "scanner", "protocol", "result_id"),
-    )
+    __table_args__ = (Index("result_statistics_of_algorithm", "algorithm_id", "scanner", "protocol", "result_id"),)
 
     result_id: Mapped[Big] = mapped_column(ForeignKey("result.id"), primary_key=True)
     algorithm_id: Mapped[Big] = mapped_column(ForeignKey("algorithm.id"))

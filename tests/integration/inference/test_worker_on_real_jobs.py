@@ -15,6 +15,7 @@ import pytest
 from inference import worker as worker_module
 from inference.pipeline import NotAnalysed
 from storage.domain.job import ClaimedJob, Reason
+from storage.domain.job_statistics import Stage
 from storage.settings import JobSettings
 from tests.integration.inference.conftest import Site
 from tests.peers.synthetic_series import slice_headers, with_pixels
@@ -286,3 +287,27 @@ def test_no_warning_reaches_standard_error() -> None:
     done = subprocess.run([sys.executable, "-c", _WARNING_WORKER], capture_output=True, text=True, check=True)
 
     assert done.stderr == ""
+
+
+def test_statistics_are_kept_with_the_result(site: Site) -> None:
+    """What the network was given, what it gave and how long it took stand beside the result."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    site.receive(with_pixels(slice_headers(), VALUES))
+
+    with site.worker():
+        assert site.job_when_settled() == ("completed", "analysed", None)
+
+    ((scanner, protocol, acquisition, values, scores, stages),) = site.rows(
+        "SELECT scanner, protocol, acquisition, values, scores, stages FROM result_statistics JOIN result ON"
+        " result.id = result_id JOIN algorithm ON algorithm.id = algorithm_id WHERE algorithm.name = 'tiny'"
+    )
+    assert (scanner, protocol) == ("unknown", "MR HEAD 2 mm")
+    assert (acquisition["images"], acquisition["rows"], acquisition["columns"]) == (6, 5, 4)
+    assert {place: (one["count"], one["minimum"], one["maximum"]) for place, one in values.items()} == {
+        "received": (120, 0, 1000),
+        "prepared": (120, 0, 1000),
+    }
+    assert scores["Volume of Brain (cm3)"] == pytest.approx(0.024)
+    assert scores["Mean MR signal intensity of Brain (1)"] == 1000
+    assert set(stages) == {str(stage) for stage in Stage}
+    assert all(seconds >= 0 for seconds in stages.values())
