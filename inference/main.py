@@ -19,7 +19,7 @@ from inference.resident_algorithms import ResidentAlgorithms
 from inference.settings import WorkerSettings
 from inference.worker import Worker
 from storage.domain.job import ClaimedJob, JobKind
-from storage.domain.result import NewResult
+from storage.domain.result import EvidenceForm, NewResult
 from storage.domain.route import Route, Routes
 from storage.domain.viewer_profile import ViewerProfile, wanted_forms
 from storage.objects.layout import DataFolder
@@ -75,7 +75,9 @@ def work(
     def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
         ready = resident.ready(algorithms.find(job.algorithm_name, job.algorithm_version))
         study = studies.stable_study(job.study_instance_uid, job.revision)
-        return analyse(study, ready, job.started_at, secret, wanted, naming)
+        # Of a shadow only the findings are kept, so no further form is made of them.
+        forms = frozenset[EvidenceForm]() if job.shadow else wanted
+        return analyse(study, ready, job.started_at, secret, forms, naming)
 
     # Notices first: one takes no time, and would wait for ever where studies never end.
     duties = {JobKind.NOTICE: tell_job, JobKind.INFERENCE: analyse_job}

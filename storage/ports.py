@@ -260,6 +260,10 @@ class AlgorithmCatalog(Protocol):
         """Give a version the work of its name from now on; return the version that had it, which is retired."""
         ...
 
+    def shadow(self, name: str, version: str, actor: str) -> None:
+        """Give a version the same studies as the active one, with results that stay in the database."""
+        ...
+
     def retire(self, name: str, version: str, actor: str) -> None:
         """Give a version no more work; retiring the active one leaves its name without any."""
         ...
@@ -315,6 +319,7 @@ class SiteReading(Protocol):
         kind: JobKind | None = None,
         before: int | None = None,
         study_instance_uid: str | None = None,
+        shadow: bool | None = None,
         rows: int,
     ) -> list[Facts]:
         """Jobs, newest first, with what may be done about each."""

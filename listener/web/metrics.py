@@ -41,9 +41,13 @@ METRICS: Mapping[str, Described] = {
         "gauge", ("state",), f"Studies that received something in the last {SUMMARY_DAYS} days, by state."
     ),
     "overread_jobs": Described(
-        "gauge", ("kind", "state"), f"Jobs that wait, run, or ended in the last {SUMMARY_DAYS} days."
+        "gauge",
+        ("kind", "state"),
+        f"Jobs that wait, run, or ended in the last {SUMMARY_DAYS} days; not those of shadows.",
     ),
-    "overread_oldest_waiting_seconds": Described("gauge", ("kind",), "Age of the job that waits longest; 0 for none."),
+    "overread_oldest_waiting_seconds": Described(
+        "gauge", ("kind",), "Age of the job that waits longest; 0 for none. Shadows, which may wait long, do not count."
+    ),
     "overread_deliveries": Described(
         "gauge",
         ("destination", "state"),

@@ -13,7 +13,7 @@ from overread.caller import caller
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
 from overread.settings import load_settings
-from storage.domain.algorithm import RegisteredAlgorithm
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.errors import UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
@@ -61,6 +61,19 @@ def promote(name: str, version: str) -> None:
     """Give VERSION of NAME the work from now on, and retire the version that had it."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
         _promote(catalog, catalog.find(name, version))
+
+
+@algorithms.command()
+@click.argument("name")
+@click.argument("version")
+def shadow(name: str, version: str) -> None:
+    """Try VERSION of NAME on each study that comes, after all other work; what it finds is sent to nobody."""
+    with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        algorithm = catalog.find(name, version)
+        _check_bytes(algorithm)
+        catalog.shadow(name, version, caller())
+    left = f" {name} has no active version now." if algorithm.stage is AlgorithmStage.ACTIVE else ""
+    click.echo(f"{name} {version} is in shadow; `overread explain UID` tells what it finds.{left}")
 
 
 @algorithms.command()

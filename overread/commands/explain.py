@@ -7,7 +7,7 @@ import click
 from overread.commands.status import with_overview
 from overread.errors import FrontDeskError
 from overread.settings import load_settings
-from storage.domain.explanation import sentences
+from storage.domain.explanation import sentences, shadow_sentences
 from storage.domain.identifiers import checked_uid
 from storage.errors import InvalidIdentifier
 
@@ -22,7 +22,7 @@ def explain(uid: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    for sentence in sentences(facts):
+    for sentence in (*sentences(facts), *shadow_sentences(facts)):
         click.echo(sentence)
 
 

@@ -117,7 +117,8 @@ def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
     for job in jobs:
         what = job["destination"] or job["algorithm"]
         shown = {**job, "state": job["outcome"]} if job["outcome"] == "not-analysed" else job
-        table.add_row(str(job["id"]), job["kind"], what, _state(shown), str(job["attempt"]), job["study_instance_uid"])
+        kind = f"{job['kind']} (shadow)" if job["shadow"] else job["kind"]
+        table.add_row(str(job["id"]), kind, what, _state(shown), str(job["attempt"]), job["study_instance_uid"])
     _print(table)
 
 

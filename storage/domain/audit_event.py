@@ -29,6 +29,8 @@ class AuditAction(StrEnum):
     ALGORITHM_ADDED = "algorithm-added"
     ALGORITHM_RETIRED = "algorithm-retired"
     ALGORITHM_PROMOTED = "algorithm-promoted"
+    ALGORITHM_SHADOWED = "algorithm-shadowed"
+    ALGORITHM_ACCEPTANCE_RUN = "algorithm-acceptance-run"
     AUDIT_CHAIN_STARTED = "audit-chain-started"
     AUDIT_READ = "audit-read"
     AUDIT_EXPORTED = "audit-exported"

@@ -35,6 +35,14 @@ def sentences(facts: Facts) -> Iterator[str]:
         yield from _TELLERS[job["kind"]](job, facts)
 
 
+def shadow_sentences(facts: Facts) -> Iterator[str]:
+    """What versions in shadow made of the study, one sentence a line; it was sent to nobody and is for no diagnosis."""
+    of_shadow = {**facts, "results": facts["shadow_results"]}
+    for job in facts["shadow_jobs"]:
+        for sentence in _analysis(job, of_shadow):
+            yield f"In shadow, told to nobody: {sentence}"
+
+
 def _received(facts: Facts) -> Iterator[str]:
     study = facts["study"]
     if study is None:
@@ -82,6 +90,11 @@ def _set_aside(facts: Facts) -> Iterator[str]:
 
 
 def _inference(job: Facts, facts: Facts) -> Iterator[str]:
+    yield from _analysis(job, facts)
+    yield from _not_told(job, facts)
+
+
+def _analysis(job: Facts, facts: Facts) -> Iterator[str]:
     name, again = job["algorithm"], f" (doing job {job['predecessor_id']} again)" if job["predecessor_id"] else ""
     if job["outcome"] == "analysed":
         for result in facts["results"]:
@@ -99,7 +112,6 @@ def _inference(job: Facts, facts: Facts) -> Iterator[str]:
         yield _unfinished(job, f"{name}{again}")
     for refusal in job["refusals"]:
         yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
-    yield from _not_told(job, facts)
 
 
 def _not_told(job: Facts, facts: Facts) -> Iterator[str]:

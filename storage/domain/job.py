@@ -105,7 +105,8 @@ class ClaimedJob:
 
     ``started_at`` is the time of the first claim and does not change between attempts, so that a second attempt
     freezes the same times into its results. For a delivery, ``result_id`` and ``destination`` are set; for an
-    inference and for a notice, ``algorithm_name`` and ``algorithm_version`` are.
+    inference and for a notice, ``algorithm_name`` and ``algorithm_version`` are. The result of a ``shadow`` stays in
+    the database: it needs no evidence.
     """
 
     job_id: int
@@ -118,6 +119,7 @@ class ClaimedJob:
     started_at: datetime
     algorithm_name: str = ""
     algorithm_version: str = ""
+    shadow: bool = False
     result_id: int | None = None
     destination: str = ""
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredAlgorithm, next_stage
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.errors import InvalidTransition, StorageError, UnknownRecord
+from storage.errors import StorageError, UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import ALGORITHM_LOCK, Database
 from storage.postgres.tables import AlgorithmRow
@@ -57,12 +57,25 @@ class PostgresAlgorithmCatalog:
         """
         with self._database.transaction() as session:
             _hold_name(session, name)
+            return _promote(session, _known(session, name, version), actor)
+
+    def shadow(self, name: str, version: str, actor: str) -> None:
+        """Give a version the same studies as the active one, after all other work; what it finds stays in the database.
+
+        Several versions of a name may be in shadow at once. Putting the active one there leaves its name without any;
+        what is scheduled for it already is still done and delivered.
+
+        Raises:
+            UnknownRecord: no such version.
+            InvalidTransition: it is in shadow already; nothing was changed.
+        """
+        with self._database.transaction() as session:
+            _hold_name(session, name)
             row = _known(session, name, version)
-            if row.stage == AlgorithmStage.ACTIVE:
-                raise InvalidTransition(
-                    f"Version {version} of algorithm {name} is active already; nothing was changed."
-                )
-            return _promote(session, row, actor)
+            before = row.stage
+            row.stage = str(_after(row, AlgorithmEvent.SHADOW))
+            session.flush()
+            append(session, _event(AuditAction.ALGORITHM_SHADOWED, actor, row, {"previous_stage": before}))
 
     def retire(self, name: str, version: str, actor: str) -> None:
         """Give a version no more work; retiring the active one leaves its name without any.
@@ -73,12 +86,7 @@ class PostgresAlgorithmCatalog:
         """
         with self._database.transaction() as session:
             _hold_name(session, name)
-            row = _known(session, name, version)
-            if row.stage == AlgorithmStage.RETIRED:
-                raise InvalidTransition(
-                    f"Version {version} of algorithm {name} is retired already; nothing was changed."
-                )
-            _retire(session, row, actor)
+            _retire(session, _known(session, name, version), actor)
 
     def previous(self, name: str) -> RegisteredAlgorithm:
         """The version that was active before the one that was active last.
@@ -145,7 +153,12 @@ def _insert(session: Session, algorithm: RegisteredAlgorithm) -> AlgorithmRow:
     return row
 
 
+def _after(row: AlgorithmRow, event: AlgorithmEvent) -> AlgorithmStage:
+    return next_stage(AlgorithmStage(row.stage), event, f"Version {row.version} of algorithm {row.name}")
+
+
 def _promote(session: Session, row: AlgorithmRow, actor: str) -> RegisteredAlgorithm | None:
+    stage = _after(row, AlgorithmEvent.PROMOTE)
     before = session.scalar(
         select(AlgorithmRow).where(AlgorithmRow.name == row.name, AlgorithmRow.stage == str(AlgorithmStage.ACTIVE))
     )
@@ -157,7 +170,7 @@ def _promote(session: Session, row: AlgorithmRow, actor: str) -> RegisteredAlgor
             "previous_manifest_sha256": before.manifest_sha256,
             "previous_artifact_sha256": before.artifact_sha256,
         }
-    row.stage = str(AlgorithmStage.ACTIVE)
+    row.stage = str(stage)
     row.activated_at = session.scalar(select(func.clock_timestamp()))
     session.flush()
     append(session, _event(AuditAction.ALGORITHM_PROMOTED, actor, row, replaced))
@@ -165,7 +178,7 @@ def _promote(session: Session, row: AlgorithmRow, actor: str) -> RegisteredAlgor
 
 
 def _retire(session: Session, row: AlgorithmRow, actor: str) -> None:
-    row.stage = str(AlgorithmStage.RETIRED)
+    row.stage = str(_after(row, AlgorithmEvent.RETIRE))
     session.flush()  # before another version becomes active: a name has one at most
     append(session, _event(AuditAction.ALGORITHM_RETIRED, actor, row))
 

@@ -39,6 +39,7 @@ class HeldJob:
     kind: JobKind
     state: JobState
     priority: Priority
+    shadow: bool
     study_id: int
     study_instance_uid: str
     revision: int
@@ -118,7 +119,10 @@ def give_up(
     limits: JobSettings,
     **columns: Any,  # noqa: ANN401 - as of `move`
 ) -> None:
-    """Fail the job; an operator has to look at it, and the destinations are told where it is an inference."""
+    """Fail the job; an operator has to look at it, and the destinations are told where it is an inference.
+
+    Nobody waits for what a shadow finds, so nobody is told of its failure.
+    """
     move(
         session,
         job,
@@ -129,7 +133,7 @@ def give_up(
         outcome=AuditOutcome.SERIOUS_FAILURE,
         **columns,
     )
-    if job.kind is JobKind.INFERENCE and failure_is_told(limits.not_analysed):
+    if job.kind is JobKind.INFERENCE and not job.shadow and failure_is_told(limits.not_analysed):
         schedule_notice(session, job.job_id, job.study_instance_uid, actor)
 
 
@@ -148,7 +152,9 @@ def give_back(
     if spent is not None:
         give_up(session, job, spent, actor, limits)
         return JobState.FAILED
-    place: dict[str, Any] = {"turn": front_turn(session, job.priority)} if job.kind is JobKind.INFERENCE else {}
+    place: dict[str, Any] = {}
+    if job.kind is JobKind.INFERENCE:
+        place["turn"] = front_turn(session, job.priority, shadow=job.shadow)
     move(
         session,
         job,

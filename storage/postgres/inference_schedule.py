@@ -1,13 +1,28 @@
-"""Scheduling the active algorithms on one revision of a study."""
+"""Scheduling algorithms on one revision of a study: the active ones, and those that run in their shadow."""
 
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from storage.domain.algorithm import AlgorithmStage
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.job import JobKind, Priority
 from storage.postgres.audit_trail import append
 from storage.postgres.statement import statement
 from storage.postgres.turns import next_turn, source_of
 from storage.postgres.work_signal import announce_work
+
+_PRIORITY = {AlgorithmStage.ACTIVE: Priority.ROUTINE, AlgorithmStage.SHADOW: Priority.LOW}
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledInference:
+    """The ids of the jobs that were made, of active algorithms and of shadows; only the former promise anything."""
+
+    active: list[int]
+    shadow: list[int]
 
 
 def schedule_inference(
@@ -17,36 +32,44 @@ def schedule_inference(
     revision: int,
     actor: str,
     algorithms: frozenset[str] | None = None,
-) -> list[int]:
-    """One job per active algorithm that has none on this revision, with its audit row; return their ids.
+) -> ScheduledInference:
+    """One job per active algorithm that has none on this revision, and one per shadow, each with its audit row.
 
     ``algorithms`` are the names of those that count, ``None`` lets all.
     """
+    names = None if algorithms is None else sorted(algorithms)
     source = source_of(session, study_id, revision)
-    jobs = session.execute(
-        statement("schedule_inference"),
-        {
-            "study_id": study_id,
-            "revision": revision,
-            "names": None if algorithms is None else sorted(algorithms),
-            "priority": str(Priority.ROUTINE),
-            "source": source,
-            "turn": next_turn(session, source, Priority.ROUTINE),
-        },
-    ).all()
-    append(
-        session,
-        *(
-            AuditEvent(
-                AuditAction.JOB_SCHEDULED,
-                actor,
-                study_instance_uid=study_instance_uid,
-                job_id=job.id,
-                details={"kind": str(JobKind.INFERENCE), "revision": revision, "algorithm_id": job.algorithm_id},
-            )
-            for job in jobs
-        ),
-    )
-    if jobs:
+    made: dict[AlgorithmStage, list[int]] = {}
+    for stage, priority in _PRIORITY.items():
+        shadow = stage is AlgorithmStage.SHADOW
+        jobs = session.execute(
+            statement("schedule_inference"),
+            {
+                "study_id": study_id,
+                "revision": revision,
+                "names": names,
+                "stage": str(stage),
+                "shadow": shadow,
+                "priority": str(priority),
+                "source": source,
+                "turn": next_turn(session, source, priority, shadow=shadow),
+            },
+        ).all()
+        append(session, *(_scheduled(job, study_instance_uid, revision, shadow, actor) for job in jobs))
+        made[stage] = [job.id for job in jobs]
+    if any(made.values()):
         announce_work(session, JobKind.INFERENCE)
-    return [job.id for job in jobs]
+    return ScheduledInference(made[AlgorithmStage.ACTIVE], made[AlgorithmStage.SHADOW])
+
+
+def _scheduled(job: Row[Any], study_instance_uid: str, revision: int, shadow: bool, actor: str) -> AuditEvent:
+    details: dict[str, str | int | float | None] = {
+        "kind": str(JobKind.INFERENCE),
+        "revision": revision,
+        "algorithm_id": job.algorithm_id,
+    }
+    if shadow:
+        details["stage"] = str(AlgorithmStage.SHADOW)
+    return AuditEvent(
+        AuditAction.JOB_SCHEDULED, actor, study_instance_uid=study_instance_uid, job_id=job.id, details=details
+    )

@@ -32,6 +32,7 @@ def cancel(session: Session, job_id: int, actor: str) -> None:
         kind=JobKind(row.kind),
         state=JobState(row.state),
         priority=Priority(row.priority),
+        shadow=row.shadow,
         study_id=row.study_id,
         study_instance_uid=row.study_instance_uid,
         revision=row.revision,
@@ -66,6 +67,7 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
             predecessor_id=old.id,
             kind=old.kind,
             priority=old.priority,
+            shadow=old.shadow,
             study_id=old.study_id,
             revision=old.revision,
             algorithm_id=old.algorithm_id,
@@ -87,7 +89,9 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
 
 
 def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
-    """Schedule every active algorithm that has no job yet on a study's newest revision; return the new jobs' ids.
+    """Schedule every active algorithm that has no job yet on a study's newest revision, and every shadow.
+
+    Return the new jobs' ids.
 
     Raises:
         UnknownRecord: no such study.
@@ -105,17 +109,18 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
     if study.revision == 0:
         _say_why_no_revision(session, study.id, study_instance_uid)
     jobs = schedule_inference(session, study.id, study_instance_uid, study.revision, actor)
-    if not jobs:
+    if not jobs.active and not jobs.shadow:
         raise InvalidTransition(
             f"No active algorithm is left that has no job on study {study_instance_uid}; install one with `overread "
             "algorithms add FOLDER`, or do a job again with `overread jobs resubmit`."
         )
-    session.execute(
-        update(StudyRevisionRow)
-        .where(StudyRevisionRow.study_id == study.id, StudyRevisionRow.revision == study.revision)
-        .values(reason_code=None, reason_sentence=None)
-    )
-    return jobs
+    if jobs.active:
+        session.execute(
+            update(StudyRevisionRow)
+            .where(StudyRevisionRow.study_id == study.id, StudyRevisionRow.revision == study.revision)
+            .values(reason_code=None, reason_sentence=None)
+        )
+    return [*jobs.active, *jobs.shadow]
 
 
 def _say_why_no_revision(session: Session, study_id: int, study_instance_uid: str) -> NoReturn:
@@ -153,7 +158,7 @@ def _place_in_line(session: Session, old: Any) -> dict[str, Any]:  # noqa: ANN40
     if JobKind(old.kind) is not JobKind.INFERENCE:
         return {}
     source = source_of(session, old.study_id, old.revision)
-    return {"source": source, "turn": next_turn(session, source, Priority(old.priority))}
+    return {"source": source, "turn": next_turn(session, source, Priority(old.priority), shadow=old.shadow)}
 
 
 def _take_over_deliveries(session: Session, old: Any, new_id: int) -> None:  # noqa: ANN401

@@ -89,11 +89,15 @@ class PostgresJobQueue:
     def complete_analysed(self, job: ClaimedJob, result: NewResult, destinations: Sequence[str]) -> int:
         """Freeze evidence and pictures, store the result, schedule a delivery per destination; return the result's id.
 
+        Of a shadow's result the findings are stored and nothing else: what does not exist cannot be sent or found.
+
         Raises:
             LeaseLost: another worker holds the job now; nothing was changed.
             UnknownRecord: the result claims inputs that its revision does not hold; nothing was changed.
         """
         began = time.monotonic()
+        if job.shadow:
+            result, destinations = replace(result, evidence=(), pictures=()), ()
         # Bytes first: a row is a promise that the file is there. Files without a row are harmless.
         files = [self._evidence_store.freeze(thing.pieces) for thing in result.evidence]
         pictures = [(picture.title, self._evidence_store.freeze([picture.png]).sha256) for picture in result.pictures]
@@ -128,7 +132,7 @@ class PostgresJobQueue:
                 result=Outcome.NOT_ANALYSED,
                 refusals=_rows(refusals),
             )
-            if refusal_is_told(self._jobs.not_analysed, refusals):
+            if not held.shadow and refusal_is_told(self._jobs.not_analysed, refusals):
                 schedule_notice(session, held.job_id, held.study_instance_uid, held.worker)
 
     def ended_inference(self, notice: ClaimedJob) -> EndedInference:

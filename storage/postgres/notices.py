@@ -67,6 +67,7 @@ def _newest_analysed(session: Session, notice: HeldJob, about_id: int) -> int | 
         .where(
             JobRow.study_id == notice.study_id,
             JobRow.outcome == str(Outcome.ANALYSED),
+            JobRow.shadow.is_(False),
             AlgorithmRow.name == name,
         )
     )

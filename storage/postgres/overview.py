@@ -26,7 +26,7 @@ class Overview:
         with self._database.transaction() as session:
             return {
                 "studies": ask(session, "overview_studies", study_instance_uid=None),
-                "jobs": ask(session, "overview_jobs", study_instance_uid=None),
+                "jobs": ask(session, "overview_jobs", study_instance_uid=None, shadow=None),
                 "deliveries": ask(session, "overview_deliveries", study_instance_uid=None),
                 "quarantined": _quarantined(session, None),
             }
@@ -70,7 +70,7 @@ class Overview:
             known = session.scalar(select(StudyRow.id).where(StudyRow.study_instance_uid == study_instance_uid))
             if known is None:
                 raise UnknownRecord(f"No study {study_instance_uid} is known here.")
-            return ask(session, "explain_results", study_instance_uid=study_instance_uid)
+            return ask(session, "explain_results", study_instance_uid=study_instance_uid, shadow=False)
 
     def no_silent_state(self) -> list[Facts]:
         """Every acknowledged instance that nothing accounts for; anything but an empty list is a fault of ours."""
@@ -90,8 +90,10 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "excluded": _excluded(session, study_instance_uid),
         "quarantined": _quarantined(session, study_instance_uid or uid),
         "revisions": _revisions(session, study_instance_uid),
-        "jobs": ask(session, "overview_jobs", **only),
-        "results": ask(session, "explain_results", **only),
+        "jobs": ask(session, "overview_jobs", **only, shadow=False),
+        "results": ask(session, "explain_results", **only, shadow=False),
+        "shadow_jobs": ask(session, "overview_jobs", **only, shadow=True),
+        "shadow_results": ask(session, "explain_results", **only, shadow=True),
         "deliveries": ask(session, "overview_deliveries", **only),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from storage.domain.algorithm import AlgorithmStage
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.job import JobKind
 from storage.domain.result import FrozenFile, NewResult, stand_ins
@@ -43,6 +44,15 @@ def store_result(
     ).scalar_one()
     _store_inputs(session, job, result_id, set(result.input_sop_instance_uids))
     _store_evidence(session, job, result_id, result, files)
+    details: dict[str, str | int | float | None] = {
+        "result_id": result_id,
+        "artifact_sha256": result.artifact_sha256,
+        "execution_provider": result.execution_provider,
+        "inputs": len(set(result.input_sop_instance_uids)),
+        "evidence": len(result.evidence),
+    }
+    if job.shadow:
+        details["stage"] = str(AlgorithmStage.SHADOW)
     append(
         session,
         AuditEvent(
@@ -50,13 +60,7 @@ def store_result(
             job.worker,
             study_instance_uid=job.study_instance_uid,
             job_id=job.job_id,
-            details={
-                "result_id": result_id,
-                "artifact_sha256": result.artifact_sha256,
-                "execution_provider": result.execution_provider,
-                "inputs": len(set(result.input_sop_instance_uids)),
-                "evidence": len(result.evidence),
-            },
+            details=details,
         ),
     )
     return result_id

@@ -90,6 +90,7 @@ class PostgresSiteReading:
         kind: JobKind | None = None,
         before: int | None = None,
         study_instance_uid: str | None = None,
+        shadow: bool | None = None,
         rows: int,
     ) -> list[Facts]:
         """Jobs, newest first, with what may be done about each."""
@@ -101,6 +102,7 @@ class PostgresSiteReading:
                 kind=kind,
                 before=before,
                 study_instance_uid=study_instance_uid,
+                shadow=shadow,
                 rows=rows,
             )
 

@@ -28,7 +28,7 @@ NO_ALGORITHM = Reason(
 
 @dataclass(frozen=True, slots=True)
 class SettledStudy:
-    """A study that has just become stable, and how many jobs that made."""
+    """A study that has just become stable, and how many jobs that made, not counting those of shadows."""
 
     study_instance_uid: str
     revision: int
@@ -95,9 +95,9 @@ def _settle(
     )
     algorithms = routes.algorithms(called_ae_titles(session, study_id, revision))
     jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms)
-    if not jobs:
+    if not jobs.active:  # what a shadow finds is no answer to anybody
         _say_why_not(session, study_id, revision)
-    return SettledStudy(study_instance_uid, revision, len(jobs))
+    return SettledStudy(study_instance_uid, revision, len(jobs.active))
 
 
 def _has_unsettled_instances(session: Session, study_id: int) -> bool:

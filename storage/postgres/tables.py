@@ -100,6 +100,7 @@ class JobRow(Base):
     `started_at` is the first claim and stays. `reason_*` is the latest reason given, also between two attempts.
     `refusals` holds what an input contract refused, as a list of series_instance_uid, code and sentence.
     `about_id` is the inference that a notice tells of; what it tells is a result of that inference.
+    An inference of a `shadow` is claimed after all others; its result has no evidence, and nobody is told of it.
     """
 
     __tablename__ = "job"
@@ -136,6 +137,7 @@ class JobRow(Base):
             "OR reason_code IS NOT NULL",
             name="no_silent_end",
         ),
+        CheckConstraint("NOT shadow OR (kind = 'inference' AND priority = 'low')", name="shadows_come_last"),
         CheckConstraint("turn >= 0 AND (turn = 0 OR kind = 'inference')", name="turns_are_of_inference"),
         # One chain per piece of work: the first job has no predecessor, and each is followed by at most one.
         Index(
@@ -143,6 +145,7 @@ class JobRow(Base):
             "study_id",
             "revision",
             "algorithm_id",
+            "shadow",
             unique=True,
             postgresql_where=text("kind = 'inference' AND predecessor_id IS NULL"),
         ),
@@ -163,6 +166,7 @@ class JobRow(Base):
         Index(
             "job_due",
             "kind",
+            "shadow",
             "priority_rank",
             "turn",
             "due_at",
@@ -174,6 +178,7 @@ class JobRow(Base):
             "job_of_source",
             "source",
             "priority",
+            "shadow",
             "turn",
             postgresql_where=text("state = 'scheduled' AND kind = 'inference'"),
         ),
@@ -195,6 +200,7 @@ class JobRow(Base):
     study_id: Mapped[Big]
     revision: Mapped[int]
     algorithm_id: Mapped[Big | None] = mapped_column(ForeignKey("algorithm.id"))
+    shadow: Mapped[bool] = mapped_column(server_default=text("false"))  # its result stays in the database
     result_id: Mapped[Big | None] = mapped_column(ForeignKey("result.id", use_alter=True))
     destination: Mapped[str | None]
     about_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"))

@@ -16,16 +16,21 @@ def source_of(session: Session, study_id: int, revision: int) -> str:
     return session.scalar(statement("source_of_revision"), parameters) or ""
 
 
-def next_turn(session: Session, source: str, priority: Priority) -> int:
+def next_turn(session: Session, source: str, priority: Priority, *, shadow: bool) -> int:
     """The turn of the next inference job of this source; two transactions at once may get the same one."""
-    return _turn(session, source, priority)
+    return _turn(session, source, priority, shadow)
 
 
-def front_turn(session: Session, priority: Priority) -> int:
+def front_turn(session: Session, priority: Priority, *, shadow: bool) -> int:
     """The turn of whoever is served next, 0 when nobody waits."""
-    return _turn(session, None, priority)
+    return _turn(session, None, priority, shadow)
 
 
-def _turn(session: Session, source: str | None, priority: Priority) -> int:
-    parameters = {"source": source, "priority": str(priority), "priority_rank": PRIORITY_RANK[priority]}
+def _turn(session: Session, source: str | None, priority: Priority, shadow: bool) -> int:
+    parameters = {
+        "source": source,
+        "priority": str(priority),
+        "priority_rank": PRIORITY_RANK[priority],
+        "shadow": shadow,
+    }
     return int(session.execute(statement("turn_in_line"), parameters).scalar_one())

@@ -148,6 +148,44 @@ def test_going_down_leaves_the_inference_that_was_told(empty_database_url: str) 
     schema.upgrade(empty_database_url)
 
 
+_A_SHADOW_BESIDE_AN_ANALYSIS = """
+INSERT INTO study_revision (study_id, revision) SELECT id, 1 FROM study WHERE study_instance_uid = '1.2.3';
+UPDATE study SET revision = 1 WHERE study_instance_uid = '1.2.3';
+UPDATE instance SET revision = 1 FROM study WHERE study.id = study_id AND study.revision = 1;
+INSERT INTO algorithm (name, version, stage, folder, manifest_sha256, artifact_sha256)
+SELECT 'lungs', number::text, stage, '', repeat('a', 64), repeat('b', 64)
+FROM (VALUES (1, 'active'), (2, 'shadow')) AS version (number, stage);
+SET session_replication_role = replica; -- a job is made in the state that it ended in
+INSERT INTO job (kind, study_id, revision, algorithm_id, state, attempt, started_at, finished_at, outcome, shadow,
+    priority)
+SELECT 'inference', study_id, 1, number, 'completed', 1, now(), now(), 'analysed', number = 2,
+    CASE number WHEN 1 THEN 'routine' ELSE 'low' END
+FROM study_revision, generate_series(1, 2) AS number;
+INSERT INTO result (job_id, series_instance_uid, artifact_sha256, execution_provider, findings, report_text)
+SELECT id, '1.2.3.1', repeat('b', 64), '', '[]', '' FROM job;
+INSERT INTO result_input (result_id, instance_id) SELECT result.id, min(instance.id) FROM result, instance GROUP BY 1;
+SET session_replication_role = origin;
+"""
+
+
+def test_going_down_forgets_what_shadows_found(empty_database_url: str) -> None:
+    """The release before would take it for a result: it goes, the active version's stays, the version is held."""
+    schema.upgrade(empty_database_url)
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute(_THREE_INSTANCES_OF_TWO_STUDIES + _A_SHADOW_BESIDE_AN_ANALYSIS)
+
+    command.downgrade(schema.configuration(empty_database_url), "a3f08c61d9e7")
+
+    with _cursor(empty_database_url) as cursor:
+        cursor.execute("SELECT algorithm_version FROM result_origin")
+        assert cursor.fetchall() == [("1",)]
+        cursor.execute("SELECT count(*) FROM result_input")
+        assert cursor.fetchone() == (1,)
+        cursor.execute("SELECT version, stage FROM algorithm ORDER BY 1")
+        assert cursor.fetchall() == [("1", "active"), ("2", "registered")]
+    schema.upgrade(empty_database_url)
+
+
 def test_two_upgrades_wait_for_one_another(empty_database_url: str) -> None:
     """Upgrades that meet queue up on one lock, and all of them end at the head."""
     program = "import sys; from storage.postgres import schema; print(schema.upgrade(sys.argv[1]))"

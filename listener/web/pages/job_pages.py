@@ -15,6 +15,7 @@ from storage.domain.job import JobKind, JobState
 
 _ROWS = 100
 
+Viewer = Annotated[Principal, Depends(require(Permission.VIEW_STUDIES))]
 Operator = Annotated[Principal, Depends(require(Permission.OPERATE_JOBS))]
 
 
@@ -22,16 +23,23 @@ def job_router(desk: Desk) -> APIRouter:
     """``/jobs`` and the changes of a job or a study's work."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/jobs", dependencies=[Depends(require(Permission.VIEW_STUDIES))])
+    @router.get("/jobs")
     def listed(
         request: Request,
+        viewer: Viewer,
         state: JobState | Literal[""] = "",
         kind: JobKind | Literal[""] = "",
         before: int | None = None,
     ) -> Response:
-        """Jobs, newest first."""
+        """Jobs, newest first; those of shadows only for those who operate jobs."""
         live = live_region(desk)
-        rows = desk.reading.jobs(state=state or None, kind=kind or None, before=before, rows=_ROWS + 1)
+        rows = desk.reading.jobs(
+            state=state or None,
+            kind=kind or None,
+            before=before,
+            shadow=None if viewer.may(Permission.OPERATE_JOBS) else False,
+            rows=_ROWS + 1,
+        )
         return render(
             request,
             "jobs.html",

@@ -32,6 +32,7 @@ _KINDS: Mapping[str, str] = {
     "not-analysed": "odd",
     "canceled": "odd",
     "disabled": "odd",
+    "shadow": "odd",
     "minor-failure": "odd",
     "queued": "busy",
     "receiving": "busy",

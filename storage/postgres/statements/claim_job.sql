@@ -1,10 +1,10 @@
 -- Take the most urgent due job of one kind whose turn it is, and spend an attempt on it; rows that another claimant holds
--- are skipped.
+-- are skipped. Those of shadows come last, whatever their age.
 WITH due AS MATERIALIZED (
     SELECT id
     FROM job
     WHERE state = 'scheduled' AND kind = :kind AND due_at <= now()
-    ORDER BY priority_rank, turn, due_at, id
+    ORDER BY shadow, priority_rank, turn, due_at, id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
@@ -30,5 +30,6 @@ RETURNING
     job.started_at,
     coalesce(algorithm.name, '') AS algorithm_name,
     coalesce(algorithm.version, '') AS algorithm_version,
+    job.shadow,
     job.result_id,
     coalesce(job.destination, '') AS destination;

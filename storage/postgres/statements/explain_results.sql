@@ -1,4 +1,4 @@
--- The results of a study with the algorithm that made each, its inputs, its pictures and its evidence in the order of delivery.
+-- The results of a study, those that count or those of shadows, with the algorithm that made each, its inputs, its pictures and its evidence in the order of delivery.
 SELECT
     result.id AS result_id,
     result.job_id,
@@ -33,5 +33,5 @@ FROM result
 JOIN job ON job.id = result.job_id
 JOIN study ON study.id = job.study_id
 JOIN algorithm ON algorithm.id = job.algorithm_id
-WHERE study.study_instance_uid = :study_instance_uid
+WHERE study.study_instance_uid = :study_instance_uid AND job.shadow = :shadow
 ORDER BY result.id;

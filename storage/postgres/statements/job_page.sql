@@ -8,6 +8,7 @@ SELECT
     coalesce(job.outcome, job.state) AS shown_state,
     CASE WHEN job.outcome IS DISTINCT FROM 'analysed' THEN job.reason_sentence END AS error,
     coalesce(algorithm.name || ' ' || algorithm.version, job.destination) AS what,
+    job.shadow,
     job.attempt,
     job.worker,
     job.scheduled_at,
@@ -26,5 +27,6 @@ WHERE (CAST(:state AS text) IS NULL OR job.state = :state)
     AND (CAST(:kind AS text) IS NULL OR job.kind = :kind)
     AND (CAST(:before AS bigint) IS NULL OR job.id < :before)
     AND (CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid)
+    AND (CAST(:shadow AS boolean) IS NULL OR job.shadow = :shadow)
 ORDER BY job.id DESC
 LIMIT :rows;

@@ -11,6 +11,7 @@ SELECT
     coalesce(algorithm.name || ' ' || algorithm.version, '') AS algorithm,
     coalesce(job.destination, '') AS destination,
     job.priority,
+    job.shadow,
     job.source,
     job.turn,
     job.attempt,
@@ -28,5 +29,6 @@ SELECT
 FROM job
 JOIN study ON study.id = job.study_id
 LEFT JOIN algorithm ON algorithm.id = job.algorithm_id
-WHERE CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid
+WHERE (CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid)
+    AND (CAST(:shadow AS boolean) IS NULL OR job.shadow = :shadow)
 ORDER BY job.id;

@@ -4,6 +4,7 @@ SELECT
     job.kind,
     job.state,
     job.priority,
+    job.shadow,
     job.study_id,
     study.study_instance_uid,
     job.revision,

@@ -100,11 +100,14 @@ class Hospital:
 
     def install(self, name: str = "lungs", version: str = "1") -> RegisteredAlgorithm:
         """Make an algorithm active."""
-        algorithm = RegisteredAlgorithm(
-            name, version, AlgorithmStage.ACTIVE, Path("algorithms") / name, "a" * 64, "b" * 64
-        )
+        algorithm = self.registered(name, version, AlgorithmStage.ACTIVE)
         self.algorithms.add(algorithm, "tester")
         return algorithm
+
+    @staticmethod
+    def registered(name: str, version: str, stage: AlgorithmStage = AlgorithmStage.REGISTERED) -> RegisteredAlgorithm:
+        """A version as it is added."""
+        return RegisteredAlgorithm(name, version, stage, Path("algorithms") / name, "a" * 64, "b" * 64)
 
     def settle(self) -> int:
         """Make every study stable whatever its age."""

@@ -151,9 +151,9 @@ def _scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
     ("name", "parameters", "indexes"),
     [
         ("claim_job", {"kind": "inference", "worker": "worker", "lease_seconds": 30}, {"job_due", "job_pkey"}),
-        ("turn_in_line", {"source": "CT5", "priority": "routine", "priority_rank": 1}, _BOTH),
-        ("turn_in_line", {"source": "NEW", "priority": "routine", "priority_rank": 1}, _BOTH),
-        ("turn_in_line", {"source": None, "priority": "routine", "priority_rank": 1}, {"job_due"}),
+        ("turn_in_line", {"source": "CT5", "priority": "routine", "priority_rank": 1, "shadow": False}, _BOTH),
+        ("turn_in_line", {"source": "NEW", "priority": "routine", "priority_rank": 1, "shadow": False}, _BOTH),
+        ("turn_in_line", {"source": None, "priority": "routine", "priority_rank": 1, "shadow": False}, {"job_due"}),
     ],
     ids=["claim", "turn of a source", "turn of a new source", "front of the line"],
 )

@@ -376,3 +376,19 @@ def test_figures_for_prometheus_are_those_of_the_rows(web_door: WebDoor, hospita
     assert "overread_studies_received_total 1.0" in lines
     assert "overread_instances_received_total 2.0" in lines
     assert "P1" not in "\n".join(lines)
+
+
+def test_readers_do_not_see_what_a_shadow_found(web_door: WebDoor, hospital: Hospital) -> None:
+    """A reader's pages say nothing of a version that is being tried out; an operator's mark it as a shadow."""
+    hospital.algorithms.add(hospital.registered("lungs-next", "2"), "tester")
+    hospital.algorithms.shadow("lungs-next", "2", "tester")
+    arrivals = hospital.stable_study("1.2.3")
+    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), ["pacs"])
+
+    for page in ("/studies/1.2.3", "/jobs"):
+        assert "lungs-next" not in web_door.logged_in("viewer").get(page).text
+    operator = web_door.logged_in("operator")
+    study = operator.get("/studies/1.2.3").text
+    assert "In shadow, told to nobody: lungs-next 2 analysed 2 instances" in study
+    assert re.search(r"lungs-next 2 <span class=.state odd.>shadow</span>", operator.get("/jobs").text)
+    assert re.search(r"<span class=.state odd.>shadow</span>", operator.get("/algorithms").text)
