@@ -147,7 +147,8 @@ def downgrade() -> None:
     # What shadows found goes with them: the release before would take it for a result.
     shadows = "SELECT id FROM job WHERE shadow"
     results = f"SELECT id FROM result WHERE job_id IN ({shadows})"  # noqa: S608 - the words above
-    op.execute(f"DELETE FROM result_input WHERE result_id IN ({results})")  # noqa: S608
+    for table in ("result_input", "result_statistics"):
+        op.execute(f"DELETE FROM {table} WHERE result_id IN ({results})")  # noqa: S608
     op.execute(f"DELETE FROM result WHERE job_id IN ({shadows})")  # noqa: S608
     op.execute("DELETE FROM job WHERE shadow")
     op.execute("UPDATE algorithm SET stage = 'registered' WHERE stage = 'shadow'")

@@ -164,6 +164,8 @@ FROM study_revision, generate_series(1, 2) AS number;
 INSERT INTO result (job_id, series_instance_uid, artifact_sha256, execution_provider, findings, report_text)
 SELECT id, '1.2.3.1', repeat('b', 64), '', '[]', '' FROM job;
 INSERT INTO result_input (result_id, instance_id) SELECT result.id, min(instance.id) FROM result, instance GROUP BY 1;
+INSERT INTO result_statistics (result_id, algorithm_id, scanner, protocol, acquisition, "values", scores, stages)
+SELECT id, job_id, '', '', '{}', '{}', '{}', '{}' FROM result;
 SET session_replication_role = origin;
 """
 
