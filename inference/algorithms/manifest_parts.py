@@ -55,6 +55,42 @@ class Artifact(Part):
     sha256: Sha256
 
 
+class AcquisitionCondition(Part):
+    """What one attribute of an image says of how it was acquired; an attribute that is missing says nothing."""
+
+    attribute: Literal[
+        "RepetitionTime",
+        "EchoTime",
+        "InversionTime",
+        "FlipAngle",
+        "KVP",
+        "DiffusionBValue",
+        "ScanningSequence",
+        "SequenceVariant",
+        "ScanOptions",
+        "ImageType",
+        "ContrastBolusAgent",
+    ]
+    at_least: float | None = Field(default=None, description="Holds for numbers from here on.")
+    at_most: float | None = Field(default=None, description="Holds for numbers up to here.")
+    one_of: tuple[Text, ...] = Field(default=(), description="Holds where one of the values is among these.")
+    none_of: tuple[Text, ...] = Field(default=(), description="Holds where none of the values is among these.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        numbers, words = self.at_least is not None or self.at_most is not None, bool(self.one_of or self.none_of)
+        if numbers == words:
+            raise ValueError("a condition has at_least and at_most, or one_of and none_of")
+        return self
+
+
+class ExcludedAcquisition(Part):
+    """A way of acquiring images that the algorithm was not made for: refused where all conditions hold."""
+
+    label: Text = Field(description="What it is, for the sentence of the refusal, such as: proton density weighting.")
+    when: tuple[AcquisitionCondition, ...] = Field(min_length=1)
+
+
 class InputContract(Part):
     """What the algorithm may be given; everything else is refused with a code and a sentence."""
 
@@ -67,17 +103,28 @@ class InputContract(Part):
         default=ANY_SPACING_MM, gt=0, description="Between centres of neighbouring slices."
     )
     max_pixel_spacing_mm: float = Field(default=ANY_SPACING_MM, gt=0)
+    min_coverage_mm: float = Field(default=0, ge=0, description="From the first slice to the last, both included.")
+    max_coverage_mm: float | None = Field(default=None, gt=0, description="From the first slice to the last.")
     min_matrix: int = Field(default=1, ge=1, description="The smaller of Rows and Columns is at least this.")
     min_age_years: float | None = Field(default=None, ge=0)
     max_age_years: float | None = Field(default=None, ge=0)
     excluded_series_descriptions: tuple[Text, ...] = Field(
         default=(), description="Shell patterns such as *MIP*, compared without regard to case."
     )
+    excluded_acquisitions: tuple[ExcludedAcquisition, ...] = Field(
+        default=(), description="Told by attributes of the first image."
+    )
+    view_positions: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9 ]{1,16}$")], ...] = Field(
+        default=(),
+        description="View Position of radiographs, such as PA; images of other views are left out. Empty takes any.",
+    )
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> Self:
         if self.min_slices > self.max_slices:
             raise ValueError("min_slices exceeds max_slices")
+        if self.max_coverage_mm is not None and self.min_coverage_mm > self.max_coverage_mm:
+            raise ValueError("min_coverage_mm exceeds max_coverage_mm")
         if None not in (self.min_age_years, self.max_age_years) and self.min_age_years > self.max_age_years:  # type: ignore[operator]
             raise ValueError("min_age_years exceeds max_age_years")
         return self
@@ -92,6 +139,12 @@ class Intensity(Part):
     percentiles: tuple[Percentage, Percentage] | None = Field(
         default=None, description="Of the values, which become 0 and 1; what lies outside is clipped; percentile only."
     )
+    range: tuple[float, float] | None = Field(
+        default=None, description="What 0 and 1 become, such as [-0.5, 0.5]; with max, minmax, percentile or window."
+    )
+    mean_and_deviation: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="What the values are given at the end, whatever they had, such as [0.449, 0.226]."
+    )
 
     @model_validator(mode="after")
     def _method_is_whole(self) -> Self:
@@ -102,6 +155,10 @@ class Intensity(Part):
             raise ValueError("percentiles goes with method percentile, and only with it")
         if self.percentiles is not None and self.percentiles[0] >= self.percentiles[1]:
             raise ValueError("the first of the percentiles is the lower one")
+        if self.range is not None and (self.method in ("none", "zscore") or self.range[0] >= self.range[1]):
+            raise ValueError("range is two rising numbers, with method max, minmax, percentile or window")
+        if self.mean_and_deviation is not None and self.range is not None:
+            raise ValueError("range and mean_and_deviation exclude each other")
         return self
 
 

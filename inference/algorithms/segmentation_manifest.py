@@ -1,10 +1,10 @@
 """The manifest of a segmentation: volumes in, one value per voxel and segment out."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_parts import Code, Color, InputContract, Intensity, ManifestCore, Part
 from inference.algorithms.manifest_text import Text
 from inference.findings.segment import SegmentDescription
 
@@ -16,6 +16,32 @@ def _axes(orientation: str) -> list[str]:
     return sorted(orientation.translate(str.maketrans("RPI", "LAS")))
 
 
+class VolumeContract(InputContract):
+    """What a segmentation may be given: slices that are a volume, or one radiograph."""
+
+    min_slices: int = Field(default=2, ge=1)
+    projection: bool = Field(
+        default=False,
+        description=(
+            "The series is one projection radiograph (CR, DX …), which has no place in the patient; it is a volume of "
+            "one slice, in which bright things are bright. min_slices is 1 then."
+        ),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_enough(cls, given: Any) -> Any:  # noqa: ANN401 - whatever a YAML file may hold
+        if isinstance(given, dict) and given.get("projection") is True:
+            return {"min_slices": 1} | given
+        return given
+
+    @model_validator(mode="after")
+    def _is_volume_or_projection(self) -> Self:
+        if self.projection != (self.min_slices == 1):
+            raise ValueError("min_slices is 1 with projection, and at least 2 without it")
+        return self
+
+
 class Preprocessing(Part):
     """From the source grid to the grid the network was trained on: orientation, then size, then intensity."""
 
@@ -25,6 +51,16 @@ class Preprocessing(Part):
     )
     target_size: Extent3D | None = Field(default=None, description="Voxels per axis; the whole field of view is kept.")
     target_spacing_mm: tuple[float, float, float] | None = Field(default=None, description="Voxel spacing per axis.")
+    field: Extent3D | None = Field(
+        default=None,
+        description=(
+            "Voxels per axis of a field in the middle of the volume, which is cut or filled up to it; with "
+            "target_spacing_mm. What lies outside the field is in no segment."
+        ),
+    )
+    fill: float | None = Field(
+        default=None, description="Of the field outside the volume, in the unit of the image, such as -1000 for air."
+    )
     anti_aliasing: bool = Field(default=True, description="Smooth before voxels become larger.")
     intensity: Intensity = Intensity()
 
@@ -34,9 +70,11 @@ class Preprocessing(Part):
             raise ValueError("orientation names one of L/R, one of A/P and one of S/I")
         if self.target_size and self.target_spacing_mm:
             raise ValueError("target_size and target_spacing_mm exclude each other")
-        numbers: tuple[float, ...] = self.target_size or self.target_spacing_mm or (1,)
-        if min(numbers) <= 0:
-            raise ValueError("target sizes and spacings are positive")
+        if (self.field is not None) != (self.fill is not None) or (self.field and not self.target_spacing_mm):
+            raise ValueError("field and fill go together, and with target_spacing_mm")
+        for numbers in (self.target_size, self.target_spacing_mm, self.field):
+            if numbers is not None and min(numbers) <= 0:
+                raise ValueError("target sizes, spacings and fields are positive")
         return self
 
 
@@ -105,7 +143,7 @@ class Outputs(Part):
     """What is concluded from the network's output."""
 
     segments: tuple[Segment, ...] = Field(min_length=1)
-    measurements: tuple[Literal["volume", "mean_intensity"], ...] = ("volume",)
+    measurements: tuple[Literal["volume", "area", "mean_intensity"], ...] = ("volume",)
 
     @model_validator(mode="after")
     def _numbers_run_from_one(self) -> Self:
@@ -124,6 +162,7 @@ class SegmentationManifest(ManifestCore):
     """``algorithm.yaml`` of an algorithm that outlines structures in a volume."""
 
     task: Literal["segmentation"] = "segmentation"
+    input: VolumeContract
     preprocessing: Preprocessing = Preprocessing()
     inference: Inference = Inference()
     outputs: Outputs
@@ -135,4 +174,8 @@ class SegmentationManifest(ManifestCore):
     def _intensity_has_a_unit(self) -> Self:
         if "mean_intensity" in self.outputs.measurements and not set(self.input.modalities) <= {"CT", "MR"}:
             raise ValueError("mean_intensity is measured on CT and MR only")
+        if "volume" in self.outputs.measurements and self.input.projection:
+            raise ValueError("a radiograph has no volumes; measure the area")
+        if "area" in self.outputs.measurements and not self.input.projection:
+            raise ValueError("area is measured on radiographs only, with input.projection")
         return self

@@ -42,10 +42,11 @@ from storage.domain.result import EvidenceForm, EvidenceObject
 _BOUNDED_BY = Code("75958009", "SCT", "Bounded by")  # CID 219: the region is what the line goes around
 
 # What an absent finding without any measurement of its own is given, so that its group has coordinates.
-_NO_VOLUME = (
-    FindingMeasurement(
-        CodedConcept("118565006", "SCT", "Volume"), 0.0, CodedConcept("cm3", "UCUM", "cubic centimeter")
-    ),
+_NO_VOLUME = FindingMeasurement(
+    CodedConcept("118565006", "SCT", "Volume"), 0.0, CodedConcept("cm3", "UCUM", "cubic centimeter")
+)
+_NO_AREA = FindingMeasurement(
+    CodedConcept("42798000", "SCT", "Area"), 0.0, CodedConcept("cm2", "UCUM", "Centimeter**2")
 )
 
 
@@ -94,6 +95,7 @@ def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmenta
 def _absent_group(context: EvidenceContext, one: FoundSegment) -> MeasurementsAndQualitativeEvaluations:
     """TID 1501: the property is absent; its numbers are inferred from the whole of the middle image."""
     finding = one.finding
+    nothing = _NO_AREA if len(context.sources) == 1 else _NO_VOLUME
     middle = context.sources[len(context.sources) // 2]
     border: Polyline = frame_outline(int(middle.Rows), int(middle.Columns))
     examined = CoordinatesForMeasurement(
@@ -105,7 +107,7 @@ def _absent_group(context: EvidenceContext, one: FoundSegment) -> MeasurementsAn
         finding_category=item_code(one.segment.category),
         finding_sites=finding_sites(one.finding),
         algorithm_id=algorithm_identification(context),
-        measurements=[number(one, coordinates=[examined]) for one in finding.measurements or _NO_VOLUME],
+        measurements=[number(one, coordinates=[examined]) for one in finding.measurements or [nothing]],
         qualitative_evaluations=[QualitativeEvaluation(name=codes.DCM.PresenceOfProperty, value=codes.DCM.Absent)],
     )
 

@@ -34,6 +34,9 @@ _BODY_PART = _own("BODY-PART", "Body part not taken")
 _NO_BODY_PART = _own("NO-BODY-PART", "Body part not stated")
 _SERIES_KIND = _own("SERIES-KIND", "Kind of series not taken")
 _SLICES = _own("SLICES", "Number of slices not taken")
+_COVERAGE = _own("COVERAGE", "Length of the series not taken")
+_VIEW = _own("VIEW", "View not taken")
+_ACQUISITION = _own("ACQUISITION", "Kind of acquisition not taken")
 _AGE = _own("AGE", "Patient's age not taken")
 _RESOLUTION = _own("RESOLUTION", "Resolution not taken")
 _PLANE = _own("PLANE", "Plane not taken")
@@ -61,6 +64,14 @@ REASONS: dict[str, ToldReason] = {
     "localizer": ToldReason(_SERIES_KIND, "The series is a localizer, which is only for planning."),
     "too-few-slices": ToldReason(_SLICES, "The series has too few slices."),
     "too-many-slices": ToldReason(_SLICES, "The series has too many slices."),
+    "several-images": ToldReason(_SLICES, "The series has several images, of which the algorithm takes one."),
+    "coverage-too-small": ToldReason(_COVERAGE, "The series covers too little of the patient."),
+    "coverage-too-large": ToldReason(_COVERAGE, "The series covers more of the patient than the algorithm takes."),
+    "view-not-accepted": ToldReason(_VIEW, "The images are views that the algorithm does not take."),
+    "view-unknown": ToldReason(_VIEW, "The images do not state their view, which the algorithm needs to know."),
+    "acquisition-excluded": ToldReason(
+        _ACQUISITION, "The images were acquired in a way that the algorithm was not made for."
+    ),
     "patient-age-not-accepted": ToldReason(_AGE, "The patient's age is outside the range of the algorithm."),
     "patient-age-unknown": ToldReason(_AGE, "The images do not state the patient's age, which the algorithm needs."),
     "matrix-too-small": ToldReason(_RESOLUTION, "The images have too few pixels."),
@@ -110,6 +121,12 @@ REPEATED = frozenset(
         "series-description-excluded",
         "too-few-slices",
         "too-many-slices",
+        "several-images",
+        "coverage-too-small",
+        "coverage-too-large",
+        "view-not-accepted",
+        "view-unknown",
+        "acquisition-excluded",
         "patient-age-not-accepted",
         "patient-age-unknown",
         "matrix-too-small",

@@ -58,12 +58,14 @@ def bright_is_high(values: NDArray[np.float32], header: Dataset) -> NDArray[np.f
 class Layout:
     """What the headers of a series state of its geometry; ``None`` where they state nothing or contradict themselves.
 
-    ``slice_spacing_mm`` is the usual distance of neighbours, ``pixel_spacing_mm`` the largest that any image states.
+    ``slice_spacing_mm`` is the usual distance of neighbours, ``pixel_spacing_mm`` the largest that any image states,
+    ``coverage_mm`` the length from the first slice to the last, both included.
     """
 
     plane: Plane | None
     slice_spacing_mm: float | None
     pixel_spacing_mm: float | None
+    coverage_mm: float | None = None
 
 
 def order_images(headers: Sequence[Dataset]) -> tuple[list[Dataset], Layout]:
@@ -82,7 +84,8 @@ def order_images(headers: Sequence[Dataset]) -> tuple[list[Dataset], Layout]:
     order = np.argsort(places, kind="stable")
     steps = np.diff(places[order])
     apart = float(np.median(steps)) if len(steps) else None
-    return [by_number[index] for index in order], Layout(named_plane(normal), apart, spacing)
+    covered = float(places.max() - places.min()) + apart if apart is not None else None
+    return [by_number[index] for index in order], Layout(named_plane(normal), apart, spacing, covered)
 
 
 def _number(header: Dataset) -> tuple[bool, int, str, int]:

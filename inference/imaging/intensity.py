@@ -12,11 +12,26 @@ def scale_intensity(values: NDArray[np.float32], intensity: Intensity) -> NDArra
 
     ``max`` divides by the largest value; ``minmax`` maps the range to 0 to 1; ``percentile`` maps the range between
     two percentiles to 0 to 1 and clips; ``zscore`` gives mean 0 and standard deviation 1; ``window`` clips to centre
-    and width (PS3.3 section C.11.2.1.3, linear exact) and maps to 0 to 1.
+    and width (PS3.3 section C.11.2.1.3, linear exact) and maps to 0 to 1. ``range`` says what 0 and 1 become instead,
+    ``mean_and_deviation`` what the values of the volume have at the end.
 
     Raises:
         UnusableInput: ``empty-image`` when all values are the same, or none is above zero for ``max``.
     """
+    scaled = _scaled(values, intensity)
+    if intensity.range is not None:
+        low, high = (np.float32(one) for one in intensity.range)
+        return scaled * (high - low) + low
+    if intensity.mean_and_deviation is not None:
+        mean, deviation = (np.float32(one) for one in intensity.mean_and_deviation)
+        shift, scale = _by_deviation(scaled)
+        if not scale > 0:
+            raise _empty()
+        return (scaled - np.float32(shift)) * (deviation / np.float32(scale)) + mean
+    return scaled
+
+
+def _scaled(values: NDArray[np.float32], intensity: Intensity) -> NDArray[np.float32]:
     if intensity.method == "none":
         return values
     if intensity.method == "window":

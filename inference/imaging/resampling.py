@@ -1,6 +1,6 @@
 """To the grid of a network and back to the source grid, voxel centre on voxel centre."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ class GridMap:
 
     ``axes`` names the source axis that becomes each axis, ``flips`` whether it runs backwards, ``source_shape`` and
     ``target_shape`` are (slice, row, column) and the network's axes; ``factors`` are voxel sizes of the network's
-    grid in voxels of the source, axis by axis of the network. Both grids begin at the same outer edge.
+    grid in voxels of the source, axis by axis of the network. ``origins`` says, in voxels of the source, how far
+    behind the outer edge of the source the network's grid begins; where the network's grid is outside the source, it
+    has the value ``fill``.
     """
 
     axes: tuple[int, int, int]
@@ -27,17 +29,25 @@ class GridMap:
     source_shape: tuple[int, int, int]
     target_shape: tuple[int, int, int]
     factors: tuple[float, float, float]
+    origins: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    fill: float | None = None
 
     def forward(self, values: NDArray[np.float32], *, anti_aliasing: bool) -> NDArray[np.float32]:
         """Values on the source grid, taken to the network's grid."""
         turned = np.transpose(values, self.axes)[self._flip()]
-        return resample(turned, self.factors, self.target_shape, anti_aliasing=anti_aliasing)
+        resampled = resample(turned, self.factors, self.target_shape, self.origins, anti_aliasing=anti_aliasing)
+        if self.fill is not None:
+            _fill_outside(resampled, self.factors, self.origins, turned.shape, self.fill)
+        return resampled
 
     def back(self, values: NDArray[np.float32], *, anti_aliasing: bool) -> NDArray[np.float32]:
         """Values on the network's grid, taken to (slice, row, column) of the source grid."""
         turned_shape = tuple(self.source_shape[axis] for axis in self.axes)
         inverse = tuple(1 / factor for factor in self.factors)
-        turned = resample(values, inverse, turned_shape, anti_aliasing=anti_aliasing)
+        origins = tuple(-origin / factor for origin, factor in zip(self.origins, self.factors, strict=True))
+        turned = resample(values, inverse, turned_shape, origins, anti_aliasing=anti_aliasing)
+        if self.fill is not None:
+            _fill_outside(turned, inverse, origins, self.target_shape, 0.0)
         return np.ascontiguousarray(np.transpose(turned[self._flip()], np.argsort(self.axes)))
 
     def _flip(self) -> tuple[slice, ...]:
@@ -61,7 +71,12 @@ def grid_map(geometry: Geometry, preprocessing: Preprocessing) -> GridMap:
         )
     else:
         factors, target = (1.0, 1.0, 1.0), _three(list(shape))
-    return GridMap(axes, flips, geometry.shape, target, (factors[0], factors[1], factors[2]))
+    whole = GridMap(axes, flips, geometry.shape, target, (factors[0], factors[1], factors[2]))
+    if preprocessing.field is None:
+        return whole
+    field = preprocessing.field
+    origins = [(size - wanted * factor) / 2 for size, wanted, factor in zip(shape, field, factors, strict=True)]
+    return replace(whole, target_shape=field, origins=(origins[0], origins[1], origins[2]), fill=preprocessing.fill)
 
 
 def to_network_grid(volume: Volume, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], GridMap]:
@@ -71,22 +86,46 @@ def to_network_grid(volume: Volume, preprocessing: Preprocessing) -> tuple[NDArr
 
 
 def resample(
-    values: NDArray[np.float32], factors: tuple[float, ...], shape: tuple[int, ...], *, anti_aliasing: bool
+    values: NDArray[np.float32],
+    factors: tuple[float, ...],
+    shape: tuple[int, ...],
+    origins: tuple[float, ...] = (0.0, 0.0, 0.0),
+    *,
+    anti_aliasing: bool,
 ) -> NDArray[np.float32]:
-    """Linear interpolation to voxels ``factors`` times as large, outer edges aligned.
+    """Linear interpolation to voxels ``factors`` times as large, whose grid begins ``origins`` behind the outer edge.
 
-    The centre of voxel *i* lies at ``(i + 1/2) * factor - 1/2`` of the input. With anti-aliasing, a Gaussian of
-    standard deviation ``(factor - 1) / 2`` voxels comes first where voxels grow, as in scikit-image's ``resize``.
+    The centre of voxel *i* lies at ``origin + (i + 1/2) * factor - 1/2`` of the input. With anti-aliasing, a Gaussian
+    of standard deviation ``(factor - 1) / 2`` voxels comes first where voxels grow, as in scikit-image's ``resize``.
     """
     scale = np.asarray(factors)
     if anti_aliasing and (scale > 1).any():
         values = ndimage.gaussian_filter(values, np.maximum(0, (scale - 1) / 2), mode="nearest")
-    if np.all(scale == 1) and values.shape == shape:
+    if np.all(scale == 1) and not any(origins) and values.shape == shape:
         return np.ascontiguousarray(values)
     resampled: NDArray[np.float32] = ndimage.affine_transform(
-        values, scale, offset=(scale - 1) / 2, output_shape=shape, output=np.float32, order=1, mode="nearest"
+        values,
+        scale,
+        offset=np.asarray(origins) + (scale - 1) / 2,
+        output_shape=shape,
+        output=np.float32,
+        order=1,
+        mode="nearest",
     )
     return resampled
+
+
+def _fill_outside(
+    values: NDArray[np.float32],
+    factors: tuple[float, ...],
+    origins: tuple[float, ...],
+    covered: tuple[int, ...],
+    fill: float,
+) -> None:
+    """Overwrite the voxels whose centres lie outside the grid that they were made from, of the extent ``covered``."""
+    for axis, (factor, origin, extent) in enumerate(zip(factors, origins, covered, strict=True)):
+        places = origin + (np.arange(values.shape[axis]) + 0.5) * factor
+        np.moveaxis(values, axis, 0)[(places < 0) | (places > extent)] = fill
 
 
 def _reorientation(geometry: Geometry, orientation: str | None) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:

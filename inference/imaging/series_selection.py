@@ -8,7 +8,8 @@ from pydicom import Dataset
 
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.manifest import Manifest
-from inference.algorithms.manifest_parts import ANY_SPACING_MM, InputContract
+from inference.algorithms.manifest_parts import ANY_SPACING_MM, AcquisitionCondition, InputContract
+from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.errors import UnusableInput
 from inference.imaging.body_part import shown_body_part
 from inference.imaging.frames import MULTI_FRAME_CLASSES, SINGLE_FRAMES_CLASSES, differences, frame_number
@@ -94,7 +95,7 @@ class _Refused(Exception):
 def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> AcceptedSeries:
     """Check from the cheapest to the dearest: rows of storage, then headers, then geometry."""
     _check_summary(members, manifest)
-    headers = read_headers(members)
+    headers = _of_accepted_views(read_headers(members), manifest)
     for header in headers:
         pixel_bytes(header)
     _check_header(headers, manifest)
@@ -105,6 +106,8 @@ def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> Acce
 
 def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
     """A segmentation needs a volume; a classification takes images as they are, and the geometry they state."""
+    if isinstance(manifest, SegmentationManifest) and manifest.input.projection:
+        return _projection(headers, manifest)
     frames = [header for header in headers if frame_number(header) is not None]
     without_place = {str(frame.SOPClassUID) for frame in frames if not frame.get("ImagePositionPatient")}
     if isinstance(manifest, ClassificationManifest):
@@ -116,8 +119,22 @@ def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
     if frames and not any(frame.get("ImagePositionPatient") for frame in frames):
         raise _no_place()
     slices, geometry = _volume(headers, frames)
-    _check_layout(Layout(geometry.plane, geometry.spacing_mm[0], max(geometry.spacing_mm[1:])), manifest)
+    spacing = geometry.spacing_mm
+    _check_layout(Layout(geometry.plane, spacing[0], max(spacing[1:]), spacing[0] * len(slices)), manifest)
     return slices
+
+
+def _projection(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
+    """One radiograph, whose pixels need no place in the patient."""
+    if frame_number(headers[0]) is not None:
+        raise _no_place()
+    if len(headers) > 1:
+        raise _Refused(
+            "several-images", f"The series has {len(headers)} images of such a view; {manifest.title} takes one."
+        )
+    images, layout = order_images(headers)
+    _check_layout(layout, manifest)
+    return images
 
 
 def _no_place() -> UnusableInput:
@@ -191,6 +208,49 @@ def _check_description(description: str, contract: InputContract, title: str) ->
             )
 
 
+def _of_accepted_views(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
+    """The images of the views that the algorithm takes, by View Position (0018,5101)."""
+    wanted, title = manifest.input.view_positions, manifest.title
+    if not wanted:
+        return headers
+    taken = [header for header in headers if _view(header) in wanted]
+    if taken:
+        return taken
+    if not any(_view(header) for header in headers):
+        raise _Refused("view-unknown", f"View Position is missing; {title} takes {_listed(wanted)}.")
+    raise _Refused(
+        "view-not-accepted", f"View Position is {_shown(_view(headers[0]))}; {title} takes {_listed(wanted)}."
+    )
+
+
+def _view(header: Dataset) -> str:
+    return str(header.get("ViewPosition") or "").strip().upper()
+
+
+def _check_acquisition(header: Dataset, contract: InputContract, title: str) -> None:
+    for excluded in contract.excluded_acquisitions:
+        if all(_holds(condition, header) for condition in excluded.when):
+            raise _Refused("acquisition-excluded", f"The images look like {excluded.label}; {title} leaves these out.")
+
+
+def _holds(condition: AcquisitionCondition, header: Dataset) -> bool:
+    """Whether an image is known to meet a condition."""
+    values = [str(one).strip() for one in _several(header.get(condition.attribute)) if one not in (None, "")]
+    if condition.one_of or condition.none_of:
+        words = {one.upper() for one in values}
+        return (
+            bool(words)
+            and not words & {one.upper() for one in condition.none_of}
+            and (not condition.one_of or bool(words & {one.upper() for one in condition.one_of}))
+        )
+    try:
+        number = float(values[0])
+    except (IndexError, ValueError):
+        return False
+    low, high = condition.at_least, condition.at_most
+    return (low is None or number >= low) and (high is None or number <= high)
+
+
 def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
     contract, title = manifest.input, manifest.title
     _check_count(len(headers), contract, title)
@@ -207,6 +267,7 @@ def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
         low, high = contract.min_age_years or 0.0, contract.max_age_years
         if age < low or (high is not None and age > high):
             raise _Refused("patient-age-not-accepted", f"The patient's age is outside the limits of {title}.")
+    _check_acquisition(headers[0], contract, title)
     smallest = min(min(header.Rows, header.Columns) for header in headers)
     if smallest < contract.min_matrix:
         raise _Refused(
@@ -219,8 +280,20 @@ def _check_layout(layout: Layout, manifest: Manifest) -> None:
     if contract.plane not in ("any", layout.plane):
         plane = layout.plane or "in no known plane"
         raise _Refused("plane-not-accepted", f"The series is {plane}; {title} takes {contract.plane} series.")
+    _check_coverage(layout.coverage_mm, contract, title)
     _check_spacing("slice", layout.slice_spacing_mm, contract.max_slice_spacing_mm, title)
     _check_spacing("pixel", layout.pixel_spacing_mm, contract.max_pixel_spacing_mm, title)
+
+
+def _check_coverage(covered: float | None, contract: InputContract, title: str) -> None:
+    low, high = contract.min_coverage_mm, contract.max_coverage_mm
+    if not low and high is None:
+        return
+    shown = f"{covered:.0f} mm" if covered is not None else "an unknown length"
+    if covered is None or covered < low:
+        raise _Refused("coverage-too-small", f"The series covers {shown}; {title} needs at least {low:.0f} mm.")
+    if high is not None and covered > high:
+        raise _Refused("coverage-too-large", f"The series covers {shown}; {title} takes at most {high:.0f} mm.")
 
 
 def _check_spacing(what: str, spacing: float | None, limit: float, title: str) -> None:

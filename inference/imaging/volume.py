@@ -1,6 +1,6 @@
 """A series as one array of numbers with a place in the patient."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from pydicom import Dataset
 
 from inference.imaging.frame_reader import ImageValues
 from inference.imaging.geometry import Geometry, order_slices
+from inference.imaging.image_series import bright_is_high, pixel_spacing
 from inference.imaging.series_reader import check_budget
 from storage.domain.study import StoredInstance
 
@@ -16,7 +17,8 @@ from storage.domain.study import StoredInstance
 class Volume:
     """Values after the Modality LUT (PS3.3 section C.11.1), as (slice, row, column).
 
-    ``headers`` are the source data sets without pixel data, in the order of the first axis.
+    ``headers`` are the source data sets without pixel data, in the order of the first axis. A projection radiograph
+    is a volume of one slice; its geometry says how far apart its pixels are on the detector, and nothing of a patient.
     """
 
     values: NDArray[np.float32]
@@ -41,3 +43,22 @@ def load_volume(instances: dict[str, StoredInstance], headers: list[Dataset]) ->
     for index, header in enumerate(ordered):
         values[index] = images.of(header)
     return Volume(values, geometry, tuple(ordered))
+
+
+def load_projection(instances: dict[str, StoredInstance], header: Dataset) -> Volume:
+    """Decode one projection radiograph; where its pixels are of unknown size, they count as 1 mm apart.
+
+    Raises:
+        UnusableInput: as ``check_budget`` and ``read_values``.
+    """
+    check_budget([header])
+    values = ImageValues(instances).of(header)[np.newaxis]
+    rows, columns = pixel_spacing(header) or (1.0, 1.0)
+    shape = (1, values.shape[1], values.shape[2])
+    return Volume(values, Geometry(shape, np.diag([1.0, rows, columns, 1.0]), ""), (header,))
+
+
+def as_seen(volume: Volume) -> Volume:
+    """The volume with values in which bright things are bright, whatever its images' photometric interpretation."""
+    pairs = zip(volume.values, volume.headers, strict=True)
+    return replace(volume, values=np.stack([bright_is_high(values, header) for values, header in pairs]))

@@ -4,16 +4,19 @@ from inference.algorithms.engine import Predictor
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
 from inference.evidence.build import build_evidence
+from inference.evidence.drawing import png
 from inference.evidence.overlay_pictures import overlay_pictures
+from inference.evidence.segment_findings import pair
+from inference.evidence.segment_picture import draw_segments
 from inference.findings.measurement import measure
 from inference.findings.segmentation import Labels, Probabilities, label_voxels
 from inference.imaging.intensity import scale_intensity
 from inference.imaging.resampling import to_network_grid
-from inference.imaging.volume import Volume, load_volume
+from inference.imaging.volume import Volume, as_seen, load_projection, load_volume
 from inference.monitoring.job_watch import JobWatch
 from inference.tasks.examination import Case, Examination
 from storage.domain.job_statistics import Seen, Stage
-from storage.domain.result import EvidenceForm, EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceRole, ResultPicture
 
 _OF_PROBABILITIES = {EvidenceForm.PARAMETRIC_MAP, EvidenceForm.FRACTIONAL}
 
@@ -27,7 +30,7 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
         InvalidOutput: the network's output is no result.
     """
     with case.watch.stage(Stage.LOAD):
-        volume = load_volume(case.series.instances, case.series.headers)
+        volume = _volume(case, manifest)
         case.watch.saw(Seen.RECEIVED, volume.values)
     with case.watch.stage(Stage.POSTPROCESS):
         labels, probabilities = _labelled(volume, predictor, manifest, case)
@@ -35,8 +38,17 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
     context = case.context(volume.headers, volume.values.__getitem__)
     segments = [described.description() for described in manifest.outputs.segments]
     evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities)
+    if manifest.input.projection:
+        drawn = draw_segments(context, labels, pair(labels, segments, findings), 0)
+        return Examination(context, findings, evidence, (ResultPicture("Radiograph", png(drawn.image())),))
     outlined = next((one for one in evidence if one.role is EvidenceRole.SEGMENTATION), None)
     return Examination(context, findings, evidence, overlay_pictures(volume, outlined, context.short_mark))
+
+
+def _volume(case: Case, manifest: SegmentationManifest) -> Volume:
+    if manifest.input.projection:
+        return load_projection(case.series.instances, case.series.headers[0])
+    return load_volume(case.series.instances, case.series.headers)
 
 
 def _labelled(
@@ -58,7 +70,8 @@ def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
     """
     preprocessing = manifest.preprocessing
     with watch.stage(Stage.PREPROCESS):
-        resampled, mapping = to_network_grid(volume, preprocessing)
+        seen = as_seen(volume) if manifest.input.projection else volume
+        resampled, mapping = to_network_grid(seen, preprocessing)
         prepared = scale_intensity(resampled, preprocessing.intensity)
         watch.saw(Seen.PREPARED, prepared)
     with watch.stage(Stage.INFER):

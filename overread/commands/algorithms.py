@@ -10,6 +10,7 @@ from rich.table import Table
 
 from inference.errors import InvalidAlgorithm
 from overread.caller import caller
+from overread.commands.algorithms_fetch import fetch
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
 from overread.settings import load_settings
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 @click.group()
 def algorithms() -> None:
     """List, add and verify algorithms, and decide which version is given work."""
+
+
+algorithms.add_command(fetch)
 
 
 @algorithms.command("list")

