@@ -137,6 +137,7 @@ def complete(
     image = as_received(context.sources[0])
     _copy_from_source(sop, image, role)
     _mend_thickness(sop, context)
+    _drop_impossible_spacing(sop)
     _describe_equipment(sop, context)
     _freeze_times(sop, context)
     name_frames([sop], context.sources)
@@ -235,11 +236,21 @@ def _mend_thickness(sop: SOPClass, context: EvidenceContext) -> None:
         return
     for groups in sop.get("SharedFunctionalGroupsSequence", ()):
         for measures in groups.get("PixelMeasuresSequence", ()):
-            del measures.SliceThickness
+            measures.pop("SliceThickness", None)  # a radiograph with Pixel Spacing has been given none
             if len(context.sources) == 1:  # whose distance is made up as well
-                del measures.SpacingBetweenSlices
+                measures.pop("SpacingBetweenSlices", None)
             elif "SpacingBetweenSlices" in measures:
                 measures.SliceThickness = measures.SpacingBetweenSlices
+
+
+def _drop_impossible_spacing(sop: SOPClass) -> None:
+    """Old radiographs state a Pixel Spacing of 0, which says nothing and is not allowed (PS3.3 section 10.7.1.3)."""
+    for groups in sop.get("SharedFunctionalGroupsSequence", ()):
+        for measures in groups.get("PixelMeasuresSequence", ()):
+            if min(measures.get("PixelSpacing") or (1,)) <= 0:
+                del measures.PixelSpacing
+        if "PixelMeasuresSequence" in groups and not len(groups.PixelMeasuresSequence[0]):
+            del groups.PixelMeasuresSequence
 
 
 def _body_part(source: Dataset) -> str:

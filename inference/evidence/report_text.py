@@ -47,6 +47,8 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
             continue
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
+        if not finding.measurements:  # such as the area, where the images do not say how large their pixels are
+            lines.append("  not measured")
     lines.append("")
     if algorithm.intended_use:
         lines.extend([*wrap(f"Intended use: {algorithm.intended_use}", _LINE), ""])

@@ -25,6 +25,7 @@ _DERIVED = frozenset({"SEG", "SR", "PR", "KO", "DOC", "REG", "RTSTRUCT", "RTPLAN
 _OTHER_KINDS = frozenset(
     {"multi-frame", "several-volumes", "not-monochrome", "duplicate-positions", "mixed-orientation"}
 )
+_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})  # PS3.3 sections C.8.1.1, C.8.11.5
 _YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
@@ -218,9 +219,9 @@ def _of_accepted_views(headers: list[Dataset], manifest: Manifest) -> list[Datas
         return taken
     if not any(_view(header) for header in headers):
         raise _Refused("view-unknown", f"View Position is missing; {title} takes {_listed(wanted)}.")
-    raise _Refused(
-        "view-not-accepted", f"View Position is {_shown(_view(headers[0]))}; {title} takes {_listed(wanted)}."
-    )
+    view = _view(headers[0])
+    stated = view if view in _VIEWS else "not a defined term"
+    raise _Refused("view-not-accepted", f"View Position is {stated}; {title} takes {_listed(wanted)}.")
 
 
 def _view(header: Dataset) -> str:

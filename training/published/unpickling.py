@@ -16,6 +16,7 @@ from training.errors import UntrustedCheckpoint
 
 _TENSORS = frozenset(
     {
+        ("__builtin__", "set"),  # as Python 2 called it, and the older protocols still do
         ("builtins", "set"),
         ("collections", "OrderedDict"),
         ("torch", "FloatStorage"),

@@ -118,3 +118,53 @@ def test_an_image_that_shows_nothing_is_refused(method: str) -> None:
         scale_intensity(np.zeros((2, 2, 2), np.float32), Intensity(method=method))
 
     assert fault.value.reason.code == "empty-image"
+
+
+def _centre_mm(values: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """The centre of mass, from the outer corner, in mm."""
+    return (np.array(ndimage.center_of_mass(values)) + 0.5) * spacing
+
+
+def test_a_field_lies_in_the_middle_of_the_volume() -> None:
+    """The middle of the volume is the middle of the field, whatever the spacings and whether it cuts or fills up."""
+    volume = _volume(size=(40, 30), count=20)  # 40 mm, 40 mm, 45 mm
+    values = np.zeros(volume.geometry.shape, np.float32)
+    values[8:12, 16:24, 12:18] = 100
+    blob = Volume(values, volume.geometry, volume.headers)
+    wanted = Preprocessing(target_spacing_mm=(1, 2, 1), field=(30, 40, 45), fill=-7, anti_aliasing=False)
+
+    resampled, mapping = to_network_grid(blob, wanted)
+
+    assert resampled.shape == mapping.target_shape == (30, 40, 45)
+    assert _centre_mm(np.maximum(resampled, 0), (1, 2, 1)) == pytest.approx((15, 40, 22.5), abs=0.1)
+    assert (resampled[:, :10] == -7).all()
+    assert (resampled[:, -10:] == -7).all()
+    assert (resampled[:, 10:30] >= 0).all()
+    assert _centre_mm(mapping.back(resampled, anti_aliasing=False), (2, 1, 1.5)) == pytest.approx(
+        (20, 20, 22.5), abs=0.1
+    )
+
+
+def test_nothing_is_found_outside_the_field() -> None:
+    """Where the network did not look, there is no probability; the edge of the field is not carried on."""
+    volume = _volume(size=(40, 30), count=20)
+    _, mapping = to_network_grid(volume, Preprocessing(target_spacing_mm=(2, 2, 2), field=(10, 10, 10), fill=0))
+
+    back = mapping.back(np.ones((10, 10, 10), np.float32), anti_aliasing=True)
+
+    assert back[10, 20, 15] == pytest.approx(1)
+    assert back[:5].max() == back[-5:].max() == back[:, :10].max() == back[:, :, -8:].max() == 0
+    assert back[5:15, 10:30, 9:21].min() == pytest.approx(1)
+
+
+def test_values_may_end_around_zero_or_with_a_stated_mean() -> None:
+    """A window of 400 around 0 becomes -0.5 to 0.5; a mean and a deviation are reached whatever the values were."""
+    values = np.array([-1000, -200, 0, 200, 3000], np.float32)
+
+    window = scale_intensity(values, Intensity(method="window", center=0, width=400, range=(-0.5, 0.5)))
+    stated = scale_intensity(
+        values, Intensity(method="percentile", percentiles=(0, 100), mean_and_deviation=(0.4, 0.2))
+    )
+
+    assert window == pytest.approx([-0.5, -0.5, 0, 0.5, 0.5])
+    assert (stated.mean(), stated.std()) == pytest.approx((0.4, 0.2), abs=1e-5)

@@ -13,6 +13,15 @@ from inference.imaging.series_selection import select_series
 from tests.peers.synthetic_series import kept, slice_headers
 from tests.peers.tiny_algorithm import manifest_with
 
+PROTON_DENSITY: dict[str, Any] = {
+    "label": "proton density weighting",
+    "when": [
+        {"attribute": "RepetitionTime", "at_least": 1500},
+        {"attribute": "EchoTime", "at_most": 40},
+        {"attribute": "ScanningSequence", "none_of": ["IR", "GR"]},
+    ],
+}
+
 
 def _manifest(**contract: Any) -> Manifest:
     document = manifest_with(input=contract)
@@ -52,6 +61,15 @@ def _all(**values: object):
         ({"PatientAge": "030M"}, {"min_age_years": 18}, "patient-age-not-accepted"),
         ({"PatientAge": "090Y"}, {"max_age_years": 80}, "patient-age-not-accepted"),
         ({"PatientAge": ""}, {"min_age_years": 18}, "patient-age-unknown"),
+        ({}, {"min_coverage_mm": 12.5}, "coverage-too-small"),
+        ({}, {"max_coverage_mm": 11.5}, "coverage-too-large"),
+        ({"ViewPosition": "LL"}, {"view_positions": ["PA", "AP"]}, "view-not-accepted"),
+        ({}, {"view_positions": ["PA"]}, "view-unknown"),
+        (
+            {"RepetitionTime": "3000", "EchoTime": "15", "ScanningSequence": "SE"},
+            {"excluded_acquisitions": [PROTON_DENSITY]},
+            "acquisition-excluded",
+        ),
         ({"NumberOfFrames": 3}, {}, "multi-frame"),
         ({"PhotometricInterpretation": "RGB"}, {}, "not-monochrome"),
     ],
@@ -159,3 +177,61 @@ def test_several_volumes_in_one_series_are_another_kind_of_series(tmp_path: Path
 
     assert selection.accepted is None
     assert [refusal.reason.code for refusal in selection.refusals] == ["duplicate-positions"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"RepetitionTime": "3000", "EchoTime": "100", "ScanningSequence": "SE"},
+        {"RepetitionTime": "1900", "EchoTime": "2.5", "ScanningSequence": ["GR", "IR"]},
+        {"RepetitionTime": "3000", "EchoTime": "15"},
+        {"RepetitionTime": "", "EchoTime": "", "ScanningSequence": "SE"},
+    ],
+)
+def test_an_acquisition_is_excluded_only_where_every_condition_is_known_to_hold(
+    tmp_path: Path, values: dict[str, object]
+) -> None:
+    """A long echo, a gradient echo, and images that say too little are no proton density weighting."""
+    instances = kept(slice_headers(edit=_all(**values)), tmp_path)
+
+    assert select_series(instances, _manifest(excluded_acquisitions=[PROTON_DENSITY])).accepted is not None
+
+
+def _radiographs(*views: str) -> list[Dataset]:
+    def edit(index: int, ds: Dataset) -> None:
+        ds.Modality, ds.BodyPartExamined, ds.ViewPosition = "DX", "CHEST", views[index]
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness"):
+            delattr(ds, keyword)
+
+    return slice_headers(count=len(views), edit=edit)
+
+
+def _of_radiographs(**contract: Any) -> Manifest:
+    document = manifest_with(input={"modalities": ["DX"], "min_slices": 1, "projection": True, **contract})
+    document["outputs"]["measurements"] = ["area"]
+    return parse_manifest(document)
+
+
+def test_of_a_chest_series_the_frontal_radiograph_is_taken(tmp_path: Path) -> None:
+    """A lateral view beside it is left out, not outlined and not a reason to refuse the series."""
+    images = _radiographs("LL", "PA")
+
+    accepted = select_series(kept(images, tmp_path), _of_radiographs(view_positions=["PA", "AP"])).accepted
+
+    assert accepted is not None
+    assert [str(one.SOPInstanceUID) for one in accepted.headers] == [str(images[1].SOPInstanceUID)]
+
+
+def test_two_radiographs_of_a_view_are_told_and_not_chosen_between(tmp_path: Path) -> None:
+    """Nobody could know which of them a result speaks of."""
+    selection = select_series(kept(_radiographs("PA", "AP"), tmp_path), _of_radiographs(view_positions=["PA", "AP"]))
+
+    (refusal,) = selection.refusals
+    assert refusal.reason.code == "several-images"
+    assert "2 images" in refusal.reason.sentence
+
+
+def test_a_radiograph_without_a_place_is_no_volume_for_others(tmp_path: Path) -> None:
+    """Only an algorithm that says so takes a projection for a volume of one slice."""
+    with pytest.raises(UnusableInput, match="place in the patient"):
+        select_series(kept(_radiographs("PA", "PA"), tmp_path), _manifest(modalities=["DX"]))
