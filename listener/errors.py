@@ -18,10 +18,6 @@ class WebPortBusy(ListenerError):
     """The web door's port is already in use; stop the other program or set another [web] port."""
 
 
-class UnreadableDataSet(ListenerError):
-    """The data set cannot be read as DICOM."""
-
-
 class UnacceptableIdentity(ListenerError):
     """The UIDs of the data set are missing, malformed or not those it was sent under."""
 

@@ -74,3 +74,7 @@ class AccountRefused(StorageError):
 
 class AuditTampered(StorageError):
     """The audit trail is not as it was written; run `overread audit verify` and keep everything as it is."""
+
+
+class UnreadableDataSet(StorageError):
+    """The data set cannot be read as DICOM."""

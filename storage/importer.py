@@ -12,6 +12,7 @@ from pathlib import Path
 
 from storage.domain.arrival import Arrival, QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
+from storage.domain.image_record import ImageRecord, image_record
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject, DatabaseUnavailable, StorageError
 from storage.objects.durable import remove, sync_folder, sync_folders
@@ -47,10 +48,11 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """An object that has no name yet, and the SHA-256 of its data set."""
+    """An object that has no name yet, the SHA-256 of its data set, and what that says of its image."""
 
     path: Path
     sha256: str
+    image: ImageRecord | None
 
 
 class _Unacceptable(Exception):
@@ -200,7 +202,10 @@ class SpoolImporter:
         with self._pending.part10(entry, thing) as found:
             if found is not None:
                 part10, sha256 = found
-                drafts[entry.name] = _Draft(self._objects.draft(part10, thing.header.sop_instance_uid), sha256)
+                path = self._objects.draft(part10, thing.header.sop_instance_uid)
+                data_set = part10.content[entry.record.prefix_length :]
+                image = image_record(data_set, thing.header.transfer_syntax_uid)
+                drafts[entry.name] = _Draft(path, sha256, image)
 
     def _collect_arrival(self, batch: _Batch, entry: Entry, spooled: SpooledInstance, draft: _Draft | None) -> None:
         uid, large = spooled.header.sop_instance_uid, self._pending.large_file(entry)
@@ -221,7 +226,8 @@ class SpoolImporter:
             self._pending.set_aside(entry, entry.name)
             batch.quarantined.append(self._pending.unacceptable(entry, spooled, error.reason))
         else:
-            batch.arrivals.append(spooled.arrived(sha256))
+            image = draft.image if draft else self._objects.image(uid, spooled.header.transfer_syntax_uid)
+            batch.arrivals.append(spooled.arrived(sha256, image))
 
     def _name(self, batch: _Batch, uid: str, sha256: str, source: _Draft | Path) -> None:
         """Give sound bytes the name of the object."""

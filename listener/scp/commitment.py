@@ -4,9 +4,7 @@ from datetime import UTC, datetime
 
 from pydicom.dataset import Dataset
 
-from listener.errors import UnreadableDataSet
 from listener.scp.command_set import Command, response
-from listener.scp.element_walk import Encoding, item_values, wanted_values
 from listener.scp.limits import COMMITMENT_DATA_SET, COMMITMENT_REFERENCES
 from listener.scp.negotiation import AcceptedContext
 from listener.scp.presentation_contexts import STORAGE_COMMITMENT
@@ -21,8 +19,9 @@ from listener.scp.status import (
 )
 from storage.domain.association import Association
 from storage.domain.commitment import CommitmentReport, CommitmentRequest, Reference
+from storage.domain.element_walk import Encoding, item_values, wanted_values
 from storage.domain.identifiers import is_uid
-from storage.errors import SpoolFull, SpoolWriteFailed
+from storage.errors import SpoolFull, SpoolWriteFailed, UnreadableDataSet
 from storage.ports import CommitmentRequests
 
 SOP_CLASS = STORAGE_COMMITMENT

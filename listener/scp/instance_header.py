@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from pydicom.charset import decode_bytes, python_encoding
 
-from listener.errors import UnacceptableIdentity, UnreadableDataSet
-from listener.scp.element_walk import Encoding, wanted_values
+from listener.errors import UnacceptableIdentity
 from listener.scp.presentation_contexts import DEFLATED_TRANSFER_SYNTAXES
+from storage.domain.element_walk import Encoding, wanted_values
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
-from storage.errors import InvalidIdentifier
+from storage.errors import InvalidIdentifier, UnreadableDataSet
 
 # Bytes: nearly every header lies in the first so many; one whose identity lies behind the second is refused.
 HEADER_LIMITS = (64 * 1024, 1024 * 1024)

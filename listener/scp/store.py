@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from listener.errors import UnacceptableIdentity, UnreadableDataSet
+from listener.errors import UnacceptableIdentity
 from listener.scp.file_meta import part10_prefix
 from listener.scp.instance_header import HEADER_LIMITS, read_header
 from listener.scp.status import (
@@ -21,7 +21,7 @@ from listener.scp.status import (
 from storage.domain.association import Association
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
-from storage.errors import InvalidIdentifier, SpoolFull, SpoolWriteFailed
+from storage.errors import InvalidIdentifier, SpoolFull, SpoolWriteFailed, UnreadableDataSet
 from storage.ports import IncomingInstance, InstanceSpool
 
 log = logging.getLogger(__name__)

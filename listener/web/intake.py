@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
-from listener.errors import ListenerError, UnreadableDataSet
+from listener.errors import ListenerError
 from listener.scp.presentation_contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from listener.scp.status import SOP_CLASS_NOT_SUPPORTED, STATUS_OF_OUTCOME, STATUS_OF_REFUSAL, SUCCESS, Status
 from listener.scp.store import StoreHandler, StoreRequest
@@ -16,6 +16,7 @@ from listener.web.part10_head import HEAD_LIMIT, FileMeta, read_file_meta
 from listener.web.set_aside_allowance import SetAsideAllowance
 from storage.domain.association import Association, AssociationEnd, Door
 from storage.domain.study import QuarantineReason
+from storage.errors import UnreadableDataSet
 from storage.ports import IncomingInstance
 
 SPILL_BYTES = 2**20  # of one instance are in memory at most, and as much again on its way to the disk

@@ -6,7 +6,7 @@ The preamble is read over and never kept: it can make a file pass for a program 
 import struct
 from dataclasses import dataclass
 
-from listener.errors import UnreadableDataSet
+from storage.errors import UnreadableDataSet
 
 HEAD_LIMIT = 64 * 1024  # bytes; file meta information that is longer is refused
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.domain.association import Association
+from storage.domain.image_record import ImageRecord
 from storage.domain.study import InstanceHeader, QuarantineReason
 
 
@@ -20,6 +21,7 @@ class Arrival:
     size: int
     association: Association
     received_at: datetime
+    image: ImageRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class SpooledInstance:
     association: Association
     received_at: datetime
 
-    def arrived(self, sha256: str) -> Arrival:
+    def arrived(self, sha256: str, image: ImageRecord | None = None) -> Arrival:
         """What the rows say of it, once its bytes were found to be those with the fingerprint."""
-        return Arrival(self.header, sha256, self.size, self.association, self.received_at)
+        return Arrival(self.header, sha256, self.size, self.association, self.received_at, image)
 
 
 @dataclass(frozen=True, slots=True)

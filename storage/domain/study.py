@@ -5,6 +5,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from storage.domain.image_record import ImageRecord
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceHeader:
@@ -120,6 +122,7 @@ class StoredInstance:
     path: Path
     sha256: str  # of the data set as received, without preamble and file meta information
     size: int  # bytes of that data set
+    image: ImageRecord | None = None  # of those imported by an earlier release, and of what is no image, there is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from storage.domain.image_record import ImageRecord, image_record
 from storage.domain.result import FrozenFile
 from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.direct import InBlocks, direct_flag
 from storage.objects.durable import make_folder, remove, sync_folder, write_new_blocks, write_new_pieces
 from storage.objects.layout import DataFolder, new_entry_id
-from storage.objects.part10 import Digests, data_set_digests
+from storage.objects.part10 import Digests, data_set_digests, data_set_offset
+
+_HEAD = 1024 * 1024 + 64 * 1024  # bytes: those of a data set in which its image is described, behind the longest meta
 
 
 class ObjectStore:
@@ -84,6 +87,16 @@ class ObjectStore:
             return data_set_digests(self._folder.instance(sop_instance_uid))
         except FileNotFoundError:
             return None
+
+    def image(self, sop_instance_uid: str, transfer_syntax_uid: str) -> ImageRecord | None:
+        """What the object held under this UID says of its image.
+
+        Raises:
+            OSError: it cannot be read now.
+        """
+        with self._folder.instance(sop_instance_uid).open("rb") as file:
+            head = file.read(_HEAD)
+        return image_record(memoryview(head)[data_set_offset(head) :], transfer_syntax_uid)
 
     def verify(self, sop_instance_uid: str, sha256: str) -> Path:
         """The file of an instance, after reading it whole and comparing it with the digest of its arrival.

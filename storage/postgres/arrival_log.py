@@ -135,6 +135,7 @@ def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> dict[str,
     new = session.execute(
         statement("record_instances"), {"rows": rows.as_rows(rows.instance_row(*item) for item in located)}
     ).all()
+    _record_images(session, arrivals, {row.sop_instance_uid for row in new})
     _audit_stored(session, new, {study.id: uid for uid, study in studies.items()})
     added = _added_by(new)
     _note_arrivals(session, added, active={row.study_id for row in new if row.excluded_rule is None})
@@ -142,6 +143,14 @@ def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> dict[str,
     witnesses = {row.sop_instance_uid for row in new if row.excluded_rule != ExclusionRule.OWN_RESULT}
     _park_mixes(session, [arrival for arrival in arrivals if arrival.header.sop_instance_uid in witnesses], studies)
     return {uid: _grown(study, added.get(study.id)) for uid, study in studies.items()}
+
+
+def _record_images(session: Session, arrivals: Sequence[Arrival], new: set[str]) -> None:
+    """An instance that has its row already keeps what was read of it then."""
+    images = {arrival.header.sop_instance_uid: rows.image_row(arrival) for arrival in arrivals}
+    known = [row for uid, row in images.items() if uid in new and row is not None]
+    if known:
+        session.execute(statement("record_images"), {"rows": rows.as_rows(known)})
 
 
 def _studies_held(session: Session, arrivals: Sequence[Arrival]) -> dict[str, Row[Any]]:

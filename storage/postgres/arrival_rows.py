@@ -7,6 +7,7 @@ from typing import Any
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association, AssociationEnd
 from storage.domain.derived_object import exclusion_by_class
+from storage.domain.image_record import ImageRecord
 from storage.domain.self_test import is_self_test
 from storage.domain.study import ExclusionRule, InstanceHeader
 from storage.postgres.stored_text import stored_number, stored_text
@@ -77,6 +78,16 @@ def instance_row(study_id: int, arrival: Arrival) -> dict[str, Any]:
         "received_at": arrival.received_at,
         "excluded_rule": _excluded_rule(header),
     }
+
+
+def image_row(arrival: Arrival) -> dict[str, Any] | None:
+    """What the instance says of its image, ``None`` when that is not known or does not fit into a row."""
+    image = arrival.image
+    if image is None or not -(2**63) < image.number_of_frames < 2**63:
+        return None
+    fields = {name: getattr(image, name) for name in ImageRecord.__slots__}
+    photometric = stored_text(image.photometric_interpretation)
+    return fields | {"sop_instance_uid": arrival.header.sop_instance_uid, "photometric_interpretation": photometric}
 
 
 def _excluded_rule(header: InstanceHeader) -> ExclusionRule | None:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.domain.association import AssociationEnd, Door
 from storage.domain.study import ExclusionRule, QuarantineReason
-from storage.postgres.table_base import Base, Big, DatabaseTime, RowId, Token, one_of, sha256_check
+from storage.postgres.table_base import Base, Big, DatabaseTime, Numbers, RowId, Token, one_of, sha256_check
 
 
 class AssociationRow(Base):
@@ -142,6 +142,39 @@ class InstanceRow(Base):
     recorded_at: Mapped[DatabaseTime]
     revision: Mapped[int | None]
     excluded_rule: Mapped[str | None]
+
+
+class InstanceImageRow(Base):
+    """What an instance says of its image, written once with its row; see ``storage.domain.image_record``.
+
+    Instances of an earlier release, and those that are no images, have none.
+    """
+
+    __tablename__ = "instance_image"
+    __table_args__ = (
+        sha256_check("head_sha256"),
+        CheckConstraint("num_nonnulls(pixel_offset, pixel_length) IN (0, 2)", name="pixels_have_place_and_length"),
+    )
+
+    instance_id: Mapped[Big] = mapped_column(ForeignKey("instance.id"), primary_key=True, autoincrement=False)
+    rows: Mapped[int]
+    columns: Mapped[int]
+    samples_per_pixel: Mapped[int]
+    photometric_interpretation: Mapped[str]
+    number_of_frames: Mapped[Big]
+    bits_allocated: Mapped[int]
+    bits_stored: Mapped[int]
+    high_bit: Mapped[int]
+    pixel_representation: Mapped[int]
+    image_position_patient: Mapped[Numbers | None]
+    image_orientation_patient: Mapped[Numbers | None]
+    pixel_spacing: Mapped[Numbers | None]
+    rescale_intercept: Mapped[float | None]
+    rescale_slope: Mapped[float | None]
+    head_length: Mapped[Big]
+    head_sha256: Mapped[str]
+    pixel_offset: Mapped[Big | None]
+    pixel_length: Mapped[Big | None]
 
 
 class QuarantinedObjectRow(Base):

@@ -1,12 +1,15 @@
 """What was received, as a worker reads it."""
 
+from typing import Any
+
 from sqlalchemy import select
 
+from storage.domain.image_record import ImageRecord
 from storage.domain.study import InstanceHeader, StableStudy, StoredInstance
 from storage.errors import DamagedObject, UnknownRecord
 from storage.ports import ObjectPaths
 from storage.postgres.engine import Database
-from storage.postgres.tables import InstanceRow, SeriesRow, StudyRevisionRow, StudyRow
+from storage.postgres.tables import InstanceImageRow, InstanceRow, SeriesRow, StudyRevisionRow, StudyRow
 
 
 class PostgresStudyCatalog:
@@ -49,8 +52,9 @@ class PostgresStudyCatalog:
                 raise UnknownRecord(f"Study {study_instance_uid} has no revision {revision}.")
             study, stable_at = found
             rows = session.execute(
-                select(InstanceRow, SeriesRow)
+                select(InstanceRow, SeriesRow, InstanceImageRow)
                 .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+                .outerjoin(InstanceImageRow, InstanceImageRow.instance_id == InstanceRow.id)
                 .where(InstanceRow.study_id == study.id, InstanceRow.revision <= revision)
                 .order_by(
                     SeriesRow.series_number,
@@ -65,10 +69,12 @@ class PostgresStudyCatalog:
             patient_id=study.patient_id,
             issuer_of_patient_id=study.issuer_of_patient_id,
             stable_at=stable_at,
-            instances=tuple(self._stored(study, instance, series) for instance, series in rows),
+            instances=tuple(self._stored(study, *row) for row in rows),
         )
 
-    def _stored(self, study: StudyRow, instance: InstanceRow, series: SeriesRow) -> StoredInstance:
+    def _stored(
+        self, study: StudyRow, instance: InstanceRow, series: SeriesRow, image: InstanceImageRow | None
+    ) -> StoredInstance:
         path = self._object_paths.instance(instance.sop_instance_uid)
         header = InstanceHeader(
             sop_class_uid=instance.sop_class_uid,
@@ -86,4 +92,12 @@ class PostgresStudyCatalog:
             series_number=series.series_number,
             instance_number=instance.instance_number,
         )
-        return StoredInstance(header=header, path=path, sha256=instance.sha256, size=instance.size)
+        return StoredInstance(header, path, instance.sha256, instance.size, image and _image(image))
+
+
+def _image(row: InstanceImageRow) -> ImageRecord:
+    fields: dict[str, Any] = {}
+    for name in ImageRecord.__slots__:
+        value = getattr(row, name)
+        fields[name] = tuple(value) if isinstance(value, list) else value
+    return ImageRecord(**fields)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, MetaData, Text, func
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, DateTime, Double, Identity, MetaData, Text, func
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -12,6 +12,7 @@ RowId = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_
 Big = Annotated[int, mapped_column(BigInteger)]
 Token = Annotated[str, mapped_column(UUID(as_uuid=False))]
 DatabaseTime = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
+Numbers = Annotated[list[float], mapped_column(ARRAY(Double))]
 Json = Annotated[Any, mapped_column(JSONB)]
 
 
@@ -41,4 +42,4 @@ class Base(DeclarativeBase):
             "ck": "%(table_name)s_%(constraint_name)s",
         }
     )
-    type_annotation_map = {str: Text(), datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy's own form
+    type_annotation_map = {str: Text(), float: Double(), datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy's own form

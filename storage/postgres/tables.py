@@ -28,6 +28,7 @@ from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.received_tables import (
     AssociationRow,
+    InstanceImageRow,
     InstanceRow,
     QuarantinedObjectRow,
     SeriesRow,
@@ -46,6 +47,7 @@ __all__ = [
     "Base",
     "DeliveryRow",
     "EvidenceRow",
+    "InstanceImageRow",
     "InstanceRow",
     "JobRow",
     "JobTransitionRow",

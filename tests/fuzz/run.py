@@ -19,7 +19,7 @@ HARNESSES: dict[str, tuple[str, ...]] = {
     "multipart": ("listener.web.multipart_reader", "listener.web.part10_head", "python_multipart.multipart"),
     "header": (
         "listener.scp.instance_header",
-        "listener.scp.element_walk",
+        "storage.domain.element_walk",
         "listener.scp.commitment",
         "storage.domain.identifiers",
         "pydicom.charset",

@@ -9,6 +9,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from storage.domain.image_record import image_record
 from storage.domain.study import InstanceHeader, StableStudy, StoredInstance
 from storage.objects.part10 import data_set_offset
 
@@ -84,7 +85,8 @@ def as_kept(ds: Dataset, path: Path) -> StoredInstance:
         series_number=int(ds.SeriesNumber),
         instance_number=int(ds.get("InstanceNumber") or 0),
     )
-    return StoredInstance(header, path, hashlib.sha256(data_set).hexdigest(), len(data_set))
+    image = image_record(data_set, header.transfer_syntax_uid)
+    return StoredInstance(header, path, hashlib.sha256(data_set).hexdigest(), len(data_set), image)
 
 
 def with_pixels(headers: Sequence[Dataset], values: np.ndarray) -> list[Dataset]:

@@ -16,8 +16,9 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from listener.errors import ListenerError, UnreadableDataSet
+from listener.errors import ListenerError
 from listener.web.part10_head import HEAD_LIMIT, read_file_meta
+from storage.errors import UnreadableDataSet
 
 _INFLATED_LIMIT = 64 * 2**20  # bytes; of a deflated data set no more than this is held
 _CHUNK = 2**20

@@ -88,7 +88,7 @@ class Site:
             target = self.objects.instance(instance.header.sop_instance_uid)
             target.parent.mkdir(parents=True, exist_ok=True)
             instance.path.rename(target)
-            arrivals.append(Arrival(instance.header, instance.sha256, instance.size, association, now))
+            arrivals.append(Arrival(instance.header, instance.sha256, instance.size, association, now, instance.image))
         PostgresArrivalLog(self.database).record(arrivals, [], [])
         settle_studies(self.database, 0)
 

@@ -10,8 +10,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pynetdicom import AE, evt
 
-from listener.errors import UnreadableDataSet
 from listener.scp.commitment import read_request
+from storage.errors import UnreadableDataSet
 from storage.objects.layout import DataFolder
 from tests.peers.free_ports import free_port
 from tests.peers.raw_sender import CT, EXPLICIT, associated, ct_data_set, send

@@ -14,9 +14,10 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import dcmread
 from pydicom.filewriter import write_dataset
 
-from listener.errors import UnacceptableIdentity, UnreadableDataSet
+from listener.errors import UnacceptableIdentity
 from listener.scp.instance_header import read_header
 from storage.domain.study import InstanceHeader, QuarantineReason
+from storage.errors import UnreadableDataSet
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"

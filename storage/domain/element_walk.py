@@ -1,14 +1,14 @@
 """Walks the first elements of an encoded data set (PS3.5 section 7) without decoding what it steps over.
 
 pydicom's reader recurses into sequences, warns with the values it meets and fails in many ways on hostile bytes. A
-door needs the opposite: no recursion, a bound on the work, one kind of failure. So this is the one place where we
-read the encoding ourselves; everything behind the door uses pydicom.
+door, and the import behind it, need the opposite: no recursion, a bound on the work, one kind of failure. So this is
+the one place where we read the encoding ourselves; everything else uses pydicom.
 """
 
 import struct
 from dataclasses import dataclass
 
-from listener.errors import UnreadableDataSet
+from storage.errors import UnreadableDataSet
 
 _ELEMENT_LIMIT = 50_000  # elements and items stepped over before a header counts as unreadable
 _DEPTH_LIMIT = 64  # levels of sequences with undefined length; deep structured reports have about 20
@@ -18,6 +18,8 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _ITEM_DELIMITER = 0xFFFEE00D
 _SEQUENCE_DELIMITER = 0xFFFEE0DD
+_PIXEL_DATA = 0x7FE00010
+_PIXELS_OF_ANY_KIND = 0x7FE00008  # float, double and integer ones follow each other
 
 # PS3.5 table 7.1-1 and 7.1-2: which value representations have 32-bit and 16-bit lengths.
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -57,6 +59,28 @@ def wanted_values(data: bytes, encoding: Encoding, wanted: frozenset[int]) -> di
         UnreadableDataSet: the bytes are not elements, end in the middle of one, or ask for too much work.
     """
     return _Walk(data, _sniffed(data, encoding)).values(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelPlace:
+    """Where the Pixel Data element begins, and its value; the length is ``None`` when that is encapsulated."""
+
+    start: int
+    value: int
+    length: int | None
+
+
+def values_before_pixels(
+    data: bytes, encoding: Encoding, wanted: frozenset[int]
+) -> tuple[dict[int, bytes], PixelPlace | None]:
+    """The raw values of the wanted top-level elements before Pixel Data, and its place, which ``data`` may end behind.
+
+    Nothing after it is looked at. The place is ``None`` when there is no Pixel Data, or it holds floats.
+
+    Raises:
+        UnreadableDataSet: as above.
+    """
+    return _Walk(data, _sniffed(data, encoding)).before_pixels(wanted)
 
 
 def item_values(
@@ -113,6 +137,24 @@ class _Walk:
         if not found:
             raise UnreadableDataSet()
         return found
+
+    def before_pixels(self, wanted: frozenset[int]) -> tuple[dict[int, bytes], PixelPlace | None]:
+        found: dict[int, bytes] = {}
+        offset = 0
+        while offset < len(self._data):
+            element = self._element(offset, self._encoding)
+            if element.tag >= _PIXELS_OF_ANY_KIND:
+                if element.tag != _PIXEL_DATA:
+                    break
+                length = None if element.length == _UNDEFINED else element.length
+                return found, PixelPlace(offset, element.start, length)
+            if element.length == _UNDEFINED:
+                offset = self._skip_sequence(element)
+                continue
+            offset = self._end(element)
+            if element.tag in wanted and element.length <= _VALUE_LIMIT:
+                found[element.tag] = self._data[element.start : offset]
+        return found, None
 
     def items(self, sequence: int, wanted: frozenset[int], limit: int) -> list[dict[int, bytes]]:
         offset = self._inside_of(sequence)
