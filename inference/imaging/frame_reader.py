@@ -1,11 +1,16 @@
 """The values of images, whether each is an instance or a frame of one.
 
-The file of a multi-frame instance is checked once, then its frames are read one by one where they lie, so that no more
-than one of them is in memory beside what has been made of them.
+Every byte is checked against what was received in the read that brings it. A single-frame instance is read whole, into
+memory that the next one uses again; the file of a multi-frame one is checked once, in pieces, then its frames are read
+one by one where they lie. So no more than one image per thread is in memory beside what has been made of them.
 """
 
 import hashlib
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,33 +19,36 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from inference.errors import UnusableInput
+from inference.imaging.encapsulated import single_frame
 from inference.imaging.frames import frame_count, frame_number
+from inference.imaging.modality_lut import rescale_into
+from inference.imaging.pixel_format import PixelFormat, meant_values, native_values, pixel_format, short_pixel_data
 from inference.imaging.series_reader import (
     NATIVE,
     checked_bytes,
     damaged_object,
     data_set_start,
-    decoded,
     malformed,
     missing_object,
+    named,
     no_pixel_data,
     parse,
     pixel_bytes,
     read_meta,
-    read_values,
-    rescaled,
-    short_pixel_data,
 )
 from storage.domain.study import StoredInstance
 
+_READERS = 4  # threads: reading, digests and decoding let others run
 _HEAD = 2**16  # bytes in which file meta information ends
 _STEP = 2**20  # bytes read at a time to check a file
+_CAPSULE = 12  # bytes of the head of an encapsulated Pixel Data element (PS3.5 section 7.1.2)
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_DATA_OF_ANY_KIND = 0x7FE00008
 _UNDEFINED = 0xFFFFFFFF
@@ -48,26 +56,118 @@ _EXTENDED_OFFSETS = (0x7FE00001, 0x7FE00002)
 
 
 class ImageValues:
-    """The values of images of stored instances, read when they are asked for."""
+    """The values of images of stored instances, read when they are asked for, by any number of threads."""
 
     def __init__(self, instances: Mapping[str, StoredInstance]) -> None:
         """``instances`` are found by SOP Instance UID."""
         self._instances = instances
         self._opened: dict[str, _Frames] = {}
+        self._opening = threading.Lock()
+        self._memory = threading.local()
 
     def of(self, header: Dataset) -> NDArray[np.float32]:
         """The values of one image after the Modality LUT (PS3.3 section C.11.1), as (row, column).
 
         Raises:
-            UnusableInput: as ``read_values``.
+            UnusableInput: ``missing-object``, ``damaged-object``, ``inflates-too-large``, ``unreadable``,
+                ``no-pixel-data``, ``short-pixel-data``, ``undecodable-pixel-data``, ``not-monochrome``,
+                ``modality-lut`` or ``not-finite``.
             OSError: a file that is there cannot be read now.
         """
-        uid, number = str(header.SOPInstanceUID), frame_number(header)
-        if number is None:
-            return read_values(self._instances[uid], header)
-        if uid not in self._opened:
-            self._opened[uid] = _open(self._instances[uid])
-        return rescaled(self._opened[uid].pixels(number), header)
+        values = np.empty(pixel_format(header).shape, np.float32)
+        self._read(header, values)
+        return values
+
+    def fill(self, headers: Sequence[Dataset], values: NDArray[np.float32]) -> None:
+        """Put the values of images into an array of (image, row, column), several at a time.
+
+        Raises:
+            UnusableInput: as ``of``; that of the first image that has a fault.
+            OSError: as ``of``.
+        """
+        readers = ThreadPoolExecutor(_READERS, "reader")
+        try:
+            for _ in readers.map(self._read, headers, values):
+                pass
+        finally:
+            readers.shutdown(cancel_futures=True)
+
+    def _read(self, header: Dataset, values: NDArray[np.float32]) -> None:
+        form = pixel_format(header)
+        if form.shape != values.shape:
+            raise UnusableInput("mixed-size", "The slices differ in Rows or Columns, so they are no volume.")
+        with self._stored(header, form) as pixels:
+            rescale_into(pixels, header, values)
+
+    @contextmanager
+    def _stored(self, header: Dataset, form: PixelFormat) -> Iterator[NDArray[np.generic]]:
+        """The stored values of an image, which are gone behind the block."""
+        instance, number = self._instances[str(header.SOPInstanceUID)], frame_number(header)
+        encoded = self._whole(instance) if number is None else self._frames(instance).frame(number)
+        if encoded.syntax in NATIVE:
+            order = ">" if encoded.syntax == ExplicitVRBigEndian else "<"
+            yield native_values(form, encoded.content, order)
+        else:
+            yield meant_values(form, _decoded(header, encoded))
+
+    def _frames(self, instance: StoredInstance) -> "_Frames":
+        uid = instance.header.sop_instance_uid
+        with self._opening:  # others wait: most want frames of the same instance
+            if uid not in self._opened:
+                self._opened[uid] = _open(instance)
+            return self._opened[uid]
+
+    def _whole(self, instance: StoredInstance) -> "_Encoded":
+        """The pixel data of a single-frame instance."""
+        record = instance.image
+        if record is None or record.number_of_frames != 1:
+            return _parsed(instance)
+        syntax, data_set = UID(instance.header.transfer_syntax_uid), self._checked(instance)
+        if record.pixel_offset is None or record.pixel_length is None:
+            return _Encoded(syntax, single_frame(data_set[record.head_length + _CAPSULE :]))
+        return _Encoded(syntax, data_set[record.pixel_offset : record.pixel_offset + record.pixel_length])
+
+    def _checked(self, instance: StoredInstance) -> memoryview:
+        """The data set as it was received, in memory that this thread uses again for the next one."""
+        try:
+            with instance.path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                memory = self._room(size)
+                read = 0
+                while read < size and (step := file.readinto(memory[read:])):
+                    read += step
+        except FileNotFoundError:
+            raise missing_object() from None
+        data_set = memory[data_set_start(bytes(memory[:_HEAD])) : read]
+        if hashlib.sha256(data_set).hexdigest() != instance.sha256:
+            raise damaged_object()
+        return data_set
+
+    def _room(self, size: int) -> memoryview:
+        memory: memoryview | None = getattr(self._memory, "bytes", None)
+        if memory is None or len(memory) < size:
+            memory = self._memory.bytes = memoryview(bytearray(size))
+        return memory[:size]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """One image as it stands in a file: its native samples, or its frame without the capsule."""
+
+    syntax: UID
+    content: bytes | memoryview
+
+
+def _parsed(instance: StoredInstance) -> _Encoded:
+    """The pixel data of a single-frame instance about which nothing was recorded."""
+    dataset = parse(checked_bytes(instance))
+    pixel_bytes(dataset)
+    with malformed():
+        content = dataset.get("PixelData")
+    if not isinstance(content, bytes):
+        raise no_pixel_data()
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    return _Encoded(syntax, content if syntax in NATIVE else single_frame(memoryview(content)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,44 +183,35 @@ class _Frames:
     offset: int
     length: int | None
 
-    def pixels(self, number: int) -> NDArray[np.generic]:
-        """The stored values of a frame, as (row, column); the first frame is 1.
+    def frame(self, number: int) -> _Encoded:
+        """A frame as it stands in the file; the first is 1.
 
         Raises:
-            UnusableInput: ``short-pixel-data`` or ``undecodable-pixel-data``.
+            UnusableInput: ``short-pixel-data`` or ``unreadable``.
         """
-        image = Dataset()
-        image.update(self.image)
-        image.pop("NumberOfFrames", None)
-        image.file_meta = self.image.file_meta
+        syntax = UID(self.image.file_meta.TransferSyntaxUID)
         with self._opened() as file:
             if self.length is None:
-                image.PixelData = self._encapsulated(file, number)
-                image["PixelData"].VR = "OB"
-            else:
-                size = pixel_bytes(image)
-                file.seek(self.offset + (number - 1) * size)
-                image.PixelData = file.read(size)
-                if len(image.PixelData) < size:
-                    raise short_pixel_data()
-        return decoded(image)
+                return _Encoded(syntax, self._encapsulated(file, number))
+            size = pixel_bytes(self.image)
+            file.seek(self.offset + (number - 1) * size)
+            return _Encoded(syntax, file.read(size))
 
     def _opened(self) -> BinaryIO:
         return BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
     def _encapsulated(self, file: BinaryIO, number: int) -> bytes:
-        """One frame in a capsule of its own."""
+        """One frame, put together from its fragments."""
         file.seek(self.offset)
         tables = [self.image.get_item(tag) for tag in _EXTENDED_OFFSETS]
         offsets = tuple(bytes(one.value) for one in tables if one is not None and one.value)
         with malformed():
-            frame = get_frame(
+            return get_frame(
                 file,
                 number - 1,
                 number_of_frames=frame_count(self.image),
                 extended_offsets=(offsets[0], offsets[1]) if len(offsets) == len(_EXTENDED_OFFSETS) else None,
             )
-            return encapsulate([frame])
 
 
 def _open(instance: StoredInstance) -> _Frames:
@@ -202,3 +293,25 @@ def _complete(frames: _Frames) -> _Frames:
     if frames.length is not None and frames.length < size:
         raise short_pixel_data()
     return frames
+
+
+def _decoded(header: Dataset, encoded: _Encoded) -> NDArray[np.generic]:
+    image = Dataset()
+    for tag, element in header.items():
+        if tag.group == 0x0028:
+            image[tag] = element
+    image.pop("NumberOfFrames", None)
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = encoded.syntax
+    with named("undecodable-pixel-data", _undecodable(encoded.syntax)):
+        image.PixelData = encapsulate([bytes(encoded.content)])
+        image["PixelData"].VR = "OB"
+        pixels: NDArray[np.generic] = image.pixel_array
+    return pixels
+
+
+def _undecodable(syntax: UID) -> str:
+    """The sentence names the transfer syntax only when the Standard does; else it is the peer's own text."""
+    if syntax.name == str(syntax):
+        return "The Pixel Data of an instance is in an unknown transfer syntax; send it uncompressed."
+    return f"The Pixel Data of an instance, sent as {syntax.name}, cannot be decoded; send it uncompressed."

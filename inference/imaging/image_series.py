@@ -27,7 +27,7 @@ class ImageSeries:
         """The values of one image after the Modality LUT, as stored: in MONOCHROME1 low values are bright.
 
         Raises:
-            UnusableInput: as ``read_values``.
+            UnusableInput: as ``ImageValues.of``.
         """
         return self._values.of(self.headers[index])
 

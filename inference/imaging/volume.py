@@ -35,13 +35,12 @@ def load_volume(instances: dict[str, StoredInstance], headers: list[Dataset]) ->
     """Decode a series whose headers were read; ``instances`` are found by SOP Instance UID.
 
     Raises:
-        UnusableInput: as ``order_slices``, ``check_budget`` and ``read_values``.
+        UnusableInput: as ``order_slices``, ``check_budget`` and ``ImageValues.of``.
     """
     ordered, geometry = order_slices(headers)
     check_budget(ordered)
-    values, images = np.empty(geometry.shape, np.float32), ImageValues(instances)
-    for index, header in enumerate(ordered):
-        values[index] = images.of(header)
+    values = np.empty(geometry.shape, np.float32)
+    ImageValues(instances).fill(ordered, values)
     return Volume(values, geometry, tuple(ordered))
 
 

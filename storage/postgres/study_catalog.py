@@ -92,7 +92,7 @@ class PostgresStudyCatalog:
             series_number=series.series_number,
             instance_number=instance.instance_number,
         )
-        return StoredInstance(header, path, instance.sha256, instance.size, image and _image(image))
+        return StoredInstance(header, path, instance.sha256, instance.size, None if image is None else _image(image))
 
 
 def _image(row: InstanceImageRow) -> ImageRecord:

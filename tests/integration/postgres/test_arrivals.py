@@ -1,15 +1,18 @@
 """Arrivals: written once, whatever the order, with the study's quiet time and its patient watched."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from storage.domain.association import AssociationEnd
+from storage.domain.image_record import ImageRecord
 from storage.domain.study import StudySize
 from storage.errors import DamagedObject, DatabaseUnavailable, InvalidTransition, UnknownRecord
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.engine import open_database
+from storage.postgres.stored_text import stored_text
 
 _ALL_ROWS = (
     "SELECT (SELECT jsonb_agg(t) FROM study AS t), (SELECT jsonb_agg(t) FROM series AS t), "
@@ -304,3 +307,26 @@ def test_a_stable_study_holds_exactly_its_revision(hospital: Any) -> None:
     path.unlink()
     with pytest.raises(DamagedObject, match=late.header.sop_instance_uid):
         hospital.studies.stable_study("1.2.3", 2)
+
+
+def test_what_an_instance_says_of_its_image_comes_back(hospital: Any) -> None:
+    """The record of the import is what a worker gets, once for each instance; where there is none it gets none."""
+    image = ImageRecord(
+        *(512, 512, 1, "MONOCHROME2", 1, 16, 12, 11, 1),
+        *((0.5, -1.25, 1e-7), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), None, -1024.0, None),
+        *(900, "a" * 64, 912, 524288),
+    )
+    bare = replace(
+        image, image_position_patient=None, pixel_offset=None, pixel_length=None, photometric_interpretation="\0"
+    )
+    arrivals = [replace(hospital.arrival(), image=one) for one in (image, bare, None)]
+    hospital.receive(*arrivals)
+    hospital.receive(*(replace(arrival, image=replace(image, rows=1)) for arrival in arrivals))
+    hospital.settle()
+
+    study = hospital.studies.received("1.2.3", 1)
+
+    assert [instance.image and instance.image.photometric_interpretation for instance in study.instances][1] != "\0"
+    assert study.instances[0].image == image
+    assert study.instances[1].image == replace(bare, photometric_interpretation=stored_text("\0"))
+    assert study.instances[2].image is None

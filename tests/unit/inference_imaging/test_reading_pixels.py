@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -21,7 +24,8 @@ from pydicom.uid import (
 
 from inference.errors import UnusableInput
 from inference.imaging import series_reader
-from inference.imaging.series_reader import check_budget, read_headers, read_pixels
+from inference.imaging.frame_reader import ImageValues
+from inference.imaging.series_reader import check_budget, read_headers
 from inference.imaging.volume import load_volume
 from storage.domain.study import StoredInstance
 from tests.peers.synthetic_series import as_kept, kept, slice_headers, with_pixels
@@ -33,6 +37,12 @@ def _loaded(folder: Path, datasets: list[Dataset]):
     instances = kept(datasets, folder)
     by_uid = {instance.header.sop_instance_uid: instance for instance in instances}
     return load_volume(by_uid, read_headers(list(reversed(instances))))
+
+
+def read_pixels(instance: StoredInstance) -> np.ndarray:
+    """The values of the one image of an instance."""
+    (header,) = read_headers([instance])
+    return ImageValues({instance.header.sop_instance_uid: instance}).of(header)
 
 
 def _fault(call, *arguments: object) -> str:
@@ -145,8 +155,63 @@ def test_a_file_that_is_not_what_was_received_is_refused(tmp_path: Path) -> None
     content[-1] ^= 1
     instance.path.write_bytes(content)
 
-    assert _fault(read_headers, [instance]) == "damaged-object"
+    assert _fault(read_headers, [replace(instance, image=None)]) == "damaged-object"
     assert _fault(read_pixels, instance) == "damaged-object"
+
+
+def test_a_header_that_is_not_what_was_received_is_refused(tmp_path: Path) -> None:
+    """The part before the pixels is believed by a digest of its own, without the pixels being read."""
+    (instance,) = kept(slice_headers(count=1), tmp_path)
+    content = bytearray(instance.path.read_bytes())
+    assert instance.image is not None
+    instance.path.write_bytes(content[: -(instance.image.pixel_length or 0)])
+    assert len(read_headers([instance])) == 1  # the pixels are not looked at
+    content[series_reader.data_set_start(content) + 20] ^= 1
+    instance.path.write_bytes(content)
+
+    assert _fault(read_headers, [instance]) == "damaged-object"
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "not recorded"])
+def test_native_pixels_are_read_alike_with_and_without_a_record(tmp_path: Path, syntax: UID, recorded: bool) -> None:
+    """Instances of an earlier release give the numbers that pydicom gives; so do those whose pixels are found by the
+    record of their import, signed ones with something in their unused bits among them.
+    """
+
+    def edit(index: int, ds: Dataset) -> None:
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 11, index % 2
+        ds.RescaleSlope, ds.RescaleIntercept = "0.5", "-1024"
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = syntax
+        words = np.random.default_rng(index).integers(0, 2**16, (5, 4))
+        ds.PixelData = words.astype(">u2" if syntax == ExplicitVRBigEndian else "<u2").tobytes()
+
+    instances = kept(slice_headers(edit=edit), tmp_path)
+    expected = np.stack([dcmread(one.path).pixel_array * np.float32(0.5) - np.float32(1024) for one in instances])
+    given = [one if recorded else replace(one, image=None) for one in instances]
+    by_uid = {one.header.sop_instance_uid: one for one in given}
+
+    volume = load_volume(by_uid, read_headers(given))
+
+    assert all((one.image is not None) is recorded for one in given)
+    assert (volume.values == expected).all()
+    assert volume.values.min() < -1024 < volume.values.max()
+
+
+def test_the_first_fault_in_slice_order_is_told(tmp_path: Path) -> None:
+    """Several slices are read at a time; which fault is told does not depend on which is found first."""
+    instances = kept(slice_headers(count=30), tmp_path)
+    headers = read_headers(instances)
+    for number, spoil in (
+        (29, lambda path: path.unlink()),
+        (7, lambda path: path.write_bytes(path.read_bytes() + b"x")),
+    ):
+        spoil(instances[number].path)
+    by_uid = {one.header.sop_instance_uid: one for one in instances}
+
+    for _ in range(5):
+        assert _fault(load_volume, by_uid, headers) == "damaged-object"
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
@@ -228,7 +293,7 @@ def test_pixel_data_is_not_inflated_beyond_its_header(tmp_path: Path, monkeypatc
     counting = _CountingZlib(monkeypatch)
 
     assert _fault(read_pixels, bomb) == "inflates-too-large"
-    assert counting.inflated <= 2 * 16 * 2**20 + 40
+    assert counting.inflated <= 3 * 16 * 2**20 + 40  # the header once more, then all of it
 
 
 def test_the_headers_of_a_series_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,8 +355,8 @@ def test_a_file_that_cannot_be_read_now_is_not_gone(tmp_path: Path) -> None:
         read_headers([replace(instance, path=tmp_path)])
 
 
-def test_values_that_need_a_table_are_refused(tmp_path: Path) -> None:
-    """A Modality LUT that is left out would give wrong numbers."""
+def test_values_that_need_a_malformed_table_are_refused(tmp_path: Path) -> None:
+    """A Modality LUT without its entries would give wrong numbers."""
 
     def edit(_: int, ds: Dataset) -> None:
         item = Dataset()
@@ -299,6 +364,25 @@ def test_values_that_need_a_table_are_refused(tmp_path: Path) -> None:
         ds.ModalityLUTSequence = [item]
 
     assert _fault(_loaded, tmp_path, slice_headers(edit=edit)) == "modality-lut"
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(16, 0), (8, 0), (16, 1)])
+def test_values_are_mapped_by_a_modality_lut(tmp_path: Path, bits: int, signed: int) -> None:
+    """Each stored value becomes its entry; those before and behind the table take its first and its last one."""
+    first = -2 if signed else 3
+    entries = [100, 150, 40, 90]
+
+    def edit(_: int, ds: Dataset) -> None:
+        item = Dataset()
+        item.add_new("LUTDescriptor", "SS" if signed else "US", [4, first, bits])
+        item.ModalityLUTType = "OD"
+        item.add_new("LUTData", "OW", np.array(entries, "<u2" if bits == 16 else "u1").tobytes())
+        ds.ModalityLUTSequence, ds.PixelRepresentation = [item], signed
+
+    stored = np.arange(-4, 16).reshape(5, 4) if signed else np.arange(20).reshape(5, 4)
+    volume = _loaded(tmp_path, with_pixels(slice_headers(edit=edit), np.stack([stored.astype("<i2").view("<u2")] * 6)))
+
+    assert (volume.values[3] == np.array(entries)[np.clip(stored - first, 0, 3)]).all()
 
 
 def test_the_error_never_repeats_what_the_file_says(tmp_path: Path) -> None:

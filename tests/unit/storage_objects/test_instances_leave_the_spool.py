@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -213,3 +214,32 @@ def test_nobody_sweeps_what_came_since_the_last_look(folder, spool, keep):
 
     assert len(list(folder.large.iterdir())) == 1
     assert claims.Claims(folder).count() == 1
+
+
+class _KeptRows(NoRows):
+    def __init__(self) -> None:
+        self.images = {}
+
+    def record(self, arrivals, quarantined, associations):
+        """Remember what is said of images."""
+        self.images |= {arrival.header.sop_instance_uid: arrival.image for arrival in arrivals}
+        return {}
+
+
+def test_what_an_instance_says_of_its_image_is_read_on_the_way(folder, spool, keep):
+    """From the log, from a file of its own, and from the object that a crash left without rows."""
+    rows = b"".join(
+        struct.pack("<HH2sHH", 0x28, number, b"US", 2, value)
+        for number, value in ((0x10, 5), (0x11, 4), (0x100, 16), (0x101, 12), (0x102, 11), (0x103, 0))
+    )
+    head = rows + struct.pack("<HH2sHL", 0x7FE0, 0x10, b"OW", 0, len(LARGE))
+    keep(spool, UID, head + LARGE)
+    keep(spool, "1.2.3.4.6", head[:-4] + struct.pack("<L", 40) + bytes(40))
+    keep(spool, "1.2.3.4.7", b"no image")
+    taken = _KeptRows()
+    SpoolImporter(spool, ObjectStore(folder), taken).import_pending()
+
+    assert [taken.images[uid].pixel_length for uid in (UID, "1.2.3.4.6")] == [len(LARGE), 40]
+    assert [taken.images[uid].pixel_offset for uid in (UID, "1.2.3.4.6")] == [len(head)] * 2
+    assert taken.images["1.2.3.4.7"] is None
+    assert ObjectStore(folder).image(UID, "1.2.840.10008.1.2.1") == taken.images[UID]

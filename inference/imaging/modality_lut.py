@@ -1,0 +1,67 @@
+"""From stored values to those that a modality means: Rescale Slope and Intercept, or a table (PS3.3 section C.11.1)."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRBigEndian
+
+from inference.errors import UnusableInput
+
+_LARGEST = np.float64(np.finfo(np.float32).max) / 2
+_BEYOND_SAMPLES = 2.0**32
+
+
+def rescale_into(pixels: NDArray[np.generic], header: Dataset, target: NDArray[np.float32]) -> None:
+    """Put the values that stored ones stand for into ``target``, of the same shape.
+
+    Raises:
+        UnusableInput: ``modality-lut``, when the table is malformed; ``not-finite``; ``unreadable``.
+    """
+    if header.get("ModalityLUTSequence"):
+        first, entries = _table(header)
+        target[...] = entries[np.clip(pixels.astype(np.int64) - first, 0, len(entries) - 1)]
+        return
+    slope, intercept = _rescale(header)
+    target[...] = pixels
+    if slope != 1:
+        target *= slope
+    if intercept != 0:
+        target += intercept
+    within = abs(np.float64(slope)) * _BEYOND_SAMPLES + abs(np.float64(intercept)) < _LARGEST
+    if not within and not np.isfinite(target).all():
+        raise UnusableInput("not-finite", "The rescaled pixel values of the series are not all numbers.")
+
+
+def _rescale(header: Dataset) -> tuple[np.float32, np.float32]:
+    try:
+        slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+        with np.errstate(over="ignore"):
+            return np.float32(1 if slope is None else slope), np.float32(0 if intercept is None else intercept)
+    except (TypeError, ValueError, OverflowError):
+        raise UnusableInput("unreadable", "Rescale Slope or Intercept is malformed in a slice.") from None
+
+
+def _table(header: Dataset) -> tuple[int, NDArray[np.float32]]:
+    """The first value that is mapped, and what it and the following ones become (PS3.3 section C.11.1.1)."""
+    try:
+        item = header.ModalityLUTSequence[0]
+        count, first, bits = (int(number) for number in item.LUTDescriptor)
+        count = count or 65536
+        if header.get("PixelRepresentation") == 1 and first > 32767:
+            first -= 65536
+        content = item.LUTData
+        if not isinstance(content, bytes):
+            entries = np.array(content, np.float32).reshape(-1)
+        else:
+            big = getattr(header, "file_meta", None) and header.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+            words = np.dtype(">u2" if big else "<u2")
+            entries = np.frombuffer(content, words if bits > 8 or len(content) >= 2 * count else np.uint8)
+    except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
+        raise _malformed() from None
+    if not 0 < count <= len(entries) or not 8 <= bits <= 16:
+        raise _malformed()
+    return first, entries[:count].astype(np.float32)
+
+
+def _malformed() -> UnusableInput:
+    return UnusableInput("modality-lut", "The Modality LUT of an instance is malformed; send the series again.")
