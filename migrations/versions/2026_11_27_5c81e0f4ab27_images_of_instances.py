@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5c81e0f4ab27"
-down_revision = "a3f08c61d9e7"
+down_revision = "d1e08f3a7b54"
 branch_labels = None
 depends_on = None
 
