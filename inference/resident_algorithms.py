@@ -1,6 +1,7 @@
 """The algorithms a worker has loaded, kept by digest so that each is verified and built once."""
 
 from collections import OrderedDict
+from pathlib import Path
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import verify
@@ -10,6 +11,14 @@ from inference.settings import WorkerSettings
 from storage.domain.algorithm import RegisteredAlgorithm
 
 _RESIDENT = 4  # sessions kept; more would only fill the memory of the device
+
+
+def compiled_networks(installed: Path) -> Path:
+    """Where the providers keep what they compiled of the networks, under the data folder.
+
+    ``installed`` is the folder of an algorithm there: ``algorithms/NAME/VERSION-DIGEST``.
+    """
+    return installed.parents[2] / "compiled-networks"
 
 
 class ResidentAlgorithms:
@@ -37,7 +46,7 @@ class ResidentAlgorithms:
                     f"The folder of {registered.name} {registered.version} is not the one that was added; "
                     "restore it or add it as a new version."
                 )
-            engine = Engine(verified, self._settings)
+            engine = Engine(verified, self._settings, compiled_networks(registered.folder))
         except InvalidAlgorithm as error:
             raise ArtifactUnavailable(str(error)) from None
         except OSError as error:

@@ -1,7 +1,5 @@
 """Settings of the worker; each is described by its consequence."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.evidence.result_uids import SeriesNaming
@@ -12,10 +10,20 @@ class WorkerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto takes the GPU where the installed runtime offers one, else the CPU."
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?)$",
+        description=(
+            "auto takes the GPU where the installed runtime offers CUDA, else OpenVINO where it offers that, else the "
+            "CPU. cpu, openvino, cuda and tensorrt, or cuda:1 for the second GPU, run there or not at all. tensorrt "
+            "compiles each network for minutes before its first study, and keeps what it compiled under data_dir."
+        ),
     )
-    threads: int = Field(default=0, ge=0, description="CPU threads for one inference; 0 takes every core.")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="CPU threads for one inference; 0 takes every core that the process or its container may use.",
+    )
 
 
 class ResultSettings(BaseModel):

@@ -3,8 +3,7 @@
 import shutil
 from pathlib import Path
 
-from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
-from inference.algorithms.golden import GOLDEN_NAME
+from inference.algorithms.folder import CARD_NAME, GOLDEN_NAME, VerifiedAlgorithm, verify
 from inference.algorithms.manifest import MANIFEST_NAME
 from inference.errors import InvalidAlgorithm
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
@@ -62,7 +61,8 @@ def _copy(folder: Path, home: Path, verified: VerifiedAlgorithm) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / MANIFEST_NAME).write_bytes((folder / MANIFEST_NAME).read_bytes())
-    (partial / verified.manifest.artifact.file).write_bytes(verified.model_bytes)
+    for member, network in zip(verified.manifest.artifact.all(), verified.networks, strict=True):
+        (partial / member.file).write_bytes(network)
     (partial / CARD_NAME).write_bytes((folder / CARD_NAME).read_bytes()[:_CARD_LIMIT])
     if (folder / GOLDEN_NAME).is_file():
         (partial / GOLDEN_NAME).write_bytes((folder / GOLDEN_NAME).read_bytes())

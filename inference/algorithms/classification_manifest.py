@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, InputContract, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_parts import Code, Color, Execution, InputContract, Intensity, ManifestCore, Part
 from inference.algorithms.manifest_text import Line, Text
 
 _ZERO_TO_ONE = ("max", "minmax", "percentile", "window")
@@ -48,7 +48,7 @@ class ImagePreprocessing(Part):
         return self
 
 
-class ImageInference(Part):
+class ImageInference(Execution):
     """How the network is run; it takes (batch, 1, rows, cols) and gives probabilities (batch, classes)."""
 
     batch: int = Field(default=16, ge=1, le=256, description="Images predicted at once.")

@@ -1,20 +1,24 @@
-"""ONNX Runtime behind one call for each task: float32 tensors in, checked float32 tensors out."""
+"""Networks behind one call for each task: float32 tensors in, checked float32 tensors out, wherever they run."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import chain, combinations
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.algorithms.activation import activate
+from inference.algorithms.checked_output import ImageScores, checked_output, checked_scores
 from inference.algorithms.classification_manifest import ImageInference
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.algorithms.providers import CPU, CUDA, wanted_providers
+from inference.algorithms.segmentation_manifest import Inference
+from inference.algorithms.session import Placement, Session
 from inference.algorithms.tensor import Tensor
-from inference.errors import DeviceUnavailable, InvalidAlgorithm, InvalidOutput, PredictionFailed
 from inference.settings import WorkerSettings
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-_ROUNDING = 1e-5  # what float32 arithmetic may leave beyond 0 or 1
+__all__ = ["CPU", "CUDA", "Classifier", "Engine", "ImageScores", "Predictor", "wanted_providers"]
 
 
 class Predictor(Protocol):
@@ -30,14 +34,6 @@ class Predictor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ImageScores:
-    """Probabilities as (image, class) and, where the network gives them, maps as (image, class, h, w)."""
-
-    probabilities: Tensor
-    maps: Tensor | None
-
-
 class Classifier(Protocol):
     """What the pipeline asks of a network that classifies images."""
 
@@ -51,125 +47,84 @@ class Classifier(Protocol):
         ...
 
 
-def wanted_providers(device: str, offered: list[str]) -> list[str]:
-    """The execution providers to ask for, best first.
+class Runner(Protocol):
+    """One network where it runs: in this process or at a server."""
 
-    Raises:
-        DeviceUnavailable: ``cuda`` is asked for and the installed runtime does not offer it.
-    """
-    if device == "cpu":
-        return [CPU]
-    if CUDA in offered:
-        return [CUDA, CPU]
-    if device == "cuda":
-        raise DeviceUnavailable
-    return [CPU]
+    provider: str
+
+    def run(self, entry: str, batch: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs of these names; raises as ``Predictor.predict`` does."""
+        ...
 
 
 class Engine:
-    """One resident session, built from bytes that were checked before."""
+    """The resident networks of one algorithm, built from bytes that were checked before.
 
-    def __init__(self, algorithm: VerifiedAlgorithm, settings: WorkerSettings) -> None:
-        """Build the session.
+    Several members, and passes over mirrored windows, are averaged: each is one more run.
+    """
+
+    def __init__(self, algorithm: VerifiedAlgorithm, settings: WorkerSettings, cache: Path | None = None) -> None:
+        """Build the sessions.
+
+        ``cache`` is a folder in which TensorRT and OpenVINO keep what they compiled, by the artifact's digest.
 
         Raises:
-            InvalidAlgorithm: the runtime does not accept the network.
+            InvalidAlgorithm: the runtime does not accept a network.
             DeviceUnavailable: the device asked for is not there.
         """
-        # Imported here: only the worker may load it, and it takes a second.
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings.threads
-        options.use_deterministic_compute = True
-        options.log_severity_level = 4  # its own lines say nothing that our errors do not
-        providers = wanted_providers(settings.device, onnxruntime.get_available_providers())
-        self._failures = _runtime_errors()
-        try:
-            self._session = onnxruntime.InferenceSession(algorithm.model_bytes, options, providers=providers)
-        except self._failures as error:
-            raise InvalidAlgorithm(
-                f"ONNX Runtime does not accept the network of {algorithm.manifest.title} ({type(error).__name__}); "
-                "export it again."
-            ) from None
-        self.provider: str = self._session.get_providers()[0]
-        if settings.device == "cuda" and self.provider != CUDA:
-            raise DeviceUnavailable
         run = algorithm.manifest.inference
+        self._runners = _runners(algorithm, settings, cache)
+        self.provider: str = self._runners[0].provider
         self._input, self._output = run.input, run.output
         self._saliency_output = run.saliency_output if isinstance(run, ImageInference) else None
         self._margin = (0, 0) if isinstance(run, ImageInference) else run.output_margin
+        self._each = run.activation if isinstance(run, Inference) and run.activation_of == "each" else "none"
+        mirrored = () if isinstance(run, ImageInference) else run.mirror_axes
+        self._mirrors = list(_mirrors(mirrored))
 
     def predict(self, batch: Tensor) -> Tensor:
         """See ``Predictor.predict``."""
-        (output,) = self._run(batch, [self._output])
-        return checked_output(batch, output, self._margin)
+        total: Tensor | None = None
+        for runner in self._runners:
+            for axes in self._mirrors:
+                part = self._part(runner, batch, axes)
+                total = part if total is None else np.add(total, part, out=total)
+        assert total is not None  # noqa: S101 - there is a member and a pass
+        passes = len(self._runners) * len(self._mirrors)
+        return total if passes == 1 else np.divide(total, passes, out=total)
+
+    def _part(self, runner: Runner, batch: Tensor, axes: tuple[int, ...]) -> Tensor:
+        (output,) = runner.run(self._input, np.flip(batch, axes), [self._output])
+        part = checked_output(batch, output, self._margin)
+        for one in part if self._each != "none" else ():
+            activate(one, self._each)
+        return np.flip(part, axes)
 
     def score(self, batch: Tensor) -> ImageScores:
         """See ``Classifier.score``."""
         named = [self._output] + ([self._saliency_output] if self._saliency_output else [])
-        probabilities, *maps = self._run(batch, named)
-        return checked_scores(batch, probabilities, maps[0] if maps else None)
-
-    def _run(self, batch: Tensor, outputs: list[str]) -> list[NDArray[Any]]:
-        try:
-            produced: list[NDArray[Any]] = self._session.run(
-                outputs, {self._input: np.ascontiguousarray(batch, np.float32)}
-            )
-        except self._failures as error:
-            raise PredictionFailed(_failure(error)) from None
-        return produced
+        scores = []
+        for runner in self._runners:
+            probabilities, *maps = runner.run(self._input, batch, named)
+            scores.append(checked_scores(batch, probabilities, maps[0] if maps else None))
+        return scores[0] if len(scores) == 1 else _averaged(scores)
 
 
-def checked_output(batch: Tensor, output: NDArray[Any], margin: tuple[int, ...]) -> Tensor:
-    """Return the output if something may be concluded from it.
-
-    Raises:
-        InvalidOutput: it holds NaN or infinity, or does not cover the input within its margin voxel by voxel.
-    """
-    covered = tuple(size - 2 * gap for size, gap in zip(batch.shape[2:], margin, strict=True))
-    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != covered:
-        raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
-    if not np.isfinite(output).all():
-        raise InvalidOutput
-    return output.astype(np.float32, copy=False)
+def _runners(algorithm: VerifiedAlgorithm, settings: WorkerSettings, cache: Path | None) -> list[Runner]:
+    manifest = algorithm.manifest
+    kept = None if cache is None else cache / algorithm.artifact_sha256
+    placement = Placement(settings.device, settings.threads, manifest.inference.precision, kept)
+    return [Session(model, placement, manifest.title) for model in algorithm.networks]
 
 
-def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any] | None) -> ImageScores:
-    """Return the outputs if something may be concluded from them.
-
-    Raises:
-        InvalidOutput: they hold NaN or infinity, are not one line per image, or the probabilities are not in 0 to 1.
-    """
-    fits = probabilities.ndim == 2 and len(probabilities) == len(batch)
-    if maps is not None:
-        fits = fits and maps.ndim == 4 and maps.shape[:2] == probabilities.shape and min(maps.shape[2:]) > 0
-    if not fits:
-        raise InvalidOutput("The algorithm's outputs do not fit its input image by image; nothing was concluded.")
-    if not np.isfinite(probabilities).all() or (maps is not None and not np.isfinite(maps).all()):
-        raise InvalidOutput
-    if probabilities.min() < -_ROUNDING or probabilities.max() > 1 + _ROUNDING:
-        raise InvalidOutput("The algorithm's output is no probability, because it is not in 0 to 1; export it anew.")
-    return ImageScores(
-        np.clip(probabilities, 0, 1).astype(np.float32),
-        None if maps is None else maps.astype(np.float32, copy=False),
-    )
+def _mirrors(axes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The axes to turn round for each pass: none, each by itself, each pair, and so on; 2 stands before the first."""
+    counts = range(len(axes) + 1)
+    for chosen in chain.from_iterable(combinations(axes, count) for count in counts):
+        yield tuple(axis + 2 for axis in chosen)
 
 
-def _failure(error: Exception) -> str:
-    """One sentence for the kind of failure; the runtime has one class for many kinds, so its words decide too."""
-    kind, words = type(error).__name__, str(error)
-    if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError"):
-        return f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
-    if isinstance(error, MemoryError) or "allocate memory" in words or "out of memory" in words.lower():
-        return f"The network asks for more memory than the machine gives ({kind}); free memory or use smaller windows."
-    return (
-        f"ONNX Runtime failed while running the network ({kind}); check the exported network and the device's driver."
-    )
-
-
-def _runtime_errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    named = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return (*named, RuntimeError, ValueError, MemoryError)
+def _averaged(scores: list[ImageScores]) -> ImageScores:
+    maps = [one.maps for one in scores if one.maps is not None]
+    probabilities: Tensor = np.mean([one.probabilities for one in scores], axis=0, dtype=np.float32)
+    return ImageScores(probabilities, np.mean(maps, axis=0, dtype=np.float32) if maps else None)

@@ -1,21 +1,24 @@
 """An algorithm folder, checked before anything in it is run."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.graph_walk import tensors_of
 from inference.algorithms.identity import AlgorithmIdentity
 from inference.algorithms.manifest import Manifest, read_manifest
+from inference.algorithms.manifest_parts import Member
+from inference.algorithms.precision import END_TYPES, refuse_lower_precision
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.errors import InvalidAlgorithm
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+    from onnx import GraphProto, ValueInfoProto
 
 CARD_NAME = "card.md"
+GOLDEN_NAME = "golden.npz"
 _VOLUMES = ("batch", "channel", "three", "spatial", "axes")
 _IMAGES = ("batch", "1", "rows", "columns")
 _SCORES = ("batch", "classes")
@@ -26,12 +29,21 @@ _KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 @dataclass(frozen=True, slots=True)
 class VerifiedAlgorithm:
-    """An algorithm whose bytes were checked; the session is built from ``model_bytes``, never from the file again."""
+    """An algorithm whose bytes were checked; sessions are built from ``networks``, never from the files again.
+
+    ``artifact_sha256`` covers every network; ``model_bytes`` is the first one, ``further_models`` are the others.
+    """
 
     manifest: Manifest
     manifest_sha256: str
     artifact_sha256: str
     model_bytes: bytes
+    further_models: tuple[bytes, ...] = ()
+
+    @property
+    def networks(self) -> tuple[bytes, ...]:
+        """Every network, in the manifest's order."""
+        return (self.model_bytes, *self.further_models)
 
     @property
     def identity(self) -> AlgorithmIdentity:
@@ -51,15 +63,27 @@ def verify(folder: Path) -> VerifiedAlgorithm:
     read = read_manifest(folder)
     if not (folder / CARD_NAME).is_file():
         raise InvalidAlgorithm(f"{folder} has no {CARD_NAME}; add a model card.")
-    model_bytes = _artifact_bytes(folder / read.manifest.artifact.file)
-    digest = hashlib.sha256(model_bytes).hexdigest()
-    if digest != read.manifest.artifact.sha256:
+    artifact = read.manifest.artifact
+    models = [_checked_bytes(folder, member, read.manifest) for member in artifact.all()]
+    precision = read.manifest.inference.precision
+    if precision != "float32" and not (folder / GOLDEN_NAME).is_file():
         raise InvalidAlgorithm(
-            f"{read.manifest.artifact.file} in {folder} is not the file that its manifest describes "
-            f"(SHA-256 {digest}); restore it or correct artifact.sha256."
+            f"{folder} has no {GOLDEN_NAME}; add outputs to compare with, the network may compute in {precision}."
         )
-    _check_network(model_bytes, read.manifest)
-    return VerifiedAlgorithm(read.manifest, read.sha256, digest, model_bytes)
+    return VerifiedAlgorithm(read.manifest, read.sha256, artifact.digest, models[0], tuple(models[1:]))
+
+
+def _checked_bytes(folder: Path, member: Member, manifest: Manifest) -> bytes:
+    """One network's file, which is the one that the manifest describes and is what it says of it."""
+    model_bytes = _artifact_bytes(folder / member.file)
+    digest = hashlib.sha256(model_bytes).hexdigest()
+    if digest != member.sha256:
+        raise InvalidAlgorithm(
+            f"{member.file} in {folder} is not the file that its manifest describes "
+            f"(SHA-256 {digest}); restore it or correct its sha256 in artifact."
+        )
+    _check_network(model_bytes, member.file, manifest)
+    return model_bytes
 
 
 def _artifact_bytes(path: Path) -> bytes:
@@ -73,17 +97,16 @@ def _artifact_bytes(path: Path) -> bytes:
         raise InvalidAlgorithm(f"{path} cannot be read ({error.strerror}); restore it.") from None
 
 
-def _check_network(model_bytes: bytes, manifest: Manifest) -> None:
+def _check_network(model_bytes: bytes, name: str, manifest: Manifest) -> None:
     # Imported here: `overread listen` shares the command line and must stay light.
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    name = manifest.artifact.file
     try:
         model = onnx.load_model_from_string(model_bytes)
     except DecodeError:
         raise InvalidAlgorithm(f"{name} is not an ONNX file; export it again.") from None
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors_of(model)):
         raise InvalidAlgorithm(f"{name} keeps weights in other files; export it as one self-contained file.")
     foreign = {entry.domain for entry in model.opset_import} - _KNOWN_DOMAINS
     if foreign:
@@ -92,29 +115,8 @@ def _check_network(model_bytes: bytes, manifest: Manifest) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
         raise InvalidAlgorithm(f"{name} does not pass onnx.checker; export it again.") from None
+    refuse_lower_precision(model, name, manifest.inference.precision)
     _check_ends(model.graph, manifest)
-
-
-def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
-    """Every tensor anywhere in the file, also inside nested graphs and functions."""
-    graphs = [model.graph]
-    nodes = [node for function in model.functions for node in function.node]
-    while graphs or nodes:
-        if graphs:
-            graph = graphs.pop()
-            yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-            nodes.extend(graph.node)
-            continue
-        for attribute in nodes.pop().attribute:
-            yield attribute.t
-            yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            graphs.extend(attribute.graphs)
-            if attribute.HasField("g"):
-                graphs.append(attribute.g)
 
 
 def _check_ends(graph: "GraphProto", manifest: Manifest) -> None:
@@ -129,8 +131,8 @@ def _check_segmenter(graph: "GraphProto", manifest: SegmentationManifest) -> Non
     run = manifest.inference
     (entry, result) = _ends(graph, run.input, {run.output: "output"})
     spatial = run.window or manifest.preprocessing.target_size or manifest.preprocessing.field or (0, 0, 0)
-    _check_input(_extents(entry, _VOLUMES), spatial, "window, target_size or field")
-    given = _extents(result, _VOLUMES)
+    _check_input(_extents(entry, _VOLUMES, run.precision), spatial, "window, target_size or field")
+    given = _extents(result, _VOLUMES, run.precision)
     inside = tuple(max(0, size - 2 * gap) for size, gap in zip(spatial, run.output_margin, strict=True))
     if any(fixed and size and fixed != size for fixed, size in zip(given[2:], inside, strict=True)):
         raise InvalidAlgorithm(
@@ -145,12 +147,13 @@ def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> 
     run = manifest.inference
     named = {run.output: "output"} | ({run.saliency_output: "saliency_output"} if run.saliency_output else {})
     entry, scores, *maps = _ends(graph, run.input, named)
-    extents = _extents(entry, _IMAGES)
+    extents = _extents(entry, _IMAGES, run.precision)
     _check_input(extents, manifest.image.size, "image.size")
     if extents[0] and not extents[0] == run.batch == 1:
         raise InvalidAlgorithm("The network's batch is fixed; export it with an open batch, or set inference.batch 1.")
     last = max(one.index for one in manifest.outputs.classes)
-    for classes in (_extents(scores, _SCORES)[1], *(_extents(one, _MAPS)[1] for one in maps)):
+    ends = [(scores, _SCORES), *((one, _MAPS) for one in maps)]
+    for classes in (_extents(one, axes, run.precision)[1] for one, axes in ends):
         if classes and classes <= last:
             raise InvalidAlgorithm("A class names a position that the network's output does not have.")
 
@@ -175,11 +178,13 @@ def _check_input(extents: list[int], wanted: tuple[int, ...], key: str) -> None:
         raise InvalidAlgorithm(f"The network's fixed input size is not the manifest's {key}.")
 
 
-def _extents(end: "ValueInfoProto", axes: tuple[str, ...]) -> list[int]:
+def _extents(end: "ValueInfoProto", axes: tuple[str, ...], precision: str) -> list[int]:
     """The fixed extents of one end that has these axes; 0 where it is left open."""
     tensor = end.type.tensor_type
-    if tensor.elem_type != 1 or len(tensor.shape.dim) != len(axes):  # TensorProto.FLOAT
+    types = END_TYPES[precision]
+    if tensor.elem_type not in types or len(tensor.shape.dim) != len(axes):
         raise InvalidAlgorithm(
-            f"{end.name!r} is not a float32 tensor of ({', '.join(axes)}); export the network that way."
+            f"{end.name!r} is not a {' or '.join(types.values())} tensor of ({', '.join(axes)}); "
+            "export the network that way."
         )
     return [dimension.dim_value for dimension in tensor.shape.dim]

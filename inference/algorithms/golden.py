@@ -1,32 +1,44 @@
-"""The golden pair of a classification: images and the outputs they must give, from preprocessing to probability.
+"""The golden pair of an algorithm: inputs, and the outputs that the original framework made of them.
 
-``golden.npz`` beside the model holds arrays and nothing else: ``images`` (image, row, column) as decoded,
-``prepared`` as the network takes them, ``probabilities`` (image, class) and, where the network gives them, ``maps``.
+``golden.npz`` beside the model holds arrays and nothing else.
+
+Of a classification they are ``images`` (image, row, column) as decoded, ``prepared`` as the network takes them,
+``probabilities`` (image, class) and, where the network gives them, ``maps``.
+
+Of a segmentation they are ``volume`` (three axes), as it stands after preprocessing, and ``output`` (channel, three
+axes): the probabilities of that volume, windows blended and activation done.
 """
 
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.algorithms.classification_manifest import ClassificationManifest
-from inference.algorithms.engine import Classifier
-from inference.algorithms.folder import VerifiedAlgorithm
+from inference.algorithms.engine import Classifier, Predictor
+from inference.algorithms.folder import GOLDEN_NAME, VerifiedAlgorithm
+from inference.algorithms.segmentation_manifest import Segment, SegmentationManifest
+from inference.algorithms.sliding_window import predict_volume
 from inference.errors import InvalidAlgorithm
 from inference.imaging.plane import prepare_plane
 
-GOLDEN_NAME = "golden.npz"
-TOLERANCE = 1e-3  # of values in 0 to 1; of maps, relative to the largest; other processors round differently
+TOLERANCE = 1e-3  # of prepared images, in 0 to 1; other processors round differently
 
-_SIZE_LIMIT = 64 * 2**20  # bytes of all arrays
-_ARRAYS = ("images", "prepared", "probabilities")
+# By the manifest's precision: the largest difference of a probability that may be, and the least Dice of a segment.
+# One voxel on a steep border may differ by more than the rounding, so volumes are judged by both.
+SCORE_TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2, "int8": 5e-2}
+VOXEL_TOLERANCES = {"float32": (0.02, 0.999), "float16": (0.1, 0.995), "bfloat16": (0.2, 0.99), "int8": (0.3, 0.98)}
+
+_SIZE_LIMIT = 512 * 2**20  # bytes of all arrays
 
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """The pair as it stands in the file."""
+    """The pair of a classification as it stands in the file."""
 
     images: NDArray[np.float32]
     prepared: NDArray[np.float32]
@@ -34,14 +46,34 @@ class Golden:
     maps: NDArray[np.float32] | None
 
 
-def write_golden(folder: Path, golden: Golden) -> None:
+@dataclass(frozen=True, eq=False)
+class GoldenVolume:
+    """The pair of a segmentation as it stands in the file."""
+
+    volume: NDArray[np.float32]
+    output: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How near this machine comes to the original: the largest difference, and of segmentations the smallest Dice."""
+
+    largest: float
+    dice: float | None = None
+
+    def __str__(self) -> str:
+        dice = "" if self.dice is None else f", Dice {self.dice:.4f}"
+        return f"largest difference {self.largest:.1g}{dice}"
+
+
+def write_golden(folder: Path, golden: Golden | GoldenVolume) -> None:
     """Write the pair beside the model."""
-    arrays = {name: getattr(golden, name) for name in (*_ARRAYS, "maps")}
+    arrays = {field.name: getattr(golden, field.name) for field in fields(golden)}
     with (folder / GOLDEN_NAME).open("wb") as file:
         np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})
 
 
-def read_golden(folder: Path) -> Golden | None:
+def read_golden(folder: Path) -> Golden | GoldenVolume | None:
     """The pair of an algorithm folder, or ``None`` if it has none; nothing is ever unpickled.
 
     Raises:
@@ -56,24 +88,47 @@ def read_golden(folder: Path) -> Golden | None:
                 raise InvalidAlgorithm(f"{path} holds more than {_SIZE_LIMIT} bytes; export the algorithm again.")
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
-        wanted = [found[name] for name in _ARRAYS]
+        golden = _volume(found) if "volume" in found else _images(found)
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
         raise InvalidAlgorithm(f"{path} holds no golden pair; restore it or export the algorithm again.") from None
-    images, prepared, probabilities = wanted
-    if images.ndim != 3 or prepared.ndim != 3 or not len(images) == len(prepared) == len(probabilities) > 0:
+    if golden is None:
         raise InvalidAlgorithm(f"{path} holds arrays that do not belong together; export the algorithm again.")
+    return golden
+
+
+def _images(found: Mapping[str, NDArray[np.float32]]) -> Golden | None:
+    images, prepared, probabilities = found["images"], found["prepared"], found["probabilities"]
+    if images.ndim != 3 or prepared.ndim != 3 or not len(images) == len(prepared) == len(probabilities) > 0:
+        return None
     return Golden(images, prepared, probabilities, found.get("maps"))
 
 
-def check_golden(algorithm: VerifiedAlgorithm, golden: Golden, classifier: Classifier) -> float:
-    """Run the pair and return the largest difference; images are prepared as in serving.
+def _volume(found: Mapping[str, NDArray[np.float32]]) -> GoldenVolume | None:
+    volume, output = found["volume"], found["output"]
+    if volume.ndim != 3 or output.ndim != 4 or output.shape[1:] != volume.shape or output.size == 0:
+        return None
+    return GoldenVolume(volume, output)
+
+
+class Network(Predictor, Classifier, Protocol):
+    """What a pair is run through; which of the two calls is right, the manifest's task says."""
+
+
+def check_golden(algorithm: VerifiedAlgorithm, golden: Golden | GoldenVolume, network: Network) -> Parity:
+    """Run the pair and return how near the outputs are; images are prepared as in serving.
 
     Raises:
         InvalidAlgorithm: preprocessing or network gives something else than when the algorithm was exported.
     """
     manifest = algorithm.manifest
-    if not isinstance(manifest, ClassificationManifest):
-        raise InvalidAlgorithm(f"{manifest.title} is no classification, but its folder holds {GOLDEN_NAME}; remove it.")
+    if isinstance(manifest, ClassificationManifest) and isinstance(golden, Golden):
+        return _check_images(manifest, golden, network)
+    if isinstance(manifest, SegmentationManifest) and isinstance(golden, GoldenVolume):
+        return _check_volume(manifest, golden, network)
+    raise InvalidAlgorithm(f"{GOLDEN_NAME} of {manifest.title} is one of another task; remove it.")
+
+
+def _check_images(manifest: ClassificationManifest, golden: Golden, classifier: Classifier) -> Parity:
     prepared = np.stack([prepare_plane(image, manifest.image) for image in golden.images])
     preparing = _largest(prepared, golden.prepared)
     if not preparing <= TOLERANCE:
@@ -86,13 +141,38 @@ def check_golden(algorithm: VerifiedAlgorithm, golden: Golden, classifier: Class
     if golden.maps is not None and scores.maps is not None:
         scale = max(1.0, float(np.abs(golden.maps).max()))
         predicting = max(predicting, _largest(scores.maps, golden.maps) / scale)
-    if not predicting <= TOLERANCE:
-        raise InvalidAlgorithm(
-            f"The network of {manifest.title} gives other outputs on this machine than when it was exported "
-            f"(difference {predicting:.2g}); do not use it here."
-        )
-    return max(preparing, predicting)
+    if not predicting <= SCORE_TOLERANCES[manifest.inference.precision]:
+        raise _other_outputs(manifest.title, Parity(predicting))
+    return Parity(max(preparing, predicting))
+
+
+def _check_volume(manifest: SegmentationManifest, golden: GoldenVolume, predictor: Predictor) -> Parity:
+    if len(golden.output) <= max(segment.channel for segment in manifest.outputs.segments):
+        raise InvalidAlgorithm(f"{GOLDEN_NAME} of {manifest.title} lacks the channel of a segment; export it again.")
+    predicted = predict_volume(predictor, golden.volume, manifest.inference)
+    most, least = VOXEL_TOLERANCES[manifest.inference.precision]
+    largest = _largest(predicted, golden.output)
+    parity = Parity(largest, min(_dice(predicted, golden.output, one) for one in manifest.outputs.segments))
+    if not (largest <= most and parity.dice is not None and parity.dice >= least):
+        raise _other_outputs(manifest.title, parity)
+    return parity
+
+
+def _other_outputs(title: str, parity: Parity) -> InvalidAlgorithm:
+    return InvalidAlgorithm(
+        f"The network of {title} gives other outputs on this machine than when it was exported ({parity}); "
+        "do not use it here."
+    )
 
 
 def _largest(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one - other).max()) if one.shape == other.shape else float("inf")
+
+
+def _dice(one: NDArray[np.float32], other: NDArray[np.float32], segment: Segment) -> float:
+    """The overlap of what is above the segment's threshold in both; 1 where neither has anything."""
+    if one.shape != other.shape:
+        return 0.0
+    first, second = (values[segment.channel] >= segment.threshold for values in (one, other))
+    voxels = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
+    return 2 * int(np.count_nonzero(first & second)) / voxels if voxels else 1.0

@@ -1,5 +1,6 @@
 """What every manifest has, whatever the algorithm's task: identity, artifact, input contract, intensities."""
 
+import hashlib
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ColorValue = Annotated[int, Field(ge=0, le=255)]
 Color = tuple[ColorValue, ColorValue, ColorValue]
 Percentage = Annotated[float, Field(ge=0, le=100)]
+_ONNX_FILE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.onnx$"
 ANY_SPACING_MM = 1000.0  # a limit that no image comes near, so that none is meant
 
 
@@ -48,11 +50,57 @@ class Identity(Part):
     )
 
 
-class Artifact(Part):
-    """The network, one self-contained ONNX file."""
+class Member(Part):
+    """One network, one self-contained ONNX file."""
 
-    file: str = Field(default="model.onnx", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.onnx$")
+    file: str = Field(pattern=_ONNX_FILE)
     sha256: Sha256
+
+
+class Artifact(Part):
+    """The network, one self-contained ONNX file, or several whose outputs are averaged."""
+
+    file: str = Field(default="model.onnx", pattern=_ONNX_FILE)
+    sha256: Sha256
+    members: tuple[Member, ...] = Field(
+        default=(),
+        max_length=31,
+        description="Further networks with the same ends, such as the other folds of a cross-validation.",
+    )
+
+    @model_validator(mode="after")
+    def _files_differ(self) -> Self:
+        if len({one.file for one in self.all()}) <= len(self.members):
+            raise ValueError("two members are the same file")
+        return self
+
+    def all(self) -> tuple[Member, ...]:
+        """Every network, the first one first."""
+        return (Member(file=self.file, sha256=self.sha256), *self.members)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 that stands for the artifact in every result.
+
+        Of one network it is that of its file; of several it is that of the lines which ``sha256sum`` prints of their
+        files, in the manifest's order, so that it changes with each of them.
+        """
+        if not self.members:
+            return self.sha256
+        lines = "".join(f"{one.sha256}  {one.file}\n" for one in self.all())
+        return hashlib.sha256(lines.encode("ascii")).hexdigest()
+
+
+class Execution(Part):
+    """How a network is computed, whatever its task."""
+
+    precision: Literal["float32", "float16", "bfloat16", "int8"] = Field(
+        default="float32",
+        description=(
+            "The lowest precision that the network may be computed in: whether the file itself computes in it, or "
+            "TensorRT does. With float16 its ends may be float16 too. Less than float32 needs golden.npz."
+        ),
+    )
 
 
 class AcquisitionCondition(Part):
@@ -181,7 +229,7 @@ class ManifestCore(Part):
             name=who.name,
             version=who.version,
             manufacturer=who.manufacturer,
-            artifact_sha256=self.artifact.sha256,
+            artifact_sha256=self.artifact.digest,
             manifest_sha256=manifest_sha256,
             family=who.family.concept(),
             use=who.use,

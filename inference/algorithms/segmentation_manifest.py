@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, InputContract, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_parts import Code, Color, Execution, InputContract, Intensity, ManifestCore, Part
 from inference.algorithms.manifest_text import Text
 from inference.findings.segment import SegmentDescription
 
@@ -78,7 +78,7 @@ class Preprocessing(Part):
         return self
 
 
-class Inference(Part):
+class Inference(Execution):
     """How the network is run; it takes and gives tensors of (batch, channel, axis 0, axis 1, axis 2)."""
 
     mode: Literal["whole_volume", "sliding_window"] = "whole_volume"
@@ -91,7 +91,28 @@ class Inference(Part):
         default="none",
         description=(
             "What makes probabilities of the output: none, because it holds them; sigmoid, voxel by voxel; softmax, "
-            "over the channels. It comes after windows are blended."
+            "over the channels."
+        ),
+    )
+    activation_of: Literal["blended", "each"] = Field(
+        default="blended",
+        description=(
+            "blended: windows, members and mirrored passes are averaged as the network gives them, and the activation "
+            "comes last, as nnU-Net does it; each: every output is activated first, so that probabilities are averaged."
+        ),
+    )
+    mirror_axes: tuple[Literal[0, 1, 2], ...] = Field(
+        default=(),
+        description=(
+            "Axes of the network's grid along which windows are also predicted turned round; the mean counts. Each "
+            "axis doubles the time."
+        ),
+    )
+    background: float | None = Field(
+        default=None,
+        description=(
+            "Windows in which no value, after preprocessing, exceeds this are not given to the network; they count as "
+            "probability 0. Left out: every window is predicted. sliding_window only."
         ),
     )
     output_margin: Extent3D = Field(
@@ -117,6 +138,16 @@ class Inference(Part):
             raise ValueError("output_margin is not negative")
         if self.window and any(s <= 2 * m for s, m in zip(self.window, self.output_margin, strict=True)):
             raise ValueError("a window is larger than twice the output_margin")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_left_out_has_a_probability(self) -> Self:
+        if len(set(self.mirror_axes)) < len(self.mirror_axes):
+            raise ValueError("mirror_axes names an axis twice")
+        if self.background is not None and self.window is None:
+            raise ValueError("background goes with mode sliding_window")
+        if self.background is not None and self.activation != "none" and self.activation_of == "blended":
+            raise ValueError("with background the activation is of each output: windows left out have no logits")
         return self
 
 

@@ -1,6 +1,7 @@
 """Prediction of a whole volume, at once or window by window."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -25,24 +26,31 @@ def predict_volume(predictor: Predictor, volume: Tensor, inference: Inference) -
         PredictionFailed: the runtime could not do it.
         InvalidOutput: the output is no result.
     """
+    activation = inference.activation if inference.activation_of == "blended" else "none"
     if inference.window is None:
-        return _whole(predictor, volume, inference)
+        return _whole(predictor, volume, inference.output_margin, activation)
     blended = sliding_window(
-        predictor, volume, inference.window, inference.overlap, inference.batch, inference.output_margin
+        predictor,
+        volume,
+        inference.window,
+        inference.overlap,
+        inference.batch,
+        inference.output_margin,
+        inference.background,
     )
-    return activate(blended, inference.activation)
+    return activate(blended, activation)
 
 
-def _whole(predictor: Predictor, volume: Tensor, inference: Inference) -> Tensor:
+def _whole(predictor: Predictor, volume: Tensor, margin: Extent3D, activation: str) -> Tensor:
     """One call; where the output lacks a margin, the margin is 0, which is background."""
     output = predictor.predict(volume[np.newaxis, np.newaxis])[0]
-    inside = _inside(volume.shape, inference.output_margin)
+    inside = _inside(volume.shape, margin)
     if output[0].shape != tuple(part.stop - part.start for part in inside):
         raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
-    if inference.output_margin == _NO_MARGIN:
-        return activate(_own(output), inference.activation)
+    if margin == _NO_MARGIN:
+        return activate(_own(output), activation)
     whole = np.zeros((len(output), *volume.shape), np.float32)
-    whole[(slice(None), *inside)] = activate(_own(output), inference.activation)
+    whole[(slice(None), *inside)] = activate(_own(output), activation)
     return whole
 
 
@@ -62,13 +70,17 @@ def sliding_window(
     overlap: float,
     batch: int,
     margin: Extent3D = _NO_MARGIN,
+    background: float | None = None,
 ) -> Tensor:
     """Predict window by window and blend with a Gaussian weight, so that no seam shows.
 
     A volume smaller than the window is extended by its edge values; the extension is cut off again. ``margin`` is
-    what the output of a window lacks at either side; the volume is extended by it likewise. The blended array of
-    (channel, three axes) is the largest thing in memory; beside it are the sum of weights, which is as large as one
-    channel, the extended volume if there is one, and one batch.
+    what the output of a window lacks at either side; the volume is extended by it likewise. Windows without a value
+    above ``background`` are left out and count as 0.
+
+    The blended array of (channel, three axes) is the largest thing in memory; beside it are the sum of weights, which
+    is as large as one channel, the extended volume if there is one, and two batches: while one is predicted, the one
+    before is laid into the blend.
     """
     inner = tuple(extent - 2 * gap for extent, gap in zip(window, margin, strict=True))
     missing = [max(0, extent - size) for extent, size in zip(inner, volume.shape, strict=True)]
@@ -78,16 +90,32 @@ def sliding_window(
     extended = np.pad(volume, around, mode="edge") if any(before + after) else volume
     covered = tuple(size + gap for size, gap in zip(volume.shape, missing, strict=True))
     blended = _Blended(covered, gaussian_weight((inner[0], inner[1], inner[2])))
-    everywhere = list(_places(covered, inner, overlap))
-    given = np.empty((min(batch, len(everywhere)), 1, *window), np.float32)
-    for first in range(0, len(everywhere), batch):
-        places = everywhere[first : first + batch]
-        for row, place in zip(given, places, strict=False):
-            row[0] = extended[_with_margin(place, margin)]
-        blended.add(places, predictor.predict(given[: len(places)]))
+    places = list(_places(covered, inner, overlap))
+    shown = places
+    if background is not None:
+        seen = [place for place in places if extended[_with_margin(place, margin)].max() > background]
+        shown = seen or places[:1]  # one at least, for only the network knows how many channels there are
+    blended.weigh(places)
+    _predict_in_turns(predictor, extended, margin, [shown[i : i + batch] for i in range(0, len(shown), batch)], blended)
     result = blended.mean()
     cut = tuple(slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, volume.shape, strict=True))
     return result[(slice(None), *cut)]
+
+
+def _predict_in_turns(
+    predictor: Predictor, extended: Tensor, margin: Extent3D, batches: list[list[Place]], blended: "_Blended"
+) -> None:
+    """Gather the next batch and blend the last one while another thread waits for the network."""
+    with ThreadPoolExecutor(1, thread_name_prefix="windows") as network:
+        running: tuple[list[Place], Future[Tensor]] | None = None
+        for places in batches:
+            given = np.stack([extended[_with_margin(place, margin)] for place in places])[:, np.newaxis]
+            following = places, network.submit(predictor.predict, given)
+            if running is not None:
+                blended.add(running[0], running[1].result())
+            running = following
+        if running is not None:
+            blended.add(running[0], running[1].result())
 
 
 class _Blended:
@@ -98,7 +126,13 @@ class _Blended:
         self._weights = np.zeros(shape, np.float32)
         self._sum: Tensor | None = None
 
+    def weigh(self, places: list[Place]) -> None:
+        """Add up how much each voxel is going to count."""
+        for place in places:
+            self._weights[place] += self._weight
+
     def add(self, places: list[Place], output: Tensor) -> None:
+        """Lay the outputs of a batch over what is there; the outputs are used up."""
         if output.shape[2:] != self._weight.shape:
             raise InvalidOutput("The algorithm's output does not cover its window; nothing was concluded from it.")
         if self._sum is None:
@@ -108,9 +142,9 @@ class _Blended:
         weighted = np.multiply(output, self._weight, out=output if output.flags.writeable else None)
         for place, part in zip(places, weighted, strict=True):
             self._sum[(slice(None), *place)] += part
-            self._weights[place] += self._weight
 
     def mean(self) -> Tensor:
+        """The weighted mean of all windows, in the memory of their sum."""
         assert self._sum is not None  # noqa: S101 - a volume has at least one window
         return np.divide(self._sum, self._weights, out=self._sum)
 
@@ -122,7 +156,7 @@ def gaussian_weight(window: Extent3D) -> Tensor:
         distance = np.arange(extent) - (extent - 1) / 2
         axes.append(np.exp(-0.5 * (distance / (extent * _SIGMA)) ** 2))
     weight = axes[0][:, None, None] * axes[1][None, :, None] * axes[2][None, None, :]
-    bounded: Tensor = np.maximum(weight / weight.max(), _LEAST_WEIGHT).astype(np.float32)
+    bounded: Tensor = np.maximum(weight, _LEAST_WEIGHT).astype(np.float32)
     return bounded
 
 

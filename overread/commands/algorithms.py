@@ -135,8 +135,8 @@ def _golden_sentence(folder: Path, verified: "VerifiedAlgorithm") -> str:
     from inference.algorithms.engine import Engine
     from inference.settings import WorkerSettings
 
-    difference = check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
-    return f" The golden pair holds (largest difference {difference:.1g})."
+    parity = check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
+    return f" The golden pair holds ({parity})."
 
 
 def _check_bytes(algorithm: RegisteredAlgorithm) -> "VerifiedAlgorithm":

@@ -1,0 +1,60 @@
+"""What a network gave, if something may be concluded from it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.algorithms.tensor import Tensor
+from inference.errors import InvalidOutput
+
+_ROUNDING = 1e-5  # what float32 arithmetic may leave beyond 0 or 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """Probabilities as (image, class) and, where the network gives them, maps as (image, class, h, w)."""
+
+    probabilities: Tensor
+    maps: Tensor | None
+
+
+def checked_output(batch: Tensor, output: NDArray[Any], margin: tuple[int, ...]) -> Tensor:
+    """Return the output as float32 if something may be concluded from it.
+
+    Raises:
+        InvalidOutput: it holds NaN or infinity, or does not cover the input within its margin voxel by voxel.
+    """
+    covered = tuple(size - 2 * gap for size, gap in zip(batch.shape[2:], margin, strict=True))
+    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != covered:
+        raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
+    if not is_finite(output):
+        raise InvalidOutput
+    return output.astype(np.float32, copy=False)
+
+
+def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any] | None) -> ImageScores:
+    """Return the outputs as float32 if something may be concluded from them.
+
+    Raises:
+        InvalidOutput: they hold NaN or infinity, are not one line per image, or the probabilities are not in 0 to 1.
+    """
+    fits = probabilities.ndim == 2 and len(probabilities) == len(batch)
+    if maps is not None:
+        fits = fits and maps.ndim == 4 and maps.shape[:2] == probabilities.shape and min(maps.shape[2:]) > 0
+    if not fits:
+        raise InvalidOutput("The algorithm's outputs do not fit its input image by image; nothing was concluded.")
+    if not is_finite(probabilities) or (maps is not None and not is_finite(maps)):
+        raise InvalidOutput
+    if probabilities.min() < -_ROUNDING or probabilities.max() > 1 + _ROUNDING:
+        raise InvalidOutput("The algorithm's output is no probability, because it is not in 0 to 1; export it anew.")
+    return ImageScores(
+        np.clip(probabilities, 0, 1).astype(np.float32),
+        None if maps is None else maps.astype(np.float32, copy=False),
+    )
+
+
+def is_finite(values: NDArray[Any]) -> bool:
+    """Whether no value is NaN or infinite; the extremes tell, without an array of answers as large as the values."""
+    return bool(values.size == 0 or (np.isfinite(values.min()) and np.isfinite(values.max())))

@@ -1,0 +1,131 @@
+"""One ONNX Runtime session for one network: arrays in, arrays out, failures with a name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.algorithms.machine import usable_cores
+from inference.algorithms.providers import CPU, provider_options, wanted_providers
+from inference.errors import DeviceUnavailable, InvalidAlgorithm, PredictionFailed
+
+Array = NDArray[Any]
+_FLOAT32: np.dtype[Any] = np.dtype(np.float32)
+_TYPES: dict[str, np.dtype[Any]] = {"tensor(float16)": np.dtype(np.float16)}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a session runs: the settings' device and threads, the manifest's precision, a cache or none."""
+
+    device: str
+    threads: int
+    precision: str = "float32"
+    cache: Path | None = None
+
+
+class Session:
+    """A resident session, built from bytes that were checked before.
+
+    Inputs and outputs are bound to arrays of ours, so that the runtime neither copies the input nor allocates an output
+    whose size is known from the run before. The provider is the one that really runs: a session that fails on it
+    fails, and is not quietly moved to another.
+    """
+
+    def __init__(self, model: bytes, placement: Placement, title: str) -> None:
+        """Build the session.
+
+        Raises:
+            InvalidAlgorithm: the runtime does not accept the network.
+            DeviceUnavailable: the device asked for is not there.
+        """
+        # Imported here: only the worker may load it, and it takes a second.
+        import onnxruntime
+
+        wanted = wanted_providers(placement.device, onnxruntime.get_available_providers())
+        threads = placement.threads or usable_cores()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.use_deterministic_compute = True
+        options.log_severity_level = 4  # its own lines say nothing that our errors do not
+        if placement.cache is not None and wanted != [CPU]:
+            placement.cache.mkdir(parents=True, exist_ok=True)
+        told = [
+            provider_options(one, placement.device, placement.precision, threads, placement.cache) for one in wanted
+        ]
+        self._failures = _runtime_errors()
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=wanted, provider_options=told)
+        except self._failures as error:
+            raise InvalidAlgorithm(
+                f"ONNX Runtime does not accept the network of {title} ({type(error).__name__}); export it again."
+            ) from None
+        self._session.disable_fallback()
+        self.provider: str = self._session.get_providers()[0]
+        if placement.device != "auto" and self.provider != wanted[0]:
+            raise DeviceUnavailable
+        (entry,) = self._session.get_inputs()
+        self._dtype = _TYPES.get(entry.type, _FLOAT32)
+        self._follows_input = {
+            one.name
+            for one in self._session.get_outputs()
+            if all(isinstance(extent, int) or (extent is not None and extent in entry.shape) for extent in one.shape)
+        }
+        self._known: dict[tuple[int, ...], dict[str, tuple[tuple[int, ...], np.dtype[Any]]]] = {}
+
+    def run(self, entry: str, batch: Array, outputs: Sequence[str]) -> list[Array]:
+        """The outputs of these names for a batch, each in an array of its own.
+
+        Raises:
+            PredictionFailed: the runtime could not do it.
+        """
+        given = np.ascontiguousarray(batch, self._dtype)
+        try:
+            return self._bound(entry, given, outputs)
+        except self._failures as error:
+            raise PredictionFailed(_failure(error)) from None
+
+    def _bound(self, entry: str, given: Array, outputs: Sequence[str]) -> list[Array]:
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(entry, given)
+        known = self._known.get(given.shape, {})
+        arrays = {name: np.empty(*known[name]) for name in outputs if name in known}
+        for name in outputs:
+            if name in arrays:
+                array = arrays[name]
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            else:
+                binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        if len(arrays) < len(outputs):
+            arrays = dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
+            self._known = {given.shape: {name: _kind(arrays[name]) for name in self._follows_input & arrays.keys()}}
+        return [arrays[name] for name in outputs]
+
+
+def _kind(array: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    return array.shape, array.dtype
+
+
+def _failure(error: Exception) -> str:
+    """One sentence for the kind of failure; the runtime has one class for many kinds, so its words decide too."""
+    kind, words = type(error).__name__, str(error)
+    # With bound arrays the class is always RuntimeError, and the kind stands in the words.
+    if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError") or "for input" in words:
+        return f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
+    if isinstance(error, MemoryError) or "allocate memory" in words or "out of memory" in words.lower():
+        return f"The network asks for more memory than the machine gives ({kind}); free memory or use smaller windows."
+    return (
+        f"ONNX Runtime failed while running the network ({kind}); check the exported network and the device's driver."
+    )
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    named = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*named, RuntimeError, ValueError, MemoryError)
