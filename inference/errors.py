@@ -41,3 +41,7 @@ class PredictionFailed(InferenceError):
 
 class InvalidOutput(InferenceError):
     """The algorithm produced numbers that are no result, such as NaN; nothing was concluded from them."""
+
+
+class DecodersUnavailable(InferenceError):
+    """No process that decodes images can be started; check that the extra "model" is installed and memory is free."""

@@ -8,7 +8,7 @@ one by one where they lie. So no more than one image per thread is in memory bes
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
+from inference.decoding import pool as decoding_pool
+from inference.decoding.pool import DecodingPool
 from inference.errors import UnusableInput
 from inference.imaging.encapsulated import single_frame
 from inference.imaging.frames import frame_count, frame_number
@@ -37,7 +38,6 @@ from inference.imaging.series_reader import (
     data_set_start,
     malformed,
     missing_object,
-    named,
     no_pixel_data,
     parse,
     pixel_bytes,
@@ -58,9 +58,12 @@ _EXTENDED_OFFSETS = (0x7FE00001, 0x7FE00002)
 class ImageValues:
     """The values of images of stored instances, read when they are asked for, by any number of threads."""
 
-    def __init__(self, instances: Mapping[str, StoredInstance]) -> None:
-        """``instances`` are found by SOP Instance UID."""
+    def __init__(
+        self, instances: Mapping[str, StoredInstance], decoders: Callable[[], DecodingPool] = decoding_pool.shared
+    ) -> None:
+        """``instances`` are found by SOP Instance UID; ``decoders`` is asked only when something is compressed."""
         self._instances = instances
+        self._decoders = decoders
         self._opened: dict[str, _Frames] = {}
         self._opening = threading.Lock()
         self._memory = threading.local()
@@ -108,7 +111,8 @@ class ImageValues:
             order = ">" if encoded.syntax == ExplicitVRBigEndian else "<"
             yield native_values(form, encoded.content, order)
         else:
-            yield meant_values(form, _decoded(header, encoded))
+            with self._decoders().decoded(encoded.syntax, form, encoded.content) as samples:
+                yield meant_values(form, samples) if form.signed or encoded.syntax == RLELossless else samples
 
     def _frames(self, instance: StoredInstance) -> "_Frames":
         uid = instance.header.sop_instance_uid
@@ -293,25 +297,3 @@ def _complete(frames: _Frames) -> _Frames:
     if frames.length is not None and frames.length < size:
         raise short_pixel_data()
     return frames
-
-
-def _decoded(header: Dataset, encoded: _Encoded) -> NDArray[np.generic]:
-    image = Dataset()
-    for tag, element in header.items():
-        if tag.group == 0x0028:
-            image[tag] = element
-    image.pop("NumberOfFrames", None)
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = encoded.syntax
-    with named("undecodable-pixel-data", _undecodable(encoded.syntax)):
-        image.PixelData = encapsulate([bytes(encoded.content)])
-        image["PixelData"].VR = "OB"
-        pixels: NDArray[np.generic] = image.pixel_array
-    return pixels
-
-
-def _undecodable(syntax: UID) -> str:
-    """The sentence names the transfer syntax only when the Standard does; else it is the peer's own text."""
-    if syntax.name == str(syntax):
-        return "The Pixel Data of an instance is in an unknown transfer syntax; send it uncompressed."
-    return f"The Pixel Data of an instance, sent as {syntax.name}, cannot be decoded; send it uncompressed."

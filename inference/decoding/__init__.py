@@ -1,0 +1,1 @@
+"""Decoding what others encoded, in processes that we can lose."""

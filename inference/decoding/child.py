@@ -1,0 +1,98 @@
+"""The process that decodes: it is asked on its standard input, answers on its output, and may die of either.
+
+Started by `inference.decoding.pool` as ``python -m inference.decoding.child PARENT MEMORY``, with no secret in its
+environment. Frames and samples pass through the shared memory behind the descriptor MEMORY.
+"""
+
+import ctypes
+import json
+import mmap
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from inference.decoding.codecs import decode
+from inference.decoding.request import LENGTH, DecodingRequest, message
+
+_MOST = 6 * 2**30  # bytes of address space, whatever is asked
+_BESIDE = 256 * 2**20  # bytes that a codec may take beside what follows
+_TIMES = 10  # the decoded frame: codecs count in 32 bits, and some keep a plane or two
+_SECONDS, _SECONDS_PER_MEBIBYTE = 5, 2  # of the processor, for one frame
+_NO_NEW_PRIVILEGES, _PARENT_DEATH_SIGNAL = 38, 1  # prctl(2)
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    parent, descriptor = (int(argument) for argument in sys.argv[1:])
+    _confine(parent)
+    with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
+        _answer(answers, "ready")
+        while length := requests.read(LENGTH.size):
+            told = json.loads(requests.read(LENGTH.unpack(length)[0]))
+            _answer(answers, _decoded(DecodingRequest(**told), descriptor))
+
+
+def _decoded(request: DecodingRequest, descriptor: int) -> str:
+    try:
+        with mmap.mmap(descriptor, request.memory) as memory:
+            _limit(request.samples_length)
+            content = memory[: request.content_length]
+            shape = (request.rows, request.columns, request.samples)[: 2 if request.samples == 1 else 3]
+            samples = np.frombuffer(
+                memory,
+                np.dtype(f"<u{request.bytes_per_sample}"),
+                request.rows * request.columns * request.samples,
+                request.samples_offset,
+            ).reshape(shape)
+            try:
+                decode(request, content, samples)
+            finally:
+                del samples  # the memory cannot be given back while it is looked at
+    except MemoryError:
+        return "memory"
+    except Exception:  # noqa: BLE001 - codecs fail in many ways, and this is the boundary around them
+        return "undecodable"
+    return "decoded"
+
+
+def _answer(answers: BinaryIO, word: str) -> None:
+    answers.write(message({"answer": word}))
+    answers.flush()
+
+
+def _confine(parent: int) -> None:
+    """Give up what decoding does not need, and end with whoever asks."""
+    for limit, most in (
+        (resource.RLIMIT_AS, _MOST),
+        (resource.RLIMIT_FSIZE, 0),  # also: the shared memory cannot be made larger here
+        (resource.RLIMIT_CORE, 0),  # a core file would hold pixels
+        (resource.RLIMIT_NOFILE, 32),
+    ):
+        _, hard = resource.getrlimit(limit)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (most, most))
+    kernel = ctypes.CDLL(None)
+    kernel.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    kernel.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before we asked to be told
+        sys.exit(1)
+
+
+def _limit(frame: int) -> None:
+    """Let the kernel refuse memory, and end us when one frame takes too much of the processor."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (min(held + _BESIDE + _TIMES * frame, hard), hard))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    allowed = _SECONDS + _SECONDS_PER_MEBIBYTE * (frame >> 20)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + allowed, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""From the encoded bytes of a frame to samples; runs in the child only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.decoding.codestream import Undecodable, jpeg_2000_size, jpeg_size
+from inference.decoding.request import HTJ2K, JPEG, JPEG_2000, JPEG_LS, RLE, DecodingRequest
+
+_Size = Callable[[bytes], tuple[int, int, int]]
+_Decoder = Callable[[bytes], Any]
+
+# By transfer syntax: what a codestream says of its size, and what decodes it.
+_CODECS: dict[str, tuple[_Size, _Decoder]] = {
+    **dict.fromkeys(JPEG, (jpeg_size, imagecodecs.jpeg8_decode)),
+    **dict.fromkeys(JPEG_LS, (jpeg_size, imagecodecs.jpegls_decode)),
+    **dict.fromkeys(JPEG_2000, (jpeg_2000_size, imagecodecs.jpeg2k_decode)),
+    **dict.fromkeys(HTJ2K, (jpeg_2000_size, imagecodecs.htj2k_decode)),
+}
+_SEGMENTS = 15  # at most, of a frame in RLE
+_LONGEST_RUN = 128  # bytes
+
+
+def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:
+    """Put the samples of a frame into an array of (row, column), or of (row, column, sample).
+
+    Samples are little-endian and as wide as Bits Allocated; negative ones are in two's complement.
+
+    Raises:
+        Undecodable: they cannot be had.
+    """
+    if request.transfer_syntax_uid in RLE:
+        _run_length(request, content, samples)
+        return
+    told, decoder = _CODECS[request.transfer_syntax_uid]
+    if told(content) != (request.rows, request.columns, request.samples):
+        raise Undecodable
+    found = decoder(content)
+    if found.shape != samples.shape or found.dtype.kind not in "iu" or found.itemsize > request.bytes_per_sample:
+        raise Undecodable
+    samples[...] = found.astype(samples.dtype, casting="unsafe", copy=False)
+
+
+def _run_length(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:
+    """One segment for each byte of a sample, the most significant first (PS3.5 annex G)."""
+    count = request.samples * request.bytes_per_sample
+    header = np.frombuffer(content[:64], "<u4")
+    if len(header) < 16 or header[0] != count or count > _SEGMENTS:
+        raise Undecodable
+    starts = [*(int(start) for start in header[1 : 1 + count]), len(content)]
+    pixels = request.rows * request.columns
+    planes = samples.view(np.uint8).reshape(pixels, request.samples, request.bytes_per_sample)
+    for number in range(count):
+        start, end = starts[number], starts[number + 1]
+        if not 64 <= start <= end <= len(content):
+            raise Undecodable
+        plane = _unpacked(content[start:end], pixels)
+        sample, byte = divmod(number, request.bytes_per_sample)
+        planes[:, sample, request.bytes_per_sample - 1 - byte] = plane
+
+
+def _unpacked(segment: bytes, pixels: int) -> NDArray[np.uint8]:
+    """A byte plane; its last run may be longer than what is missing."""
+    found = imagecodecs.packbits_decode(segment, out=bytearray(pixels + _LONGEST_RUN))
+    if len(found) < pixels:
+        raise Undecodable
+    return np.frombuffer(found, np.uint8, pixels)

@@ -1,0 +1,59 @@
+"""What a codestream says of itself, read before a codec believes it."""
+
+import struct
+
+_JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})  # baseline, extended, progressive, lossless; JPEG-LS
+_NO_SEGMENT = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_2000 = b"\xff\x4f\xff\x51"  # the start of a codestream and of its first segment
+_SIZE = struct.Struct(">HHLLLLLLLLH")
+
+
+class Undecodable(Exception):
+    """The bytes are not what the attributes say, or not in their format."""
+
+
+def jpeg_size(content: bytes) -> tuple[int, int, int]:
+    """Rows, columns and components of a JPEG or JPEG-LS codestream (ITU-T T.81 B.2.2, T.87 C.2.2).
+
+    Raises:
+        Undecodable: it does not say.
+    """
+    if content[:2] != b"\xff\xd8":
+        raise Undecodable
+    at = 2
+    while at + 4 <= len(content):
+        if content[at] != 0xFF:
+            raise Undecodable
+        marker = content[at + 1]
+        if marker == 0xFF:  # fill
+            at += 1
+            continue
+        if marker in _NO_SEGMENT:
+            at += 2
+            continue
+        if marker in _JPEG_FRAMES:
+            if at + 10 > len(content):
+                raise Undecodable
+            rows, columns, components = struct.unpack_from(">HHB", content, at + 5)
+            return rows, columns, components
+        (length,) = struct.unpack_from(">H", content, at + 2)
+        at += 2 + max(length, 2)
+    raise Undecodable
+
+
+def jpeg_2000_size(content: bytes) -> tuple[int, int, int]:
+    """The same of a JPEG 2000 codestream, with or without boxes around it (ITU-T T.800 A.5.1).
+
+    Raises:
+        Undecodable: it does not say, or its tiles are so many that they alone would cost memory.
+    """
+    at = content.find(_JPEG_2000)
+    if at < 0 or at + 4 + _SIZE.size > len(content):
+        raise Undecodable
+    _, _, right, bottom, left, top, width, height, tile_left, tile_top, components = _SIZE.unpack_from(content, at + 4)
+    if width == 0 or height == 0 or right <= left or bottom <= top:
+        raise Undecodable
+    tiles = -(-(right - min(tile_left, right)) // width) * -(-(bottom - min(tile_top, bottom)) // height)
+    if tiles > 65535:
+        raise Undecodable
+    return bottom - top, right - left, components

@@ -1,0 +1,256 @@
+"""A pool of processes that decode frames, one each at a time; one that dies costs the frame it worked at."""
+
+import atexit
+import fcntl
+import json
+import logging
+import mmap
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import UID
+
+from inference.decoding.request import DECODED_SYNTAXES, LENGTH, DecodingRequest, to_message
+from inference.errors import DecodersUnavailable, UnusableInput
+from inference.imaging.pixel_format import PixelFormat
+
+log = logging.getLogger(__name__)
+
+FRAME_BUDGET = 512 * 2**20  # bytes of one decoded frame, or of one encoded one
+CHILDREN = 2
+_FRAMES_OF_A_CHILD = 5000  # then a fresh one: what a codec leaks ends with it
+_START_SECONDS = 60.0
+_SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 6.0  # by the clock, for one frame; the child has limits of its own before
+_LONGEST_ANSWER = 1024  # bytes
+_KEPT_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH")
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class DecodingPool:
+    """Children that are started when first needed; whoever makes a pool closes it."""
+
+    def __init__(self, children: int = CHILDREN, seconds: float = _SECONDS) -> None:
+        self._places = threading.BoundedSemaphore(children)
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        self._closed = False
+        # A child dies with the thread that started it (prctl(2)), so one that lives as long as we do starts them.
+        self._starter = ThreadPoolExecutor(1, "decoding")
+        self.lost = 0  # children that died at work or were ended
+
+    @contextmanager
+    def decoded(self, syntax: UID, form: PixelFormat, content: bytes | memoryview) -> Iterator[NDArray[np.generic]]:
+        """The samples of a frame, as (row, column), in memory that the next frame takes.
+
+        Raises:
+            UnusableInput: ``undecodable-pixel-data`` or ``too-many-pixels``.
+            DecodersUnavailable: no child can be started.
+        """
+        if syntax not in DECODED_SYNTAXES:
+            raise undecodable(syntax)
+        if form.size > FRAME_BUDGET or len(content) > FRAME_BUDGET:
+            raise UnusableInput(
+                "too-many-pixels", f"A compressed image has more than {FRAME_BUDGET} bytes, which is our limit."
+            )
+        with self._places:
+            child = self._taken()
+            try:
+                samples = self._asked(child, syntax, form, content)
+                yield samples
+            finally:
+                self._put_back(child)
+
+    def close(self) -> None:
+        """End the children."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.end()
+        self._starter.shutdown()
+
+    def _taken(self) -> "_Child":
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._starter.submit(_Child).result()
+        except (OSError, RuntimeError, _Lost):
+            raise DecodersUnavailable from None
+
+    def _asked(
+        self, child: "_Child", syntax: UID, form: PixelFormat, content: bytes | memoryview
+    ) -> NDArray[np.generic]:
+        try:
+            answer = child.ask(str(syntax), form, content, self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20))
+        except _Lost:
+            self.lost += 1
+            ended = child.end()
+            log.warning("A process that decoded an image was lost (%s); the image was refused.", ended)
+            raise undecodable(syntax, f"the process that tried ended with {ended}") from None
+        if answer != "decoded":
+            raise undecodable(syntax, "it asks for too much memory" if answer == "memory" else "")
+        return child.samples(form)
+
+    def _put_back(self, child: "_Child") -> None:
+        with self._lock:
+            if not self._closed and child.alive and child.frames < _FRAMES_OF_A_CHILD:
+                self._idle.append(child)
+                return
+        child.end()
+
+
+def undecodable(syntax: UID, why: str = "") -> UnusableInput:
+    """The sentence names the transfer syntax only when the Standard does; else it is the peer's own text."""
+    if syntax.name == str(syntax):
+        return UnusableInput(
+            "undecodable-pixel-data",
+            "The Pixel Data of an instance is in an unknown transfer syntax; send it uncompressed.",
+        )
+    reason = f" ({why})" if why else ""
+    return UnusableInput(
+        "undecodable-pixel-data",
+        f"The Pixel Data of an instance, sent as {syntax.name}, cannot be decoded{reason}; send it uncompressed.",
+    )
+
+
+class _Lost(Exception):
+    """The child died, was too slow, or answers nonsense."""
+
+
+class _Child:
+    def __init__(self) -> None:
+        """Start it. Raises _Lost, OSError."""
+        self.frames = 0
+        self._memory = os.memfd_create("overread-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            # A child that was taken over must not take memory away that we look at.
+            fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+            self._map: mmap.mmap | None = None
+            self._offset = 0
+            self._process = _started(self._memory)
+        except OSError:
+            os.close(self._memory)
+            raise
+        try:
+            if self._answer(_START_SECONDS) != "ready":
+                raise _Lost
+        except _Lost:
+            self.end()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked again."""
+        return self._memory >= 0 and self._process.poll() is None
+
+    def ask(self, syntax: str, form: PixelFormat, content: bytes | memoryview, seconds: float) -> str:
+        """Give it a frame and wait for the word. Raises _Lost."""
+        self.frames += 1
+        offset = -(-len(content) // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory = self._room(offset + form.size)
+        memory[: len(content)] = content
+        request = DecodingRequest(
+            *(syntax, form.rows, form.columns, 1, form.bits_allocated // 8, len(content), offset, len(memory))
+        )
+        self._offset = offset
+        try:
+            os.write(self._pipes[0], to_message(request))  # shorter than any pipe, so it never waits
+        except OSError:
+            raise _Lost from None
+        return self._answer(seconds)
+
+    def samples(self, form: PixelFormat) -> NDArray[np.generic]:
+        """What it decoded last."""
+        assert self._map is not None  # noqa: S101 - it was asked before
+        return np.frombuffer(self._map, form.dtype(), form.rows * form.columns, self._offset).reshape(form.shape)
+
+    def end(self) -> str:
+        """End it, whatever it does; returns how it ended."""
+        died = self._process.poll()
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        ended = self._process.wait()
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory, self._map = -1, None
+        return f"signal {-ended}" if ended < 0 else f"status {ended if died is None else died}"
+
+    @property
+    def _pipes(self) -> tuple[int, int]:
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None  # noqa: S101 - both are pipes
+        assert answers is not None  # noqa: S101
+        return requests.fileno(), answers.fileno()
+
+    def _room(self, size: int) -> mmap.mmap:
+        if self._map is None or len(self._map) < size:
+            whole = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+            os.ftruncate(self._memory, whole)
+            self._map = mmap.mmap(self._memory, whole)
+        return self._map
+
+    def _answer(self, seconds: float) -> str:
+        until = time.monotonic() + seconds
+        (length,) = LENGTH.unpack(self._read(LENGTH.size, until))
+        if length > _LONGEST_ANSWER:
+            raise _Lost
+        try:
+            return str(json.loads(self._read(length, until))["answer"])
+        except (ValueError, LookupError, TypeError):
+            raise _Lost from None
+
+    def _read(self, size: int, until: float) -> bytes:
+        content = b""
+        poll = select.poll()
+        poll.register(self._pipes[1], select.POLLIN)
+        while len(content) < size:
+            if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                raise _Lost
+            piece = os.read(self._pipes[1], size - len(content))
+            if not piece:
+                raise _Lost
+            content += piece
+        return content
+
+
+def _started(memory: int) -> "subprocess.Popen[bytes]":
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "inference.decoding.child", str(os.getpid()), str(memory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what a codec says may repeat what it met
+        bufsize=0,
+        cwd="/",
+        env=kept | _ENVIRONMENT,
+        pass_fds=(memory,),
+    )
+
+
+_shared: tuple[int, DecodingPool] | None = None
+_sharing = threading.Lock()
+
+
+def shared() -> DecodingPool:
+    """The pool of this process, made when first asked for and closed when the process ends."""
+    global _shared
+    with _sharing:
+        if _shared is None or _shared[0] != os.getpid():
+            pool = DecodingPool()
+            atexit.register(pool.close)
+            _shared = os.getpid(), pool
+        return _shared[1]

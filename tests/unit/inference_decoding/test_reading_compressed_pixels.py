@@ -1,0 +1,293 @@
+"""Compressed images give the numbers that were put in, decoded in processes that may be lost."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+
+from inference.decoding import child, pool
+from inference.decoding.pool import DecodingPool
+from inference.errors import DecodersUnavailable, UnusableInput
+from inference.imaging.frame_reader import ImageValues
+from inference.imaging.pixel_format import PixelFormat
+from inference.imaging.series_reader import read_headers
+from inference.imaging.volume import load_volume
+from storage.domain.study import StoredInstance
+from tests.peers.compressed import ENCODINGS, compress, picture
+from tests.peers.synthetic_series import as_kept, kept, slice_headers
+
+RLE = UID("1.2.840.10008.1.2.5")
+FORM = PixelFormat(40, 52, 16, 12, 11, False)
+GOOD = ENCODINGS["rle"][1](picture())
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[DecodingPool]:
+    """A pool as a reader has it."""
+    made = DecodingPool()
+    yield made
+    made.close()
+
+
+def _values(instance: StoredInstance, decoders: DecodingPool) -> np.ndarray:
+    (header,) = read_headers([instance])
+    return ImageValues({instance.header.sop_instance_uid: instance}, lambda: decoders).of(header)
+
+
+def _fault(instance: StoredInstance, decoders: DecodingPool) -> str:
+    with pytest.raises(UnusableInput) as fault:
+        _values(instance, decoders)
+    return fault.value.reason.code
+
+
+def _compressed(name: str, folder: Path, bits: int = 12) -> tuple[StoredInstance, Dataset, np.ndarray]:
+    (ds,) = slice_headers(count=1)
+    pixels = picture(bits=bits)
+    compress(ds, name, [pixels])
+    (instance,) = kept([ds], folder)
+    return instance, ds, pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [(name, bits) for name in ENCODINGS for bits in (8, 12) if (name, bits) != ("jpeg-baseline", 12)]
+)
+def test_every_encoding_gives_what_was_encoded(tmp_path: Path, decoders: DecodingPool, name: str, bits: int) -> None:
+    """Lossless ones exactly; the others within what their quality costs."""
+    instance, _, pixels = _compressed(name, tmp_path, bits)
+
+    found = _values(instance, decoders)
+
+    assert np.abs(found - pixels).max() <= ENCODINGS[name][2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm"),
+        *("JPEG2000.dcm", "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "JPEGLSNearLossless_16.dcm"),
+        *("JPEGLSNearLossless_08.dcm", "JPEG-lossy.dcm", "rtdose_rle.dcm", "SC_rgb_jpeg_dcmtk.dcm"),
+    ],
+)
+def test_files_of_others_read_as_their_uncompressed_twins_or_as_elsewhere(
+    tmp_path: Path, decoders: DecodingPool, name: str
+) -> None:
+    """Files that other toolkits wrote, signed ones and multi-frame ones among them."""
+    path = get_testdata_file(name, download=False)
+    assert path is not None
+    ds = dcmread(path)
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SeriesNumber, ds.Modality, ds.PatientID = "1.2", "1.3", 1, "MR", "P1"
+    ds.save_as(tmp_path / "image.dcm", enforce_file_format=True)
+    instance = as_kept(ds, tmp_path / "image.dcm")
+    if int(ds.SamplesPerPixel) != 1:
+        assert _fault(instance, decoders) == "not-monochrome"
+        return
+    headers = read_headers([instance])
+    images = ImageValues({instance.header.sop_instance_uid: instance}, lambda: decoders)
+
+    found = np.stack([images.of(header) for header in headers])
+
+    expected = _expected(path, name)
+    if expected is not None:
+        slope, intercept = float(headers[0].get("RescaleSlope", 1)), float(headers[0].get("RescaleIntercept", 0))
+        assert (found == (expected.reshape(found.shape) * slope + intercept).astype(np.float32)).all()
+    assert found.std() > 0
+
+
+def _expected(path: str, name: str) -> np.ndarray | None:
+    """What the uncompressed twin of a file holds, or what pydicom makes of the file itself, if it can."""
+    twin = next((stem for stem in ("MR_small", "emri_small") if name.startswith(stem)), None)
+    source = get_testdata_file(f"{twin}.dcm", download=False) if twin else path
+    try:
+        return dcmread(source).pixel_array
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def test_a_series_is_decoded_into_one_volume(tmp_path: Path, decoders: DecodingPool) -> None:
+    """Slices stand where they belong whichever child had them, recorded at import or not."""
+    pictures = [picture(seed=number) for number in range(12)]
+    datasets = slice_headers(count=12)
+    for ds, pixels in zip(datasets, pictures, strict=True):
+        compress(ds, "jpeg-ls", [pixels])
+    instances = kept(datasets, tmp_path)
+    by_uid = {one.header.sop_instance_uid: one for one in instances}
+
+    volume = load_volume(by_uid, read_headers(instances))
+
+    assert (volume.values == np.stack(pictures)).all()
+
+
+def test_signed_values_are_signed_again(tmp_path: Path, decoders: DecodingPool) -> None:
+    """12 bits in two's complement travel through a codec that knows unsigned numbers."""
+    pixels = picture().astype(np.int16) - 2048
+    (ds,) = slice_headers(count=1)
+    compress(ds, "jpeg-lossless", [(pixels & 0xFFF).astype(np.uint16)])
+    ds.PixelRepresentation = 1
+    (instance,) = kept([ds], tmp_path)
+
+    assert (_values(instance, decoders) == pixels).all()
+
+
+def test_a_frame_in_several_fragments_is_put_together(tmp_path: Path, decoders: DecodingPool) -> None:
+    """An encoder may cut a frame anywhere (PS3.5 section A.4)."""
+    from pydicom.encaps import encapsulate
+
+    (ds,) = slice_headers(count=1)
+    compress(ds, "rle", [picture()])
+    ds.PixelData = encapsulate([GOOD], fragments_per_frame=5)
+    (instance,) = kept([ds], tmp_path)
+
+    assert (_values(instance, decoders) == picture()).all()
+
+
+@pytest.mark.parametrize("name", ["jpeg-lossless", "jpeg-ls", "jpeg-2000-lossless", "htj2k-lossless", "jpeg-extended"])
+def test_a_codestream_of_another_size_is_not_decoded(tmp_path: Path, decoders: DecodingPool, name: str) -> None:
+    """A small header over a large codestream costs the child no memory; the image is refused."""
+    _, ds, _ = _compressed(name, tmp_path)
+    compress(ds, name, [picture((3000, 3000))])
+    ds.Rows = ds.Columns = 16
+    (instance,) = kept([ds], tmp_path)
+    with decoders.decoded(RLE, FORM, GOOD):
+        pass
+    before = _peaks(decoders)
+
+    assert _fault(instance, decoders) == "undecodable-pixel-data"
+    assert max(_peaks(decoders).values()) - max(before.values()) < 9000 * 2  # kB; the pixels alone were 17,578
+
+
+def _peaks(decoders: DecodingPool) -> dict[int, int]:
+    """The most memory that each idle child ever had, in kB."""
+    pids = [one._process.pid for one in decoders._idle]
+    texts = {pid: (Path("/proc") / str(pid) / "status").read_text() for pid in pids}
+    return {pid: int(text.split("VmHWM:")[1].split()[0]) for pid, text in texts.items()}
+
+
+def test_a_frame_beyond_the_budget_is_refused_before_a_child_sees_it() -> None:
+    """65,535 x 65,535 pixels are counted from the header; no child is started for them."""
+    unused = DecodingPool()
+    with pytest.raises(UnusableInput) as fault, unused.decoded(RLE, PixelFormat(65535, 65535, 16, 16, 15, False), GOOD):
+        pass
+
+    assert fault.value.reason.code == "too-many-pixels"
+    assert unused._idle == []
+
+
+def test_a_child_that_is_killed_costs_its_frame_only(decoders: DecodingPool) -> None:
+    """The frame is refused and says so, and the next one has a fresh child."""
+    with decoders.decoded(RLE, FORM, GOOD):
+        pass
+    lost = decoders.lost
+    for one in decoders._idle:
+        one._process.send_signal(signal.SIGSTOP)  # it hangs, and is killed while it is waited for
+    victims = [one._process.pid for one in decoders._idle]
+    with ThreadPoolExecutor(1) as killer:
+        killer.submit(lambda: (time.sleep(0.3), [os.kill(pid, signal.SIGKILL) for pid in victims]))
+        with pytest.raises(UnusableInput) as fault, decoders.decoded(RLE, FORM, GOOD):
+            pass
+
+    assert fault.value.reason.code == "undecodable-pixel-data"
+    assert "signal 9" in fault.value.reason.sentence
+    assert decoders.lost == lost + 1
+    for _ in range(2):
+        with decoders.decoded(RLE, FORM, GOOD) as samples:
+            assert (samples == picture()).all()
+
+
+def test_a_child_that_hangs_is_ended() -> None:
+    """After its time by the clock the frame is refused, and the next one has a fresh child."""
+    impatient = DecodingPool(1, seconds=0.3)
+    try:
+        with impatient.decoded(RLE, FORM, GOOD):
+            pass
+        impatient._idle[0]._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(UnusableInput), impatient.decoded(RLE, FORM, GOOD):
+            pass
+        assert impatient.lost == 1
+        impatient._seconds = 60.0
+        with impatient.decoded(RLE, FORM, GOOD) as samples:
+            assert (samples == picture()).all()
+    finally:
+        impatient.close()
+
+
+def test_two_children_decode_at_a_time() -> None:
+    """A second frame does not wait for the first, a third one does."""
+    two = DecodingPool(2)
+    try:
+        with (
+            two.decoded(RLE, FORM, GOOD) as first,
+            two.decoded(RLE, FORM, ENCODINGS["rle"][1](picture(seed=1))) as second,
+        ):
+            assert (first == picture()).all()
+            assert (second == picture(seed=1)).all()
+            assert not two._places.acquire(blocking=False)
+        assert len(two._idle) == 2
+    finally:
+        two.close()
+
+
+def test_children_end_with_their_pool_and_outlive_threads() -> None:
+    """The thread that asked first may end; the child lives on until the pool is closed."""
+    made = DecodingPool(1)
+
+    def ask() -> int:
+        with made.decoded(RLE, FORM, GOOD):
+            pass
+        return int(made._idle[0]._process.pid)
+
+    pids = []
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as one:
+            pids.append(one.submit(ask).result())
+    assert len(set(pids)) == 1
+    made.close()
+
+    assert not (Path("/proc") / str(pids[0])).exists()
+
+
+def test_the_child_has_little_to_lose(decoders: DecodingPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory, time, files and core dumps are limited, no privilege can be gained, no secret is in its environment."""
+    monkeypatch.setenv("OVERREAD_SECRET", "canary")
+    made = DecodingPool(1)
+    with made.decoded(RLE, FORM, GOOD):
+        pass
+    folder = Path("/proc") / str(made._idle[0]._process.pid)
+    limits = {line[:26].strip(): line[26:].split() for line in (folder / "limits").read_text().splitlines()[1:]}
+    names = {each.partition("=")[0] for each in (folder / "environ").read_text().split("\0") if each}
+    privileges = (folder / "status").read_text()
+    made.close()
+
+    assert int(limits["Max address space"][0]) < int(limits["Max address space"][1]) == child._MOST
+    assert limits["Max file size"][0] == limits["Max core file size"][0] == "0"
+    assert limits["Max cpu time"][0] != "unlimited"
+    assert "NoNewPrivs:\t1" in privileges
+    assert names <= {*pool._KEPT_VARIABLES, *pool._ENVIRONMENT, "LC_CTYPE"}
+
+
+def test_a_pool_that_cannot_start_a_child_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault of the image, so the job is tried again."""
+    monkeypatch.setattr(pool.sys, "executable", "/bin/false")
+    made = DecodingPool(1)
+    try:
+        with pytest.raises(DecodersUnavailable), made.decoded(RLE, FORM, GOOD):
+            pass
+    finally:
+        made.close()
+
+
+def test_the_shared_memory_cannot_be_taken_away(decoders: DecodingPool) -> None:
+    """A child that was taken over can neither shrink what we look at nor grow it beyond its limit."""
+    with decoders.decoded(RLE, FORM, GOOD):
+        pass
+    memory = decoders._idle[-1]._memory
+
+    with pytest.raises(PermissionError):
+        os.ftruncate(memory, 0)
