@@ -28,7 +28,14 @@ from overread.logs import LogSettings
 from overread.settings_lines import line_of
 from overread.settings_words import PATTERNS_IN_WORDS, place_in_words
 from storage.domain.viewer_profile import PROFILES, ViewerProfile
-from storage.settings import AuditSettings, DatabaseSettings, JobSettings, SpoolSettings, StudySettings
+from storage.settings import (
+    AuditSettings,
+    DatabaseSettings,
+    JobSettings,
+    MonitoringSettings,
+    SpoolSettings,
+    StudySettings,
+)
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
 _PREFIX = "OVERREAD_"
@@ -61,6 +68,7 @@ class Settings(BaseSettings):
     study: StudySettings = StudySettings()
     jobs: JobSettings = JobSettings()
     audit: AuditSettings = AuditSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     worker: WorkerSettings = WorkerSettings()
     results: ResultSettings = ResultSettings()
     logs: LogSettings = LogSettings()

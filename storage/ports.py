@@ -346,6 +346,22 @@ class SiteReading(Protocol):
         ...
 
 
+class Monitoring(Protocol):
+    """What algorithms have done, and whether what they are given has changed, as plain dictionaries."""
+
+    def overview(self, days: float, name: str | None = None) -> Facts:
+        """What every algorithm, or one, has done in the last ``days``, with the last look at its drift.
+
+        Raises:
+            UnknownRecord: no algorithm has this name.
+        """
+        ...
+
+    def drift(self) -> Facts:
+        """The last look at each group of results, and the alarms that have not ended."""
+        ...
+
+
 class StudyExplainer(Protocol):
     """Everything that is known about one study."""
 

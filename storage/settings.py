@@ -157,3 +157,61 @@ class JobSettings(BaseModel):
             "always: also when it has none; never: the viewer stays silent, and only `overread explain` tells."
         ),
     )
+
+
+class MonitoringSettings(BaseModel):
+    """When an algorithm's input or scores count as changed, and what is done about it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    baseline_results: int = Field(
+        default=200,
+        ge=10,
+        le=10_000,
+        description=(
+            "The first so many results of a version from each scanner and protocol are what its later ones are "
+            "compared with; `overread monitor baseline` sets others."
+        ),
+    )
+    window_results: int = Field(
+        default=100,
+        ge=10,
+        le=10_000,
+        description="The newest so many results are compared; fewer notice a change sooner and only a larger one.",
+    )
+    window_days: float = Field(
+        default=30,
+        gt=0,
+        le=3650,
+        allow_inf_nan=False,
+        description="Older results are not compared, so that a scanner that is rarely used is not judged by them.",
+    )
+    minimum_results: int = Field(
+        default=30,
+        ge=10,
+        le=10_000,
+        description="With fewer results than this on either side nothing is said; fewer would be guessing.",
+    )
+    look_minutes: float = Field(
+        default=10,
+        ge=0.01,
+        le=24 * 60,
+        allow_inf_nan=False,
+        description="Results are compared this often; a change is told that much later at most.",
+    )
+
+    demote_on_drift: bool = Field(
+        default=False,
+        description=(
+            "true: an active algorithm that has drifted on any scanner goes to shadow by itself; its name then has no "
+            "active version and destinations get nothing until somebody promotes one. false: only an alarm begins."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _windows_hold_enough(self) -> "MonitoringSettings":
+        if self.minimum_results > min(self.window_results, self.baseline_results):
+            raise ValueError(
+                "minimum_results is larger than window_results or baseline_results, so nothing would be said"
+            )
+        return self

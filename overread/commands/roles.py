@@ -186,6 +186,7 @@ def housekeep() -> None:
             study=settings.study,
             jobs=settings.jobs,
             audit=settings.audit,
+            monitoring=settings.monitoring,
             routes=routes_of(settings.listener),
             alive=alive,
         )

@@ -17,10 +17,11 @@ from storage.housekeeping.anchor_audit import anchor_audit
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
+from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.checkpoint_file import CheckpointFile
 from storage.postgres import schema
 from storage.postgres.engine import Database, open_database
-from storage.settings import AuditSettings, JobSettings, StudySettings
+from storage.settings import AuditSettings, JobSettings, MonitoringSettings, StudySettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,13 +86,14 @@ def keep_house(
     jobs: JobSettings,
     audit: AuditSettings,
     routes: Iterable[Route] = (),
+    monitoring: MonitoringSettings | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
-    """Settle studies, rescue leases and anchor the audit trail until SIGTERM or SIGINT; return the exit status.
+    """Settle studies, rescue leases, anchor the audit trail and watch for drift; return the exit status.
 
-    Must be called from the main thread, which receives the signals. Under ``data_dir`` the checkpoints of the audit
-    trail are kept; what else is to be done is always a row. ``alive`` is called after each turn, also while the
-    database is away.
+    It lasts until SIGTERM or SIGINT, and must be called from the main thread, which receives them. Under ``data_dir``
+    the checkpoints of the audit trail are kept; what else is to be done is always a row. ``alive`` is called after each
+    turn, also while the database is away.
 
     Raises:
         SchemaOutdated: the database needs another release or `overread db upgrade`.
@@ -104,12 +106,14 @@ def keep_house(
     database = open_database(database_url, "overread housekeeper")
     house = _House(database, alive)
     anchor = partial(anchor_audit, database, CheckpointFile(data_dir))
+    watched = monitoring or MonitoringSettings()
     scheduler = _scheduler(
         house,
         {
             "settle studies": (partial(settle_studies, database, study.quiet_seconds, Routes(routes)), _EVERY_SECONDS),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
+            "watch for drift": (partial(watch_drift, database, watched), watched.look_minutes * 60),
         },
     )
     before = {number: signal.signal(number, _setting(stop)) for number in (signal.SIGTERM, signal.SIGINT)}

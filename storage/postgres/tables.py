@@ -26,6 +26,7 @@ from storage.domain.delivery import DeliveryState
 from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
 from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
+from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
 from storage.postgres.received_tables import (
     AssociationRow,
     InstanceImageRow,
@@ -46,11 +47,14 @@ __all__ = [
     "AuditHeadRow",
     "Base",
     "DeliveryRow",
+    "DriftAlarmRow",
+    "DriftRow",
     "EvidenceRow",
     "InstanceImageRow",
     "InstanceRow",
     "JobRow",
     "JobTransitionRow",
+    "MonitoringBaselineRow",
     "QuarantinedObjectRow",
     "ResultInputRow",
     "ResultRow",
