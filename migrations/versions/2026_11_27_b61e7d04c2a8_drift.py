@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "b61e7d04c2a8"
-down_revision = "d1e08f3a7b54"
+down_revision = "5c81e0f4ab27"
 branch_labels = None
 depends_on = None
 
