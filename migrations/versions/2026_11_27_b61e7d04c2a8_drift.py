@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("to_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("set_by", sa.Text(), nullable=False),
         _time("set_at"),
-        sa.CheckConstraint("from_at < to_at", name="monitoring_baseline_has_a_duration"),
+        sa.CheckConstraint("from_at < to_at", name=op.f("monitoring_baseline_has_a_duration")),
         sa.PrimaryKeyConstraint("algorithm_id", name="monitoring_baseline_pkey"),
         _of_algorithm("monitoring_baseline"),
     )
@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("plots", postgresql.JSONB(), nullable=False),
         _time("since"),
         _time("looked_at"),
-        sa.CheckConstraint("state IN ('too few', 'stable', 'watch', 'drifted')", name="drift_state_known"),
+        sa.CheckConstraint("state IN ('too few', 'stable', 'watch', 'drifted')", name=op.f("drift_state_known")),
         sa.PrimaryKeyConstraint("algorithm_id", "scanner", "protocol", name="drift_pkey"),
         _of_algorithm("drift"),
     )
