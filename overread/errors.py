@@ -16,6 +16,10 @@ class RoleFailed(FrontDeskError):
     """A role ended right after its start; its own message stands above."""
 
 
+class InstallationFailed(FrontDeskError):
+    """The algorithm could not be copied; nothing was added."""
+
+
 class DemoFailed(FrontDeskError):
     """The demonstration did not reach its end."""
 

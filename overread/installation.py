@@ -1,72 +1,185 @@
-"""Installing an algorithm: checked, copied where the workers read it, recorded with its digests."""
+"""Installing an algorithm: tried out in a child, copied where the workers read it, recorded with its digests."""
 
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from inference.algorithms.folder import CARD_NAME, GOLDEN_NAME, VerifiedAlgorithm, verify
+from inference.algorithms.folder import CARD_NAME, GOLDEN_NAME, VerifiedAlgorithm, read_folder
 from inference.algorithms.manifest import MANIFEST_NAME
+from inference.algorithms.trial import TrialLimits, try_out
 from inference.errors import InvalidAlgorithm
+from overread.algorithm_archive import ACCEPTANCE_FOLDER, is_archive, unpack
+from overread.errors import InstallationFailed
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.ports import AlgorithmCatalog
 
 _DIGEST_LETTERS = 12
 _CARD_LIMIT = 2**20
+_GOLDEN_LIMIT = 2**29
+_ACCEPTANCE_FILES = 50_000
+_ACCEPTANCE_BYTES = 8 * 2**30
 
 
 def install(
-    folder: Path, data_dir: Path, catalog: AlgorithmCatalog, actor: str, *, hold: bool = False
+    source: Path,
+    data_dir: Path,
+    catalog: AlgorithmCatalog,
+    actor: str,
+    *,
+    hold: bool = False,
+    limits: TrialLimits | None = None,
 ) -> RegisteredAlgorithm:
-    """Verify an algorithm folder, copy it under ``data_dir`` and make it the active version of its name.
+    """Try out the algorithm in a folder or archive, copy it under ``data_dir``, make it the active one of its name.
 
     With ``hold`` it is given no work until it is promoted. Installing the same bytes again mends a damaged copy and
-    changes nothing else.
+    changes nothing else. The network is looked into by a child alone, so that it can end nothing but that.
 
     Raises:
-        InvalidAlgorithm: the folder is not complete and consistent; nothing was copied or recorded.
+        InvalidAlgorithm: it is not complete and consistent, or ends or outlasts the child; nothing is left of it.
+        InstallationFailed: the disk refuses; nothing is left of it.
+        StorageError: another algorithm has the version; nothing is left of it.
     """
-    verified = verify(folder)
-    identity = verified.manifest.identity
-    home = data_dir / "algorithms" / identity.name / f"{identity.version}-{verified.manifest_sha256[:_DIGEST_LETTERS]}"
-    algorithm = RegisteredAlgorithm(
+    root = data_dir / "algorithms"
+    with _told_of_disk(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with _incoming(root) as scratch:
+            folder = unpack(source, _made(scratch / "unpacked")) if is_archive(source) else source
+            copy = scratch / "copy"
+            read = _copy(folder, copy)
+            home = root / read.manifest.identity.name / _folder_name(read)
+            intact = _is_intact(home, read)
+            if not intact:
+                try_out(copy, limits)
+            algorithm = _described(read, home, AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE)
+            with _in_place(home, None if intact else copy, scratch):
+                if algorithm not in catalog.all(AlgorithmStage.ACTIVE):
+                    catalog.add(algorithm, actor)
+    return catalog.find(algorithm.name, algorithm.version)
+
+
+def _folder_name(read: VerifiedAlgorithm) -> str:
+    return f"{read.manifest.identity.version}-{read.manifest_sha256[:_DIGEST_LETTERS]}"
+
+
+def _described(read: VerifiedAlgorithm, home: Path, stage: AlgorithmStage) -> RegisteredAlgorithm:
+    identity = read.manifest.identity
+    return RegisteredAlgorithm(
         name=identity.name,
         version=identity.version,
-        stage=AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE,
+        stage=stage,
         folder=home,
-        manifest_sha256=verified.manifest_sha256,
-        artifact_sha256=verified.artifact_sha256,
+        manifest_sha256=read.manifest_sha256,
+        artifact_sha256=read.artifact_sha256,
     )
-    if not _is_intact(home, verified):
-        _copy(folder, home, verified)
-    if algorithm not in catalog.all(AlgorithmStage.ACTIVE):
-        catalog.add(algorithm, actor)
-    return catalog.find(algorithm.name, algorithm.version)
 
 
 def _is_intact(home: Path, wanted: VerifiedAlgorithm) -> bool:
     try:
-        return verify(home) == wanted
+        return read_folder(home) == wanted
     except InvalidAlgorithm:
         return False
 
 
-def _copy(folder: Path, home: Path, verified: VerifiedAlgorithm) -> None:
-    """Write what was verified and the golden pair, and nothing else of the folder, beside the final place; then rename.
+@contextmanager
+def _incoming(root: Path) -> Iterator[Path]:
+    """A folder on the disk of the workers' copies, which is gone afterwards, whatever happens."""
+    scratch = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
-    So a worker never sees half a folder, and a link or device among the files is not followed.
+
+@contextmanager
+def _told_of_disk(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kind = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise InstallationFailed(
+            f"A file of the algorithm could not be read or written under {root} ({kind}); nothing was added, mend that "
+            "and add it again."
+        ) from None
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _copy(folder: Path, target: Path) -> VerifiedAlgorithm:
+    """Write the files of an algorithm and nothing else of the folder; links and devices among them are not followed.
 
     Raises:
-        InvalidAlgorithm: the folder changed meanwhile.
+        InvalidAlgorithm: a file is missing, too large, or changed meanwhile.
     """
-    partial = home.with_name(f"{home.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / MANIFEST_NAME).write_bytes((folder / MANIFEST_NAME).read_bytes())
-    for member, network in zip(verified.manifest.artifact.all(), verified.networks, strict=True):
-        (partial / member.file).write_bytes(network)
-    (partial / CARD_NAME).write_bytes((folder / CARD_NAME).read_bytes()[:_CARD_LIMIT])
-    if (folder / GOLDEN_NAME).is_file():
-        (partial / GOLDEN_NAME).write_bytes((folder / GOLDEN_NAME).read_bytes())
-    if not _is_intact(partial, verified):
+    read = read_folder(folder)
+    target.mkdir()
+    _write(target / MANIFEST_NAME, (folder / MANIFEST_NAME).read_bytes())
+    for member, network in zip(read.manifest.artifact.all(), read.networks, strict=True):
+        _write(target / member.file, network)
+    with (folder / CARD_NAME).open("rb") as card:
+        _write(target / CARD_NAME, card.read(_CARD_LIMIT))
+    golden = folder / GOLDEN_NAME
+    if golden.is_file():
+        if golden.stat().st_size > _GOLDEN_LIMIT:
+            raise InvalidAlgorithm(f"{golden} is larger than {_GOLDEN_LIMIT} bytes; export the algorithm again.")
+        _write(target / GOLDEN_NAME, golden.read_bytes())
+    if (folder / ACCEPTANCE_FOLDER).is_dir():
+        _copy_acceptance(folder / ACCEPTANCE_FOLDER, target / ACCEPTANCE_FOLDER)
+    if not _is_intact(target, read):
         raise InvalidAlgorithm(f"{folder} changed while it was added; add it again.")
-    shutil.rmtree(home, ignore_errors=True)
-    partial.rename(home)
+    return read
+
+
+def _copy_acceptance(source: Path, target: Path) -> None:
+    """The plain files of an acceptance set, within bounds."""
+    files, size = 0, 0
+    for directory, _, names in os.walk(source):  # which follows no link to a folder
+        place = target / Path(directory).relative_to(source)
+        place.mkdir(parents=True)
+        for name in sorted(names):
+            file = Path(directory) / name
+            if file.is_symlink() or not file.is_file():
+                continue
+            files, size = files + 1, size + file.stat().st_size
+            if files > _ACCEPTANCE_FILES or size > _ACCEPTANCE_BYTES:
+                raise InvalidAlgorithm(
+                    f"{source} holds more than {_ACCEPTANCE_FILES} files or {_ACCEPTANCE_BYTES} bytes; name studies "
+                    "that are here already by their Study Instance UID instead."
+                )
+            shutil.copyfile(file, place / name)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _in_place(home: Path, copy: Path | None, scratch: Path) -> Iterator[None]:
+    """Put the copy in its place for the block; if that fails, the place is as it was before."""
+    if copy is None:
+        yield
+        return
+    before = scratch / "before"
+    made = not home.parent.exists()
+    home.parent.mkdir(exist_ok=True)
+    if home.exists():
+        home.rename(before)
+    copy.rename(home)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        if before.exists():
+            before.rename(home)
+        if made:
+            with suppress(OSError):
+                home.parent.rmdir()
+        raise

@@ -51,6 +51,27 @@ class VerifiedAlgorithm:
         return self.manifest.algorithm_identity(self.manifest_sha256)
 
 
+def read_folder(folder: Path) -> VerifiedAlgorithm:
+    """Read manifest and networks, each file once, and compare the digests, without looking into the networks.
+
+    So it is safe for bytes of strangers, and enough for bytes that were verified before: equal digests, equal bytes.
+
+    Raises:
+        InvalidAlgorithm: something is missing, or a digest is not the manifest's; the message says what to mend.
+    """
+    read = read_manifest(folder)
+    if not (folder / CARD_NAME).is_file():
+        raise InvalidAlgorithm(f"{folder} has no {CARD_NAME}; add a model card.")
+    artifact = read.manifest.artifact
+    models = [_described_bytes(folder, member) for member in artifact.all()]
+    precision = read.manifest.inference.precision
+    if precision != "float32" and not (folder / GOLDEN_NAME).is_file():
+        raise InvalidAlgorithm(
+            f"{folder} has no {GOLDEN_NAME}; add outputs to compare with, the network may compute in {precision}."
+        )
+    return VerifiedAlgorithm(read.manifest, read.sha256, artifact.digest, models[0], tuple(models[1:]))
+
+
 def verify(folder: Path) -> VerifiedAlgorithm:
     """Check that a folder holds a complete and consistent algorithm, reading each file once.
 
@@ -60,21 +81,14 @@ def verify(folder: Path) -> VerifiedAlgorithm:
     Raises:
         InvalidAlgorithm: it is not; the message says what to mend.
     """
-    read = read_manifest(folder)
-    if not (folder / CARD_NAME).is_file():
-        raise InvalidAlgorithm(f"{folder} has no {CARD_NAME}; add a model card.")
-    artifact = read.manifest.artifact
-    models = [_checked_bytes(folder, member, read.manifest) for member in artifact.all()]
-    precision = read.manifest.inference.precision
-    if precision != "float32" and not (folder / GOLDEN_NAME).is_file():
-        raise InvalidAlgorithm(
-            f"{folder} has no {GOLDEN_NAME}; add outputs to compare with, the network may compute in {precision}."
-        )
-    return VerifiedAlgorithm(read.manifest, read.sha256, artifact.digest, models[0], tuple(models[1:]))
+    algorithm = read_folder(folder)
+    for member, network in zip(algorithm.manifest.artifact.all(), algorithm.networks, strict=True):
+        _check_network(network, member.file, algorithm.manifest)
+    return algorithm
 
 
-def _checked_bytes(folder: Path, member: Member, manifest: Manifest) -> bytes:
-    """One network's file, which is the one that the manifest describes and is what it says of it."""
+def _described_bytes(folder: Path, member: Member) -> bytes:
+    """One network's file, which is the one that the manifest describes."""
     model_bytes = _artifact_bytes(folder / member.file)
     digest = hashlib.sha256(model_bytes).hexdigest()
     if digest != member.sha256:
@@ -82,7 +96,6 @@ def _checked_bytes(folder: Path, member: Member, manifest: Manifest) -> bytes:
             f"{member.file} in {folder} is not the file that its manifest describes "
             f"(SHA-256 {digest}); restore it or correct its sha256 in artifact."
         )
-    _check_network(model_bytes, member.file, manifest)
     return model_bytes
 
 

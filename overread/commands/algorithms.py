@@ -3,24 +3,23 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
+from inference.algorithms.folder import read_folder
+from inference.algorithms.trial import TIME_LIMIT_S, Trial, TrialLimits, try_out
 from inference.errors import InvalidAlgorithm
 from overread.caller import caller
 from overread.commands.algorithms_fetch import fetch
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
+from overread.plain_text import visible
 from overread.settings import load_settings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.errors import UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
-
-if TYPE_CHECKING:
-    from inference.algorithms.folder import VerifiedAlgorithm
 
 
 @click.group()
@@ -45,16 +44,30 @@ def list_algorithms() -> None:
         output_console().print(table)
 
 
+_TIME_LIMIT = click.option(
+    "--time-limit",
+    type=click.IntRange(1, 86_400),
+    default=TIME_LIMIT_S,
+    show_default=True,
+    help="How many seconds the first load and the golden pair may take.",
+)
+
+
 @algorithms.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FOLDER_OR_ARCHIVE", type=click.Path(path_type=Path))
 @click.option("--hold", is_flag=True, help="Give it no work until it is promoted.")
-def add(folder: Path, hold: bool) -> None:
-    """Check the algorithm in FOLDER, copy it and make it the active version of its name."""
+@_TIME_LIMIT
+def add(source: Path, hold: bool, time_limit: int) -> None:
+    """Try out the algorithm in a folder, .zip or .tar.gz, copy it and make it the active version of its name.
+
+    Its network is loaded for the first time in a process of its own with little memory, time and no settings.
+    """
     from overread.installation import install
 
     settings = load_settings()
     with database_to_fill(settings) as url, _catalog(url) as catalog:
-        added = install(folder, settings.data_dir, catalog, caller(), hold=hold)
+        limits = TrialLimits(time_limit)
+        added = install(source, settings.data_dir, catalog, caller(), hold=hold, limits=limits)
     click.echo(f"{added.name} {added.version} is {added.stage}; its model file has SHA-256 {added.artifact_sha256}.")
 
 
@@ -108,46 +121,36 @@ def _promote(catalog: PostgresAlgorithmCatalog, algorithm: RegisteredAlgorithm) 
 
 @algorithms.command()
 @click.argument("name_or_folder", required=False)
-def verify(name_or_folder: str | None) -> None:
+@_TIME_LIMIT
+def verify(name_or_folder: str | None, time_limit: int) -> None:
     """Check the bytes of a FOLDER, of the installed versions of a NAME, or of everything installed."""
-    from inference.algorithms.folder import verify as verify_folder
-
+    limits = TrialLimits(time_limit)
     if name_or_folder and Path(name_or_folder).is_dir():
-        verified = verify_folder(Path(name_or_folder))
-        golden = _golden_sentence(Path(name_or_folder), verified)
-        click.echo(f"{name_or_folder}: complete and consistent; SHA-256 {verified.artifact_sha256}.{golden}")
+        trial = try_out(Path(name_or_folder), limits)
+        click.echo(f"{name_or_folder}: complete and consistent; SHA-256 {trial.artifact_sha256}.{_golden(trial)}")
         return
     chosen = [known for known in _installed() if name_or_folder in (None, known.name)]
     if name_or_folder and not chosen:
         raise UnknownRecord(f"{name_or_folder} is neither a folder nor an installed algorithm.")
     for algorithm in chosen:
-        golden = _golden_sentence(algorithm.folder, _check_bytes(algorithm))
-        click.echo(f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.{golden}")
+        _check_bytes(algorithm)
+        trial = try_out(algorithm.folder, limits)
+        click.echo(
+            f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.{_golden(trial)}"
+        )
 
 
-def _golden_sentence(folder: Path, verified: "VerifiedAlgorithm") -> str:
-    """Run the golden pair, if the folder has one, and say so."""
-    from inference.algorithms.golden import check_golden, read_golden
-
-    golden = read_golden(folder)
-    if golden is None:
-        return ""
-    from inference.algorithms.engine import Engine
-    from inference.settings import WorkerSettings
-
-    parity = check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
-    return f" The golden pair holds ({parity})."
+def _golden(trial: Trial) -> str:
+    return f" The golden pair holds ({visible(trial.golden)})." if trial.golden else ""
 
 
-def _check_bytes(algorithm: RegisteredAlgorithm) -> "VerifiedAlgorithm":
-    from inference.algorithms.folder import verify as verify_folder
-
-    verified = verify_folder(algorithm.folder)
-    if (verified.manifest_sha256, verified.artifact_sha256) != (algorithm.manifest_sha256, algorithm.artifact_sha256):
+def _check_bytes(algorithm: RegisteredAlgorithm) -> None:
+    """Equal digests are equal bytes, and those were tried out when they were added."""
+    read = read_folder(algorithm.folder)
+    if (read.manifest_sha256, read.artifact_sha256) != (algorithm.manifest_sha256, algorithm.artifact_sha256):
         raise InvalidAlgorithm(
             f"The files of {algorithm.name} {algorithm.version} are not those that were added; add it again."
         )
-    return verified
 
 
 def _installed() -> tuple[RegisteredAlgorithm, ...]:

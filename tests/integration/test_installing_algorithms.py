@@ -1,17 +1,28 @@
 """Adding an algorithm: what is copied, and what a second time does."""
 
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from onnx import helper, numpy_helper
+from sqlalchemy import text
 
 from inference.algorithms.folder import verify
+from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.trial import TrialLimits
 from inference.errors import InvalidAlgorithm
 from overread.installation import install
+from storage.errors import StorageError
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
-from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
+from tests.peers.hostile_networks import endless_loop, memory_eater
+from tests.peers.tiny_algorithm import bright_network, network, write_tiny_algorithm
 
 
 @pytest.fixture
@@ -68,3 +79,105 @@ def test_a_model_that_is_no_regular_file_is_refused(tmp_path: Path, catalog: Pos
 
     with pytest.raises(InvalidAlgorithm):
         install(folder, tmp_path / "data", catalog, "tester")
+
+
+def _left(data: Path) -> list[str]:
+    home = data / "algorithms"
+    return sorted(str(path.relative_to(home)) for path in home.rglob("*"))
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_an_archive_is_installed_as_its_folder_would_be(
+    tmp_path: Path, catalog: PostgresAlgorithmCatalog, suffix: str
+) -> None:
+    """The same bytes make the same version, and nothing of the unpacking stays."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    shutil.make_archive(str(tmp_path / "packed"), {".zip": "zip", ".tar.gz": "gztar"}[suffix], folder)
+
+    added = install(tmp_path / f"packed{suffix}", tmp_path / "data", catalog, "tester")
+
+    assert added == install(folder, tmp_path / "data", catalog, "tester")
+    assert [name for name in _left(tmp_path / "data") if "/" not in name] == ["tiny"]
+
+
+def test_a_refused_algorithm_leaves_nothing(tmp_path: Path, catalog: PostgresAlgorithmCatalog) -> None:
+    """A network that eats memory, one that never ends, one of other bytes under a known version: no file, no row."""
+    data = tmp_path / "data"
+    first = install(write_tiny_algorithm(tmp_path / "first"), data, catalog, "tester")
+    before = _left(data)
+    pair = GoldenVolume(np.zeros((2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32))
+    for name, model in (("hungry", memory_eater()), ("endless", endless_loop())):
+        folder = write_tiny_algorithm(tmp_path / name, model, identity={"name": name})
+        write_golden(folder, pair)
+        with pytest.raises(InvalidAlgorithm):
+            install(folder, data, catalog, "tester", limits=TrialLimits(seconds=12))
+    changed = write_tiny_algorithm(tmp_path / "changed", bright_network(1))
+    with pytest.raises(StorageError, match="already registered with other bytes"):
+        install(changed, data, catalog, "tester")
+
+    assert _left(data) == before
+    assert catalog.all() == (first,)
+
+
+def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, database_url: str) -> None:
+    """A write that fails in the middle, as on a full disk, ends with one sentence; no file and no row stay."""
+    weights = np.zeros(300_000, np.float32)
+    nodes = [
+        helper.make_node("ReduceSum", ["weights"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    folder = write_tiny_algorithm(tmp_path / "large", network(nodes, [numpy_helper.from_array(weights, "weights")]))
+    script = (
+        "import resource, signal, sys\n"
+        "from overread.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))\n"
+        f"sys.argv = ['overread', 'algorithms', 'add', {str(folder)!r}]\n"
+        "sys.exit(main())\n"
+    )
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")},
+        "OVERREAD_CONFIG": os.devnull,
+        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
+        "OVERREAD_DATABASE_URL": database_url,
+    }
+
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "File too large); nothing was added" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert _left(tmp_path / "data") == []
+    database = open_database(database_url, "tests")
+    assert PostgresAlgorithmCatalog(database).all() == ()
+    database.close()
+
+
+def test_a_database_that_refuses_leaves_the_copy_that_was_there(tmp_path: Path, database_url: str) -> None:
+    """A damaged copy is exchanged only together with its row; when the row cannot be written, nothing has changed."""
+    database = open_database(database_url, "tests")
+    catalog = PostgresAlgorithmCatalog(database)
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    added = install(folder, tmp_path / "data", catalog, "tester", hold=True)
+    (added.folder / "model.onnx").write_bytes(b"damaged")
+    with database.transaction() as session:
+        session.execute(text("ALTER TABLE audit_event RENAME TO away"))
+
+    with pytest.raises(StorageError, match="nothing was written"):
+        install(folder, tmp_path / "data", catalog, "tester")
+
+    assert (added.folder / "model.onnx").read_bytes() == b"damaged"
+    assert [name for name in _left(tmp_path / "data") if name.startswith(".")] == []
+    database.close()
+
+
+def test_an_acceptance_set_is_installed_with_its_algorithm(tmp_path: Path, catalog: PostgresAlgorithmCatalog) -> None:
+    """Its plain files are copied; a link in it is not followed."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    (folder / "acceptance" / "case").mkdir(parents=True)
+    (folder / "acceptance" / "case" / "one.dcm").write_bytes(b"dicom")
+    (folder / "acceptance" / "case" / "two.dcm").symlink_to("/etc/passwd")
+
+    added = install(folder, tmp_path / "data", catalog, "tester")
+
+    assert [path.name for path in (added.folder / "acceptance").rglob("*")] == ["case", "one.dcm"]

@@ -1,0 +1,72 @@
+"""The process that looks into a network for the first time: it reads an algorithm folder and may die of it.
+
+Started by `inference.algorithms.trial` as ``python -m inference.algorithms.trial_child FOLDER MEMORY SECONDS THREADS``,
+with no secret in its environment. It prints one line of JSON: the digests and how far the golden pair was met, or the
+sentence that says what is wrong.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+_NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS (prctl(2))
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_KILLED = 9
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET (unshare(2))
+
+
+def main(folder: Path, memory: int, seconds: int, threads: int) -> None:
+    """Verify, load and run once; say how it went."""
+    answers = os.fdopen(os.dup(1), "w")
+    _confine(memory, seconds * threads)
+    print(json.dumps(_told(folder, threads)), file=answers, flush=True)
+
+
+def _told(folder: Path, threads: int) -> dict[str, Any]:
+    # Imported behind the limits, so that what the libraries take counts too.
+    from inference.algorithms.engine import Engine
+    from inference.algorithms.folder import verify
+    from inference.algorithms.golden import check_golden, read_golden
+    from inference.errors import InferenceError
+    from inference.settings import WorkerSettings
+
+    try:
+        algorithm = verify(folder)
+        engine = Engine(algorithm, WorkerSettings(device="cpu", threads=threads))
+        golden = read_golden(folder)
+        parity = None if golden is None else str(check_golden(algorithm, golden, engine))
+    except InferenceError as error:
+        return {"refused": str(error)}
+    except MemoryError:
+        return {"memory": True}
+    return {
+        "manifest_sha256": algorithm.manifest_sha256,
+        "artifact_sha256": algorithm.artifact_sha256,
+        "golden": parity,
+    }
+
+
+def _confine(memory: int, cpu_seconds: int) -> None:
+    """Give up what a first load does not need: memory without end, time, files, privileges, the network."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_DIES_WITH_PARENT, _KILLED, 0, 0, 0)
+    libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    libc.unshare(_NEW_USER | _NEW_NETWORK)  # where the kernel lets us; nothing here would use a network
+    for limit, most in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+    ):
+        _, hard = resource.getrlimit(limit)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (most, most))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]))

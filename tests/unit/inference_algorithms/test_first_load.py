@@ -1,0 +1,121 @@
+"""The first load of a network costs a child at most: whatever it does, a sentence says so."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.algorithms import trial
+from inference.algorithms.folder import read_folder
+from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.trial import TrialLimits, try_out
+from inference.errors import InvalidAlgorithm
+from tests.peers.hostile_networks import endless_loop, memory_eater
+from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
+
+_INPUT = np.full((2, 2, 2), 100, np.float32)
+
+_SURE = (1 / (1 + np.exp(99.5 - _INPUT[np.newaxis]))).astype(np.float32)
+
+
+def _folder(tmp_path: Path, model: bytes, output: np.ndarray | None = None) -> Path:
+    folder = write_tiny_algorithm(tmp_path / "algorithm", model)
+    write_golden(folder, GoldenVolume(_INPUT, 1 - _SURE if output is None else output))
+    return folder
+
+
+def test_a_network_that_gives_its_golden_output_passes(tmp_path: Path) -> None:
+    """The child tells the digests of what it loaded and how near the golden pair was."""
+    folder = _folder(tmp_path, bright_network(), _SURE)
+
+    passed = try_out(folder)
+
+    read = read_folder(folder)
+    assert (passed.manifest_sha256, passed.artifact_sha256) == (read.manifest_sha256, read.artifact_sha256)
+    assert passed.golden is not None
+    assert "Dice 1.0000" in passed.golden
+
+
+def test_a_network_that_gives_another_output_is_refused(tmp_path: Path) -> None:
+    """A golden pair that is not met says so with the difference."""
+    with pytest.raises(InvalidAlgorithm, match="other outputs on this machine"):
+        try_out(_folder(tmp_path, bright_network()))
+
+
+def test_a_pair_of_another_task_or_shape_is_refused(tmp_path: Path) -> None:
+    """Arrays that a segmentation cannot be given are told, not run."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    write_golden(folder, GoldenVolume(_INPUT, _INPUT))
+
+    with pytest.raises(InvalidAlgorithm, match="do not belong together"):
+        try_out(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "limits", "sentence"),
+    [
+        (endless_loop, TrialLimits(seconds=12), "did not come to an end of its first load within 12 seconds"),
+        (memory_eater, TrialLimits(), "asks for more memory"),
+        (bright_network, TrialLimits(memory=64 * 2**20), "asks for more than the 64 MiB"),
+    ],
+    ids=["endless", "hungry", "no room at all"],
+)
+def test_a_hostile_network_ends_with_a_sentence(
+    tmp_path: Path, make: Callable[[], bytes], limits: TrialLimits, sentence: str
+) -> None:
+    """An endless loop ends by the clock, an eater of memory by the limit; the command goes on."""
+    with pytest.raises(InvalidAlgorithm, match=sentence):
+        try_out(_folder(tmp_path, make()), limits)
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("import os; os.abort()", "SIGABRT"),
+        ("while True: print('x' * 10000)", "talk without end"),
+        ("print('{\"truth\": 1')", "no signal"),
+        ("print('{\"truth\": 1}')", "no answer"),
+    ],
+    ids=["segfault", "abort", "endless answer", "half an answer", "another answer"],
+)
+def test_a_child_that_dies_or_talks_nonsense_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, sentence: str
+) -> None:
+    """Whatever a network makes of the process that loads it, nothing but a refusal comes of it."""
+    monkeypatch.setattr(trial, "_command", lambda *_: [sys.executable, "-c", program])
+
+    with pytest.raises(InvalidAlgorithm, match=sentence):
+        try_out(write_tiny_algorithm(tmp_path / "algorithm"), TrialLimits(seconds=60))
+
+
+def test_the_child_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and credentials in the environment of the command do not reach the process that loads the network."""
+    monkeypatch.setenv("OVERREAD_DATABASE_URL", "postgresql://secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    told = tmp_path / "environment"
+    program = f"import json, os; open({str(told)!r}, 'w').write(json.dumps(dict(os.environ)))"
+    monkeypatch.setattr(trial, "_command", lambda *_: [sys.executable, "-c", program])
+
+    with pytest.raises(InvalidAlgorithm):
+        try_out(write_tiny_algorithm(tmp_path / "algorithm"))
+
+    environment = json.loads(told.read_text())
+    assert "secret" not in str(environment.values())
+    assert set(environment) <= {*trial._KEPT_VARIABLES, *trial._SPARING, "LC_CTYPE"}
+
+
+def test_the_child_cannot_write_files(tmp_path: Path) -> None:
+    """Its limit on files is nothing at all, and it opens few."""
+    script = (
+        "from inference.algorithms.trial_child import _confine; import resource; _confine(2**33, 60); "
+        "import json; print(json.dumps([resource.getrlimit(one)[1] for one in (resource.RLIMIT_FSIZE, "
+        "resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_AS)]))"
+    )
+    told = os.popen(f"{sys.executable} -B -c '{script}'").read()  # noqa: S605 - the words above
+
+    assert json.loads(told) == [0, 0, 60, 2**33]
