@@ -1,14 +1,34 @@
 """The manifest of a segmentation: volumes in, one value per voxel and segment out."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from inference.algorithms.manifest_parts import Code, Color, Execution, InputContract, Intensity, ManifestCore, Part
-from inference.algorithms.manifest_text import Text
+from inference.algorithms.manifest_text import Line, Text
+from inference.algorithms.postprocessing_steps import LargestComponent, MinimumSize, Step
 from inference.findings.segment import SegmentDescription
 
 Extent3D = tuple[int, int, int]
+MeasurementName = Literal[
+    "volume",
+    "area",
+    "longest_diameter",
+    "perpendicular_diameter",
+    "surface",
+    "components",
+    "mean_intensity",
+    "standard_deviation",
+    "minimum_intensity",
+    "maximum_intensity",
+    "median_intensity",
+    "percentile_5",
+    "percentile_10",
+    "percentile_90",
+    "percentile_95",
+]
+# Those that need no intensity, so that they are measured on images of any modality.
+GEOMETRIC = frozenset({"volume", "area", "longest_diameter", "perpendicular_diameter", "surface", "components"})
 
 
 def _axes(orientation: str) -> list[str]:
@@ -162,19 +182,55 @@ class Segment(Part):
     site: Code | None = None
     rgb: Color
     threshold: float = Field(default=0.5, gt=0, lt=1, description="A voxel belongs to the segment from this value on.")
-    keep_largest_component: bool = False
+    threshold_origin: Annotated[Line, Field(max_length=200)] | None = Field(
+        default=None, description="Where the number came from, such as: chosen on validation."
+    )
+    keep_largest_component: bool = Field(
+        default=False, description="The same as postprocessing with the one step largest_component."
+    )
+    postprocessing: tuple[Step, ...] = Field(
+        default=(), max_length=8, description="Done with the voxels of the segment one after the other, as written."
+    )
+
+    @model_validator(mode="after")
+    def _steps_are_said_once(self) -> Self:
+        if self.keep_largest_component and self.postprocessing:
+            raise ValueError("keep_largest_component goes without postprocessing; write it as step largest_component")
+        return self
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is done with its voxels after the threshold, in this order."""
+        return (LargestComponent(step="largest_component"),) if self.keep_largest_component else self.postprocessing
 
     def description(self) -> SegmentDescription:
         """What the evidence says of this segment."""
-        site = self.site.concept() if self.site else None
-        return SegmentDescription(self.number, self.label, self.category.concept(), self.type.concept(), site, self.rgb)
+        return SegmentDescription(
+            self.number,
+            self.label,
+            self.category.concept(),
+            self.type.concept(),
+            self.site.concept() if self.site else None,
+            self.rgb,
+            self._made_by(),
+        )
+
+    def _made_by(self) -> tuple[str, ...]:
+        origin = f" ({self.threshold_origin})" if self.threshold_origin else ""
+        steps = ", then ".join(step.words() for step in self.steps)
+        return (
+            f"threshold for {self.label}: {self.threshold:g}{origin}",
+            *([f"postprocessing of {self.label}: {steps}"] if steps else []),
+        )
 
 
 class Outputs(Part):
     """What is concluded from the network's output."""
 
     segments: tuple[Segment, ...] = Field(min_length=1)
-    measurements: tuple[Literal["volume", "area", "mean_intensity"], ...] = ("volume",)
+    measurements: tuple[MeasurementName, ...] = Field(
+        default=("volume",), description="Of each segment, in this order; docs/reference/algorithm-folder.md says how."
+    )
 
     @model_validator(mode="after")
     def _numbers_run_from_one(self) -> Self:
@@ -186,6 +242,8 @@ class Outputs(Part):
             raise ValueError("two segments have the same type and site, so their findings could not be told apart")
         if len({segment.label for segment in self.segments}) < len(self.segments):
             raise ValueError("two segments have the same label")
+        if len(set(self.measurements)) < len(self.measurements):
+            raise ValueError("a measurement is named twice")
         return self
 
 
@@ -203,10 +261,15 @@ class SegmentationManifest(ManifestCore):
 
     @model_validator(mode="after")
     def _intensity_has_a_unit(self) -> Self:
-        if "mean_intensity" in self.outputs.measurements and not set(self.input.modalities) <= {"CT", "MR"}:
-            raise ValueError("mean_intensity is measured on CT and MR only")
-        if "volume" in self.outputs.measurements and self.input.projection:
+        measured = set(self.outputs.measurements)
+        intensities = sorted(measured - GEOMETRIC)
+        if intensities and not set(self.input.modalities) <= {"CT", "MR", "PT"}:
+            raise ValueError(f"{intensities[0]} is measured on CT, MR and PT only")
+        if measured & {"volume", "surface"} and self.input.projection:
             raise ValueError("a radiograph has no volumes; measure the area")
-        if "area" in self.outputs.measurements and not self.input.projection:
+        if "area" in measured and not self.input.projection:
             raise ValueError("area is measured on radiographs only, with input.projection")
+        steps = [step for segment in self.outputs.segments for step in segment.steps]
+        if self.input.projection and any(isinstance(step, MinimumSize) and step.ml for step in steps):
+            raise ValueError("a radiograph has no volumes; give minimum_size in voxels")
         return self

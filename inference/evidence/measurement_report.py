@@ -4,13 +4,16 @@ Each finding is one measurement group, and each group has coordinates on an imag
 report when one group has none. TID 1411 allows an image region or a referenced segment, never both, so a found
 segment is given as its outline on the slice where it is largest. A segment of a single image is no volume: it is a
 planar region, TID 1410, which takes a region likewise. Segmentation and group are tied together by the
-tracking UID and by the measurements, which name the segment as what they were inferred from.
+tracking UID and by the measurements, which name the segment as what they were inferred from; a length names
+the line instead that it was measured along, because TID 320 allows an image or coordinates, never both.
 """
 
 from collections.abc import Container, Sequence
 from typing import Any
 
+import numpy as np
 from highdicom.sr import (
+    ContentSequence,
     CoordinatesForMeasurement,
     ImageRegion,
     MeasurementsAndQualitativeEvaluations,
@@ -35,7 +38,9 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.evidence.segment_findings import FoundSegment, Labels
+from inference.imaging.frames import image_key
 from storage.domain.coded_concept import CodedConcept
+from storage.domain.finding import MeasuredLine
 from storage.domain.finding import Measurement as FindingMeasurement
 from storage.domain.result import EvidenceForm, EvidenceObject
 
@@ -77,19 +82,27 @@ def _group(context: EvidenceContext, labels: Labels, one: FoundSegment, segmenta
         source_image=region_source(context.sources[index]),
     )
     source = _segment_source(segmentation, one.number)
+    # highdicom takes no coordinates in these groups, where TID 1419 does: the lines are put in behind it.
+    numbers = [number(each, images=None if each.line else [source]) for each in finding.measurements]
     described: dict[str, Any] = {
         "tracking_identifier": tracking(finding),
         "finding_type": item_code(finding.kind),
         "finding_category": item_code(one.segment.category),
         "finding_sites": finding_sites(one.finding),
-        "algorithm_id": algorithm_identification(context),
-        "measurements": [number(measurement, images=[source]) for measurement in finding.measurements],
+        "algorithm_id": algorithm_identification(context, *one.segment.made_by),
+        "measurements": numbers,
     }
+    group: Group
     if len(context.sources) == 1:
-        return PlanarROIMeasurementsAndQualitativeEvaluations(
+        group = PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=region, geometric_purpose=_BOUNDED_BY, **described
         )
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_regions=[region], **described)
+    else:
+        group = VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_regions=[region], **described)
+    for item, measurement in zip(numbers, finding.measurements, strict=True):
+        if measurement.line is not None:
+            item[0].ContentSequence = ContentSequence(_line(context, measurement.line))
+    return group
 
 
 def _absent_group(context: EvidenceContext, one: FoundSegment) -> MeasurementsAndQualitativeEvaluations:
@@ -106,10 +119,17 @@ def _absent_group(context: EvidenceContext, one: FoundSegment) -> MeasurementsAn
         finding_type=item_code(finding.kind),
         finding_category=item_code(one.segment.category),
         finding_sites=finding_sites(one.finding),
-        algorithm_id=algorithm_identification(context),
+        algorithm_id=algorithm_identification(context, *one.segment.made_by),
         measurements=[number(one, coordinates=[examined]) for one in finding.measurements or [nothing]],
         qualitative_evaluations=[QualitativeEvaluation(name=codes.DCM.PresenceOfProperty, value=codes.DCM.Absent)],
     )
+
+
+def _line(context: EvidenceContext, line: MeasuredLine) -> list[CoordinatesForMeasurement]:
+    """The line along which a length was measured, on its image."""
+    image = next(source for source in context.sources if image_key(source) == line.image)
+    points = np.array(line.image_points, np.float32)
+    return [CoordinatesForMeasurement(graphic_type="POLYLINE", graphic_data=points, source_image=region_source(image))]
 
 
 def _segment_source(segmentation: EvidenceObject, number: int) -> SourceImageForMeasurement:

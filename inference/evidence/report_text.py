@@ -11,7 +11,25 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 _SIGNIFICANT = 4
 _LINE = 100  # characters of a line of prose
 # UCUM codes that read badly in plain words; the DICOM objects keep the codes.
-_UNIT_WORDS = {"1": "", "cm3": "ml", "[hnsf'U]": "HU"}
+_UNIT_WORDS = {
+    "1": "",
+    "cm3": "ml",
+    "mm2": "mm²",
+    "cm2": "cm²",
+    "[hnsf'U]": "HU",
+    "g/ml{SUVbw}": "SUVbw",
+    "g/ml{SUVlbm}": "SUVlbm",
+    "g/ml{SUVlbm(James128)}": "SUVlbm (James 128)",
+    "g/ml{SUVlbm(Janma)}": "SUVlbm (Janma)",
+    "g/ml{SUVibw}": "SUVibw",
+    "cm2/ml{SUVbsa}": "SUVbsa",
+    "{counts}": "counts",
+    "{counts}/s": "counts/s",
+    "{propcounts}": "proportional to counts",
+    "{propcounts}/s": "proportional to counts/s",
+}
+_OF_VOXELS = " value of population"  # as the codes of percentiles have it
+_MOST_DECIMALS = {"mm": 1}  # a pixel is no smaller than that
 _ROLE_WORDS = {
     EvidenceRole.SEGMENTATION: "Segmentation",
     EvidenceRole.SECONDARY_CAPTURE: "Picture",
@@ -86,14 +104,15 @@ def _measurement_line(measurement: Measurement) -> str:
     unit = _UNIT_WORDS.get(measurement.unit.value, measurement.unit.value)
     name = measurement.name.meaning
     if measurement.derivation is not None:
-        name = f"{name}, {measurement.derivation.meaning.lower()}"
-    return f"  {name:<34}{_rounded(measurement.value)} {unit}".rstrip()
+        name = f"{name}, {measurement.derivation.meaning.lower().removesuffix(_OF_VOXELS)}"
+    number = _rounded(measurement.value, _MOST_DECIMALS.get(measurement.unit.value, _SIGNIFICANT))
+    return f"  {name:<33} {number} {unit}".rstrip()
 
 
-def _rounded(value: float) -> str:
+def _rounded(value: float, most_decimals: int) -> str:
     """Four significant digits, never in powers of ten: a reader compares volumes, not exponents."""
     digits = len(str(abs(int(value)))) if abs(value) >= 1 else 0
-    text = f"{value:.{max(_SIGNIFICANT - digits, 0)}f}"
+    text = f"{value:.{min(max(_SIGNIFICANT - digits, 0), most_decimals)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from inference.algorithms.segmentation_manifest import Segment
 from inference.algorithms.tensor import Tensor
@@ -46,19 +45,4 @@ def label_voxels(probabilities: Probabilities, segments: Sequence[Segment]) -> L
         chosen = (values >= segment.threshold) & (values > highest)
         labels[chosen] = segment.number
         highest[chosen] = values[chosen]
-    for segment in segments:
-        if segment.keep_largest_component:
-            mask = labels == segment.number
-            labels[mask & ~largest_component(mask)] = 0
     return labels
-
-
-def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest part of a mask whose voxels touch by faces; the first in array order when two are equal."""
-    parts, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    largest: NDArray[np.bool_] = parts == int(np.argmax(sizes))
-    return largest

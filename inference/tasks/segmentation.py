@@ -9,6 +9,7 @@ from inference.evidence.overlay_pictures import overlay_pictures
 from inference.evidence.segment_findings import pair
 from inference.evidence.segment_picture import draw_segments
 from inference.findings.measurement import measure
+from inference.findings.postprocessing import postprocessed
 from inference.findings.segmentation import Labels, Probabilities, label_voxels
 from inference.imaging.intensity import scale_intensity
 from inference.imaging.resampling import to_network_grid
@@ -56,7 +57,8 @@ def _labelled(
 ) -> tuple[Labels, Probabilities | None]:
     """The labels, and what they were made from where something wanted shows it; else its memory is given back."""
     probabilities = predict(volume, predictor, manifest, case.watch)
-    labels = label_voxels(probabilities, manifest.outputs.segments)
+    segments = manifest.outputs.segments
+    labels = postprocessed(label_voxels(probabilities, segments), segments, volume.geometry.voxel_volume_mm3)
     return labels, probabilities if case.wanted & _OF_PROBABILITIES else None
 
 

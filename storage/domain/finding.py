@@ -6,16 +6,39 @@ from storage.domain.coded_concept import CodedConcept
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredLine:
+    """The straight line that a length was measured along, by its two ends.
+
+    ``image_points`` are (column, row) on the image, origin at the top left corner of its top left pixel (PS3.3 section
+    C.18.6); ``patient_points_mm`` are the same points as (x, y, z) in the patient's coordinates, LPS in mm (PS3.3
+    section C.18.9), ``None`` on a radiograph. ``frame_number`` says which frame of the instance it is, from 1;
+    ``None`` for an instance that is one image.
+    """
+
+    sop_instance_uid: str
+    frame_number: int | None
+    image_points: tuple[tuple[float, ...], tuple[float, ...]]
+    patient_points_mm: tuple[tuple[float, ...], tuple[float, ...]] | None
+
+    @property
+    def image(self) -> tuple[str, int | None]:
+        """What tells the image from all others."""
+        return self.sop_instance_uid, self.frame_number
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One number with its meaning and its UCUM unit (PS3.16 TID 300).
 
-    ``derivation`` says how it was condensed from many values, such as (373098007, SCT, "Mean").
+    ``derivation`` says how it was condensed from many values, such as (373098007, SCT, "Mean"); ``line`` says where a
+    length was measured.
     """
 
     name: CodedConcept
     value: float
     unit: CodedConcept
     derivation: CodedConcept | None = None
+    line: MeasuredLine | None = None
 
 
 @dataclass(frozen=True, slots=True)

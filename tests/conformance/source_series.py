@@ -20,11 +20,14 @@ from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.build import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
 from inference.evidence.sources import states_thickness
+from inference.findings.intensity_unit import NO_UNITS
+from inference.findings.measurement import CONDENSED, LONG_AXIS, MILLIMETER, OCCURRENCES, SQUARE_MILLIMETER, SURFACE
 from inference.findings.segment import SegmentDescription
 from inference.findings.segmentation import Probabilities
+from inference.imaging.frames import frame_number
 from inference.imaging.resampling import GridMap
 from storage.domain.coded_concept import CodedConcept
-from storage.domain.finding import Finding, Measurement
+from storage.domain.finding import Finding, MeasuredLine, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole, stand_ins
 from tests.peers.multi_frame import single_image
 
@@ -183,6 +186,7 @@ def make_findings(
         measurements = [Measurement(_VOLUME, count * voxel, _CUBIC_MILLIMETER)]
         if count:
             measurements.append(Measurement(_ATTENUATION, -12.3456789, _HOUNSFIELD, _MEAN))
+            measurements += _sizes(context, labels == segment.number)
         findings.append(
             Finding(
                 kind=segment.type,
@@ -193,6 +197,23 @@ def make_findings(
             )
         )
     return tuple(findings)
+
+
+def _sizes(context: EvidenceContext, mask: npt.NDArray[np.bool_]) -> list[Measurement]:
+    """Surface, count and a percentile; and a diameter that runs along the top of the slice with most of the mask."""
+    index = int(np.argmax(mask.sum(axis=(1, 2))))
+    rows, columns = np.nonzero(mask[index])
+    top, left, right = float(rows.min()), float(columns.min()), float(columns.max() + 1)
+    source = context.sources[index]
+    line = MeasuredLine(
+        str(source.SOPInstanceUID), frame_number(source), ((left, top), (right, top)), ((0, 0, 0), (right - left, 0, 0))
+    )
+    return [
+        Measurement(LONG_AXIS, 17.25, MILLIMETER, line=line),
+        Measurement(SURFACE, 1234.5, SQUARE_MILLIMETER),
+        Measurement(OCCURRENCES, 1.0, NO_UNITS),
+        Measurement(_ATTENUATION, 43.5, _HOUNSFIELD, CONDENSED["percentile_95"][0]),
+    ]
 
 
 def evidence_dataset(evidence: Sequence[EvidenceObject], role: EvidenceRole) -> Dataset:

@@ -47,7 +47,13 @@ def _with_labels(name: str, labels: np.ndarray) -> Evidence:
 
 
 def _coordinates(item: Dataset) -> Iterator[np.ndarray]:
-    """The points of every SCOORD below an item, as (column, row)."""
+    """The points of every region below an item, as (column, row); a measured line is none."""
+    for points in _scoords(item):
+        if len(points) > 2:
+            yield points
+
+
+def _scoords(item: Dataset) -> Iterator[np.ndarray]:
     for one in content_items(item):
         if one.ValueType == "SCOORD":
             yield np.array(one.GraphicData, float).reshape(-1, 2)
@@ -167,6 +173,21 @@ def test_the_region_lies_on_the_image_where_the_segment_is_largest(evidence: Evi
             rows, columns = np.nonzero(evidence.labels[int(np.argmax(areas))] == one.number)
             assert points.min(axis=0).tolist() == [columns.min(), rows.min()]
             assert points.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
+
+
+def test_a_diameter_names_the_line_that_it_was_measured_along(evidence: Evidence) -> None:
+    """The length stands beside its two ends on the image that they lie on, in every class of report."""
+    for report in evidence.measurement_reports():
+        for group, one in zip(groups_of(report), evidence.result.found, strict=True):
+            (line,) = [number.line for number in one.finding.measurements if number.line]
+            length = child(group, "103339001")
+            (coordinates,) = length.ContentSequence
+            (image,) = coordinates.ContentSequence
+
+            assert length.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "mm"
+            assert [points.tolist() for points in _scoords(length)] == [[list(end) for end in line.image_points]]
+            assert (coordinates.GraphicType, coordinates.RelationshipType) == ("POLYLINE", "INFERRED FROM")
+            assert image_of(image.ReferencedSOPSequence[0]) == line.image
 
 
 @pytest.mark.parametrize("name", SERIES, ids=_NAMES)

@@ -15,6 +15,17 @@ class Code(_Model):
     meaning: str = Field(examples=["Neoplasm"])
 
 
+class Line(_Model):
+    """Where a length was measured: two ends on an image and in the patient."""
+
+    sop_instance_uid: str
+    frame_number: int | None = Field(default=None, description="The frame, of a multi-frame instance.")
+    image_points: list[list[float]] = Field(description="Column and row, from the corner of the first pixel.")
+    patient_points_mm: list[list[float]] | None = Field(
+        default=None, description="x, y, z in the patient's coordinates, LPS; not of radiographs."
+    )
+
+
 class Measured(_Model):
     """One number with its meaning and its unit."""
 
@@ -22,6 +33,7 @@ class Measured(_Model):
     value: float
     unit: Code = Field(description="From UCUM.")
     derivation: Code | None = Field(default=None, description="How many values became one, such as their mean.")
+    line: Line | None = Field(default=None, description="Where a diameter was measured.")
 
 
 class Classified(_Model):

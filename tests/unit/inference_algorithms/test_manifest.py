@@ -38,7 +38,7 @@ def test_a_complete_manifest_is_accepted(tmp_path: Path) -> None:
         {"input": {"min_slices": 9, "max_slices": 3}},
         {"input": {"min_slices": 1}},
         {"input": {"modalities": []}},
-        {"input": {"modalities": ["PT"]}},
+        {"input": {"modalities": ["US"]}},
         {"input": {"min_age_years": 40, "max_age_years": 30}},
         {"preprocessing": {"orientation": "RLS"}},
         {"preprocessing": {"orientation": "las"}},
