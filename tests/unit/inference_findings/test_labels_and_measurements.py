@@ -152,8 +152,9 @@ def test_sizes_and_intensities_are_those_of_itk_on_an_oblique_grid() -> None:
 
 def test_a_diameter_lies_where_it_was_measured_in_image_and_patient() -> None:
     """The ends on the image, taken to the patient by the image's own header, are those in the patient's coordinates."""
-    volume = _oblique_volume()
-    found = _measured(volume, _oblique_labels(), "longest_diameter", "perpendicular_diameter")
+    volume, labels = _oblique_volume(), _oblique_labels()
+    labels[[0, 8]] = 0
+    found = _measured(volume, labels, "longest_diameter", "perpendicular_diameter")
 
     directions = []
     for one in found.values():
@@ -166,6 +167,9 @@ def test_a_diameter_lies_where_it_was_measured_in_image_and_patient() -> None:
         ]
         assert np.array(one.line.patient_points_mm) == pytest.approx(np.array(expected))
         directions.append(expected[1] - expected[0])
+        on_image = labels[volume.headers.index(header)]
+        for x, y in np.array(one.line.image_points).round().astype(int):
+            assert on_image[max(y - 2, 0) : y + 2, max(x - 2, 0) : x + 2].any()
         assert np.linalg.norm(directions[-1]) == pytest.approx(one.value)
         assert (one.unit.value, one.derivation) == ("mm", None)
     assert directions[0] @ directions[1] == pytest.approx(0, abs=1e-9)
