@@ -22,7 +22,7 @@ from inference.decoding.request import LENGTH, DecodingRequest, message
 _MOST = 6 * 2**30  # bytes of address space, whatever is asked
 _BESIDE = 256 * 2**20  # bytes that a codec may take beside what follows
 _TIMES = 10  # the decoded frame: codecs count in 32 bits, and some keep a plane or two
-_SECONDS, _SECONDS_PER_MEBIBYTE = 5, 2  # of the processor, for one frame
+_SECONDS, _MEBIBYTES_PER_SECOND = 5, 2  # of the processor, for one frame
 _NO_NEW_PRIVILEGES, _PARENT_DEATH_SIGNAL = 38, 1  # prctl(2)
 
 
@@ -89,7 +89,7 @@ def _limit(frame: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (min(held + _BESIDE + _TIMES * frame, hard), hard))
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    allowed = _SECONDS + _SECONDS_PER_MEBIBYTE * (frame >> 20)
+    allowed = _SECONDS + (frame >> 20) // _MEBIBYTES_PER_SECOND
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + allowed, hard))
 

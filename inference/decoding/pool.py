@@ -25,11 +25,11 @@ from inference.imaging.pixel_format import PixelFormat
 
 log = logging.getLogger(__name__)
 
-FRAME_BUDGET = 512 * 2**20  # bytes of one decoded frame, or of one encoded one
+FRAME_BUDGET = 256 * 2**20  # bytes of one decoded frame, or of one encoded one
 CHILDREN = 2
 _FRAMES_OF_A_CHILD = 5000  # then a fresh one: what a codec leaks ends with it
 _START_SECONDS = 60.0
-_SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 6.0  # by the clock, for one frame; the child has limits of its own before
+_SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 3.0  # by the clock, for one frame; the child has limits of its own before
 _LONGEST_ANSWER = 1024  # bytes
 _KEPT_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH")
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -36,7 +36,10 @@ def _rescale(header: Dataset) -> tuple[np.float32, np.float32]:
     try:
         slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
         with np.errstate(over="ignore"):
-            return np.float32(1 if slope is None else slope), np.float32(0 if intercept is None else intercept)
+            return (
+                np.float32(1.0 if slope is None else float(slope)),
+                np.float32(0.0 if intercept is None else float(intercept)),
+            )
     except (TypeError, ValueError, OverflowError):
         raise UnusableInput("unreadable", "Rescale Slope or Intercept is malformed in a slice.") from None
 

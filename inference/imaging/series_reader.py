@@ -16,6 +16,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import VR
 
 from inference.errors import UnusableInput
 from inference.imaging.deflated import read_deflated
@@ -32,6 +33,8 @@ _META_START = 144  # preamble, prefix and the group length element (PS3.10 secti
 NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
+
+_KNOWN = frozenset(str(vr.value) for vr in VR)
 
 # What pydicom and its decoders raise on malformed bytes; RecursionError is a RuntimeError.
 _MALFORMED = (
@@ -67,6 +70,7 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
         content = checked_bytes(instance) if instance.image is None else _checked_head(instance, instance.image)
         header, inflated = _parse_header(content, min(_BESIDE_PIXELS, left))
         header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
+        _drop_unknown(header)
         with malformed():
             headers.extend(frame_headers(header))
         left -= inflated
@@ -117,6 +121,13 @@ def _checked_head(instance: StoredInstance, record: ImageRecord) -> bytes:
     if hashlib.sha256(head).hexdigest() != record.head_sha256:
         raise damaged_object()
     return content[: start + record.head_length]
+
+
+def _drop_unknown(header: Dataset) -> None:
+    """Leave out elements whose VR the Standard does not know: pydicom fails wherever they are first asked for."""
+    for tag, element in list(header.items()):
+        if element.VR is not None and element.VR not in _KNOWN:
+            del header[tag]
 
 
 def missing_object() -> UnusableInput:

@@ -1,5 +1,6 @@
 """Stored instances become pixels only when they are what was received and what their header says."""
 
+import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -364,6 +365,27 @@ def test_values_that_need_a_malformed_table_are_refused(tmp_path: Path) -> None:
         ds.ModalityLUTSequence = [item]
 
     assert _fault(_loaded, tmp_path, slice_headers(edit=edit)) == "modality-lut"
+
+
+@pytest.mark.parametrize("value", [["1", "2"], ["", ""]])
+def test_a_rescale_of_several_values_is_refused(tmp_path: Path, value: list[str]) -> None:
+    """Nobody knows which of them is meant."""
+
+    def edit(_: int, ds: Dataset) -> None:
+        ds.RescaleIntercept, ds.RescaleSlope = 0, value
+
+    assert _fault(_loaded, tmp_path, slice_headers(edit=edit)) == "unreadable"
+
+
+def test_an_element_of_a_vr_that_is_none_counts_as_missing(tmp_path: Path) -> None:
+    """It is found when the header is read, not wherever it is asked for."""
+    (instance,) = kept(slice_headers(count=1), tmp_path)
+    content = instance.path.read_bytes().replace(b"\x28\x00\x03\x01US", b"\x28\x00\x03\x01U[")
+    instance.path.write_bytes(content)
+    data_set = content[series_reader.data_set_start(content) :]
+    spoilt = replace(instance, sha256=hashlib.sha256(data_set).hexdigest(), image=None)
+
+    assert _fault(read_pixels, spoilt) in {"no-pixel-data", "unreadable"}
 
 
 @pytest.mark.parametrize(("bits", "signed"), [(16, 0), (8, 0), (16, 1)])
