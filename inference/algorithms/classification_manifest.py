@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from inference.algorithms.manifest_parts import Code, Color, Execution, InputContract, Intensity, ManifestCore, Part
 from inference.algorithms.manifest_text import Line, Text
 
+MOST_RUNS = 1024  # of the network for the map of one image
 _ZERO_TO_ONE = ("max", "minmax", "percentile", "window")
 
 
@@ -65,6 +66,28 @@ class ImageInference(Execution):
         return self
 
 
+class Occlusion(Part):
+    """Where a network without maps looks: parts of the key image are covered, one after the other."""
+
+    method: Literal["occlusion"]
+    patch: int = Field(ge=1, description="Pixels of the network's input that are covered at once, along each axis.")
+    stride: int = Field(ge=1, description="Pixels from one patch to the next, at most the patch: none is missed.")
+    fill: Literal["mean"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        default="mean", description="What covers: the mean of the image, or a value of the network's input, 0 to 1."
+    )
+
+    @model_validator(mode="after")
+    def _nothing_is_missed(self) -> Self:
+        if self.stride > self.patch:
+            raise ValueError("stride is at most patch, else parts of the image are never covered")
+        return self
+
+    def most_runs(self, size: tuple[int, int]) -> int:
+        """How many patches an image of this many rows and columns has at most."""
+        rows, columns = (max(extent - self.patch, 0) // self.stride + 2 for extent in size)
+        return rows * columns
+
+
 class FindingClass(Part):
     """One class that is reported, taken from one position of the network's output."""
 
@@ -107,3 +130,16 @@ class ClassificationManifest(ManifestCore):
     image: ImagePreprocessing
     inference: ImageInference = ImageInference()
     outputs: ClassOutputs
+    saliency: Occlusion | None = Field(
+        default=None, description="For a network without saliency_output; done for the key image of each class only."
+    )
+
+    @model_validator(mode="after")
+    def _saliency_is_possible(self) -> Self:
+        if self.saliency is None:
+            return self
+        if self.inference.saliency_output is not None:
+            raise ValueError("saliency goes without inference.saliency_output: the network has maps of its own")
+        if self.saliency.most_runs(self.image.size) > MOST_RUNS:
+            raise ValueError(f"saliency would run the network more than {MOST_RUNS} times per image; widen stride")
+        return self

@@ -1,10 +1,12 @@
 """A classification told as a story: prepare each image, score it, look at the highest, report."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Classifier
 from inference.algorithms.image_scoring import score_images
+from inference.algorithms.occlusion import with_occlusion_maps
 from inference.errors import UnusableInput
 from inference.evidence.build import build_classification_evidence
 from inference.evidence.drawing import png
@@ -35,6 +37,8 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
         highest = score_images(classifier, planes, classes, manifest.inference.batch)
     if not examined:
         raise UnusableInput("empty-image", _nothing(manifest.input.min_content))
+    with case.watch.stage(Stage.INFER):
+        highest = with_occlusion_maps(highest, partial(_bright_image, series), classifier, manifest)
     with case.watch.stage(Stage.POSTPROCESS):
         keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
     context = case.context(series.headers, series.values)
@@ -75,7 +79,11 @@ def _prepared(
 
 def _bright(series: ImageSeries, watch: JobWatch) -> Iterator[tuple[int, Plane]]:
     """Each image with its place; bright things are bright."""
-    for index, header in enumerate(series.headers):
+    for index in range(len(series.headers)):
         with watch.stage(Stage.LOAD):
-            values = bright_is_high(series.values(index), header)
+            values = _bright_image(series, index)
         yield index, values
+
+
+def _bright_image(series: ImageSeries, index: int) -> Plane:
+    return bright_is_high(series.values(index), series.headers[index])
