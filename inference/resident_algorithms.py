@@ -36,6 +36,8 @@ class ResidentAlgorithms:
             DeviceUnavailable: the device asked for is not there.
         """
         key = registered.manifest_sha256, registered.artifact_sha256
+        if key in self._ready and isinstance(engine := self._ready[key].network, Engine) and engine.outdated:
+            del self._ready[key]
         if key in self._ready:
             self._ready.move_to_end(key)
             return self._ready[key]

@@ -1,8 +1,13 @@
 """Settings of the worker; each is described by its consequence."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inference.evidence.result_uids import SeriesNaming
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class WorkerSettings(BaseModel):
@@ -12,11 +17,12 @@ class WorkerSettings(BaseModel):
 
     device: str = Field(
         default="auto",
-        pattern=r"^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?)$",
+        pattern=r"^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?|remote)$",
         description=(
             "auto takes the GPU where the installed runtime offers CUDA, else OpenVINO where it offers that, else the "
             "CPU. cpu, openvino, cuda and tensorrt, or cuda:1 for the second GPU, run there or not at all. tensorrt "
-            "compiles each network for minutes before its first study, and keeps what it compiled under data_dir."
+            "compiles each network for minutes before its first study, and keeps what it compiled under data_dir. "
+            "remote runs networks at remote_url."
         ),
     )
     threads: int = Field(
@@ -24,6 +30,56 @@ class WorkerSettings(BaseModel):
         ge=0,
         description="CPU threads for one inference; 0 takes every core that the process or its container may use.",
     )
+    remote_url: str = Field(
+        default="",
+        description=(
+            "An inference server that speaks the KServe v2 protocol over HTTP, such as Triton: pixels are sent there, "
+            "nothing else of an image. With device remote only."
+        ),
+    )
+    remote_model: str = Field(
+        default="{name}",
+        pattern=r"^([A-Za-z0-9._-]|\{name\}|\{version\})+$",
+        description=(
+            "What an algorithm is called at remote_url; {name} and {version} are those of its manifest. The second "
+            "network of an ensemble has -2 added to that, and so on."
+        ),
+    )
+    remote_model_version: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,32}$",
+        description="The version to ask for at remote_url; empty: the server chooses.",
+    )
+    remote_timeout_s: float = Field(
+        default=60, gt=0, le=3600, description="An answer of remote_url that is not complete by then is given up."
+    )
+    remote_answer_mib: float = Field(
+        default=1024, gt=0, le=65536, description="A larger answer of remote_url is not read; memory has to hold it."
+    )
+    remote_ca: str = Field(
+        default="",
+        description="A PEM file of the authorities that sign the certificate of remote_url; empty: the system's.",
+    )
+    remote_token_file: str = Field(
+        default="",
+        description="A file with the token that is shown to remote_url (Authorization: Bearer); empty: none.",
+    )
+    remote_unencrypted: bool = Field(
+        default=False, description="Pixels may travel in the clear to a remote_url of http:// beyond this machine."
+    )
+
+    @model_validator(mode="after")
+    def _the_server_can_be_asked(self) -> Self:
+        if self.device == "remote" and not self.remote_url:
+            raise ValueError('device = "remote" needs remote_url; set the address of the inference server')
+        where = urlsplit(self.remote_url)
+        if self.remote_url and (where.scheme not in ("http", "https") or not where.hostname):
+            raise ValueError("remote_url is no address of http:// or https://; correct it")
+        if where.username or where.password:
+            raise ValueError("remote_url holds a password; put a token into a file and name it in remote_token_file")
+        if where.scheme == "http" and where.hostname not in _LOOPBACK and not self.remote_unencrypted:
+            raise ValueError("remote_url is not encrypted; use https://, or set remote_unencrypted")
+        return self
 
 
 class ResultSettings(BaseModel):

@@ -1,18 +1,19 @@
 """Networks behind one call for each task: float32 tensors in, checked float32 tensors out, wherever they run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.algorithms.activation import activate
 from inference.algorithms.checked_output import ImageScores, checked_output, checked_scores
 from inference.algorithms.classification_manifest import ImageInference
 from inference.algorithms.folder import VerifiedAlgorithm
 from inference.algorithms.providers import CPU, CUDA, wanted_providers
+from inference.algorithms.remote_model import remote_models
+from inference.algorithms.runner import Runner
 from inference.algorithms.segmentation_manifest import Inference
 from inference.algorithms.session import Placement, Session
 from inference.algorithms.tensor import Tensor
@@ -47,16 +48,6 @@ class Classifier(Protocol):
         ...
 
 
-class Runner(Protocol):
-    """One network where it runs: in this process or at a server."""
-
-    provider: str
-
-    def run(self, entry: str, batch: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The outputs of these names; raises as ``Predictor.predict`` does."""
-        ...
-
-
 class Engine:
     """The resident networks of one algorithm, built from bytes that were checked before.
 
@@ -70,7 +61,8 @@ class Engine:
 
         Raises:
             InvalidAlgorithm: the runtime does not accept a network.
-            DeviceUnavailable: the device asked for is not there.
+            DeviceUnavailable: the device asked for is not there, or the server cannot be reached.
+            ArtifactUnavailable: the server runs something else.
         """
         run = algorithm.manifest.inference
         self._runners = _runners(algorithm, settings, cache)
@@ -81,6 +73,11 @@ class Engine:
         self._each = run.activation if isinstance(run, Inference) and run.activation_of == "each" else "none"
         mirrored = () if isinstance(run, ImageInference) else run.mirror_axes
         self._mirrors = list(_mirrors(mirrored))
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a server has begun to serve something else, so that this engine gives no more results."""
+        return any(runner.outdated for runner in self._runners)
 
     def predict(self, batch: Tensor) -> Tensor:
         """See ``Predictor.predict``."""
@@ -111,6 +108,8 @@ class Engine:
 
 
 def _runners(algorithm: VerifiedAlgorithm, settings: WorkerSettings, cache: Path | None) -> list[Runner]:
+    if settings.device == "remote":
+        return remote_models(algorithm, settings)
     manifest = algorithm.manifest
     kept = None if cache is None else cache / algorithm.artifact_sha256
     placement = Placement(settings.device, settings.threads, manifest.inference.precision, kept)

@@ -11,7 +11,14 @@ OPENVINO = "OpenVINOExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 
 # By device of the settings: the provider that must be there, and those that take what it cannot run.
-_DEMANDED = {"cuda": [CUDA, CPU], "tensorrt": [TENSORRT, CUDA, CPU], "openvino": [OPENVINO, CPU], "cpu": [CPU]}
+# remote computes here what it probes a server with.
+_DEMANDED = {
+    "cpu": [CPU],
+    "cuda": [CUDA, CPU],
+    "openvino": [OPENVINO, CPU],
+    "remote": [CPU],
+    "tensorrt": [TENSORRT, CUDA, CPU],
+}
 _BEST_FIRST = (CUDA, OPENVINO)  # of auto; TensorRT compiles for minutes, so it is only taken when asked for
 
 Options = dict[str, str]

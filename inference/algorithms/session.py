@@ -65,10 +65,13 @@ class Session:
                 f"ONNX Runtime does not accept the network of {title} ({type(error).__name__}); export it again."
             ) from None
         self._session.disable_fallback()
+        self.outdated = False
         self.provider: str = self._session.get_providers()[0]
         if placement.device != "auto" and self.provider != wanted[0]:
             raise DeviceUnavailable
         (entry,) = self._session.get_inputs()
+        # The input's extents; 0 where one is left open.
+        self.extents = [extent if isinstance(extent, int) else 0 for extent in entry.shape]
         self._dtype = _TYPES.get(entry.type, _FLOAT32)
         self._follows_input = {
             one.name
