@@ -27,6 +27,10 @@ class InvalidAlgorithm(InferenceError):
     """The algorithm folder is not complete and consistent; the message says what to mend."""
 
 
+class InvalidAcceptanceSet(InferenceError):
+    """The acceptance set cannot be run; the message says what to mend."""
+
+
 class ArtifactUnavailable(InferenceError):
     """The algorithm's model file is missing or is not the one that was registered."""
 

@@ -16,6 +16,10 @@ class RoleFailed(FrontDeskError):
     """A role ended right after its start; its own message stands above."""
 
 
+class AcceptanceFailed(FrontDeskError):
+    """A version fell short of its acceptance set; it was not promoted."""
+
+
 class InstallationFailed(FrontDeskError):
     """The algorithm could not be copied; nothing was added."""
 

@@ -51,12 +51,11 @@ def install(
             read = _copy(folder, copy)
             home = root / read.manifest.identity.name / _folder_name(read)
             intact = _is_intact(home, read)
-            if not intact:
-                try_out(copy, limits)
+            golden = None if intact else try_out(copy, limits).golden
             algorithm = _described(read, home, AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE)
             with _in_place(home, None if intact else copy, scratch):
                 if algorithm not in catalog.all(AlgorithmStage.ACTIVE):
-                    catalog.add(algorithm, actor)
+                    catalog.add(algorithm, actor, golden)
     return catalog.find(algorithm.name, algorithm.version)
 
 

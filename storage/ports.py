@@ -252,11 +252,13 @@ class DeliveryLog(Protocol):
 class AlgorithmCatalog(Protocol):
     """Which algorithms are installed."""
 
-    def add(self, algorithm: RegisteredAlgorithm, actor: str) -> None:
+    def add(self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None) -> None:
         """Record a version; one that is to be active is promoted in the same transaction."""
         ...
 
-    def promote(self, name: str, version: str, actor: str) -> RegisteredAlgorithm | None:
+    def promote(
+        self, name: str, version: str, actor: str, acceptance: dict[str, str | int | float | None] | None = None
+    ) -> RegisteredAlgorithm | None:
         """Give a version the work of its name from now on; return the version that had it, which is retired."""
         ...
 
@@ -270,6 +272,14 @@ class AlgorithmCatalog(Protocol):
 
     def previous(self, name: str) -> RegisteredAlgorithm:
         """The version that was active before the one that was active last. Raises UnknownRecord."""
+        ...
+
+    def history(self, name: str, version: str) -> list[Facts]:
+        """The audit rows about one version, oldest first."""
+        ...
+
+    def result_counts(self, name: str, version: str) -> dict[str, Facts]:
+        """How many of a version's jobs came to what."""
         ...
 
     def find(self, name: str, version: str) -> RegisteredAlgorithm:

@@ -7,19 +7,20 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from inference.algorithms.folder import read_folder
 from inference.algorithms.trial import TIME_LIMIT_S, Trial, TrialLimits, try_out
-from inference.errors import InvalidAlgorithm
 from overread.caller import caller
 from overread.commands.algorithms_fetch import fetch
+from overread.commands.algorithms_show import show
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
 from overread.plain_text import visible
-from overread.settings import load_settings
+from overread.promotion import Acceptance, Promoted, check_bytes
+from overread.promotion import promote as promote_version
+from overread.settings import Settings, load_settings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.errors import UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
-from storage.postgres.engine import open_database
+from storage.postgres.engine import Database, open_database
 
 
 @click.group()
@@ -28,6 +29,7 @@ def algorithms() -> None:
 
 
 algorithms.add_command(fetch)
+algorithms.add_command(show)
 
 
 @algorithms.command("list")
@@ -65,19 +67,37 @@ def add(source: Path, hold: bool, time_limit: int) -> None:
     from overread.installation import install
 
     settings = load_settings()
-    with database_to_fill(settings) as url, _catalog(url) as catalog:
+    with database_to_fill(settings) as url, _database(url) as database:
         limits = TrialLimits(time_limit)
-        added = install(source, settings.data_dir, catalog, caller(), hold=hold, limits=limits)
-    click.echo(f"{added.name} {added.version} is {added.stage}; its model file has SHA-256 {added.artifact_sha256}.")
+        added = install(
+            source, settings.data_dir, PostgresAlgorithmCatalog(database), caller(), limits=limits, hold=True
+        )
+        if hold or added.stage is AlgorithmStage.ACTIVE:
+            click.echo(f"{added.name} {added.version} is {added.stage}; SHA-256 {added.artifact_sha256}.")
+        else:
+            _promote(settings, database, added)
 
 
 @algorithms.command()
 @click.argument("name")
 @click.argument("version")
-def promote(name: str, version: str) -> None:
-    """Give VERSION of NAME the work from now on, and retire the version that had it."""
-    with existing_database(load_settings()) as url, _catalog(url) as catalog:
-        _promote(catalog, catalog.find(name, version))
+@click.option(
+    "--acceptance",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Run the acceptance set in this folder instead of the algorithm's own.",
+)
+@click.option("--skip-acceptance", "reason", metavar="REASON", default="", help="Run none; the audit row says why.")
+def promote(name: str, version: str, acceptance: Path | None, reason: str) -> None:
+    """Give VERSION of NAME the work from now on, and retire the version that had it.
+
+    A version with an acceptance set has to get its cases right first.
+    """
+    if acceptance is not None and reason:
+        raise click.UsageError("--acceptance runs a set and --skip-acceptance runs none; give one of them.")
+    settings = load_settings()
+    with existing_database(settings) as url, _database(url) as database:
+        algorithm = PostgresAlgorithmCatalog(database).find(name, version)
+        _promote(settings, database, algorithm, Acceptance(acceptance, reason.strip()))
 
 
 @algorithms.command()
@@ -87,7 +107,7 @@ def shadow(name: str, version: str) -> None:
     """Try VERSION of NAME on each study that comes, after all other work; what it finds is sent to nobody."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
         algorithm = catalog.find(name, version)
-        _check_bytes(algorithm)
+        check_bytes(algorithm)
         catalog.shadow(name, version, caller())
     left = f" {name} has no active version now." if algorithm.stage is AlgorithmStage.ACTIVE else ""
     click.echo(f"{name} {version} is in shadow; `overread explain UID` tells what it finds.{left}")
@@ -98,7 +118,9 @@ def shadow(name: str, version: str) -> None:
 def rollback(name: str) -> None:
     """Promote the version of NAME that was active before the last one."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
-        _promote(catalog, catalog.previous(name))
+        algorithm = catalog.previous(name)
+        check_bytes(algorithm)
+        _say_promoted(algorithm, Promoted(catalog.promote(algorithm.name, algorithm.version, caller()), 0))
 
 
 @algorithms.command()
@@ -111,12 +133,17 @@ def retire(name: str, version: str) -> None:
     click.echo(f"{name} {version} is retired; what is scheduled already is still done.")
 
 
-def _promote(catalog: PostgresAlgorithmCatalog, algorithm: RegisteredAlgorithm) -> None:
-    """Promote after a look at the bytes: a version that a worker would refuse must not replace one that works."""
-    _check_bytes(algorithm)
-    before = catalog.promote(algorithm.name, algorithm.version, caller())
-    replaced = f" in place of {before.version}" if before else ""
-    click.echo(f"{algorithm.name} {algorithm.version} is active{replaced}; SHA-256 {algorithm.artifact_sha256}.")
+def _promote(
+    settings: Settings, database: Database, algorithm: RegisteredAlgorithm, acceptance: Acceptance | None = None
+) -> None:
+    _say_promoted(algorithm, promote_version(settings, database, algorithm, caller(), acceptance or Acceptance()))
+
+
+def _say_promoted(algorithm: RegisteredAlgorithm, promoted: Promoted) -> None:
+    replaced = f" in place of {promoted.before.version}" if promoted.before else ""
+    passed = f" It passed {promoted.cases} cases of its acceptance set." if promoted.cases else ""
+    title = f"{algorithm.name} {algorithm.version}"
+    click.echo(f"{title} is active{replaced}; SHA-256 {algorithm.artifact_sha256}.{passed}")
 
 
 @algorithms.command()
@@ -133,7 +160,7 @@ def verify(name_or_folder: str | None, time_limit: int) -> None:
     if name_or_folder and not chosen:
         raise UnknownRecord(f"{name_or_folder} is neither a folder nor an installed algorithm.")
     for algorithm in chosen:
-        _check_bytes(algorithm)
+        check_bytes(algorithm)
         trial = try_out(algorithm.folder, limits)
         click.echo(
             f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.{_golden(trial)}"
@@ -144,15 +171,6 @@ def _golden(trial: Trial) -> str:
     return f" The golden pair holds ({visible(trial.golden)})." if trial.golden else ""
 
 
-def _check_bytes(algorithm: RegisteredAlgorithm) -> None:
-    """Equal digests are equal bytes, and those were tried out when they were added."""
-    read = read_folder(algorithm.folder)
-    if (read.manifest_sha256, read.artifact_sha256) != (algorithm.manifest_sha256, algorithm.artifact_sha256):
-        raise InvalidAlgorithm(
-            f"The files of {algorithm.name} {algorithm.version} are not those that were added; add it again."
-        )
-
-
 def _installed() -> tuple[RegisteredAlgorithm, ...]:
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
         return catalog.all()
@@ -160,8 +178,14 @@ def _installed() -> tuple[RegisteredAlgorithm, ...]:
 
 @contextmanager
 def _catalog(url: str) -> Iterator[PostgresAlgorithmCatalog]:
+    with _database(url) as database:
+        yield PostgresAlgorithmCatalog(database)
+
+
+@contextmanager
+def _database(url: str) -> Iterator[Database]:
     database = open_database(url, "overread algorithms")
     try:
-        yield PostgresAlgorithmCatalog(database)
+        yield database
     finally:
         database.close()

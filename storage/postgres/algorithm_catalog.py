@@ -1,16 +1,24 @@
 """Which algorithms are installed, and which of them are given work; every change is an audit row with its digests."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredAlgorithm, next_stage
-from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.errors import StorageError, UnknownRecord
+from storage.ports import Facts
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import ALGORITHM_LOCK, Database
-from storage.postgres.tables import AlgorithmRow
+from storage.postgres.facts import as_facts, ask
+from storage.postgres.tables import AlgorithmRow, AuditEventRow
+
+AuditDetails = dict[str, str | int | float | None]
+
+_COUNTED = ("active", "shadow")  # by job.shadow
+_CHANGES = sorted(action for action in AuditAction if action.startswith("algorithm-"))
 
 
 class PostgresAlgorithmCatalog:
@@ -19,8 +27,10 @@ class PostgresAlgorithmCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, algorithm: RegisteredAlgorithm, actor: str) -> None:
+    def add(self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None) -> None:
         """Record a version; one that is to be active is promoted in the same transaction.
+
+        ``golden`` is how near its golden pair was met, for the audit row.
 
         Adding what is already there changes its folder, and its stage only where that makes it active.
 
@@ -33,7 +43,7 @@ class PostgresAlgorithmCatalog:
             known = _row(session, algorithm.name, algorithm.version)
             if known is None:
                 known = _insert(session, algorithm)
-                append(session, _event(AuditAction.ALGORITHM_ADDED, actor, known))
+                append(session, _event(AuditAction.ALGORITHM_ADDED, actor, known, {"golden": golden} if golden else {}))
             elif (known.manifest_sha256, known.artifact_sha256) != (
                 algorithm.manifest_sha256,
                 algorithm.artifact_sha256,
@@ -46,10 +56,13 @@ class PostgresAlgorithmCatalog:
             if algorithm.stage is AlgorithmStage.ACTIVE and known.stage != algorithm.stage:
                 _promote(session, known, actor)
 
-    def promote(self, name: str, version: str, actor: str) -> RegisteredAlgorithm | None:
+    def promote(
+        self, name: str, version: str, actor: str, acceptance: AuditDetails | None = None
+    ) -> RegisteredAlgorithm | None:
         """Give a version the work of its name from now on; return the version that had it, which is retired.
 
-        Jobs that are scheduled already stay with the version they were scheduled for.
+        Jobs that are scheduled already stay with the version they were scheduled for. ``acceptance`` is what the audit
+        row says of the acceptance set.
 
         Raises:
             UnknownRecord: no such version.
@@ -57,7 +70,39 @@ class PostgresAlgorithmCatalog:
         """
         with self._database.transaction() as session:
             _hold_name(session, name)
-            return _promote(session, _known(session, name, version), actor)
+            return _promote(session, _known(session, name, version), actor, acceptance)
+
+    def record_acceptance(
+        self, algorithm: RegisteredAlgorithm, actor: str, outcome: AuditOutcome, details: AuditDetails
+    ) -> None:
+        """Write down how a version did on an acceptance set, whatever is decided then. Raises UnknownRecord."""
+        with self._database.transaction() as session:
+            row = _known(session, algorithm.name, algorithm.version)
+            event = _event(AuditAction.ALGORITHM_ACCEPTANCE_RUN, actor, row, details)
+            append(session, replace(event, outcome=outcome))
+
+    def history(self, name: str, version: str) -> list[Facts]:
+        """The audit rows about one version, oldest first, with its digests and what else each says."""
+        columns = (
+            *(AuditEventRow.id, AuditEventRow.recorded_at, AuditEventRow.action, AuditEventRow.actor),
+            *(AuditEventRow.outcome, AuditEventRow.details),
+        )
+        about = AuditEventRow.details
+        wanted = (
+            select(*columns)
+            .where(AuditEventRow.action.in_(_CHANGES), about["name"].astext == name, about["version"].astext == version)
+            .order_by(AuditEventRow.id)
+        )
+        with self._database.transaction() as session:
+            return [as_facts(row._mapping) for row in session.execute(wanted)]
+
+    def result_counts(self, name: str, version: str) -> dict[str, Facts]:
+        """How many of a version's jobs came to what, under ``active`` those that count, under ``shadow`` the others."""
+        counts = {stage: dict.fromkeys(("analysed", "not_analysed", "failed", "open"), 0) for stage in _COUNTED}
+        with self._database.transaction() as session:
+            for row in ask(session, "algorithm_results", algorithm_name=name, version=version):
+                counts[_COUNTED[row.pop("shadow")]] = row
+        return counts
 
     def shadow(self, name: str, version: str, actor: str) -> None:
         """Give a version the same studies as the active one, after all other work; what it finds stays in the database.
@@ -157,12 +202,14 @@ def _after(row: AlgorithmRow, event: AlgorithmEvent) -> AlgorithmStage:
     return next_stage(AlgorithmStage(row.stage), event, f"Version {row.version} of algorithm {row.name}")
 
 
-def _promote(session: Session, row: AlgorithmRow, actor: str) -> RegisteredAlgorithm | None:
+def _promote(
+    session: Session, row: AlgorithmRow, actor: str, acceptance: AuditDetails | None = None
+) -> RegisteredAlgorithm | None:
     stage = _after(row, AlgorithmEvent.PROMOTE)
     before = session.scalar(
         select(AlgorithmRow).where(AlgorithmRow.name == row.name, AlgorithmRow.stage == str(AlgorithmStage.ACTIVE))
     )
-    replaced: dict[str, str | int | float | None] = {}
+    replaced: AuditDetails = {}
     if before is not None:
         _retire(session, before, actor)
         replaced = {
@@ -173,7 +220,7 @@ def _promote(session: Session, row: AlgorithmRow, actor: str) -> RegisteredAlgor
     row.stage = str(stage)
     row.activated_at = session.scalar(select(func.clock_timestamp()))
     session.flush()
-    append(session, _event(AuditAction.ALGORITHM_PROMOTED, actor, row, replaced))
+    append(session, _event(AuditAction.ALGORITHM_PROMOTED, actor, row, replaced | (acceptance or {})))
     return None if before is None else _registered(before)
 
 
@@ -183,10 +230,8 @@ def _retire(session: Session, row: AlgorithmRow, actor: str) -> None:
     append(session, _event(AuditAction.ALGORITHM_RETIRED, actor, row))
 
 
-def _event(
-    action: AuditAction, actor: str, row: AlgorithmRow, more: dict[str, str | int | float | None] | None = None
-) -> AuditEvent:
-    details: dict[str, str | int | float | None] = {
+def _event(action: AuditAction, actor: str, row: AlgorithmRow, more: AuditDetails | None = None) -> AuditEvent:
+    details: AuditDetails = {
         "name": row.name,
         "version": row.version,
         "manifest_sha256": row.manifest_sha256,

@@ -35,6 +35,16 @@ class PostgresStudyCatalog:
                 )
         return study
 
+    def newest(self, study_instance_uid: str) -> StableStudy:
+        """The newest revision of a study; raises as ``stable_study``."""
+        with self._database.transaction() as session:
+            revision = session.scalar(
+                select(StudyRow.revision).where(StudyRow.study_instance_uid == study_instance_uid)
+            )
+        if not revision:
+            raise UnknownRecord(f"No study {study_instance_uid} was received completely here.")
+        return self.stable_study(study_instance_uid, revision)
+
     def received(self, study_instance_uid: str, revision: int) -> StableStudy:
         """The same, whether or not its files are still there.
 

@@ -18,8 +18,15 @@ def algorithm_router(desk: Desk) -> APIRouter:
 
     @router.get("/algorithms/{name}/{version}")
     def shown(request: Request, name: str, version: str) -> Response:
-        """One version with its digests and its card."""
+        """One version with its digests, its history, what its jobs came to, and its card."""
         algorithm = desk.algorithms.find(name, version)
-        return render(request, "algorithm.html", algorithm=algorithm, card=desk.card(algorithm))
+        return render(
+            request,
+            "algorithm.html",
+            algorithm=algorithm,
+            card=desk.card(algorithm),
+            history=desk.algorithms.history(name, version),
+            results=desk.algorithms.result_counts(name, version),
+        )
 
     return router

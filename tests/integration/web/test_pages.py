@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.domain.association import AssociationEnd
+from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import JobKind, Reason, Refusal
 from storage.domain.result import ResultPicture
@@ -392,3 +393,21 @@ def test_readers_do_not_see_what_a_shadow_found(web_door: WebDoor, hospital: Hos
     assert "In shadow, told to nobody: lungs-next 2 analysed 2 instances" in study
     assert re.search(r"lungs-next 2 <span class=.state odd.>shadow</span>", operator.get("/jobs").text)
     assert re.search(r"<span class=.state odd.>shadow</span>", operator.get("/algorithms").text)
+
+
+def test_an_algorithms_page_tells_its_history(web_door: WebDoor, hospital: Hospital) -> None:
+    """Every decision with who took it, the numbers of its acceptance set, and what its jobs came to."""
+    algorithm = hospital.registered("lungs", "1")
+    hospital.algorithms.add(algorithm, "tester", "largest difference 1e-07")
+    numbers = {"cases": 2, "passed": 1, "numbers": "one: Lung Dice 0.4000, at least 0.9"}
+    hospital.algorithms.record_acceptance(algorithm, "tester", AuditOutcome.MINOR_FAILURE, dict(numbers))
+    hospital.algorithms.promote("lungs", "1", "anna", {"acceptance_skipped_because": "A <better> set comes."})
+    arrivals = hospital.stable_study("1.2.3")
+    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), [])
+
+    page = web_door.logged_in("operator").get("/algorithms/lungs/1").text
+
+    assert "1 analysed, 0 not analysed, 0 failed, 0 waiting or running" in page
+    assert "golden pair: largest difference 1e-07" in page
+    assert "1 of 2 cases passed: one: Lung Dice 0.4000, at least 0.9" in page
+    assert "acceptance set skipped, because: A &lt;better&gt; set comes." in page
