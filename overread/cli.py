@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "jobs": "overread.commands.jobs:jobs",
     "destinations": "overread.commands.destinations:destinations",
     "algorithms": "overread.commands.algorithms:algorithms",
+    "monitor": "overread.commands.monitor:monitor",
     "audit": "overread.commands.audit:audit",
     "dataset": "overread.commands.dataset:dataset",
     "users": "overread.commands.users:users",

@@ -49,6 +49,7 @@ from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.monitoring import PostgresMonitoring
 from storage.postgres.overview import Overview
 from storage.postgres.session_rows import PostgresSessionStore
 from storage.postgres.site_reading import PostgresSiteReading
@@ -158,6 +159,7 @@ def open_door(
         )
         desk = Desk(
             reading=PostgresSiteReading(database),
+            monitoring=PostgresMonitoring(database),
             explainer=Overview(database),
             jobs=PostgresJobQueue(database, objects, jobs),
             accounts=accounts,

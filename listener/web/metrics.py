@@ -59,6 +59,14 @@ METRICS: Mapping[str, Described] = {
     ),
     "overread_studies_received": Described("counter", (), "Studies recorded since the installation."),
     "overread_active_algorithms": Described("gauge", (), "Algorithms that are given work."),
+    "overread_drift_alarms": Described(
+        "gauge", ("algorithm", "version"), "Scanners and protocols on which the input or the scores have drifted."
+    ),
+    "overread_drift_index": Described(
+        "gauge",
+        ("algorithm", "version", "scanner", "protocol"),
+        "Stability index of what differs most from the baseline at the last look.",
+    ),
     "overread_spool_entries": Described("gauge", (), "Instances on disk that have no rows yet."),
     "overread_spool_bytes": Described("gauge", (), "Bytes of those instances."),
     "overread_disk_free_bytes": Described("gauge", (), "What the disk under data_dir has left."),
@@ -98,11 +106,13 @@ class _Figures(Collector):
         }
         try:
             summary = self._desk.reading.summary(SUMMARY_DAYS)
+            drift = self._desk.monitoring.drift()
         except StorageError:
             values["overread_database_up"] = _one(0)
         else:
             values["overread_database_up"] = _one(1)
             values |= _from_rows(summary, [place.name for place in self._desk.destinations])
+            values |= _from_drift(drift)
         try:
             disk = self._desk.disk_use()
         except OSError:
@@ -144,6 +154,23 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
         "overread_instances_received": _one(summary["instances_ever"]),
         "overread_studies_received": _one(summary["studies_ever"]),
         "overread_active_algorithms": _one(summary["algorithms"]),
+    }
+
+
+def _from_drift(drift: Facts) -> dict[str, Samples]:
+    """A version that is looked at has its number of alarms from the start, also when it is 0."""
+    alarms = {(row["name"], row["version"]): 0.0 for row in (*drift["groups"], *drift["alarms"])}
+    for alarm in drift["alarms"]:
+        alarms[alarm["name"], alarm["version"]] += 1
+    compared = [row for row in drift["groups"] if row["comparisons"]]
+    return {
+        "overread_drift_alarms": iter(alarms.items()),
+        "overread_drift_index": iter(
+            [
+                ((row["name"], row["version"], row["scanner"], row["protocol"]), row["comparisons"][0]["index"])
+                for row in compared
+            ]
+        ),
     }
 
 

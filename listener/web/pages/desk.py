@@ -12,6 +12,7 @@ from storage.ports import (
     AuditTrail,
     EvidenceStore,
     JobDesk,
+    Monitoring,
     SiteReading,
     StudyExplainer,
 )
@@ -33,6 +34,7 @@ class Desk:
     """Every port a page may ask, in one place; `listener.web.main` fills it."""
 
     reading: SiteReading
+    monitoring: Monitoring
     explainer: StudyExplainer
     jobs: JobDesk
     accounts: AccountDirectory

@@ -35,6 +35,7 @@ def overview_router(desk: Desk) -> APIRouter:
             summary=summary,
             states=[(state, counts.get(state, 0)) for state in _ORDER],
             disk=disk,
+            alarms=desk.monitoring.drift()["alarms"],
             destinations=[_destination(place, summary["deliveries"]) for place in desk.destinations],
             waiting=[job for job in summary["jobs"] if job["state"] in ("scheduled", "in_progress")],
         )

@@ -13,6 +13,7 @@ from listener.web.pages.forms import MAXIMUM_FORM_BYTES
 from listener.web.pages.job_pages import job_router
 from listener.web.pages.live import live_router
 from listener.web.pages.login_page import login_router
+from listener.web.pages.monitoring_page import monitoring_router
 from listener.web.pages.overview_page import overview_router
 from listener.web.pages.study_pages import study_router
 from listener.web.pages.user_pages import user_router
@@ -27,6 +28,7 @@ def dashboard_router(desk: Desk, gate: AccountGate, stopping: threading.Event) -
         study_router(desk),
         job_router(desk),
         algorithm_router(desk),
+        monitoring_router(desk),
         audit_router(desk),
         user_router(desk),
         live_router(desk, gate, stopping),

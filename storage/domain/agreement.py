@@ -1,0 +1,174 @@
+"""How far two versions of an algorithm agree on the studies that both have looked at.
+
+Nothing here knows which of the two is right: that needs a reference, which a shadow run does not have.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What one version said of a study: ``outcome`` is ``analysed``, ``not-analysed`` or ``failed``.
+
+    ``present`` says of each class whether it counts as present; ``numbers`` are probabilities and measurements by name;
+    ``seconds`` is what its stages took together.
+    """
+
+    job_id: int
+    outcome: str
+    present: Mapping[str, bool] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One study, analysed by both; ``groups`` are what it counts under, such as its modality, by the kind of group."""
+
+    study_instance_uid: str
+    active: Analysis
+    shadow: Analysis
+    groups: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAgreement:
+    """One class: the four cells, and Cohen's kappa; ``None`` where both say the same of every study by chance alone."""
+
+    label: str
+    both: int
+    only_active: int
+    only_shadow: int
+    neither: int
+
+    @property
+    def studies(self) -> int:
+        """On how many studies both said something of the class."""
+        return self.both + self.only_active + self.only_shadow + self.neither
+
+    @property
+    def agreement(self) -> float:
+        """The share of studies on which both said the same."""
+        return (self.both + self.neither) / self.studies
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa: agreement beyond what the two would have by chance, 1 for all of it."""
+        active, shadow = self.both + self.only_active, self.both + self.only_shadow
+        count = self.studies
+        chance = (active * shadow + (count - active) * (count - shadow)) / count**2
+        return None if chance >= 1 else (self.agreement - chance) / (1 - chance)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberAgreement:
+    """One number: shadow minus active, in its own unit, after Bland and Altman (1986).
+
+    ``lower`` and ``upper`` are the limits between which 95 of 100 differences lie if they are spread normally;
+    ``relative`` is the mean of \\|difference\\| over the mean of the two, without a unit.
+    """
+
+    name: str
+    studies: int
+    bias: float
+    lower: float
+    upper: float
+    relative: float
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One study to look at, and why."""
+
+    study_instance_uid: str
+    active_job_id: int
+    shadow_job_id: int
+    reasons: tuple[str, ...]
+
+
+def outcomes(pairs: Iterable[Pair]) -> dict[tuple[str, str], int]:
+    """How the two ended, active first, and on how many studies."""
+    return dict(sorted(Counter((pair.active.outcome, pair.shadow.outcome) for pair in pairs).items()))
+
+
+def classes(pairs: Sequence[Pair]) -> list[ClassAgreement]:
+    """Each class of which both said something."""
+    cells: dict[str, Counter[tuple[bool, bool]]] = {}
+    for pair in pairs:
+        for label in pair.active.present.keys() & pair.shadow.present.keys():
+            cells.setdefault(label, Counter())[pair.active.present[label], pair.shadow.present[label]] += 1
+    return [
+        ClassAgreement(label, of[True, True], of[True, False], of[False, True], of[False, False])
+        for label, of in sorted(cells.items())
+    ]
+
+
+def numbers(pairs: Sequence[Pair]) -> list[NumberAgreement]:
+    """Each number that both gave."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for pair in pairs:
+        for name in pair.active.numbers.keys() & pair.shadow.numbers.keys():
+            found.setdefault(name, []).append((pair.active.numbers[name], pair.shadow.numbers[name]))
+    return [_number(name, both) for name, both in sorted(found.items())]
+
+
+def _number(name: str, both: Sequence[tuple[float, float]]) -> NumberAgreement:
+    differences = [shadow - active for active, shadow in both]
+    bias = sum(differences) / len(differences)
+    squares = sum((difference - bias) ** 2 for difference in differences)
+    spread = math.sqrt(squares / (len(differences) - 1)) if len(differences) > 1 else 0.0
+    relative = sum(relative_difference(*values) for values in both) / len(both)
+    return NumberAgreement(name, len(both), bias, bias - 1.96 * spread, bias + 1.96 * spread, relative)
+
+
+def relative_difference(active: float, shadow: float) -> float:
+    """The size of the difference over the mean of both sizes: 0 when equal, 2 when one of them is nothing."""
+    size = (abs(active) + abs(shadow)) / 2
+    return abs(shadow - active) / size if size else 0.0
+
+
+def disagreements(pairs: Iterable[Pair], tolerance: float) -> list[Disagreement]:
+    """The studies to look at: another outcome, another class, or a measurement that differs by more than ``tolerance``.
+
+    ``tolerance`` is a relative difference. Probabilities are not compared here: what they lead to is the class.
+    """
+    listed = []
+    for pair in pairs:
+        reasons = tuple(_reasons(pair, tolerance))
+        if reasons:
+            listed.append(Disagreement(pair.study_instance_uid, pair.active.job_id, pair.shadow.job_id, reasons))
+    return listed
+
+
+def _reasons(pair: Pair, tolerance: float) -> Iterable[str]:
+    active, shadow = pair.active, pair.shadow
+    if active.outcome != shadow.outcome:
+        yield f"outcome: {active.outcome} / {shadow.outcome}"
+    for label in sorted(active.present.keys() & shadow.present.keys()):
+        if active.present[label] != shadow.present[label]:
+            yield f"{label}: {_word(active.present[label])} / {_word(shadow.present[label])}"
+    for name in sorted(active.numbers.keys() & shadow.numbers.keys()):
+        values = active.numbers[name], shadow.numbers[name]
+        if not name.startswith(PROBABILITY) and relative_difference(*values) > tolerance:
+            yield f"{name}: {values[0]:.4g} / {values[1]:.4g}"
+
+
+PROBABILITY = "probability of "
+
+
+def _word(present: bool) -> str:
+    return "present" if present else "absent"
+
+
+def quantile(values: Iterable[float], share: float) -> float | None:
+    """The value that this share of values stays below, between neighbours by proportion; ``None`` of none."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    place = (len(ordered) - 1) * share
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
