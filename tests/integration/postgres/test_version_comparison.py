@@ -72,7 +72,8 @@ def test_two_versions_are_compared_on_what_both_have_seen(shadowed: Any) -> None
     assert [mass[key] for key in ("both", "only_active", "only_shadow", "neither")] == [1, 1, 0, 0]
     volume = next(one for one in facts["numbers"] if one["name"] == "Volume of Lung (cm3)")
     assert (volume["studies"], volume["bias"]) == (2, 2.0)
-    assert facts["seconds"] == {"active": {"p50": 3.0, "p95": 3.0}, "shadow": {"p50": 5.0, "p95": 5.0}}
+    assert facts["seconds"]["active"]["p50"] >= 3, "that of loading and inferring, and what storing took"
+    assert facts["seconds"]["shadow"]["p50"] >= 5
     assert {group: of["studies"] for group, of in facts["subgroups"]["scanner"].items()} == {"ACME A": 2, "ACME B": 1}
     assert facts["subgroups"]["modality"].keys() == {"CT"}
     assert [(one["study_instance_uid"], one["reasons"]) for one in facts["disagreements"]] == [
