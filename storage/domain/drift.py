@@ -12,7 +12,7 @@ from enum import StrEnum
 from storage.domain.job_statistics import PERCENTILES
 
 _BINS = 10  # of the index, at the deciles of the baseline
-_FLOOR = 1e-4  # share of an empty bin, so that its logarithm is finite
+_SMOOTHING = 0.5  # results that each bin is given beside its own, so that an empty one of few results weighs little
 
 WATCH_INDEX, DRIFTED_INDEX = 0.1, 0.25  # the customary bounds of the index
 WATCH_CHANCE, DRIFTED_CHANCE = 0.05, 0.001  # of the adjusted p value
@@ -59,12 +59,11 @@ def stability_index(baseline: Sequence[float], window: Sequence[float]) -> float
     """The population stability index of two samples: the sum of (w - b) · ln(w / b) over bins.
 
     Bins lie between the deciles of the baseline, so that each holds a tenth of it; where values repeat, fewer remain.
-    The index has no unit; 0 means equal shares.
+    Each bin counts half a result more than it holds. The index has no unit; 0 means equal shares.
     """
     edges = _deciles(baseline)
     total = 0.0
     for base, now in zip(_shares(baseline, edges), _shares(window, edges), strict=True):
-        base, now = max(base, _FLOOR), max(now, _FLOOR)
         total += (now - base) * math.log(now / base)
     return total
 
@@ -88,7 +87,7 @@ def _shares(values: Sequence[float], edges: Sequence[float]) -> list[float]:
     counts = [0] * (len(edges) + 1)
     for value in values:
         counts[bisect_right(edges, value)] += 1
-    return [count / len(values) for count in counts]
+    return [(count + _SMOOTHING) / (len(values) + _SMOOTHING * len(counts)) for count in counts]
 
 
 def kolmogorov_smirnov(baseline: Sequence[float], window: Sequence[float]) -> tuple[float, float]:

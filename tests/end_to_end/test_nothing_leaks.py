@@ -1,5 +1,6 @@
 """A whole run with a patient nobody else has: what is seeded at every door is found nowhere it does not belong."""
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -7,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg2
 import pydicom
 import pytest
 
 from overread.demo.modality import push
 from overread.supervisor import ROLES
+from storage.postgres.embedded import running_url
 from tests.end_to_end.conftest import Product, destination, write_series
 from tests.peers.free_ports import free_port
 from tests.peers.recording_pacs import RecordingPacs
@@ -58,6 +61,7 @@ def test_a_seeded_patient_is_found_nowhere_it_does_not_belong(site: Product, tmp
     told = [*_send_everything(site, tmp_path), *_use_the_web_door(site)]
     told += [site.command(*words).stdout for words in (("status",), ("status", "--json"), ("jobs", "list"))]
     told.append(site.command("explain", PATIENT).stderr)
+    told.append(_kept_for_monitoring(site))
     assert site.stop() == 0
 
     for text in told:
@@ -73,7 +77,8 @@ def test_a_seeded_patient_is_found_nowhere_it_does_not_belong(site: Product, tmp
 def _send_everything(site: Product, folder: Path) -> Iterator[str]:
     """C-STORE of a good study, of other bytes under its UIDs, and of values that no library likes."""
     patient = {"PatientName": f"{NAME}^Zebra", "PatientID": PATIENT, "PatientBirthDate": BIRTH}
-    good = write_series(folder / "good", AccessionNumber=ACCESSION, **patient)
+    equipment = {"StationName": f"{NAME} room", "ProtocolName": f"Head {NAME}", "ManufacturerModelName": PATIENT}
+    good = write_series(folder / "good", AccessionNumber=ACCESSION, **patient | equipment)
     push(good.paths, host="127.0.0.1", port=site.port, called_ae_title="OVERREAD")
     site.wait_for_study(good.study_instance_uid, "done")
 
@@ -123,6 +128,19 @@ def _use_the_web_door(site: Product) -> Iterator[str]:
             yield answer.text
         study = next(study for study in site.status()["studies"] if study["state"] == "done")
         assert PATIENT in stranger.get(f"/studies/{study['study_instance_uid']}").text, "who may look, sees"
+
+
+def _kept_for_monitoring(site: Product) -> str:
+    """All rows of the tables of monitoring, whatever they hold, and what the command tells of them."""
+    told = [site.command("monitor", "--json").stdout]
+    url = running_url(site.data_dir / "postgres")
+    assert url is not None
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for table in ("result_statistics", "monitoring_baseline", "drift", "drift_alarm"):
+            cursor.execute(f"SELECT coalesce(json_agg(kept)::text, '') FROM {table} AS kept")  # noqa: S608 - our words
+            told += [row for (row,) in cursor]
+    assert "HEAD" in told[1], "the good study is among the rows"
+    return "\n".join(told)
 
 
 def _leaves_no_core(process_id: int | None) -> bool:

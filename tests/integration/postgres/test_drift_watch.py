@@ -1,40 +1,23 @@
 """A scanner whose images change is found, one whose do not is not; alarms begin, last and end, each as a row."""
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import psycopg2
 import pytest
-from psycopg2.extras import Json
 
 from storage.domain.drift import DriftState, compare
 from storage.domain.job import Reason
-from storage.domain.job_statistics import HISTOGRAM_EDGES, Acquisition, JobStatistics, Seen, Stage, ValueStatistics
+from storage.domain.job_statistics import JobStatistics
 from storage.errors import UnknownRecord
 from storage.housekeeping.watch_drift import watch_drift
 from storage.postgres.monitoring import PostgresMonitoring
 from storage.settings import MonitoringSettings
+from tests.peers.monitored_results import SETTINGS, remember, spread
 
-SETTINGS = MonitoringSettings(baseline_results=60, window_results=40, minimum_results=30)
 SCANNERS = ("A", "B")
-
-
-def _statistics(generator: np.random.Generator, scanner: str = "A", shift: float = 0.0) -> JobStatistics:
-    """What a job on one head gives: patients differ, so that its mean does by 40 and its volume by 100."""
-    mean = 300 + 40 * generator.normal() + shift
-    sd = 80 * np.exp(0.1 * generator.normal())
-    percentiles = tuple(float(mean + sd * at) for at in (-2.3, -1.6, -0.7, 0, 0.7, 1.6, 2.3))
-    histogram = [0] * (len(HISTOGRAM_EDGES[Seen.RECEIVED]) + 1)
-    histogram[int(np.searchsorted(HISTOGRAM_EDGES[Seen.RECEIVED], mean))] = 1000
-    values = ValueStatistics(1000, 0.0, 900.0, float(mean), float(sd), percentiles, tuple(histogram))
-    volume = float(1500 + 100 * generator.normal())
-    acquisition = Acquisition("ACME", scanner, "", "MR", "HEAD", "GR", "", 1.0, 3.0, 176, 256, 256, 1.0, 1.0)
-    stages = {Stage.LOAD: 0.5, Stage.INFER: float(generator.uniform(1, 3))}
-    return JobStatistics(acquisition, {Seen.RECEIVED: values}, {"Volume of Brain (cm3)": volume}, stages)
 
 
 def _analyse(hospital: Any, results: Iterable[JobStatistics]) -> None:
@@ -46,32 +29,6 @@ def _analyse(hospital: Any, results: Iterable[JobStatistics]) -> None:
         hospital.queue.complete_analysed(hospital.claimed(), result, [])
 
 
-def _remember(hospital: Any, results: Iterable[JobStatistics]) -> None:
-    """The same rows of results, many at once, of the newest version; their studies and jobs are left out."""
-    rows = [(one.acquisition.scanner, one.acquisition.protocol, Json(one.as_json())) for one in results]
-    with contextlib.closing(psycopg2.connect(hospital.url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")  # no job is there for a result to refer to
-        for row in rows:
-            cursor.execute(_ONE_RESULT, row)
-
-
-_ONE_RESULT = """
-WITH one AS (
-    INSERT INTO result (job_id, series_instance_uid, artifact_sha256, execution_provider, findings, report_text)
-    SELECT -1 - count(*), '1.2', repeat('b', 64), 'CPUExecutionProvider', '[]', '' FROM result RETURNING id
-)
-INSERT INTO result_statistics (result_id, algorithm_id, scanner, protocol, acquisition, values, scores, stages)
-SELECT one.id, (SELECT max(id) FROM algorithm), scanner, protocol, kept->'acquisition', kept->'values', kept->'scores',
-    kept->'stages'
-FROM one, (VALUES (%s, %s, %s::jsonb)) AS given (scanner, protocol, kept)
-"""
-
-
-def _spread(seed: int, count: int, **how: Any) -> list[JobStatistics]:
-    generator = np.random.default_rng(seed)
-    return [_statistics(generator, **how) for _ in range(count)]
-
-
 def _states(hospital: Any) -> dict[str, str]:
     return dict(hospital.rows("SELECT split_part(scanner, ' ', 2), state FROM drift"))
 
@@ -80,9 +37,9 @@ def test_a_shifted_scanner_is_found_and_the_other_is_not(hospital: Any) -> None:
     """One scanner's values rise by two of its deviations after the baseline: it alone is drifted, and alarms once."""
     hospital.install()
     for scanner in SCANNERS:
-        _remember(hospital, _spread(1, 60, scanner=scanner))
-    _remember(hospital, _spread(2, 40, scanner="A", shift=80.0))
-    _remember(hospital, _spread(3, 40, scanner="B"))
+        remember(hospital.url, spread(1, 60, scanner=scanner))
+    remember(hospital.url, spread(2, 40, scanner="A", shift=80.0))
+    remember(hospital.url, spread(3, 40, scanner="B"))
 
     assert watch_drift(hospital.database, SETTINGS) == 1
     assert watch_drift(hospital.database, SETTINGS) == 0
@@ -100,10 +57,10 @@ def test_a_shifted_scanner_is_found_and_the_other_is_not(hospital: Any) -> None:
 def test_an_alarm_ends_when_the_scanner_is_as_before(hospital: Any) -> None:
     """Forty results as at first end it, with an audit row; the row of the alarm stays."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 40, shift=120.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=120.0))
     watch_drift(hospital.database, SETTINGS)
-    _remember(hospital, _spread(4, 40))
+    remember(hospital.url, spread(4, 40))
 
     watch_drift(hospital.database, SETTINGS)
 
@@ -115,8 +72,8 @@ def test_an_alarm_ends_when_the_scanner_is_as_before(hospital: Any) -> None:
 def test_an_alarm_ends_when_the_algorithm_is_given_no_more_work(hospital: Any) -> None:
     """A retired version is looked at no more, and nothing of it is left to be alarmed about."""
     algorithm = hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 40, shift=120.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=120.0))
     watch_drift(hospital.database, SETTINGS)
     hospital.algorithms.retire(algorithm.name, algorithm.version, "alice")
 
@@ -129,8 +86,8 @@ def test_an_alarm_ends_when_the_algorithm_is_given_no_more_work(hospital: Any) -
 def test_a_drifted_algorithm_is_demoted_where_the_rule_says_so(hospital: Any) -> None:
     """Once: whoever promotes it again has decided about the alarm that stands, and it stays active."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 40, shift=120.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=120.0))
     rule = SETTINGS.model_copy(update={"demote_on_drift": True})
 
     watch_drift(hospital.database, rule)
@@ -146,8 +103,8 @@ def test_a_drifted_algorithm_is_demoted_where_the_rule_says_so(hospital: Any) ->
 def test_a_drifted_algorithm_stays_active_without_the_rule(hospital: Any) -> None:
     """By default an alarm begins and nothing else happens."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 40, shift=120.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=120.0))
 
     watch_drift(hospital.database, SETTINGS)
 
@@ -158,8 +115,8 @@ def test_a_drifted_algorithm_stays_active_without_the_rule(hospital: Any) -> Non
 def test_nothing_is_said_of_few_results(hospital: Any) -> None:
     """Twenty-nine results after the baseline are too few, however much they differ; those of before are no window."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 29, shift=500.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 29, shift=500.0))
 
     watch_drift(hospital.database, SETTINGS)
 
@@ -169,8 +126,8 @@ def test_nothing_is_said_of_few_results(hospital: Any) -> None:
 def test_old_results_are_no_window(hospital: Any) -> None:
     """What is older than the window's days says nothing of today."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 40, shift=500.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=500.0))
     hospital.rows("UPDATE result_statistics SET stored_at = stored_at - interval '31 days'")
 
     watch_drift(hospital.database, SETTINGS)
@@ -181,12 +138,12 @@ def test_old_results_are_no_window(hospital: Any) -> None:
 def test_a_study_done_again_counts_once(hospital: Any) -> None:
     """A resubmitted job speaks for its predecessor: forty repetitions of one odd study are one result."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _analyse(hospital, _spread(2, 1, shift=500.0))
+    remember(hospital.url, spread(1, 60))
+    _analyse(hospital, spread(2, 1, shift=500.0))
     ((job,),) = hospital.rows("SELECT max(job_id) FROM result")
     ((study, uid),) = hospital.rows("SELECT study_instance_uid, sop_instance_uid FROM study, instance")
     arrivals = [hospital.arrival(study, sop_instance_uid=uid)]
-    for statistics in _spread(3, 3, shift=500.0):
+    for statistics in spread(3, 3, shift=500.0):
         job = hospital.queue.resubmit(job, "alice")
         result = replace(hospital.result(arrivals), statistics=statistics, evidence=())
         hospital.queue.complete_analysed(hospital.claimed(), result, [])
@@ -200,15 +157,15 @@ def test_a_baseline_set_by_dates_is_what_counts(hospital: Any) -> None:
     """After the change of a protocol an operator calls the present normal; the alarm ends, and it is known who did."""
     algorithm = hospital.install()
     monitoring = PostgresMonitoring(hospital.database)
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 40, shift=120.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=120.0))
     hospital.rows("UPDATE result_statistics SET stored_at = stored_at - interval '2 days' WHERE result_id <= 60")
     watch_drift(hospital.database, SETTINGS)
     assert _states(hospital) == {"A": "drifted"}
 
     now = datetime.now(UTC)
     monitoring.set_baseline(*(algorithm.name, algorithm.version), (now - timedelta(days=1), now), "alice")
-    _remember(hospital, _spread(5, 40, shift=120.0))
+    remember(hospital.url, spread(5, 40, shift=120.0))
     watch_drift(hospital.database, SETTINGS)
 
     assert hospital.rows("SELECT state, baseline_results, window_results FROM drift") == [("stable", 40, 40)]
@@ -223,9 +180,9 @@ def test_a_baseline_set_by_dates_is_what_counts(hospital: Any) -> None:
 def test_a_new_version_is_not_judged_by_the_old_one(hospital: Any) -> None:
     """Its baseline is its own, so that what a better algorithm finds is no drift."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
+    remember(hospital.url, spread(1, 60))
     hospital.install(version="2")
-    _remember(hospital, _spread(2, 40, shift=300.0))
+    remember(hospital.url, spread(2, 40, shift=300.0))
 
     watch_drift(hospital.database, SETTINGS)
 
@@ -237,9 +194,9 @@ def test_a_new_version_is_not_judged_by_the_old_one(hospital: Any) -> None:
 def test_the_overview_tells_what_was_done(hospital: Any) -> None:
     """Jobs, how they ended, times of the stages, the last look and open alarms, by algorithm and group."""
     hospital.install()
-    _remember(hospital, _spread(1, 60))
-    _remember(hospital, _spread(2, 38, shift=120.0))
-    _analyse(hospital, _spread(3, 2, shift=120.0))
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 38, shift=120.0))
+    _analyse(hospital, spread(3, 2, shift=120.0))
     watch_drift(hospital.database, SETTINGS)
     monitoring = PostgresMonitoring(hospital.database)
 
@@ -308,7 +265,7 @@ def test_a_shift_of_one_deviation_is_mostly_found() -> None:
 
 
 def _looked_at(seed: int, shifts: tuple[float, ...]) -> list[Any]:
-    """One look with the usual settings at as many scanners as there are shifts; the numbers are as `_statistics`."""
+    """One look with the usual settings at as many scanners as there are shifts; the numbers are as `one_result`."""
     usual = MonitoringSettings()
     generator = np.random.default_rng(seed)
 

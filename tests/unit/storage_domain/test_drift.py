@@ -58,11 +58,11 @@ def test_repeated_values_never_make_a_small_chance() -> None:
 
 
 def test_the_index_is_what_a_hand_computes() -> None:
-    """Of 1 to 10 each decile holds one; twenty values of which half lie in the first bin give the sum of the terms."""
+    """Of 1 to 10 each decile holds one; twenty values lie in three bins; each bin has half a result more."""
     baseline = [float(value) for value in range(1, 11)]
     window = [1.0] * 10 + [3.0] * 5 + [8.0] * 5
 
-    terms = [(0.5, 0.1), (0.25, 0.1), (0.25, 0.1), *[(1e-4, 0.1)] * 7]
+    terms = [(10.5 / 25, 0.1), (5.5 / 25, 0.1), (5.5 / 25, 0.1), *[(0.5 / 25, 0.1)] * 7]
     by_hand = sum((now - base) * math.log(now / base) for now, base in terms)
 
     assert stability_index(baseline, window) == pytest.approx(by_hand)
