@@ -4,18 +4,14 @@ Patient and study are the sources' own, times are those of the job, equipment an
 object says that it is a research result where it is one (PS3.3 sections C.7.1 to C.7.5 and C.12.1).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BytesIO
-from typing import Protocol
+from collections.abc import Mapping
 
 from highdicom import ContributingEquipment
 from highdicom.base import SOPClass
-from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.tag import BaseTag
 from pydicom.uid import (
-    UID,
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
@@ -27,6 +23,7 @@ from pydicom.valuerep import DT
 from inference.evidence.character_set import as_received, settle_character_set
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
+from inference.evidence.part10 import FileWithFrames, Frames, part10
 from inference.evidence.references import name_frames
 from inference.evidence.result_uids import SeriesNaming
 from inference.evidence.sources import states_thickness
@@ -34,7 +31,6 @@ from storage.domain.result import UNALIGNED, EvidenceForm, EvidenceObject, Evide
 
 MANUFACTURER = "Overread"
 MODEL_NAME = "Overread"
-IMPLEMENTATION_CLASS_UID = UID("2.25.138914520719438570184264171358247313881")
 
 # Series Numbers, counted from the one that the site has set as the first.
 SERIES_OFFSETS = {
@@ -75,16 +71,6 @@ _WITHOUT_A_BODY_PART = frozenset(
 # The frames of a map have their own (PS3.3 section C.7.6.16.2.8), so its series must have none.
 _WITHOUT_LATERALITY = _WITHOUT_A_BODY_PART | {EvidenceRole.PARAMETRIC_MAP}
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
-
-
-class Frames(Protocol):
-    """The end of an object whose frames are made while it is written, in Explicit VR Little Endian."""
-
-    def functional_groups(self) -> Iterator[bytes]:
-        """The Per-frame Functional Groups Sequence (5200,9230), in pieces; nothing where the object has it."""
-
-    def pixel_data(self) -> Iterator[bytes]:
-        """The element with the pixels, in pieces."""
 
 
 def series_description(context: EvidenceContext, what: str, *, first: bool = False) -> str:
@@ -128,11 +114,13 @@ def complete(
     description: str,
     frames: Frames | None = None,
     form: EvidenceForm | None = None,
+    encoded: Mapping[BaseTag, bytes] | None = None,
 ) -> EvidenceObject:
     """Give a freshly built object everything that is missing and freeze it as a Part 10 file.
 
     ``frames`` are those of an object that ends before its Per-frame Functional Groups Sequence (5200,9230), or before
-    its pixels. ``form`` is given where the object itself does not tell it.
+    its pixels. ``form`` is given where the object itself does not tell it. ``encoded`` are elements that the object
+    does not have yet, in Explicit VR Little Endian.
     """
     image = as_received(context.sources[0])
     _copy_from_source(sop, image, role)
@@ -145,13 +133,14 @@ def complete(
     sop.SeriesDescription = description
     sop.ContentQualification = context.algorithm.use.upper()
     settle_character_set(sop, image, context.sources[0])
+    header = part10(sop, encoded or {})
     return EvidenceObject(
         role=role,
         sop_class_uid=str(sop.SOPClassUID),
         sop_instance_uid=str(sop.SOPInstanceUID),
         series_instance_uid=str(sop.SeriesInstanceUID),
         transfer_syntax_uid=str(sop.file_meta.TransferSyntaxUID),
-        pieces=(_part10(sop),) if frames is None else FileWithFrames(_part10(sop), frames),
+        pieces=(header,) if frames is None else FileWithFrames(header, frames),
         form=_aligned_or_not(sop, form or _form(sop, role)),
     )
 
@@ -274,25 +263,3 @@ def _freeze_times(sop: SOPClass, context: EvidenceContext) -> None:
     for item in sop.ContributingEquipmentSequence:
         if item.PurposeOfReferenceCodeSequence[0].CodeValue == codes.DCM.ProcessingEquipment.value:
             item.ContributionDateTime = DT(moment)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FileWithFrames:
-    """A Part 10 file in Explicit VR Little Endian whose frames are made while it is read."""
-
-    before: bytes
-    frames: Frames
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The file in pieces."""
-        yield self.before
-        yield from self.frames.functional_groups()
-        yield from self.frames.pixel_data()
-
-
-def _part10(sop: SOPClass) -> bytes:
-    sop.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    sop.file_meta.ImplementationVersionName = f"OVERREAD {service_version()}"[:16]
-    buffer = BytesIO()
-    dcmwrite(buffer, sop, enforce_file_format=True)
-    return buffer.getvalue()

@@ -63,10 +63,10 @@ def build_fractional(
     pixels = int(context.sources[0].Rows) * int(context.sources[0].Columns)
     if int(framed.sum()) * pixels > MOST_BYTES:
         return ()
-    seg, frames, items = sparse_segmentation(context, framed, present, "fractional", _KIND)
-    described = FractionalFrames(probabilities, frames, items, pixels)
+    sparse = sparse_segmentation(context, framed, present, "fractional", _KIND)
+    frames = FractionalFrames(probabilities, sparse.frames, sparse.items, pixels)
     description = series_description(context, "probabilities")
-    return (complete(seg, context, EvidenceRole.SEGMENTATION, description, described),)
+    return (complete(sparse.seg, context, EvidenceRole.SEGMENTATION, description, frames, encoded=sparse.lists),)
 
 
 def _framed(present: Sequence[FoundSegment], probabilities: Probabilities) -> Framed:

@@ -24,12 +24,14 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
-from inference.evidence.sources import stand_in
+from inference.evidence.explicit_vr import encoded, sequence
+from inference.evidence.sources import instance_stand_in, stand_in
 from inference.imaging.frames import frame_number
 from storage.domain.finding import Finding
 from storage.domain.finding import Measurement as FindingMeasurement
@@ -57,6 +59,8 @@ _PROCEDURES: dict[str, Code] = {
     "NM": codes.cid100.NMUnspecifiedBodyRegion,
 }
 
+_LONG = (Tag("CurrentRequestedProcedureEvidenceSequence"), Tag("ContentSequence"))
+
 
 def build_reports(
     context: EvidenceContext,
@@ -76,11 +80,12 @@ def _report(
     context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject], form: EvidenceForm
 ) -> EvidenceObject:
     name = "" if form is EvidenceForm.COMPREHENSIVE_3D else f" {form}"
-    images = [stand_in(source) for source in context.sources]
+    images = [stand_in(context.sources[0]), *map(instance_stand_in, context.sources[1:])]
+    # highdicom copies and searches what it is given; it is given the first group, and the others are added to it.
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=device_observer(context)),
         procedure_reported=_PROCEDURES.get(images[0].Modality, codes.cid100.ImagingProcedure),
-        imaging_measurements=list(groups),
+        imaging_measurements=groups[:1],
         title=codes.cid7021.ImagingMeasurementReport,
     )
     report = _CLASSES[form](
@@ -98,7 +103,23 @@ def _report(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         contributing_equipment=[algorithm_equipment(context)],
     )
-    return complete(report, context, EvidenceRole.REPORT, series_description(context, "report"))
+    measurements = report.ContentSequence[-1].ContentSequence
+    for group in groups[1:]:
+        measurements.extend(group)
+    description = series_description(context, "report")
+    return complete(report, context, EvidenceRole.REPORT, description, encoded=_taken(report))
+
+
+def _taken(report: Dataset) -> dict[BaseTag, bytes]:
+    """Take the long sequences out of a report, encoded; not those with letters, which want its character set."""
+    taken = {}
+    for tag in _LONG:
+        try:
+            taken[tag] = sequence(tag, map(encoded, report[tag].value))
+        except ValueError:
+            continue
+        del report[tag]
+    return taken
 
 
 def device_observer(context: EvidenceContext) -> ObserverContext:

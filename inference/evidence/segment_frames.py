@@ -22,11 +22,16 @@ _TOGETHER = 8  # frames: so many end at a byte, whatever their size
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The voxels of one label on one slice; ``number`` is the Segment Number that they have in the object."""
+    """The voxels of one label on one slice; ``number`` is the Segment Number that they have in the object.
+
+    Counted row by row, the label is on pixels from ``first`` to before ``end`` of the slice only.
+    """
 
     slice_index: int
     label: int
     number: int
+    first: int
+    end: int
 
 
 def functional_groups(frames: Sequence[Frame], items: Mapping[int, bytes]) -> Iterator[bytes]:
@@ -67,7 +72,10 @@ class Frames:
         """Where the pixels of a frame are no multiple of 8, the next one begins within a byte."""
         if self.labels[0].size % 8 == 0:
             for one in self.frames:
-                yield np.packbits(self.labels[one.slice_index] == one.label, bitorder="little").tobytes()
+                start = one.first // 8
+                pixels = self.labels[one.slice_index].reshape(-1)[start * 8 : one.end]
+                packed = np.packbits(pixels == one.label, bitorder="little").tobytes()
+                yield bytes(start) + packed + bytes(self.labels[0].size // 8 - start - len(packed))
             return
         for start in range(0, len(self.frames), _TOGETHER):
             group = self.frames[start : start + _TOGETHER]

@@ -64,9 +64,10 @@ class _Naming:
 def _binary(
     context: EvidenceContext, labels: Labels, present: Sequence[FoundSegment], naming: _Naming
 ) -> EvidenceObject:
-    seg, frames, items = sparse_segmentation(context, _framed(labels, present), present, naming.part, _KIND)
-    described = Frames(labels, frames, items)
-    return complete(seg, context, _ROLE, series_description(context, naming.what), described, naming.form)
+    sparse = sparse_segmentation(context, _framed(labels, present), present, naming.part, _KIND)
+    frames = Frames(labels, sparse.frames, sparse.items)
+    description = series_description(context, naming.what)
+    return complete(sparse.seg, context, _ROLE, description, frames, naming.form, sparse.lists)
 
 
 def _framed(labels: Labels, present: Sequence[FoundSegment]) -> Framed:

@@ -54,11 +54,10 @@ _READ = (
     "AcquisitionDateTime",
 )
 
+_READ_OF_INSTANCES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
 _READ_OF_EACH = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
+    *_READ_OF_INSTANCES,
     "FrameOfReferenceUID",
     "Rows",
     "Columns",
@@ -131,6 +130,11 @@ def stand_in(source: Dataset) -> Dataset:
     return copy
 
 
+def instance_stand_in(source: Dataset) -> Dataset:
+    """The same of a further image of a document, which only names it."""
+    return _copied(source, _READ_OF_INSTANCES)
+
+
 def image_stand_in(source: Dataset) -> Dataset:
     """The same of an image that highdicom builds on, for what refers to single images; see ``references``."""
     return as_single_frame(stand_in(source), source)
@@ -143,18 +147,24 @@ def image_stand_ins(sources: Sequence[Dataset]) -> list[Dataset]:
     What the images say of their distance is left out where it is not how they lie.
     """
     further = [as_single_frame(_with_thickness(_copied(one, _READ_OF_EACH)), one) for one in sources[1:]]
-    images = [image_stand_in(sources[0]), *further]
+    images = [first_stand_in(sources), *further]
     if len(images) > 1 and all(has_place(one) for one in sources):
         for tag in (_TAGS["ImageOrientationPatient"], _TAGS["PixelSpacing"]):
             for image in further:
                 image[tag] = images[0][tag]
-        if not _lie_as_stated(sources):
-            del images[0].SpacingBetweenSlices
     return images
 
 
+def first_stand_in(sources: Sequence[Dataset]) -> Dataset:
+    """The first of ``image_stand_ins``, for what takes nothing of the others."""
+    image = image_stand_in(sources[0])
+    if "SpacingBetweenSlices" in image and not _lie_as_stated(sources):
+        del image.SpacingBetweenSlices
+    return image
+
+
 def _lie_as_stated(sources: Sequence[Dataset]) -> bool:
-    if "SpacingBetweenSlices" not in sources[0] or not states_length(sources[0], "SpacingBetweenSlices"):
+    if len(sources) == 1 or not all(has_place(one) for one in sources):
         return True
     places = np.array([[float(value) for value in one.ImagePositionPatient] for one in sources])
     usual = float(np.median(np.linalg.norm(np.diff(places, axis=0), axis=1)))

@@ -1,67 +1,101 @@
 """What a segmentation with frames where there are voxels says of itself, but for its pixels (PS3.3 section A.51).
 
-highdicom is given images of one pixel; the frames' descriptions and pixels are written by us, one after the other.
+highdicom is given the first image, as one of a single pixel; what is said of the others and of the frames is encoded
+by us, and so are the pixels, one frame after the other.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from highdicom.seg import Segmentation
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, MODEL_NAME, algorithm_equipment
 from inference.evidence.context import EvidenceContext, service_version
-from inference.evidence.explicit_vr import encoded
-from inference.evidence.references import name_frames, places_by_stand_in
+from inference.evidence.frame_items import frame_items, source_lists
 from inference.evidence.segment_findings import FoundSegment
 from inference.evidence.segment_frames import Frame
 from inference.evidence.segment_parts import derive_dimension_uid, segment_description
-from inference.evidence.sources import image_stand_ins, one_pixel
+from inference.evidence.sources import first_stand_in, one_pixel
+from inference.evidence.stack_places import StackPlaces
 
 Framed = npt.NDArray[np.uint8]  # as (slice, segment): 1 where the segment has a frame on the slice
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparse:
+    """A segmentation that ends before its frames.
+
+    ``frames`` are in their order, ``items`` describe a frame on each slice, and ``lists`` are elements that ``seg``
+    does not have itself, all encoded in Explicit VR Little Endian.
+    """
+
+    seg: Segmentation
+    frames: list[Frame]
+    items: dict[int, bytes]
+    lists: dict[BaseTag, bytes]
+
+
 def sparse_segmentation(
     context: EvidenceContext, framed: Framed, present: Sequence[FoundSegment], name: str, kind: Mapping[str, Any]
-) -> tuple[Segmentation, list[Frame], dict[int, bytes]]:
-    """The object, its frames in their order, and the item that describes a frame on each slice.
+) -> Sparse:
+    """The object without its pixels.
 
     ``present`` are the segments in the order of ``framed``, numbered from 1; ``name`` is what the object's UIDs are
     derived from; ``kind`` is what highdicom wants to know of the segmentation's type.
+
+    Raises:
+        ValueError: the images differ in size, or two lie at one place, or they are several without places.
     """
-    seg = _one_frame_for_each_slice(context, framed, present, name, kind)
-    _name_segment_in_each_frame(seg)
+    sources = context.sources
+    _require_one_size(sources)
+    image = one_pixel(first_stand_in(sources))
+    seg = _of_one_image(context, image, present, name, kind)
     derive_dimension_uid(seg, context.identity.uid(f"{name}-dimensions"))
-    items = _item_of_each_slice(seg, context)
+    first = _first_frame(seg)
+    used = np.flatnonzero(framed.any(axis=1)).tolist()
+    places = _places(seg, sources)
+    if places is not None:
+        places.state(seg, used, distance_is_stated="SpacingBetweenSlices" in image)
+    items = frame_items(first, sources, used if places is None else places.order(used), places)
     frames = [
-        Frame(index, one.segment.number, one.number)
-        for one in present
+        Frame(index, one.segment.number, one.number, *spans[index])
+        for one, spans in ((one, one.spans.tolist()) for one in present)
         for index in items  # in the order of the dimension
         if framed[index, one.number - 1]
     ]
-    seg.Rows, seg.Columns = context.sources[0].Rows, context.sources[0].Columns
+    seg.Rows, seg.Columns = sources[0].Rows, sources[0].Columns
     seg.NumberOfFrames = len(frames)
-    del seg.PerFrameFunctionalGroupsSequence, seg.PixelData
-    return seg, frames, {index: encoded(item) for index, item in items.items()}
+    return Sparse(seg, frames, items, source_lists(seg, sources))
 
 
-def _one_frame_for_each_slice(
-    context: EvidenceContext, framed: Framed, present: Sequence[FoundSegment], name: str, kind: Mapping[str, Any]
+def _require_one_size(sources: Sequence[Dataset]) -> None:
+    for tag in (Tag("Rows"), Tag("Columns")):
+        unread = {source.get_item(tag).value for source in sources}
+        if len(unread) > 1 and len({source[tag].value for source in sources}) > 1:
+            raise ValueError(
+                f"The images differ in {keyword_for_tag(tag)}, so one segmentation cannot be made of them."
+            )
+
+
+def _of_one_image(
+    context: EvidenceContext, image: Dataset, present: Sequence[FoundSegment], name: str, kind: Mapping[str, Any]
 ) -> Segmentation:
-    """What highdicom makes of images of one pixel with the first segment of each slice that has any.
+    """What highdicom makes of one image of one pixel, which is of the first segment.
 
-    But for pixels and segments everything is as it has to be; the other frames of a slice are like its one here.
+    But for images, frames and pixels everything is as it has to be.
     """
-    first = np.zeros_like(framed)
-    used = np.flatnonzero(framed.any(axis=1))
-    first[used, framed[used].argmax(axis=1)] = 1
+    pixel = np.zeros((1, 1, 1, len(present)), np.uint8)
+    pixel[..., 0] = 1
     return Segmentation(
-        source_images=[one_pixel(image) for image in image_stand_ins(context.sources)],
-        pixel_array=first[:, None, None, :],
+        source_images=[image],
+        pixel_array=pixel,
         segment_descriptions=[segment_description(context, one) for one in present],
         series_instance_uid=context.identity.uid(f"{name}-series"),
         series_number=1,
@@ -79,28 +113,23 @@ def _one_frame_for_each_slice(
     )
 
 
-def _item_of_each_slice(seg: Segmentation, context: EvidenceContext) -> dict[int, Dataset]:
-    """The functional groups of the frame on each slice, in the order of their positions."""
-    slices = places_by_stand_in(context.sources)
-    items = {
-        slices[str(item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)]: item
-        for item in sorted(seg.PerFrameFunctionalGroupsSequence, key=_position)
-    }
-    name_frames(items.values(), context.sources)
-    return items
+def _places(seg: Segmentation, sources: Sequence[Dataset]) -> StackPlaces | None:
+    (shared,) = seg.SharedFunctionalGroupsSequence
+    if "PlaneOrientationSequence" in shared:
+        return StackPlaces.of(sources, shared.PlaneOrientationSequence[0].ImageOrientationPatient)
+    if len(sources) > 1:
+        raise ValueError("The images have no places in the patient, so one segmentation cannot be made of them.")
+    return None
 
 
-def _position(item: Dataset) -> int:
-    """Where the frame stands among the positions; images without places in the patient have one dimension only."""
-    values = item.FrameContentSequence[0].DimensionIndexValues
-    return int(values[1]) if isinstance(values, Sequence) else 0
-
-
-def _name_segment_in_each_frame(seg: Segmentation) -> None:
+def _first_frame(seg: Segmentation) -> Dataset:
+    """Take the one frame out of the object, with the segment that it shows."""
+    (frame,) = seg.PerFrameFunctionalGroupsSequence
+    (shared,) = seg.SharedFunctionalGroupsSequence
     # highdicom moves this group to the shared ones when there is a single segment; readers that look for it in
     # each frame are many, and the Standard allows both places (PS3.3 section C.8.20.3).
-    shared = seg.SharedFunctionalGroupsSequence[0]
     if "SegmentIdentificationSequence" in shared:
-        for frame in seg.PerFrameFunctionalGroupsSequence:
-            frame.SegmentIdentificationSequence = deepcopy(shared.SegmentIdentificationSequence)
+        frame.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
         del shared.SegmentIdentificationSequence
+    del seg.PerFrameFunctionalGroupsSequence, seg.PixelData
+    return frame

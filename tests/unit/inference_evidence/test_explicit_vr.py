@@ -5,8 +5,9 @@ from highdicom import PlanePositionSequence
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.tag import Tag
 
-from inference.evidence.explicit_vr import encoded
+from inference.evidence.explicit_vr import element, encoded, sequence
 
 
 def by_pydicom(data_set):
@@ -31,6 +32,17 @@ def test_the_bytes_are_those_of_pydicom():
     item.DerivationImageSequence = []
 
     assert encoded(item) == by_pydicom(item)
+
+
+def test_an_element_without_a_data_set_has_the_same_bytes():
+    """What is put together from parts is what the whole would be."""
+    content, item = Dataset(), Dataset()
+    content.DimensionIndexValues = [3, 70000]
+    item.FrameContentSequence = [content, content]
+
+    values = element(Tag("DimensionIndexValues"), "UL", [3, 70000])
+
+    assert sequence(Tag("FrameContentSequence"), [values, values]) == by_pydicom(item)
 
 
 def test_what_is_not_known_is_refused():

@@ -15,7 +15,14 @@ def test_the_bytes_are_those_of_all_frames_packed_at_once(shape, count):
     places = [(int(source.integers(5)), int(source.integers(1, 5))) for _ in range(count)]
     masks = np.stack([labels[index] == label for index, label in places])
 
-    frames = Frames(labels, [Frame(index, label, label) for index, label in places], {})
+    frames = Frames(
+        labels, [Frame(index, label, label, *_span(masks[n])) for n, (index, label) in enumerate(places)], {}
+    )
 
     packed = np.packbits(masks, bitorder="little").tobytes()
     assert b"".join(frames.pixel_data())[12:] == packed + bytes(len(packed) % 2)
+
+
+def _span(mask):
+    pixels = np.flatnonzero(mask)
+    return (int(pixels[0]), int(pixels[-1]) + 1) if pixels.size else (0, 0)
