@@ -58,6 +58,7 @@ def _rounded_anew(images: list[Dataset]) -> list[Dataset]:
 
 STACKS: dict[str, Callable[[list[Dataset]], list[Dataset]]] = {
     "in order": lambda images: images,
+    "reversed": lambda images: images[::-1],
     "shuffled": _shuffled,
     "one missing": lambda images: images[:4] + images[5:],
     "distance stated": lambda images: _with(images, SpacingBetweenSlices="2.5"),
