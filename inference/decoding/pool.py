@@ -44,8 +44,8 @@ class DecodingPool:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
         self._closed = False
-        # A child dies with the thread that started it (prctl(2)), so one that lives as long as we do starts them.
-        self._starter = ThreadPoolExecutor(1, "decoding")
+        # A child dies with the thread that started it (prctl(2)), so ones that live as long as we do start them.
+        self._starter = ThreadPoolExecutor(children, "decoding")
         self.lost = 0  # children that died at work or were ended
 
     @contextmanager

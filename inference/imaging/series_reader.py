@@ -10,7 +10,9 @@ from io import BytesIO
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -67,8 +69,10 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
     """
     headers, left = [], _INFLATED_HEADERS
     for instance in instances:
-        content = checked_bytes(instance) if instance.image is None else _checked_head(instance, instance.image)
-        header, inflated = _parse_header(content, min(_BESIDE_PIXELS, left))
+        if instance.image is None:
+            header, inflated = _parse_header(checked_bytes(instance), min(_BESIDE_PIXELS, left))
+        else:
+            header, inflated = _recorded_header(instance, instance.image), 0
         header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
         _drop_unknown(header)
         with malformed():
@@ -109,8 +113,19 @@ def checked_bytes(instance: StoredInstance) -> bytes:
     return content
 
 
+def _recorded_header(instance: StoredInstance, record: ImageRecord) -> Dataset:
+    """The data set up to its pixel data; the file meta information is ours, so nobody need read it."""
+    syntax = UID(instance.header.transfer_syntax_uid)
+    head = BytesIO(_checked_head(instance, record))
+    with malformed():
+        header = read_dataset(head, syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = syntax
+    return header
+
+
 def _checked_head(instance: StoredInstance, record: ImageRecord) -> bytes:
-    """The Part 10 file up to its pixel data, which is still what was received."""
+    """The bytes before the pixel data, which are still those that were received."""
     try:
         with instance.path.open("rb", buffering=0) as file:
             content = file.read(_HEAD + record.head_length)
@@ -120,7 +135,7 @@ def _checked_head(instance: StoredInstance, record: ImageRecord) -> bytes:
     head = content[start : start + record.head_length]
     if hashlib.sha256(head).hexdigest() != record.head_sha256:
         raise damaged_object()
-    return content[: start + record.head_length]
+    return head
 
 
 def _drop_unknown(header: Dataset) -> None:

@@ -48,7 +48,7 @@ NATIVE = {
 }
 SYNTAXES = [*NATIVE, *ENCODINGS]
 _SIZE = (48, 40)
-_UID = "1.2.3.4.5.6.7"
+UID_OF_IMAGES = "1.2.3.4.5.6.7"
 _SECONDS = 60  # for one image, on a machine that does other things too
 _MEMORY = 1536 * 1024  # kB that this process may have had at its peak
 
@@ -63,7 +63,7 @@ class _TooSlow(BaseException):
 def image(name: str, edit: Callable[[Dataset], None] = lambda ds: None, size: tuple[int, int] = _SIZE) -> bytes:
     """A good image in a transfer syntax, changed by ``edit`` before it is written."""
     (ds,) = slice_headers(count=1, size=size)
-    ds.SOPInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = _UID, "1.2.8", "1.2.9"
+    ds.SOPInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = UID_OF_IMAGES, "1.2.8", "1.2.9"
     pixels = picture(size, 8 if name == "jpeg-baseline" else 12)
     if name in NATIVE:
         order = ">u2" if name == "big-endian" else "<u2"
@@ -375,7 +375,7 @@ def _stored(content: bytes, path: Path, like: StoredInstance) -> StoredInstance:
     data_set = content[start:]
     record = image_record(data_set, _syntax(content))
     header = like.header.__class__(
-        *(like.header.sop_class_uid, _UID, like.header.study_instance_uid, like.header.series_instance_uid),
+        *(like.header.sop_class_uid, UID_OF_IMAGES, like.header.study_instance_uid, like.header.series_instance_uid),
         _syntax(content),
     )
     return StoredInstance(header, path, hashlib.sha256(data_set).hexdigest(), len(data_set), record)
