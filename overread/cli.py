@@ -51,7 +51,7 @@ COMMANDS: dict[str, str] = {
 # Module that only an extra brings → the extra; a small installation has none of them.
 EXTRAS: dict[str, str] = {
     **dict.fromkeys(("cv2", "google", "highdicom", "numpy", "onnx", "onnxruntime", "scipy", "yaml"), "cpu"),
-    **dict.fromkeys(("matplotlib", "monai", "onnxscript", "pandas", "sklearn", "torch"), "train"),
+    **dict.fromkeys(("h5py", "matplotlib", "monai", "onnxscript", "pandas", "sklearn", "torch"), "train"),
     "nibabel": "demo",
 }
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.acceptance.acceptance_set import has_acceptance_set, read_acceptance_set
-from inference.algorithms.folder import read_folder
 from inference.errors import InvalidAlgorithm
 from overread.algorithm_archive import ACCEPTANCE_FOLDER
 from overread.errors import AcceptanceFailed
@@ -47,6 +45,8 @@ def promote(
         AcceptanceFailed: a case fell short; the message says by which number, and the version stands where it stood.
         InvalidTransition: it is active already.
     """
+    from inference.acceptance.acceptance_set import has_acceptance_set  # here: it needs an extra
+
     check_bytes(algorithm)
     catalog = PostgresAlgorithmCatalog(database)
     if acceptance.skipped_because:
@@ -63,6 +63,8 @@ def promote(
 
 def check_bytes(algorithm: RegisteredAlgorithm) -> None:
     """Equal digests are equal bytes, and those were tried out when they were added. Raises InvalidAlgorithm."""
+    from inference.algorithms.folder import read_folder
+
     read = read_folder(algorithm.folder)
     if (read.manifest_sha256, read.artifact_sha256) != (algorithm.manifest_sha256, algorithm.artifact_sha256):
         raise InvalidAlgorithm(
@@ -75,6 +77,7 @@ def _passed(
 ) -> dict[str, str | int | float | None]:
     """Run the set and record how it went; what the row of the promotion says of it. Raises AcceptanceFailed."""
     # Imported here: it loads the runtime, which no other command about algorithms needs.
+    from inference.acceptance.acceptance_set import read_acceptance_set
     from overread.acceptance import run_acceptance
 
     studies = PostgresStudyCatalog(database, ObjectStore(DataFolder(settings.data_dir)))

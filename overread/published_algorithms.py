@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from overread.errors import FrontDeskError
-from overread.packages import CHEXWHATSAPP, PackageFile
+from overread.packages import BRAINMRI_PS, CHEXWHATSAPP, PYLIVERLESIONSEG, PackageFile
 
 _LARGEST = 2**28  # bytes of one checkpoint
 
@@ -44,12 +44,31 @@ class PublishedAlgorithm:
 
 PUBLISHED: tuple[PublishedAlgorithm, ...] = (
     PublishedAlgorithm(
+        name="liver",
+        what="liver in CT and MR of the abdomen",
+        licence="Apache-2.0",
+        megabytes=28,
+        package=PYLIVERLESIONSEG,
+        checkpoint=(
+            "pyliverlesionseg/trained_models/model_unet_ct_mr_liv_seg_resize_1.5mm_med_3_resize_3mm_20201011_dice_loss_"
+            "val_binary_dice_mean.hdf5",
+        ),
+    ),
+    PublishedAlgorithm(
         name="lungs-radiograph",
         what="lungs on frontal chest radiographs (CR, DX)",
         licence="MIT",
         megabytes=86,
         package=CHEXWHATSAPP,
         checkpoint=("cheXwhatsApp-0.1.4/cheXwhatsApp/lung_segmentation.pt",),
+    ),
+    PublishedAlgorithm(
+        name="mr-sequence",
+        what="kind of an axial MR series of the head: T1, T2, FLAIR, DWI",
+        licence="MIT",
+        megabytes=42,
+        package=BRAINMRI_PS,
+        checkpoint=("brainmri_ps-0.1.5/checkpoints/resnet18.pt",),
     ),
 )
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from training.errors import MissingExtra
 
 _PACKAGES = (
-    *("torch", "monai", "onnxscript", "onnxruntime", "pandas", "sklearn", "matplotlib"),
+    *("torch", "monai", "h5py", "onnxscript", "onnxruntime", "pandas", "sklearn", "matplotlib"),
     *("numpy", "scipy", "cv2", "onnx", "yaml"),
 )
 

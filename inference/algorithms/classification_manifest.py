@@ -29,6 +29,28 @@ class ImageContract(InputContract):
             "a tenth of the way from the dark to the bright of the series."
         ),
     )
+    max_blank: float = Field(
+        default=1,
+        gt=0,
+        le=1,
+        description=(
+            "Images of which a larger share has exactly the lowest value are left out: somebody masked them, as skull "
+            "stripping does, for what is acquired is never so even."
+        ),
+    )
+
+
+class Channels(Part):
+    """For networks that learned from colour photographs: each channel is the image, less a mean, by a deviation."""
+
+    mean: tuple[float, ...] = Field(min_length=1, max_length=4)
+    deviation: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=4)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if len(self.mean) != len(self.deviation):
+            raise ValueError("mean and deviation have a number for each channel")
+        return self
 
 
 class ImagePreprocessing(Part):
@@ -39,9 +61,17 @@ class ImagePreprocessing(Part):
         default="pad", description="pad keeps the image's proportions and fills up with 0; stretch fills the size."
     )
     intensity: Intensity = Intensity(method="minmax")
+    examined: Literal["all", "middle"] = Field(
+        default="all", description="Which images of a series the network is given: all, or the one in the middle."
+    )
+    channels: Channels | None = Field(
+        default=None, description="What is made of the image at the end; left out, it is the only channel."
+    )
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
+        if self.intensity.range or self.intensity.mean_and_deviation:
+            raise ValueError("images are scaled to 0 to 1; what comes after it, say with channels")
         if min(self.size) < 1:
             raise ValueError("size has at least one row and one column")
         if self.intensity.method not in _ZERO_TO_ONE:
@@ -50,7 +80,7 @@ class ImagePreprocessing(Part):
 
 
 class ImageInference(Execution):
-    """How the network is run; it takes (batch, 1, rows, cols) and gives probabilities (batch, classes)."""
+    """How the network is run; it takes (batch, channels, rows, cols) and gives probabilities (batch, classes)."""
 
     batch: int = Field(default=16, ge=1, le=256, description="Images predicted at once.")
     input: Text = "input"

@@ -161,7 +161,8 @@ def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> 
     named = {run.output: "output"} | ({run.saliency_output: "saliency_output"} if run.saliency_output else {})
     entry, scores, *maps = _ends(graph, run.input, named)
     extents = _extents(entry, _IMAGES, run.precision)
-    _check_input(extents, manifest.image.size, "image.size")
+    channels = manifest.image.channels
+    _check_input(extents, manifest.image.size, "image.size", len(channels.mean) if channels else 1)
     if extents[0] and not extents[0] == run.batch == 1:
         raise InvalidAlgorithm("The network's batch is fixed; export it with an open batch, or set inference.batch 1.")
     last = max(one.index for one in manifest.outputs.classes)
@@ -184,9 +185,11 @@ def _ends(graph: "GraphProto", entry: str, outputs: dict[str, str]) -> list["Val
     return [inputs[entry], *(results[name] for name in outputs)]
 
 
-def _check_input(extents: list[int], wanted: tuple[int, ...], key: str) -> None:
-    if extents[1] not in (0, 1):
-        raise InvalidAlgorithm("The network takes more than one channel; this release gives it one.")
+def _check_input(extents: list[int], wanted: tuple[int, ...], key: str, channels: int = 1) -> None:
+    if extents[1] not in (0, channels):
+        raise InvalidAlgorithm(
+            f"The network takes {extents[1]} channels, and the manifest gives {channels}; images have image.channels."
+        )
     if any(fixed not in (0, size) for fixed, size in zip(extents[2:], wanted, strict=True)):
         raise InvalidAlgorithm(f"The network's fixed input size is not the manifest's {key}.")
 

@@ -24,7 +24,7 @@ from inference.algorithms.folder import GOLDEN_NAME, VerifiedAlgorithm
 from inference.algorithms.segmentation_manifest import Segment, SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
 from inference.errors import InvalidAlgorithm
-from inference.imaging.plane import prepare_plane
+from inference.imaging.plane import network_input, prepare_plane
 
 TOLERANCE = 1e-3  # of prepared images, in 0 to 1; other processors round differently
 
@@ -136,7 +136,7 @@ def _check_images(manifest: ClassificationManifest, golden: Golden, classifier: 
             f"Preprocessing on this machine gives other images than when {manifest.title} was exported "
             f"(difference {preparing:.2g}); install the release it was exported with, or export it again."
         )
-    scores = classifier.score(prepared[:, np.newaxis])
+    scores = classifier.score(network_input(prepared, manifest.image))
     predicting = _largest(scores.probabilities, golden.probabilities)
     if golden.maps is not None and scores.maps is not None:
         scale = max(1.0, float(np.abs(golden.maps).max()))

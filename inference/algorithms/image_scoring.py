@@ -6,9 +6,11 @@ from itertools import islice
 
 import numpy as np
 
+from inference.algorithms.classification_manifest import ImagePreprocessing
 from inference.algorithms.engine import Classifier
 from inference.algorithms.tensor import Tensor
 from inference.errors import InvalidOutput
+from inference.imaging.plane import network_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,17 @@ class Highest:
 
 
 def score_images(
-    classifier: Classifier, planes: Iterable[tuple[int, Tensor]], indices: Sequence[int], batch: int
+    classifier: Classifier,
+    planes: Iterable[tuple[int, Tensor]],
+    indices: Sequence[int],
+    batch: int,
+    image: ImagePreprocessing | None = None,
 ) -> list[Highest]:
     """The highest score of each class, named by its position in the output; none where there is no plane.
 
     ``planes`` are prepared images, each with the number that ``Highest.image`` repeats; they are taken batch by
-    batch, so that a long series is never held as a whole.
+    batch, so that a long series is never held as a whole. ``image`` says which channels the network takes,
+    one if it is left out.
 
     Raises:
         PredictionFailed: the runtime could not do it.
@@ -34,7 +41,8 @@ def score_images(
     """
     highest: dict[int, Highest] = {}
     for numbered in _batches(planes, batch):
-        scores = classifier.score(np.stack([plane for _, plane in numbered])[:, np.newaxis])
+        stacked = np.stack([plane for _, plane in numbered])
+        scores = classifier.score(network_input(stacked, image) if image else stacked[:, np.newaxis])
         if scores.probabilities.shape[1] <= max(indices):
             raise InvalidOutput("The algorithm's output has no position for one of its classes.")
         for index in indices:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from inference.algorithms.classification_manifest import ClassificationManifest
@@ -57,6 +56,8 @@ def read_manifest(folder: Path) -> ReadManifest:
     Raises:
         InvalidAlgorithm: it is missing, is no YAML, or does not follow the schema.
     """
+    import yaml  # here: the commands that an installation without models has know the names above
+
     path = folder / MANIFEST_NAME
     if path.exists() and not path.is_file():
         raise InvalidAlgorithm(f"{path} is not a regular file; put the manifest there.")

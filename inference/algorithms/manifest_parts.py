@@ -187,6 +187,12 @@ class Intensity(Part):
     percentiles: tuple[Percentage, Percentage] | None = Field(
         default=None, description="Of the values, which become 0 and 1; what lies outside is clipped; percentile only."
     )
+    upper: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of the range, from the lowest value up, that becomes 0 to 1; minmax only.",
+    )
     range: tuple[float, float] | None = Field(
         default=None, description="What 0 and 1 become, such as [-0.5, 0.5]; with max, minmax, percentile or window."
     )
@@ -203,6 +209,8 @@ class Intensity(Part):
             raise ValueError("percentiles goes with method percentile, and only with it")
         if self.percentiles is not None and self.percentiles[0] >= self.percentiles[1]:
             raise ValueError("the first of the percentiles is the lower one")
+        if self.upper is not None and self.method != "minmax":
+            raise ValueError("upper goes with method minmax only")
         if self.range is not None and (self.method in ("none", "zscore") or self.range[0] >= self.range[1]):
             raise ValueError("range is two rising numbers, with method max, minmax, percentile or window")
         if self.mean_and_deviation is not None and self.range is not None:

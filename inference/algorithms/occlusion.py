@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inference.algorithms.classification_manifest import ClassificationManifest, Occlusion
 from inference.algorithms.engine import Classifier
 from inference.algorithms.image_scoring import Highest
-from inference.imaging.plane import Box, image_box, prepare_plane
+from inference.imaging.plane import Box, image_box, network_input, prepare_plane
 
 Plane = NDArray[np.float32]
 
@@ -55,15 +55,15 @@ def _losses(values: Plane, classifier: Classifier, manifest: ClassificationManif
     plane = prepare_plane(values, manifest.image)
     box = image_box((values.shape[0], values.shape[1]), manifest.image)
     fill = float(plane[box.inside].mean()) if saliency.fill == "mean" else saliency.fill
-    whole = classifier.score(plane[np.newaxis, np.newaxis]).probabilities[0]
+    whole = classifier.score(network_input(plane[np.newaxis], manifest.image)).probabilities[0]
     lost = np.zeros((len(whole), *plane.shape), np.float64)
     covered = np.zeros(plane.shape, np.int64)
     places = _places(box, saliency)
     while batch := list(islice(places, manifest.inference.batch)):
-        hidden = np.repeat(plane[np.newaxis, np.newaxis], len(batch), axis=0)
+        hidden = np.repeat(plane[np.newaxis], len(batch), axis=0)
         for one, place in zip(hidden, batch, strict=True):
-            one[0][place] = fill
-        drops = whole - classifier.score(hidden).probabilities
+            one[place] = fill
+        drops = whole - classifier.score(network_input(hidden, manifest.image)).probabilities
         for drop, place in zip(drops, batch, strict=True):
             lost[(slice(None), *place)] += np.where(np.abs(drop) < _LEAST_LOSS, 0, drop)[:, None, None]
             covered[place] += 1

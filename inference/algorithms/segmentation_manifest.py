@@ -79,10 +79,18 @@ class Preprocessing(Part):
         ),
     )
     fill: float | None = Field(
-        default=None, description="Of the field outside the volume, in the unit of the image, such as -1000 for air."
+        default=None,
+        description="What the network is given of the field outside the volume, after intensity, such as -0.5 for air.",
     )
     anti_aliasing: bool = Field(default=True, description="Smooth before voxels become larger.")
     intensity: Intensity = Intensity()
+    intensity_of_modality: dict[str, Intensity] = Field(
+        default={}, description="Instead of intensity for images of the modality that is the key, such as MR."
+    )
+
+    def intensity_for(self, modality: str) -> Intensity:
+        """How values of this modality are scaled."""
+        return self.intensity_of_modality.get(modality, self.intensity)
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:

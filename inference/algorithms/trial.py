@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.algorithms.folder import read_folder
 from inference.errors import InvalidAlgorithm
 
 _ANSWER_LIMIT = 2**16
@@ -51,6 +50,8 @@ def try_out(folder: Path, limits: TrialLimits | None = None) -> Trial:
     Raises:
         InvalidAlgorithm: it is not as it should be, or it ended the child; the message says which.
     """
+    from inference.algorithms.folder import read_folder  # here: commands without an extra import this module
+
     limits = limits or TrialLimits()
     read = read_folder(folder)
     memory = limits.memory or _MEMORY_OF_ITSELF + _MEMORY_PER_BYTE * sum(map(len, read.networks))

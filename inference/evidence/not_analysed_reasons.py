@@ -101,6 +101,9 @@ REASONS: dict[str, ToldReason] = {
     "too-many-pixels": ToldReason(_TOO_LARGE, "The series has more pixels than this installation can hold."),
     "inflates-too-large": ToldReason(_TOO_LARGE, "An image is compressed in a way that is not safe to unpack."),
     "empty-image": ToldReason(_QUALITY, "The images show nothing that could be analysed."),
+    "masked-image": ToldReason(
+        _ACQUISITION, "Much of the images is blank, as after skull stripping, for which the algorithm was not made."
+    ),
     "patient-mix": ToldReason(_IDENTITY, "The images of one series disagree on whose they are."),
     "invalid-output": ToldReason(_SOFTWARE, "The analysis failed: the algorithm produced numbers that are no result."),
     "unknown-record": ToldReason(_SOFTWARE, "The analysis failed: what it needed was not found in the database."),

@@ -78,7 +78,7 @@ def _classification_lines(one: Classification, context: EvidenceContext) -> list
     lines = [sentence(one, context.sources)]
     if one.images_examined < one.images:
         lines.append(
-            f"  {one.images_examined} of {one.images} images were examined; the others show nothing, or little but air"
+            f"  {one.images_examined} of {one.images} images were examined; the algorithm leaves the others out"
         )
     return lines
 

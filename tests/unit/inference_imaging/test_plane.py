@@ -6,7 +6,7 @@ import pytest
 from inference.algorithms.classification_manifest import ImagePreprocessing
 from inference.algorithms.manifest_parts import Intensity
 from inference.errors import UnusableInput
-from inference.imaging.plane import image_box, map_to_image, prepare_plane
+from inference.imaging.plane import image_box, map_to_image, network_input, prepare_plane
 
 
 def _image(size: tuple[int, int], fit: str = "pad", **intensity: object) -> ImagePreprocessing:
@@ -99,3 +99,28 @@ def test_a_box_lies_within_the_input() -> None:
     box = image_box((1, 1000), _image((32, 32)))
 
     assert (box.top, box.left, box.rows, box.columns) == (15, 0, 1, 32)
+
+
+def test_a_network_of_photographs_is_given_its_channels() -> None:
+    """Each channel is the image less a mean by a deviation; without them there is one channel, the image."""
+    image = ImagePreprocessing.model_validate(
+        {"size": (1, 2), "channels": {"mean": [0.5, 0.25], "deviation": [0.5, 0.25]}}
+    )
+    planes = np.array([[[0.0, 1.0]]], np.float32)
+
+    assert network_input(planes, image).tolist() == [[[[-1, 1]], [[-1, 3]]]]
+    assert network_input(planes, _image((1, 2))).tolist() == [[[[0, 1]]]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": {"mean": [0.5, 0.5], "deviation": [0.5]}},
+        {"intensity": {"method": "minmax", "range": [-1, 1]}},
+        {"intensity": {"method": "minmax", "mean_and_deviation": [0, 1]}},
+    ],
+)
+def test_what_comes_after_zero_to_one_is_said_with_channels(wrong: dict[str, object]) -> None:
+    """A manifest whose scaling would not be applied, or only in part, is refused."""
+    with pytest.raises(ValueError, match=r"channel"):
+        ImagePreprocessing.model_validate({"size": (8, 8), **wrong})

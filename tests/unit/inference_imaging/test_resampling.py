@@ -134,6 +134,7 @@ def test_a_field_lies_in_the_middle_of_the_volume() -> None:
     wanted = Preprocessing(target_spacing_mm=(1, 2, 1), field=(30, 40, 45), fill=-7, anti_aliasing=False)
 
     resampled, mapping = to_network_grid(blob, wanted)
+    mapping.fill_outside(resampled, -7)
 
     assert resampled.shape == mapping.target_shape == (30, 40, 45)
     assert _centre_mm(np.maximum(resampled, 0), (1, 2, 1)) == pytest.approx((15, 40, 22.5), abs=0.1)
@@ -162,9 +163,11 @@ def test_values_may_end_around_zero_or_with_a_stated_mean() -> None:
     values = np.array([-1000, -200, 0, 200, 3000], np.float32)
 
     window = scale_intensity(values, Intensity(method="window", center=0, width=400, range=(-0.5, 0.5)))
+    lower = scale_intensity(values, Intensity(method="minmax", upper=0.25, range=(-0.5, 0.5)))
     stated = scale_intensity(
         values, Intensity(method="percentile", percentiles=(0, 100), mean_and_deviation=(0.4, 0.2))
     )
 
+    assert lower == pytest.approx([-0.5, 0.3, 0.5, 0.5, 0.5])
     assert window == pytest.approx([-0.5, -0.5, 0, 0.5, 0.5])
     assert (stated.mean(), stated.std()) == pytest.approx((0.4, 0.2), abs=1e-5)

@@ -1,0 +1,44 @@
+"""The two large published networks on real volumes; minutes each on two busy cores.
+
+Collected only where OVERREAD_LONG_TESTS is set.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from inference.pipeline import NotAnalysed
+from overread.packages import PackageFile
+from storage.domain.result import NewResult
+from tests.peers.analysis import analysed, dice, segmented
+from tests.peers.nifti_series import axial, write_series
+from tests.peers.published import published_algorithm, unpacked
+
+_LIVER = 5  # its label in TotalSegmentator's output
+TOTALSEGMENTATOR = PackageFile(
+    "totalsegmentator",
+    "2.18.0",
+    "totalsegmentator-2.18.0.tar.gz",
+    "5d4223ef93973bc36d710869d11e7742ead2c154c72f7f9edcaaadd5b6c4bd03",
+)
+
+
+@pytest.mark.timeout(1200)
+def test_the_liver_in_a_ct(tmp_path: Path) -> None:
+    """The liver of a torso agrees with TotalSegmentator's, and a series of the chest alone is refused by its length."""
+    folder = published_algorithm("liver")
+    name = "totalsegmentator-2.18.0/tests/reference_files"
+    torso = unpacked(TOTALSEGMENTATOR, f"{name}/example_ct.nii.gz", tmp_path)
+    organs, _ = axial(unpacked(TOTALSEGMENTATOR, f"{name}/example_seg_fast_force_split.nii.gz", tmp_path))
+    files = write_series(torso, "CT", tmp_path / "ct", {"BodyPartExamined": "ABDOMEN"})
+
+    result = analysed(files, folder)
+    short = analysed(files[:40], folder)
+
+    assert isinstance(result, NewResult)
+    assert dice(segmented(result, files), organs == _LIVER) == pytest.approx(0.930, abs=0.005)
+    volume, attenuation = result.findings[0].measurements
+    assert volume.value == pytest.approx(1054, rel=0.01)
+    assert (attenuation.unit.value, attenuation.value) == ("[hnsf'U]", pytest.approx(43, abs=2))
+    assert isinstance(short, NotAnalysed)
+    assert short.reason.code == "coverage-too-small"
