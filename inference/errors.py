@@ -43,9 +43,37 @@ class PredictionFailed(InferenceError):
     """The runtime could not run the algorithm on this machine; look at its memory and drivers."""
 
 
+class OutOfMemory(PredictionFailed):
+    """The analysis needs more memory than it may have; raise [worker] memory_gib or use smaller windows."""
+
+
 class InvalidOutput(InferenceError):
     """The algorithm produced numbers that are no result, such as NaN; nothing was concluded from them."""
 
 
 class DecodersUnavailable(InferenceError):
     """No process that decodes images can be started; check that the extra "model" is installed and memory is free."""
+
+
+class ModelChildNotStarted(InferenceError):
+    """The process that runs models does not start; look at the memory and the installation of this machine."""
+
+
+class ModelChildLost(InferenceError):
+    """The process that ran the job is gone; a fresh one takes its place.
+
+    ``reason`` says how it ended and at which step, without patient data.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+        super().__init__(reason.sentence)
+
+
+class UnforeseenError(InferenceError):
+    """A fault of ours in the process that runs models: the class of the error, and where it came from."""
+
+    def __init__(self, kind: str, place: str) -> None:
+        self.kind = kind
+        self.place = place
+        super().__init__(f"An unexpected {kind} in {place}.")

@@ -5,19 +5,19 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import pydicom
-
-from inference.algorithms.engine import wanted_providers
+from inference.conclusion import NotAnalysed
 from inference.evidence.result_uids import USUAL_NAMING, SeriesNaming
-from inference.notice import identity_of, tell
-from inference.pipeline import NotAnalysed, analyse
-from inference.resident_algorithms import ResidentAlgorithms
+from inference.lanes import SignsOfLife, run_lanes
+from inference.model_child.messages import Analysis, Telling
+from inference.model_child.places import places
+from inference.model_child.process import ModelChild
 from inference.settings import WorkerSettings
-from inference.worker import Worker
+from inference.worker import Duty, Worker
 from storage.domain.job import ClaimedJob, JobKind
 from storage.domain.result import EvidenceForm, NewResult
 from storage.domain.route import Route, Routes
@@ -52,64 +52,65 @@ def work(
     loop goes round, and while an analysis is watched.
 
     Raises:
-        DeviceUnavailable: the device asked for is not there.
+        DeviceUnavailable: a device asked for is not there.
+        ModelChildNotStarted: the process that runs models does not come up.
     """
-    _require_device(worker)
-    _keep_received_values_out_of_logs()
     name = f"worker {socket.gethostname()}:{os.getpid()}"
     folder = DataFolder(data_dir)
     secret = site_secret(folder)
     objects = ObjectStore(folder)
     database = open_database(database_url, "overread work")
-    queue = PostgresJobQueue(database, objects, jobs, Routes(routes))
     studies = PostgresStudyCatalog(database, objects)
     algorithms = PostgresAlgorithmCatalog(database)
-    resident = ResidentAlgorithms(worker)
     wanted = wanted_forms(destinations.values())
+    children = [ModelChild(place.settings, place.limits) for place in places(worker)]
+    # One queue each: a queue waits for work on a connection of its own.
+    queues = [PostgresJobQueue(database, objects, jobs, Routes(routes)) for _ in children]
+    signs = SignsOfLife(len(children))
 
-    def tell_job(job: ClaimedJob) -> NewResult:
-        algorithm = identity_of(algorithms.find(job.algorithm_name, job.algorithm_version))
-        study = studies.received(job.study_instance_uid, job.revision)
-        return tell(study, queue.ended_inference(job), algorithm, secret, naming)
+    def duties(queue: PostgresJobQueue, child: ModelChild) -> dict[JobKind, Duty]:
+        def tell_job(job: ClaimedJob) -> NewResult | NotAnalysed:
+            algorithm = algorithms.find(job.algorithm_name, job.algorithm_version)
+            study = studies.received(job.study_instance_uid, job.revision)
+            return child.ask(Telling(study, queue.ended_inference(job), algorithm, secret, naming))
 
-    def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
-        ready = resident.ready(algorithms.find(job.algorithm_name, job.algorithm_version))
-        study = studies.stable_study(job.study_instance_uid, job.revision)
-        # Of a shadow only the findings are kept, so no further form is made of them.
-        forms = frozenset[EvidenceForm]() if job.shadow else wanted
-        return analyse(study, ready, job.started_at, secret, forms, naming)
+        def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
+            algorithm = algorithms.find(job.algorithm_name, job.algorithm_version)
+            study = studies.stable_study(job.study_instance_uid, job.revision)
+            # Of a shadow only the findings are kept, so no further form is made of them.
+            forms = frozenset[EvidenceForm]() if job.shadow else wanted
+            return child.ask(Analysis(study, algorithm, job.started_at, secret, forms, naming))
 
-    # Notices first: one takes no time, and would wait for ever where studies never end.
-    duties = {JobKind.NOTICE: tell_job, JobKind.INFERENCE: analyse_job}
+        # Notices first: one takes no time, and would wait for ever where studies never end.
+        return {JobKind.NOTICE: tell_job, JobKind.INFERENCE: analyse_job}
+
+    workers = [
+        Worker(
+            *(queue, name, duties(queue, child), tuple(destinations), jobs.lease_seconds),
+            alive=signs.of(number),
+            interrupt=child.interrupt,
+        )
+        for number, (queue, child) in enumerate(zip(queues, children, strict=True))
+    ]
     with _stop_on_signals() as stop:
-        _LOG.info("%s: ready", name)
         try:
-            Worker(queue, name, duties, tuple(destinations), jobs.lease_seconds, alive).run(stop)
+            _start(children)
+            _LOG.info("%s: ready, studies at a time: %d", name, len(children))
+            run_lanes(workers, signs, stop, alive)
         finally:
-            queue.close()
+            for child in children:
+                child.end()
+            for queue in queues:
+                queue.close()
             database.close()
     _LOG.info("%s: stopped", name)
     return 0
 
 
-def _require_device(worker: WorkerSettings) -> None:
-    # Imported here, as in the engine: importing this module must stay cheap for the command line.
-    import onnxruntime
-
-    wanted_providers(worker.device, onnxruntime.get_available_providers())
-
-
-def _keep_received_values_out_of_logs() -> None:
-    """pydicom and highdicom repeat odd values, such as a patient's name, in their warnings and log lines.
-
-    A warning is told where it was called, which may be in any library, so all of them go to a logger that is silent.
-    """
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    for library in ("pydicom", "highdicom"):
-        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-    logging.captureWarnings(True)
-    told = logging.getLogger("py.warnings")
-    told.handlers, told.propagate = [logging.NullHandler()], False
+def _start(children: Sequence[ModelChild]) -> None:
+    with ThreadPoolExecutor(len(children)) as together:
+        for started in [together.submit(child.start) for child in children]:
+            started.result()
 
 
 @contextmanager

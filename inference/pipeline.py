@@ -10,6 +10,7 @@ from pydicom import Dataset
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Classifier, Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.conclusion import NotAnalysed
 from inference.errors import UnusableInput
 from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.report_text import report_text
@@ -17,6 +18,7 @@ from inference.evidence.result_uids import USUAL_NAMING, ResultIdentity, SeriesN
 from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.monitoring.job_watch import JobWatch
 from inference.monitoring.summary import job_statistics
+from inference.stages import work_on
 from inference.tasks import classification, segmentation
 from inference.tasks.examination import Case, Examination
 from storage.domain.job import Reason, Refusal
@@ -36,14 +38,6 @@ class ReadyAlgorithm:
     verified: VerifiedAlgorithm
     network: Network
     provider: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotAnalysed:
-    """No series of the study meets the algorithm's input contract."""
-
-    reason: Reason
-    refusals: tuple[Refusal, ...]
 
 
 def analyse(
@@ -72,6 +66,7 @@ def analyse(
     series = selection.accepted
     if series is None:
         return _not_analysed(selection.refusals, manifest.title)
+    work_on(series.series_instance_uid)
     identity = _result_identity(study, series, algorithm, site_secret, naming)
     case = Case(series, algorithm.verified.identity, started_at, identity, wanted, watch)
     try:

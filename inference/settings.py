@@ -1,12 +1,13 @@
 """Settings of the worker; each is described by its consequence."""
 
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inference.evidence.result_uids import SeriesNaming
 
+_DEVICE = r"^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?|remote)$"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -17,7 +18,7 @@ class WorkerSettings(BaseModel):
 
     device: str = Field(
         default="auto",
-        pattern=r"^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?|remote)$",
+        pattern=_DEVICE,
         description=(
             "auto takes the GPU where the installed runtime offers CUDA, else OpenVINO where it offers that, else the "
             "CPU. cpu, openvino, cuda and tensorrt, or cuda:1 for the second GPU, run there or not at all. tensorrt "
@@ -28,7 +29,46 @@ class WorkerSettings(BaseModel):
     threads: int = Field(
         default=0,
         ge=0,
-        description="CPU threads for one inference; 0 takes every core that the process or its container may use.",
+        description=(
+            "CPU threads for one inference; 0 takes every core that the process or its container may use, "
+            "shared among the children."
+        ),
+    )
+    devices: tuple[Annotated[str, Field(pattern=_DEVICE)], ...] = Field(
+        default=(),
+        description=(
+            'One process that runs models for each of these, such as ["cuda:0", "cuda:1"]; that many studies are '
+            "analysed at a time. Empty: as many as children says, each on device."
+        ),
+    )
+    children: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description=(
+            "How many studies are analysed at a time where devices is empty; each of them takes its own memory and "
+            "keeps its own models in it."
+        ),
+    )
+    memory_gib: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description=(
+            "A study whose analysis needs more main memory than this fails with out-of-memory, after a second attempt, "
+            "instead of the machine running out; memory of a GPU is not counted. 0: three quarters of what the machine "
+            "or the container has, shared among the children."
+        ),
+    )
+    time_limit_s: float = Field(
+        default=1800,
+        gt=0,
+        le=7 * 24 * 3600,
+        allow_inf_nan=False,
+        description=(
+            "An analysis that takes longer than this is stopped, and fails with analysis-too-slow after a second "
+            "attempt; a larger value lets a model that hangs hold up the others for longer."
+        ),
     )
     remote_url: str = Field(
         default="",
@@ -70,7 +110,7 @@ class WorkerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _the_server_can_be_asked(self) -> Self:
-        if self.device == "remote" and not self.remote_url:
+        if "remote" in (self.device, *self.devices) and not self.remote_url:
             raise ValueError('device = "remote" needs remote_url; set the address of the inference server')
         where = urlsplit(self.remote_url)
         if self.remote_url and (where.scheme not in ("http", "https") or not where.hostname):

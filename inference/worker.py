@@ -10,16 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 
-from inference.conclusion import Conclusion, GiveUp, TryLater
+from inference.conclusion import Conclusion, GiveUp, NotAnalysed, TryLater
 from inference.errors import (
     ArtifactUnavailable,
+    DecodersUnavailable,
     DeviceUnavailable,
     InferenceError,
     InvalidOutput,
+    ModelChildLost,
+    ModelChildNotStarted,
+    OutOfMemory,
     PredictionFailed,
+    UnforeseenError,
     UnusableInput,
 )
-from inference.pipeline import NotAnalysed
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import NewResult
 from storage.errors import (
@@ -47,28 +51,37 @@ _AFTER_REPAIR = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=
 _TRANSIENT: dict[type[Exception], tuple[str, tuple[timedelta, ...]]] = {
     ArtifactUnavailable: ("artifact-unavailable", _AFTER_REPAIR),
     DeviceUnavailable: ("device-unavailable", _AFTER_REPAIR),
+    ModelChildNotStarted: ("model-child-not-started", _AFTER_REPAIR),
+    DecodersUnavailable: ("decoders-unavailable", _AFTER_REPAIR),
     PredictionFailed: ("prediction-failed", _SOON),
     DatabaseUnavailable: ("database-unavailable", _SOON),
     EvidenceNotStored: ("storage-unavailable", _AFTER_REPAIR),
 }
+
+# What a worker does for a job of one kind.
+Duty = Callable[[ClaimedJob], NewResult | NotAnalysed]
+_MOST_CHILD_DEATHS = 2  # a job that ended its child this often is given up, so that it costs no more of them
 
 
 class Worker:
     """One process's share of the work on studies; it needs no memory of earlier jobs.
 
     ``duties`` are what it does for a job of each kind; of the kinds that have a job due, the first one is claimed.
+    ``interrupt`` ends a duty whose outcome nobody waits for any more.
     """
 
     def __init__(
         self,
         queue: JobQueue,
         name: str,
-        duties: Mapping[JobKind, Callable[[ClaimedJob], NewResult | NotAnalysed]],
+        duties: Mapping[JobKind, Duty],
         destinations: Sequence[str],
         lease_seconds: float,
         alive: Callable[[], None] = lambda: None,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._alive = alive
+        self._interrupt = interrupt
         self._queue = queue
         self._name = name
         self._duties = duties
@@ -144,6 +157,7 @@ class Worker:
         except DatabaseUnavailable:
             self._database_is_away()  # the lease may outlast the outage; if not, settling finds out
         except LeaseLost:
+            self._interrupt()
             while not (ended.wait(_TICK_S) or stop.is_set()):
                 pass
             raise
@@ -156,6 +170,12 @@ class Worker:
             return GiveUp(error.reason, error.refusals)
         except InvalidOutput as error:
             return GiveUp(Reason("invalid-output", str(error)))
+        except ModelChildLost as error:
+            return _child_died(job, error.reason)
+        except OutOfMemory as error:
+            return _child_died(job, Reason("out-of-memory", str(error)))
+        except UnforeseenError as error:
+            return _unexpected(job, error.kind, error.place)
         except DamagedObject as error:
             return GiveUp(Reason("damaged-object", str(error)))
         except UnknownRecord as error:
@@ -166,7 +186,7 @@ class Worker:
         except OSError as error:
             return _storage_unavailable(job, error)
         except Exception as error:  # noqa: BLE001 - whatever it was, the worker lives and the job says so
-            return _unexpected(job, error)
+            return _unexpected(job, *_kind_and_place(error))
 
     def _settle(self, job: ClaimedJob, conclusion: Conclusion, stop: threading.Event) -> None:
         """Tell the queue, as soon as the database lets us.
@@ -196,7 +216,7 @@ class Worker:
                 if isinstance(error, EvidenceNotStored | OSError):
                     conclusion = _storage_unavailable(job, error)
                 else:
-                    conclusion = _unexpected(job, error)
+                    conclusion = _unexpected(job, *_kind_and_place(error))
 
     def _tell(self, job: ClaimedJob, conclusion: Conclusion) -> None:
         match conclusion:
@@ -210,10 +230,10 @@ class Worker:
                 self._queue.complete_not_analysed(job, conclusion.reason, conclusion.refusals)
                 _LOG.info("job %d: not analysed (%s)", job.job_id, conclusion.reason.code)
             case TryLater():
-                self._queue.retry(job, conclusion.reason, conclusion.delay)
+                self._queue.retry(job, conclusion.reason, conclusion.delay, child_died=conclusion.child_died)
                 _LOG.warning("job %d: put back (%s)", job.job_id, conclusion.reason.code)
             case GiveUp():
-                self._queue.fail(job, conclusion.reason, refusals=conclusion.refusals)
+                self._queue.fail(job, conclusion.reason, refusals=conclusion.refusals, child_died=conclusion.child_died)
                 _LOG.warning("job %d: given up (%s)", job.job_id, conclusion.reason.code)
 
     def _database_is_away(self) -> None:
@@ -243,11 +263,21 @@ def _storage_unavailable(job: ClaimedJob, error: EvidenceNotStored | OSError) ->
     return TryLater(Reason(code, sentence), _delay(job, waits))
 
 
-def _unexpected(job: ClaimedJob, error: Exception) -> TryLater:
-    """A fault of ours: the class and the place are told, the message is not, because it may repeat patient data."""
+def _child_died(job: ClaimedJob, reason: Reason) -> Conclusion:
+    """The job may be what killed the child: it goes behind what is due now, and is given up when it does so again."""
+    if job.child_deaths + 1 >= _MOST_CHILD_DEATHS:
+        return GiveUp(reason, child_died=True)
+    return TryLater(reason, _delay(job, _SOON), child_died=True)
+
+
+def _kind_and_place(error: Exception) -> tuple[str, str]:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}, line {frames[-1].lineno}" if frames else "an unknown place"
-    kind = type(error).__name__
+    return type(error).__name__, place
+
+
+def _unexpected(job: ClaimedJob, kind: str, place: str) -> TryLater:
+    """A fault of ours: the class and the place are told, the message is not, because it may repeat patient data."""
     _LOG.error("job %d: unexpected %s in %s", job.job_id, kind, place)
     reason = Reason("internal-error", f"The worker failed with an unexpected {kind}; its log names the place.")
     return TryLater(reason, _delay(job, _SOON))

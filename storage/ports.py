@@ -222,8 +222,19 @@ class JobQueue(Protocol):
         """Every instance of the result is at the destination. Raises LeaseLost."""
         ...
 
-    def retry(self, job: ClaimedJob, reason: Reason, delay: timedelta, outcomes: Sequence[SendOutcome] = ()) -> None:
-        """Give the job back for a later attempt; outcomes already known are kept. Raises LeaseLost."""
+    def retry(
+        self,
+        job: ClaimedJob,
+        reason: Reason,
+        delay: timedelta,
+        outcomes: Sequence[SendOutcome] = (),
+        *,
+        child_died: bool = False,
+    ) -> None:
+        """Give the job back for a later attempt; outcomes already known are kept. Raises LeaseLost.
+
+        ``child_died`` counts one more process that the job ended.
+        """
         ...
 
     def fail(
@@ -232,8 +243,13 @@ class JobQueue(Protocol):
         reason: Reason,
         outcomes: Sequence[SendOutcome] = (),
         refusals: Sequence[Refusal] = (),
+        *,
+        child_died: bool = False,
     ) -> None:
-        """Give the job up for an operator to look at, and owe the report on it. Raises LeaseLost."""
+        """Give the job up for an operator to look at, and owe the report on it. Raises LeaseLost.
+
+        ``child_died`` counts one more process that the job ended.
+        """
         ...
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from inference.algorithms.machine import usable_cores
 from inference.algorithms.providers import CPU, provider_options, wanted_providers
-from inference.errors import DeviceUnavailable, InvalidAlgorithm, PredictionFailed
+from inference.errors import DeviceUnavailable, InvalidAlgorithm, OutOfMemory, PredictionFailed
 
 Array = NDArray[Any]
+_NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")
 _FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 _TYPES: dict[str, np.dtype[Any]] = {"tensor(float16)": np.dtype(np.float16)}
 
@@ -90,7 +91,7 @@ class Session:
         try:
             return self._bound(entry, given, outputs)
         except self._failures as error:
-            raise PredictionFailed(_failure(error)) from None
+            raise _failure(error) from None
 
     def _bound(self, entry: str, given: Array, outputs: Sequence[str]) -> list[Array]:
         binding = self._session.io_binding()
@@ -114,15 +115,20 @@ def _kind(array: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return array.shape, array.dtype
 
 
-def _failure(error: Exception) -> str:
-    """One sentence for the kind of failure; the runtime has one class for many kinds, so its words decide too."""
+def _failure(error: Exception) -> PredictionFailed:
+    """The failure by its kind; the runtime has one class for many kinds, so its words decide too."""
     kind, words = type(error).__name__, str(error)
     # With bound arrays the class is always RuntimeError, and the kind stands in the words.
     if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError") or "for input" in words:
-        return f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
-    if isinstance(error, MemoryError) or "allocate memory" in words or "out of memory" in words.lower():
-        return f"The network asks for more memory than the machine gives ({kind}); free memory or use smaller windows."
-    return (
+        return PredictionFailed(
+            f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
+        )
+    if isinstance(error, MemoryError) or any(said in words.lower() for said in _NO_MEMORY):
+        return OutOfMemory(
+            f"The network asks for more memory than it may have ({kind}); raise [worker] memory_gib or use smaller "
+            "windows."
+        )
+    return PredictionFailed(
         f"ONNX Runtime failed while running the network ({kind}); check the exported network and the device's driver."
     )
 

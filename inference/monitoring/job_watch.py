@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.monitoring.value_tally import ValueTally
+from inference.stages import enter
 from storage.domain.job_statistics import Seen, Stage
 
 
@@ -25,11 +26,14 @@ class JobWatch:
         """Count the time of the block for this stage; the time of a stage inside it counts for that one only."""
         self._change()
         self._running.append(stage)
+        enter(stage)
         try:
             yield
         finally:
             self._change()
             self._running.pop()
+            if self._running:
+                enter(self._running[-1])
 
     def _change(self) -> None:
         now = time.monotonic()

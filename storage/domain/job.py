@@ -104,9 +104,9 @@ class ClaimedJob:
     """A job in the hands of one worker until its lease runs out.
 
     ``started_at`` is the time of the first claim and does not change between attempts, so that a second attempt
-    freezes the same times into its results. For a delivery, ``result_id`` and ``destination`` are set; for an
-    inference and for a notice, ``algorithm_name`` and ``algorithm_version`` are. The result of a ``shadow`` stays in
-    the database: it needs no evidence.
+    freezes the same times into its results. ``child_deaths`` are the attempts that ended the process they ran in. For
+    a delivery, ``result_id`` and ``destination`` are set; for an inference and for a notice, ``algorithm_name`` and
+    ``algorithm_version`` are. The result of a ``shadow`` stays in the database: it needs no evidence.
     """
 
     job_id: int
@@ -122,6 +122,7 @@ class ClaimedJob:
     shadow: bool = False
     result_id: int | None = None
     destination: str = ""
+    child_deaths: int = 0
 
 
 def retry_delay(attempt: int, *, base: timedelta, ceiling: timedelta, jitter: float) -> timedelta:

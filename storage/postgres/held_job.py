@@ -137,8 +137,20 @@ def give_up(
         schedule_notice(session, job.job_id, job.study_instance_uid, actor)
 
 
+def one_more_child_death() -> dict[str, Any]:
+    """The column, and its next value, of a job whose attempt ended the process that ran it."""
+    return {"child_deaths": JobRow.child_deaths + 1}
+
+
 def give_back(
-    session: Session, job: HeldJob, reason: Reason, delay: timedelta, actor: str, limits: JobSettings
+    session: Session,
+    job: HeldJob,
+    reason: Reason,
+    delay: timedelta,
+    actor: str,
+    limits: JobSettings,
+    *,
+    child_died: bool = False,
 ) -> JobState:
     """Return the job to the queue, due after ``delay``, or fail it when its budget is spent; say which it was.
 
@@ -147,14 +159,15 @@ def give_back(
     with how often it was asked.
 
     An inference goes to the front of the line: it had its turn, and must not wait behind all that came since.
+    ``child_died`` counts one more process that the job ended.
     """
+    columns = one_more_child_death() if child_died else {}
     spent = _spent(job, reason, limits)
     if spent is not None:
-        give_up(session, job, spent, actor, limits)
+        give_up(session, job, spent, actor, limits, **columns)
         return JobState.FAILED
-    place: dict[str, Any] = {}
     if job.kind is JobKind.INFERENCE:
-        place["turn"] = front_turn(session, job.priority, shadow=job.shadow)
+        columns["turn"] = front_turn(session, job.priority, shadow=job.shadow)
     move(
         session,
         job,
@@ -164,7 +177,7 @@ def give_back(
         reason=reason,
         outcome=AuditOutcome.MINOR_FAILURE,
         due_at=func.now() + delay,
-        **place,
+        **columns,
     )
     announce_work(session, job.kind)
     return JobState.SCHEDULED

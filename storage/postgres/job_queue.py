@@ -19,7 +19,7 @@ from storage.postgres.audit_trail import append
 from storage.postgres.called_titles import called_ae_titles
 from storage.postgres.delivery_log import owed, record_outcomes
 from storage.postgres.engine import Database
-from storage.postgres.held_job import give_back, give_up, hold, move
+from storage.postgres.held_job import give_back, give_up, hold, move, one_more_child_death
 from storage.postgres.notice_schedule import schedule_notice
 from storage.postgres.notices import ended_inference, why_not_told
 from storage.postgres.result_rows import schedule_deliveries, store_result
@@ -181,15 +181,23 @@ class PostgresJobQueue:
                 )
             move(session, held, JobEvent.COMPLETE, AuditAction.JOB_COMPLETED, held.worker)
 
-    def retry(self, job: ClaimedJob, reason: Reason, delay: timedelta, outcomes: Sequence[SendOutcome] = ()) -> None:
+    def retry(
+        self,
+        job: ClaimedJob,
+        reason: Reason,
+        delay: timedelta,
+        outcomes: Sequence[SendOutcome] = (),
+        *,
+        child_died: bool = False,
+    ) -> None:
         """Give the job back for a later attempt, or fail it when its budget is spent; known outcomes are kept.
 
-        Raises LeaseLost.
+        ``child_died`` counts one more process that the job ended. Raises LeaseLost.
         """
         with self._database.transaction() as session:
             held = hold(session, job)
             record_outcomes(session, held, outcomes)
-            give_back(session, held, reason, delay, held.worker, self._jobs)
+            give_back(session, held, reason, delay, held.worker, self._jobs, child_died=child_died)
 
     def fail(
         self,
@@ -197,12 +205,18 @@ class PostgresJobQueue:
         reason: Reason,
         outcomes: Sequence[SendOutcome] = (),
         refusals: Sequence[Refusal] = (),
+        *,
+        child_died: bool = False,
     ) -> None:
-        """Give the job up for an operator to look at, and owe the report on it. Raises LeaseLost."""
+        """Give the job up for an operator to look at, and owe the report on it. Raises LeaseLost.
+
+        ``child_died`` counts one more process that the job ended.
+        """
         with self._database.transaction() as session:
             held = hold(session, job)
             record_outcomes(session, held, outcomes)
-            give_up(session, held, reason, held.worker, self._jobs, refusals=_rows(refusals))
+            counted = one_more_child_death() if child_died else {}
+            give_up(session, held, reason, held.worker, self._jobs, refusals=_rows(refusals), **counted)
 
     def cancel(self, job_id: int, actor: str) -> None:
         """Stop a job that has not ended; its worker finds its lease gone.

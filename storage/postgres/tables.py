@@ -134,6 +134,7 @@ class JobRow(Base):
             f"(state IN ({listed(sorted(FINAL_STATES))})) = (finished_at IS NOT NULL)", name="finished_when_final"
         ),
         CheckConstraint("(attempt > 0) = (started_at IS NOT NULL) AND attempt >= 0", name="started_when_attempted"),
+        CheckConstraint("child_deaths BETWEEN 0 AND attempt", name="child_deaths_are_attempts"),
         CheckConstraint(
             "(kind = 'inference' AND state = 'completed') = (outcome IS NOT NULL)", name="outcome_when_completed"
         ),
@@ -214,6 +215,7 @@ class JobRow(Base):
     turn: Mapped[Big] = mapped_column(server_default=text("0"))  # of one priority, the smallest is claimed first
     predecessor_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"), unique=True)
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    child_deaths: Mapped[int] = mapped_column(server_default=text("0"))  # attempts that ended the process they ran in
     worker: Mapped[str | None]  # who claimed it last
     scheduled_at: Mapped[DatabaseTime]
     due_at: Mapped[DatabaseTime]

@@ -33,6 +33,13 @@ def test_the_web_door_loads_no_model_runtime() -> None:
     assert loaded.isdisjoint({"onnxruntime", "torch", "highdicom", "nibabel"})
 
 
+def test_the_worker_opens_no_pixels() -> None:
+    """`overread work` itself has nothing that reads images or runs models; a child that it can lose has all of it."""
+    loaded = _loaded_after("import overread.cli, overread.commands.roles, listener.settings, inference.main")
+
+    assert loaded.isdisjoint({"onnxruntime", "onnx", "highdicom", "pydicom", "numpy", "scipy", "PIL", "yaml"})
+
+
 @pytest.mark.parametrize(
     "imports",
     [

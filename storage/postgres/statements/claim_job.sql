@@ -27,6 +27,7 @@ RETURNING
     job.revision,
     job.lease_token::text AS lease_token,
     job.attempt,
+    job.child_deaths,
     job.started_at,
     coalesce(algorithm.name, '') AS algorithm_name,
     coalesce(algorithm.version, '') AS algorithm_version,

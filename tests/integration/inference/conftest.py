@@ -106,11 +106,13 @@ class Site:
         return tell(study, self.queue.ended_inference(job), algorithm, b"s" * 32)
 
     @contextlib.contextmanager
-    def worker(self, analysis: Callable[[ClaimedJob], Any] | None = None) -> Iterator[threading.Event]:
+    def worker(
+        self, analysis: Callable[[ClaimedJob], Any] | None = None, interrupt: Callable[[], None] = lambda: None
+    ) -> Iterator[threading.Event]:
         """A running worker and the event that stops it; leaving the block stops it too."""
         stop = threading.Event()
         duties = {JobKind.NOTICE: self.tell, JobKind.INFERENCE: analysis or self.analyse}
-        worker = Worker(self.queue, "worker test:1", duties, ["pacs"], self.jobs.lease_seconds)
+        worker = Worker(self.queue, "worker test:1", duties, ["pacs"], self.jobs.lease_seconds, interrupt=interrupt)
         thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()
         try:

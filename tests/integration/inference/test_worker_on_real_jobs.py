@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from inference import worker as worker_module
-from inference.pipeline import NotAnalysed
+from inference.conclusion import NotAnalysed
 from storage.domain.job import ClaimedJob, Reason
 from storage.domain.job_statistics import Stage
 from storage.settings import JobSettings
@@ -274,8 +274,8 @@ def test_a_disk_that_fails_while_reading_is_tried_again(attempt: int) -> None:
 
 _WARNING_WORKER = """
 import numpy, pydicom, warnings
-from inference.main import _keep_received_values_out_of_logs
-_keep_received_values_out_of_logs()
+from inference.model_child.child import keep_received_values_out_of_logs
+keep_received_values_out_of_logs()
 warnings.warn("Doe^Jane\\nsecond line")
 numpy.float32(3e38) * numpy.float32(10)
 pydicom.valuerep.validate_value("CS", "<b>Doe^Jane</b>", pydicom.config.WARN)

@@ -1,0 +1,132 @@
+"""The process that opens images and runs models; it may die of either.
+
+Started by `inference.model_child.process` as ``python -m inference.model_child.child WIRE BOARD``, with no secret in
+its environment. Its sessions stay resident until it ends. It ends when the worker closes the wire.
+"""
+
+import logging
+import os
+import socket
+import sys
+
+from inference.conclusion import NotAnalysed
+from inference.errors import DeviceUnavailable
+from inference.model_child.board import StageBoard
+from inference.model_child.codec import decode, encode
+from inference.model_child.confinement import confine, limit_memory
+from inference.model_child.messages import ANSWERS, REQUESTS, Analysis, Answer, Request, Telling, failure_of
+from inference.model_child.wire import Closed, Wire
+from inference.settings import WorkerSettings
+from inference.stages import ALGORITHM, TELL, begin, tell_stages_to
+from storage.domain.result import NewResult
+
+_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRt")
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    descriptors = [int(argument) for argument in sys.argv[1:]]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # what we start must not keep the wire open when we die
+    wire = Wire(socket.socket(fileno=descriptors[0]))
+    board = StageBoard(descriptors[1])
+    try:
+        setup, _ = wire.receive()
+        confine(int(setup["worker"]))
+        settings = WorkerSettings.model_validate(setup["settings"])
+        keep_received_values_out_of_logs()
+        job = _Job(settings)
+        try:
+            if not job.runs_on_gpu():
+                limit_memory(int(setup["memory_bytes"]))
+        except DeviceUnavailable as error:
+            wire.send({"refused": str(error)})
+            return
+        wire.send({"ready": True})
+        job.warm_up()
+        tell_stages_to(board.write)
+        while True:
+            told, contents = wire.receive()
+            request: Request = decode(REQUESTS[told["request"]], told["told"], contents)
+            _send(wire, job.done(request))
+    except Closed:
+        return
+
+
+def _send(wire: Wire, answer: Answer) -> None:
+    (name,) = (name for name, kind in ANSWERS.items() if isinstance(answer, kind))
+    told, contents = encode(ANSWERS[name], answer)
+    wire.send({"answer": name, "told": told}, contents)
+
+
+class _Job:
+    """Does what is asked, with the algorithms that were loaded before."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        # Imported here: whoever imports this module for its names must not load the runtime.
+        from inference.resident_algorithms import ResidentAlgorithms
+
+        self._settings = settings
+        self._resident = ResidentAlgorithms(settings)
+
+    def runs_on_gpu(self) -> bool:
+        """Whether a GPU's driver is going to be loaded, which reserves more memory than it uses.
+
+        Raises:
+            DeviceUnavailable: the device asked for is not there.
+        """
+        import onnxruntime
+
+        from inference.algorithms.engine import wanted_providers
+
+        providers = wanted_providers(self._settings.device, onnxruntime.get_available_providers())
+        return any(name.startswith(_GPU_PROVIDERS) for name in providers)
+
+    def warm_up(self) -> None:
+        """Load, while no job waits yet, what every first job would have to wait for."""
+        import onnx  # noqa: F401
+
+        import inference.notice
+        import inference.pipeline  # noqa: F401
+
+    def done(self, request: Request) -> Answer:
+        """The answer to a request; this is the boundary of the job."""
+        try:
+            return self._analysed(request) if isinstance(request, Analysis) else self._told(request)
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the worker is told and gives it its name
+            return failure_of(error)
+
+    def _analysed(self, request: Analysis) -> NewResult | NotAnalysed:
+        from inference.pipeline import analyse
+
+        begin(ALGORITHM)
+        ready = self._resident.ready(request.algorithm)
+        return analyse(request.study, ready, request.started_at, request.site_secret, request.wanted, request.naming)
+
+    def _told(self, request: Telling) -> NewResult:
+        from inference.notice import identity_of, tell
+
+        begin(TELL)
+        identity = identity_of(request.algorithm)
+        return tell(request.study, request.ended, identity, request.site_secret, request.naming)
+
+
+def keep_received_values_out_of_logs() -> None:
+    """pydicom and highdicom repeat odd values, such as a patient's name, in their warnings and log lines.
+
+    A warning is told where it was called, which may be in any library, so all of them go to a logger that is silent.
+    """
+    import pydicom
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    logging.captureWarnings(True)
+    told = logging.getLogger("py.warnings")
+    told.handlers, told.propagate = [logging.NullHandler()], False
+
+
+if __name__ == "__main__":
+    main()
