@@ -31,7 +31,7 @@ class TryLater:
 class GiveUp:
     """Trying again would not help; an operator has to look at it.
 
-    ``refusals`` are what was found of single series. ``child_died`` says that the attempt ended the process that ran it.
+    ``refusals`` are what was found of single series, ``child_died`` that the attempt ended the process that ran it.
     """
 
     reason: Reason

@@ -37,7 +37,7 @@ from storage.postgres.study_catalog import PostgresStudyCatalog
 from storage.settings import JobSettings
 from tests.peers.synthetic_series import kept
 
-_DEADLINE_S = 60.0
+_DEADLINE_S = 180.0
 
 
 @dataclass
