@@ -8,8 +8,8 @@ from inference.acceptance.acceptance_set import AcceptanceCase
 from inference.acceptance.masks import Mask, dice, mask_of_part10, read_mask
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.manifest import Manifest
+from inference.conclusion import NotAnalysed
 from inference.errors import InvalidAcceptanceSet
-from inference.pipeline import NotAnalysed
 from storage.domain.result import EvidenceForm, NewResult
 
 
