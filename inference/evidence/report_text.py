@@ -10,12 +10,11 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 
 _SIGNIFICANT = 4
 _LINE = 100  # characters of a line of prose
-# UCUM codes that read badly in plain words; the DICOM objects keep the codes.
+# UCUM codes that read badly in plain words; the DICOM objects keep the codes. In ASCII, as a report in sentences keeps
+# its images' character set only if that holds every word.
 _UNIT_WORDS = {
     "1": "",
     "cm3": "ml",
-    "mm2": "mm²",
-    "cm2": "cm²",
     "[hnsf'U]": "HU",
     "g/ml{SUVbw}": "SUVbw",
     "g/ml{SUVlbm}": "SUVlbm",
