@@ -86,9 +86,7 @@ def analyse(
         report_text=report_text(examined.context, examined.findings, told),
         evidence=examined.evidence,
         pictures=examined.pictures,
-        statistics=job_statistics(
-            watch, examined.context.sources, examined.findings, manifest.identity.name, site_secret
-        ),
+        statistics=job_statistics(watch, examined.context.sources, examined.findings, manifest, site_secret),
     )
 
 

@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from pydicom import Dataset
 
+from inference.algorithms.manifest import Manifest
+from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.monitoring.acquisition import acquisition
 from inference.monitoring.job_watch import JobWatch
 from storage.domain.finding import Finding
@@ -13,13 +15,18 @@ from storage.domain.job_statistics import JobStatistics, ValueStatistics
 
 
 def job_statistics(
-    watch: JobWatch, headers: Sequence[Dataset], findings: Iterable[Finding], algorithm: str, site_secret: bytes
+    watch: JobWatch,
+    headers: Sequence[Dataset],
+    findings: Iterable[Finding],
+    manifest: Manifest,
+    site_secret: bytes,
 ) -> JobStatistics:
-    """What is kept of one analysis; ``headers`` are those of the analysed images, ``algorithm`` is its name."""
+    """What is kept of one analysis; ``headers`` are those of the analysed images."""
+    sought = manifest.outputs.segments if isinstance(manifest, SegmentationManifest) else manifest.outputs.classes
     return JobStatistics(
         acquisition(headers, site_secret),
         {place: values for place, tally in watch.tallies.items() if is_finite(values := tally.statistics())},
-        scores(findings, algorithm),
+        scores(findings, manifest.identity.name, [one.label for one in sought]),
         watch.seconds,
     )
 
@@ -29,23 +36,31 @@ def is_finite(values: ValueStatistics) -> bool:
     return all(map(math.isfinite, (values.minimum, values.maximum, values.mean, values.sd, *values.percentiles)))
 
 
-def scores(findings: Iterable[Finding], algorithm: str) -> dict[str, float]:
+def scores(findings: Iterable[Finding], algorithm: str, labels: Collection[str]) -> dict[str, float]:
     """Every number that was found, by a name that is the same in each job of the algorithm.
 
-    Of several findings that differ in their number only, such as detections, the highest counts, beside how many they
-    are; each job then gives one value of each name, whatever it found.
+    ``labels`` are what the manifest calls the things it looks for. Of several findings of one label, numbered as
+    detections are, the highest counts, and how many they are; of a label without any the number is 0.
     """
     found: dict[str, float] = {}
-    counted: dict[str, int] = {}
+    counted = dict.fromkeys(labels, 0)
+    numbered = set(labels)
     for finding in findings:
         named = finding.tracking_identifier.removeprefix(algorithm).strip()
-        label = finding.classification.label if finding.classification else re.sub(r"\s*[0-9]+$", "", named)
-        if label != named and not finding.classification:
-            counted[label] = counted.get(label, 0) + 1
+        label = _label(named, labels)
+        counted[label] = counted.get(label, 0) + 1
+        if label == named:
+            numbered.discard(label)
         for name, value in _numbers(finding, label):
             if math.isfinite(value):
                 found[name] = max(value, found.get(name, value))
-    return found | {f"number of {label}": float(count) for label, count in counted.items()}
+    return found | {f"number of {label}": float(counted[label]) for label in sorted(numbered)}
+
+
+def _label(named: str, labels: Collection[str]) -> str:
+    """The label that a finding is of: its own name, or what stands before its number."""
+    before = re.sub(r"\s+[0-9]+$", "", named)
+    return before if named not in labels and before in labels else named
 
 
 def _numbers(finding: Finding, label: str) -> Iterable[tuple[str, float]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.algorithms.manifest import parse_manifest
 from inference.monitoring import job_watch
 from inference.monitoring.job_watch import JobWatch
 from inference.monitoring.summary import job_statistics, scores
@@ -14,9 +15,11 @@ from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Classification, Finding, Measurement
 from storage.domain.job_statistics import HISTOGRAM_EDGES, Acquisition, JobStatistics, Seen, Stage
 from tests.peers.synthetic_series import slice_headers
+from tests.peers.tiny_algorithm import manifest_with
 
 VOLUME = CodedConcept("118565006", "SCT", "Volume")
 CM3 = CodedConcept("cm3", "UCUM", "cubic centimeter")
+TINY = parse_manifest(manifest_with())
 MEAN = CodedConcept("373098007", "SCT", "Mean")
 
 
@@ -101,23 +104,28 @@ def _finding(identifier: str, value: float) -> Finding:
 
 
 def test_scores_have_the_same_names_in_every_job() -> None:
-    """A class has its probability, a segment its measurements, and of numbered findings the highest one counts."""
+    """A class has its probability, a segment its measurements, and of numbered findings the highest one counts; a
+    label that ends in a number is itself."""
     seen = Classification("pneumonia", 0.25, 0.5, "chosen", False, "1.2", 1, 1)
     found = scores(
         [
             Finding(VOLUME, None, "algo pneumonia", "1.2", (), seen),
+            _finding("algo Lobe 2", 700.0),
             _finding("algo Liver", 1500.0),
             _finding("algo nodule 1", 3.0),
             _finding("algo nodule 2", 5.0),
             _finding("algo broken", float("nan")),
         ],
         "algo",
+        ["pneumonia", "Liver", "Lobe 2", "broken", "nodule", "cyst"],
     )
 
     assert found == {
         "probability of pneumonia": 0.25,
         "Mean Volume of Liver (cm3)": 1500.0,
         "Mean Volume of nodule (cm3)": 5.0,
+        "Mean Volume of Lobe 2 (cm3)": 700.0,
+        "number of cyst": 0.0,
         "number of nodule": 2.0,
     }
 
@@ -129,7 +137,7 @@ def test_values_that_are_no_numbers_are_not_kept() -> None:
     watch.saw(Seen.PREPARED, np.array([[np.inf, 1]], np.float32))
     watch.saw(Seen.PREPARED, np.zeros((0, 2), np.float32))
 
-    kept = job_statistics(watch, slice_headers(), [], "algo", b"s" * 32)
+    kept = job_statistics(watch, slice_headers(), [], TINY, b"s" * 32)
 
     assert list(kept.values) == [Seen.RECEIVED]
     json.dumps(kept.as_json(), allow_nan=False)
@@ -140,7 +148,7 @@ def test_statistics_go_through_json() -> None:
     watch = JobWatch()
     with watch.stage(Stage.LOAD):
         watch.saw(Seen.RECEIVED, np.arange(6, dtype=np.float32).reshape(2, 3))
-    kept = job_statistics(watch, slice_headers(), [_finding("algo Liver", 1.5)], "algo", b"s" * 32)
+    kept = job_statistics(watch, slice_headers(), [_finding("tiny Brain", 1.5)], TINY, b"s" * 32)
 
     assert JobStatistics.from_json(json.loads(json.dumps(kept.as_json()))) == kept
 
