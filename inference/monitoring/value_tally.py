@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from storage.domain.job_statistics import HISTOGRAM_EDGES, PERCENTILES, Seen, ValueStatistics
 
-_SAMPLE = (
-    2**19
-)  # values in all: the percentiles of half a million are steady, and looked at in a few hundredths of a second
+# Values in all: percentiles of so many are steady. Every value of 300 slices took 0.3 s, this takes less than 0.1 s.
+_SAMPLE = 2**17
 
 
 class ValueTally:
@@ -19,14 +18,11 @@ class ValueTally:
         self._edges = np.asarray(HISTOGRAM_EDGES[place], np.float64)
         self._of_each = max(1, _SAMPLE // max(parts, 1))
         self._count = 0
-        self._lowest, self._highest = np.inf, -np.inf
         self._samples: list[NDArray[np.float32]] = []
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Take an array of at least one value."""
         self._count += values.size
-        self._lowest = min(self._lowest, float(values.min()))
-        self._highest = max(self._highest, float(values.max()))
         self._samples.append(values.ravel()[:: _step(values.size, values.shape[-1], self._of_each)].copy())
 
     def statistics(self) -> ValueStatistics:
@@ -35,8 +31,8 @@ class ValueTally:
         counts = np.bincount(np.searchsorted(self._edges, sample, side="right"), minlength=len(self._edges) + 1)
         return ValueStatistics(
             count=self._count,
-            minimum=self._lowest,
-            maximum=self._highest,
+            minimum=float(sample.min()),
+            maximum=float(sample.max()),
             mean=float(sample.mean()),
             sd=float(sample.std()),
             percentiles=tuple(float(value) for value in np.percentile(sample, PERCENTILES)),

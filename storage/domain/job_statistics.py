@@ -46,7 +46,7 @@ HISTOGRAM_EDGES: Mapping[Seen, tuple[float, ...]] = {
 class ValueStatistics:
     """How the values of one input are spread.
 
-    ``minimum`` and ``maximum`` are those of all ``count`` values; the rest is of an evenly spaced sample of them.
+    All but ``count`` is of an evenly spaced sample of the values, so that a single odd one may be missed.
     ``percentiles`` are those of PERCENTILES, ``histogram`` counts the sample between the edges of HISTOGRAM_EDGES with
     an open bin before the first and after the last. The unit is that of the values: HU for CT, none once prepared.
     """

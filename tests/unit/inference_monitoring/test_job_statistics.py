@@ -44,16 +44,25 @@ def test_a_large_input_is_described_from_a_sample() -> None:
     """Of eight million values of which every column differs, the sampled figures are nearly those of all."""
     values = np.random.default_rng(1).normal(40, 10, (2, 2000, 2000)).astype(np.float32)
     values += np.arange(2000, dtype=np.float32) / 100
-    values[1, 7, 7] = 9999
     tally = ValueTally(Seen.RECEIVED)
     tally.add(values)
 
     spread = tally.statistics()
 
-    assert (spread.count, spread.maximum) == (8_000_000, 9999)
-    assert sum(spread.histogram) < 600_000
+    assert spread.count == 8_000_000
+    assert 50_000 < sum(spread.histogram) < 150_000
     wanted = np.percentile(values, (1, 5, 25, 50, 75, 95, 99))
-    assert np.abs(np.array(spread.percentiles) - wanted).max() < 0.2
+    assert np.abs(np.array(spread.percentiles) - wanted).max() < 0.3
+
+
+def test_a_sample_sees_every_column() -> None:
+    """Of an image whose rows are a multiple of the step, more than one column in 128 is looked at."""
+    values = np.zeros((4096, 4096), np.float32)
+    values[:, np.arange(4096) % 128 != 0] = 1
+    tally = ValueTally(Seen.RECEIVED)
+    tally.add(values)
+
+    assert tally.statistics().mean == pytest.approx(127 / 128, abs=0.005)
 
 
 def test_images_one_by_one_are_described_as_all_of_them() -> None:
