@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from overread.errors import FrontDeskError
-from overread.packages import BRAINMRI_PS, CHEXWHATSAPP, PYLIVERLESIONSEG, PackageFile
+from overread.packages import BRAINMRI_PS, CHEXWHATSAPP, DEEPBET, PYLIVERLESIONSEG, PackageFile
 
 _LARGEST = 2**28  # bytes of one checkpoint
 
@@ -43,6 +43,14 @@ class PublishedAlgorithm:
 
 
 PUBLISHED: tuple[PublishedAlgorithm, ...] = (
+    PublishedAlgorithm(
+        name="brain-extraction-mr",
+        what="brain in T1-weighted MR of adult heads",
+        licence="MIT",
+        megabytes=11,
+        package=DEEPBET,
+        checkpoint=("data/models/bbox_model.pt", "data/models/model.pt"),
+    ),
     PublishedAlgorithm(
         name="liver",
         what="liver in CT and MR of the abdomen",

@@ -5,12 +5,16 @@ Collected only where OVERREAD_LONG_TESTS is set.
 
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from inference.pipeline import NotAnalysed
-from overread.packages import PackageFile
+from overread.demo.brain_extraction import write_brain_extraction
+from overread.demo.head_study import write_head_study
+from overread.packages import DEEPBRAIN, PYDEFACE, PackageFile
 from storage.domain.result import NewResult
 from tests.peers.analysis import analysed, dice, segmented
+from tests.peers.brain_mr import fetched
 from tests.peers.nifti_series import axial, write_series
 from tests.peers.published import published_algorithm, unpacked
 
@@ -42,3 +46,30 @@ def test_the_liver_in_a_ct(tmp_path: Path) -> None:
     assert (attenuation.unit.value, attenuation.value) == ("[hnsf'U]", pytest.approx(43, abs=2))
     assert isinstance(short, NotAnalysed)
     assert short.reason.code == "coverage-too-small"
+
+
+@pytest.mark.timeout(1200)
+def test_the_brain_in_a_head(tmp_path: Path) -> None:
+    """The brain of a T1-weighted head has the volume that the package's own recipe gives, and agrees with deepbrain.
+
+    A series that calls itself T2 is refused.
+    """
+    folder = published_algorithm("brain-extraction-mr")
+    files = list(write_head_study(fetched(PYDEFACE), tmp_path / "head", seed="tests").files)
+    other = write_brain_extraction(fetched(DEEPBRAIN), tmp_path / "deepbrain")
+
+    result = analysed(files, folder)
+    second = analysed(files, other)
+
+    assert isinstance(result, NewResult)
+    assert isinstance(second, NewResult)
+    volume, _ = result.findings[0].measurements
+    assert volume.value == pytest.approx(1776, rel=0.005)
+    assert dice(segmented(result, files), segmented(second, files)) > 0.96
+    for path in files:
+        ds = pydicom.dcmread(path)
+        ds.SeriesDescription = "Ax T2 TSE"
+        ds.save_as(path)
+    refused = analysed(files, folder)
+    assert isinstance(refused, NotAnalysed)
+    assert refused.reason.code == "series-description-excluded"

@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,17 +32,29 @@ def onnx_bytes(
 ) -> bytes:
     """The network with one input and one output, whose axes ``open_axes`` are of any extent."""
     axes = {axis: f"axis{axis}" for axis in open_axes}
+    return onnx_file(network, (example,), [INPUT], OUTPUT, {INPUT: axes, OUTPUT: axes} if axes else {}, opset)
+
+
+def onnx_file(
+    network: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: list[str],
+    output: str,
+    open_axes: Mapping[str, Mapping[int, str]],
+    opset: int = OPSET,
+) -> bytes:
+    """The network with these inputs; ``open_axes`` are those of any extent, by the name of the input or output."""
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             network.eval(),
-            (example,),
+            inputs,
             file,  # type: ignore[arg-type] # the exporter of this kind takes a file
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: axes, OUTPUT: axes} if axes else None,
+            input_names=input_names,
+            output_names=[output],
+            dynamic_axes={name: dict(axes) for name, axes in open_axes.items()} or None,
             opset_version=opset,
             dynamo=False,
         )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from training.published.conversion import Converted
 
 MODULES: dict[str, str] = {
+    "brain-extraction-mr": "brain_extraction_mr",
     "liver": "liver",
     "lungs-radiograph": "lungs_radiograph",
     "mr-sequence": "mr_sequence",
