@@ -165,7 +165,8 @@ def _put_back(values: Tensor, axis: int, first: Tensor, last: Tensor, size: Tens
     inside = ((places >= first) & (places < last)).float()
     shape = [1] * 5
     shape[axis] = -1
-    return torch.index_select(values, axis, index) * inside.reshape(shape)
+    placed: Tensor = torch.index_select(values, axis, index) * inside.reshape(shape)
+    return placed
 
 
 def _quantiles(values: Tensor) -> tuple[Tensor, Tensor]:
