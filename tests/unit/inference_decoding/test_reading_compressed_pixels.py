@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -291,3 +292,33 @@ def test_the_shared_memory_cannot_be_taken_away(decoders: DecodingPool) -> None:
 
     with pytest.raises(PermissionError):
         os.ftruncate(memory, 0)
+
+
+_DCMTK = {
+    "lossless, first order": ["dcmcjpeg", "+e1"],
+    "lossless, predictor 6": ["dcmcjpeg", "+el", "+sv", "6"],
+    "JPEG-LS": ["dcmcjpls", "+el"],
+    "RLE": ["dcmcrle"],
+    "implicit": ["dcmconv", "+ti"],
+    "big endian": ["dcmconv", "+tb"],
+    "deflated": ["dcmconv", "+td"],
+    "fragments": ["dcmcjpls", "+el", "+fs", "1"],
+}
+
+
+@pytest.mark.parametrize("how", _DCMTK)
+@pytest.mark.parametrize("signed", [0, 1])
+def test_what_dcmtk_encodes_is_read(tmp_path: Path, decoders: DecodingPool, how: str, signed: int) -> None:
+    """Every form that DCMTK can give an image has the values of the original, negative ones too."""
+    pixels = picture((80, 70)).astype(np.int32) - 2048 * signed
+    (ds,) = slice_headers(count=1, size=(80, 70))
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 15, signed
+    ds.PixelData = pixels.astype("<i2" if signed else "<u2").tobytes()
+    (plain,) = kept([ds], tmp_path)
+    command, *options = _DCMTK[how]
+    subprocess.run([command, *options, str(plain.path), str(tmp_path / "made.dcm")], check=True, capture_output=True)
+    made = dcmread(tmp_path / "made.dcm")
+    instance = as_kept(made, tmp_path / "made.dcm")
+
+    assert made.file_meta.TransferSyntaxUID != ds.file_meta.TransferSyntaxUID
+    assert (_values(instance, decoders) == pixels).all()
