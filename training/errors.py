@@ -32,6 +32,10 @@ class ExportDiffers(TrainingError):
     """The exported network does not compute what the trained one does; nothing was written."""
 
 
+class NotExpressible(TrainingError):
+    """A manifest cannot express what another framework does; the message says what."""
+
+
 class UntrustedCheckpoint(TrainingError):
     """The checkpoint asks for code that is not on our list, or is damaged; it was not opened."""
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from inference.algorithms.trial import TIME_LIMIT_S, Trial, TrialLimits, try_out
 from overread.caller import caller
 from overread.commands.algorithms_fetch import fetch
+from overread.commands.algorithms_import import import_group
 from overread.commands.algorithms_show import show
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
@@ -29,6 +30,7 @@ def algorithms() -> None:
 
 
 algorithms.add_command(fetch)
+algorithms.add_command(import_group)
 algorithms.add_command(show)
 
 
