@@ -64,7 +64,10 @@ def cancel(job_id: int) -> None:
 @jobs.command()
 @click.argument("study_instance_uid")
 def submit(study_instance_uid: str) -> None:
-    """Have a study analysed by the active algorithms that have not looked at it, such as one added since."""
+    """Have a study analysed by the active algorithms that have not looked at it, such as one added since.
+
+    Versions in shadow look at it too, after all other work.
+    """
     settings = load_settings()
     with existing_database(settings) as url, _queue(settings, url) as queue:
         for job_id in queue.submit(study_instance_uid, caller()):
