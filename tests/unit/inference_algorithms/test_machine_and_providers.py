@@ -11,6 +11,7 @@ from inference.algorithms.machine import usable_cores
 from inference.algorithms.providers import CPU, CUDA, OPENVINO, TENSORRT, provider_options, wanted_providers
 from inference.algorithms.session import Placement, Session
 from inference.errors import DeviceUnavailable
+from inference.resident_algorithms import compiled_networks
 from inference.settings import WorkerSettings
 from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
 
@@ -122,6 +123,11 @@ def test_what_was_compiled_is_kept_by_digest(tmp_path: Path) -> None:
     verified = verify(write_tiny_algorithm(tmp_path / "algorithm"))
     assert Engine(verified, WorkerSettings(device="cpu"), tmp_path / "compiled").provider == CPU
     assert not (tmp_path / "compiled").exists()
+
+
+def test_what_was_compiled_lies_under_the_data_folder() -> None:
+    """Beside the algorithms, not in them: their folders hold what was added and nothing else."""
+    assert compiled_networks(Path("/data/algorithms/tiny/1.0-abc")) == Path("/data/compiled-networks")
 
 
 def test_a_session_never_moves_to_another_provider_by_itself() -> None:

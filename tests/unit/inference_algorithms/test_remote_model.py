@@ -19,7 +19,9 @@ from inference.algorithms.folder import VerifiedAlgorithm, verify
 from inference.algorithms.golden import GoldenVolume, write_golden
 from inference.algorithms.sliding_window import predict_volume
 from inference.errors import ArtifactUnavailable, DeviceUnavailable, InvalidOutput, PredictionFailed
+from inference.resident_algorithms import ResidentAlgorithms
 from inference.settings import WorkerSettings
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from tests.peers.free_ports import free_port
 from tests.peers.kserve_server import Serving, serving
 from tests.peers.rude_server import rude_before
@@ -158,6 +160,31 @@ def test_a_model_that_is_replaced_under_way_is_noticed(tmp_path: Path) -> None:
                 engine.predict(VOLUME[np.newaxis, np.newaxis])
             assert engine.outdated
             assert server.requests.count("/v2/models/tiny/infer") - before == (0 if change == "digest" else 1)
+
+
+def test_the_next_attempt_identifies_a_replaced_model_anew(tmp_path: Path) -> None:
+    """A worker that keeps its algorithms loaded gives up the one whose server changed, and names the new version."""
+    folder = tmp_path / "algorithms" / "tiny" / "1.0"
+    verified = _algorithm(folder)
+    registered = RegisteredAlgorithm(
+        name="tiny",
+        version="1.0",
+        stage=AlgorithmStage.ACTIVE,
+        folder=folder,
+        manifest_sha256=verified.manifest_sha256,
+        artifact_sha256=verified.artifact_sha256,
+    )
+    with _server() as server:
+        resident = ResidentAlgorithms(_settings(server))
+        first = resident.ready(registered)
+        assert resident.ready(registered) is first
+        server.version = "2"
+        with pytest.raises(ArtifactUnavailable):
+            first.network.predict(VOLUME[np.newaxis, np.newaxis])
+        second = resident.ready(registered)
+        second.network.predict(VOLUME[np.newaxis, np.newaxis])
+
+    assert ("version 1" in first.provider, "version 2" in second.provider) == (True, True)
 
 
 def test_an_answer_for_another_model_is_not_taken(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""One contender, once, in this process: writes its output, prints seconds and peak memory.
+
+Run by bench_inference.py as ``contender.py WHO NETWORK FOLDER THREADS``. Loading, and one window to warm up, are
+not timed; memory is the highest of the process above what it was with its libraries and the volume loaded.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2])]
+
+import numpy as np  # noqa: E402
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def main() -> None:
+    """Predict, tell, keep the output for comparison."""
+    who, network, folder, threads = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+    values = np.load(folder / "volume.npy")
+    load = _torch if who.startswith("MONAI") else _ours
+    prepare = load(who, network, folder, threads)
+    before = _reset_peak()
+    predict, window = prepare()
+    predict(np.ascontiguousarray(values[:window, :window, :window]))
+    started, busy = time.perf_counter(), time.process_time()
+    output = predict(values)
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
+    peak = _peak() - before
+    np.save(folder / f"{who}.npy", output)
+    print(json.dumps({"seconds": seconds, "cpu_seconds": busy, "peak_mib": peak / 1024}))
+
+
+def _ours(who: str, network: str, folder: Path, threads: int) -> Callable[[], tuple[Predict, int]]:
+    import onnxruntime
+
+    from inference.algorithms.engine import Engine
+    from inference.algorithms.folder import verify
+    from inference.algorithms.sliding_window import predict_volume
+    from inference.settings import WorkerSettings
+
+    onnxruntime.disable_telemetry_events()
+    verified = verify(folder / "algorithm")
+    device = "openvino" if who == "ours, OpenVINO" else "cpu"
+
+    def prepare() -> tuple[Predict, int]:
+        engine = Engine(verified, WorkerSettings(device=device, threads=threads))
+        run = verified.manifest.inference
+        return lambda values: predict_volume(engine, values, run), run.window[0]
+
+    return prepare
+
+
+def _torch(who: str, network: str, folder: Path, threads: int) -> Callable[[], tuple[Predict, int]]:
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    sys.path[:0] = [str(Path(__file__).parents[1])]
+    from windows.networks import CASES, torch_network
+
+    torch.set_num_threads(threads)
+    # The layout that torch's documentation recommends for convolutions.
+    layout = torch.channels_last_3d if who == "MONAI, channels last" else torch.contiguous_format
+
+    def prepare() -> tuple[Predict, int]:
+        model = torch_network(network).to(memory_format=layout)
+        window = CASES[network].window
+
+        def predict(values: np.ndarray) -> np.ndarray:
+            given = torch.from_numpy(values)[None, None].to(memory_format=layout)
+            with torch.inference_mode():
+                return sliding_window_inference(given, (window,) * 3, 1, model, overlap=0.5, mode="gaussian")[0].numpy()
+
+        return predict, window
+
+    return prepare
+
+
+def _reset_peak() -> int:
+    """Begin to count anew, and return what the process holds now, in KiB."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+if __name__ == "__main__":
+    main()
