@@ -89,6 +89,17 @@ def test_two_versions_are_compared_on_what_both_have_seen(shadowed: Any) -> None
     }
 
 
+def test_each_revision_is_a_pair_of_its_own(shadowed: Any) -> None:
+    """What one said of the first revision is not held against what the other said of the second."""
+    _both(shadowed, "1.2.1", (0.9, 100.0), (0.9, 100.0), "A")
+    _both(shadowed, "1.2.1", (0.1, 200.0), (0.1, 200.0), "A")
+
+    facts = compare_versions(shadowed.database, "lungs", "1", "2", 0.1)
+
+    assert facts["studies"] == 2
+    assert facts["disagreements"] == []
+
+
 def test_nothing_to_compare_is_said(shadowed: Any) -> None:
     """No common study, or no such version, is a sentence."""
     with pytest.raises(UnknownRecord, match="No study has been through"):
