@@ -8,7 +8,8 @@ from typing import Protocol
 from pydicom import Dataset
 
 from inference.algorithms.classification_manifest import ClassificationManifest
-from inference.algorithms.engine import Classifier, Predictor
+from inference.algorithms.detection_manifest import DetectionManifest
+from inference.algorithms.engine import Classifier, Detector, Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
 from inference.conclusion import NotAnalysed
 from inference.errors import UnusableInput
@@ -19,7 +20,7 @@ from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.monitoring.job_watch import JobWatch
 from inference.monitoring.summary import job_statistics
 from inference.stages import work_on
-from inference.tasks import classification, segmentation
+from inference.tasks import classification, detection, segmentation
 from inference.tasks.examination import Case, Examination
 from storage.domain.job import Reason, Refusal
 from storage.domain.job_statistics import Stage
@@ -27,8 +28,8 @@ from storage.domain.result import EvidenceForm, NewResult, stand_ins
 from storage.domain.study import StableStudy
 
 
-class Network(Predictor, Classifier, Protocol):
-    """A resident session; which of its two calls is right, the manifest's task says."""
+class Network(Predictor, Classifier, Detector, Protocol):
+    """A resident session; which of its calls is right, the manifest's task says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ def _examine(case: Case, algorithm: ReadyAlgorithm) -> Examination:
     manifest = algorithm.verified.manifest
     if isinstance(manifest, ClassificationManifest):
         return classification.examine(case, algorithm.network, manifest)
+    if isinstance(manifest, DetectionManifest):
+        return detection.examine(case, algorithm.network, manifest)
     return segmentation.examine(case, algorithm.network, manifest)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from inference.acceptance.acceptance_set import AcceptanceCase
 from inference.acceptance.masks import Mask, dice, mask_of_part10, read_mask
 from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.manifest import Manifest
 from inference.conclusion import NotAnalysed
 from inference.errors import InvalidAcceptanceSet
+from storage.domain.finding import Finding
 from storage.domain.result import EvidenceForm, NewResult
 
 
@@ -74,14 +76,15 @@ def _refusal(wanted: str | None, code: str, codes: set[str]) -> Check:
 
 
 def _labels(manifest: Manifest) -> set[str]:
-    if isinstance(manifest, ClassificationManifest):
+    if isinstance(manifest, ClassificationManifest | DetectionManifest):
         return {one.label for one in manifest.outputs.classes}
     return {one.label for one in manifest.outputs.segments}
 
 
 def _checks(case: AcceptanceCase, folder: Path, manifest: Manifest, result: NewResult) -> Iterator[Check]:
-    classes = {one.classification.label: one.classification for one in result.findings if one.classification}
-    if isinstance(manifest, ClassificationManifest):
+    # The surest detection of a class stands first, so that it is the one that is kept.
+    classes = {_label(one): one.classification for one in reversed(result.findings) if one.classification}
+    if isinstance(manifest, ClassificationManifest | DetectionManifest):
         present = {label for label, one in classes.items() if one.present}
         masks: dict[str, Mask] = {}
     else:
@@ -101,6 +104,12 @@ def _checks(case: AcceptanceCase, folder: Path, manifest: Manifest, result: NewR
         probability, (least, most) = classes[one.label].probability, one.probability
         words = f"{one.label} probability {probability:.4f}, from {least:g} to {most:g}"
         yield Check(words, least <= probability <= most)
+
+
+def _label(finding: Finding) -> str:
+    """The class that a finding is one of; detections of a class are numbered."""
+    label = finding.classification.label if finding.classification else ""
+    return label.rsplit(" ", 1)[0] if finding.detection and finding.detection.boxes else label
 
 
 def _found(result: NewResult, label: str) -> Mask:

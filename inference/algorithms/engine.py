@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from inference.algorithms.activation import activate
+from inference.algorithms.checked_boxes import ImageBoxes, checked_boxes
 from inference.algorithms.checked_output import ImageScores, checked_output, checked_scores
 from inference.algorithms.classification_manifest import ImageInference
+from inference.algorithms.detection_manifest import BoxInference
 from inference.algorithms.folder import VerifiedAlgorithm
 from inference.algorithms.providers import CPU, CUDA, wanted_providers
 from inference.algorithms.remote_model import remote_models
@@ -19,7 +21,7 @@ from inference.algorithms.session import Placement, Session
 from inference.algorithms.tensor import Tensor
 from inference.settings import WorkerSettings
 
-__all__ = ["CPU", "CUDA", "Classifier", "Engine", "ImageScores", "Predictor", "wanted_providers"]
+__all__ = ["CPU", "CUDA", "Classifier", "Detector", "Engine", "ImageScores", "Predictor", "wanted_providers"]
 
 
 class Predictor(Protocol):
@@ -48,6 +50,19 @@ class Classifier(Protocol):
         ...
 
 
+class Detector(Protocol):
+    """What the pipeline asks of a network that finds boxes."""
+
+    def detect(self, image: Tensor) -> ImageBoxes:
+        """Run the network on one image, (1, channel, rows, columns).
+
+        Raises:
+            PredictionFailed: the runtime could not do it.
+            InvalidOutput: the outputs are no boxes with scores and classes.
+        """
+        ...
+
+
 class Engine:
     """The resident networks of one algorithm, built from bytes that were checked before.
 
@@ -67,7 +82,11 @@ class Engine:
         run = algorithm.manifest.inference
         self._runners = _runners(algorithm, settings, cache)
         self.provider: str = self._runners[0].provider
-        self._input, self._output = run.input, run.output
+        self._input = run.input
+        if isinstance(run, BoxInference):
+            self._boxes = (run.boxes, run.scores, run.labels)
+            return
+        self._output = run.output
         self._saliency_output = run.saliency_output if isinstance(run, ImageInference) else None
         self._margin = (0, 0) if isinstance(run, ImageInference) else run.output_margin
         self._each = run.activation if isinstance(run, Inference) and run.activation_of == "each" else "none"
@@ -96,6 +115,11 @@ class Engine:
         for one in part if self._each != "none" else ():
             activate(one, self._each)
         return np.flip(part, axes)
+
+    def detect(self, image: Tensor) -> ImageBoxes:
+        """See ``Detector.detect``."""
+        boxes, scores, labels = self._runners[0].run(self._input, image, self._boxes)
+        return checked_boxes(boxes, scores, labels)
 
     def score(self, batch: Tensor) -> ImageScores:
         """See ``Classifier.score``."""

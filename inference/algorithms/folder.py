@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.graph_walk import tensors_of
 from inference.algorithms.identity import AlgorithmIdentity
 from inference.algorithms.manifest import Manifest, read_manifest
@@ -22,6 +23,8 @@ GOLDEN_NAME = "golden.npz"
 _VOLUMES = ("batch", "channel", "three", "spatial", "axes")
 _IMAGES = ("batch", "1", "rows", "columns")
 _SCORES = ("batch", "classes")
+_BOXES = ("boxes", "4")
+_WHOLE_NUMBERS = frozenset({1, 6, 7})  # TensorProto.FLOAT, INT32 and INT64
 _MAPS = ("batch", "classes", "rows", "columns")
 _SIZE_LIMIT = 2**31 - 1  # of one protobuf message
 _KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -136,6 +139,8 @@ def _check_ends(graph: "GraphProto", manifest: Manifest) -> None:
     """Compare the network's ends with the manifest: names, element type, rank and fixed extents."""
     if isinstance(manifest, ClassificationManifest):
         _check_classifier(graph, manifest)
+    elif isinstance(manifest, DetectionManifest):
+        _check_detector(graph, manifest)
     else:
         _check_segmenter(graph, manifest)
 
@@ -170,6 +175,23 @@ def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> 
     for classes in (_extents(one, axes, run.precision)[1] for one, axes in ends):
         if classes and classes <= last:
             raise InvalidAlgorithm("A class names a position that the network's output does not have.")
+
+
+def _check_detector(graph: "GraphProto", manifest: DetectionManifest) -> None:
+    run = manifest.inference
+    named = {run.boxes: "boxes", run.scores: "scores", run.labels: "labels"}
+    entry, boxes, scores, labels = _ends(graph, run.input, named)
+    extents = _extents(entry, _IMAGES, run.precision)
+    channels = manifest.image.channels
+    _check_input(extents, manifest.image.size, "image.size", len(channels.mean) if channels else 1)
+    if extents[0] not in (0, 1):
+        raise InvalidAlgorithm("The network's batch is fixed; a detection is run on one image at a time.")
+    if _extents(boxes, _BOXES, run.precision)[1] not in (0, 4):
+        raise InvalidAlgorithm("The network's boxes are not (boxes, 4); export them as corners in pixels.")
+    _extents(scores, _BOXES[:1], run.precision)
+    kind = labels.type.tensor_type
+    if kind.elem_type not in _WHOLE_NUMBERS or len(kind.shape.dim) != 1:
+        raise InvalidAlgorithm("The network's labels are no tensor of (boxes,) with class numbers; export it that way.")
 
 
 def _ends(graph: "GraphProto", entry: str, outputs: dict[str, str]) -> list["ValueInfoProto"]:

@@ -9,13 +9,16 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.errors import InvalidAlgorithm
 
 MANIFEST_NAME = "algorithm.yaml"
 _SIZE_LIMIT = 256 * 1024
 
-Manifest = SegmentationManifest | ClassificationManifest
+_TASKS = "task is segmentation, classification or detection"
+
+Manifest = SegmentationManifest | ClassificationManifest | DetectionManifest
 
 
 def _task(document: Any) -> str:  # noqa: ANN401 - whatever a YAML file may hold
@@ -25,9 +28,13 @@ def _task(document: Any) -> str:  # noqa: ANN401 - whatever a YAML file may hold
 
 _SCHEMA: TypeAdapter[Manifest] = TypeAdapter(
     Annotated[
-        Annotated[SegmentationManifest, Tag("segmentation")] | Annotated[ClassificationManifest, Tag("classification")],
+        Annotated[SegmentationManifest, Tag("segmentation")]
+        | Annotated[ClassificationManifest, Tag("classification")]
+        | Annotated[DetectionManifest, Tag("detection")],
         Discriminator(
-            _task, custom_error_type="unknown_task", custom_error_message="task is segmentation or classification"
+            _task,
+            custom_error_type="unknown_task",
+            custom_error_message=_TASKS,
         ),
     ]
 )

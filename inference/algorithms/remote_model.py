@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.folder import VerifiedAlgorithm
 from inference.algorithms.kserve_connection import Connection
 from inference.algorithms.kserve_tensors import BINARY, Answer, decode, encode
@@ -35,6 +36,10 @@ _MOST_LETTERS = 64
 def remote_models(algorithm: VerifiedAlgorithm, settings: WorkerSettings) -> list[Runner]:
     """Every network of an algorithm at the server, each made sure of; raises as ``RemoteModel.identify`` does."""
     manifest = algorithm.manifest
+    if isinstance(manifest, DetectionManifest):
+        raise DeviceUnavailable(
+            f"{manifest.title} finds boxes, which no server is asked for; set [worker] device = auto."
+        )
     run = manifest.inference
     outputs = [run.output]
     if isinstance(manifest, ClassificationManifest):

@@ -5,7 +5,8 @@ number to name them; OHIF shows the group as a shape with the probability beside
 probability is inferred from coordinates on the key image, never from none, because OHIF fails on the whole report
 when one group has none: a box around the salient region where the class is present and the algorithm says where it
 looked, else the border of the whole image. A box and no outline, because activation maps are too coarse to outline
-anything. The threshold is a parameter of the algorithm, and whether it was reached a qualitative evaluation.
+anything. The threshold is a parameter of the algorithm, and whether it was reached a qualitative evaluation. Things
+that were found in boxes are regions, TID 1410 and 1411: their boxes outline something.
 """
 
 from collections.abc import Container, Sequence
@@ -15,6 +16,7 @@ from pydicom.sr.codedict import codes
 
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
+from inference.evidence.detection_group import CERTAINTY, PERCENT, detection_group
 from inference.evidence.outline import box_outline, frame_outline
 from inference.evidence.report_parts import (
     algorithm_identification,
@@ -25,20 +27,16 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.findings.classification import KeyImage
-from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement
 from storage.domain.result import EvidenceForm, EvidenceObject
-
-# The certainty that a device places upon a finding, in percent, as the Standard's own CAD templates state it.
-CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
-PERCENT = CodedConcept("%", "UCUM", "percent")
 
 
 def build_classification_reports(
     context: EvidenceContext, keys: Sequence[KeyImage], wanted: Container[EvidenceForm]
 ) -> tuple[EvidenceObject, ...]:
     """The report of a classification in each wanted form, one group per class, present or absent."""
-    return build_reports(context, [_group(context, key) for key in keys], [], wanted)
+    groups = [detection_group(context, key) if key.places else _group(context, key) for key in keys]
+    return build_reports(context, groups, [], wanted)
 
 
 def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativeEvaluations:

@@ -77,7 +77,9 @@ def _write(picture: Image.Image, context: EvidenceContext, key: KeyImage) -> Non
 def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
     one, sources = key.classification, context.sources
     probability, threshold = numbers(one)
-    if key.saliency is not None:
+    if key.finding.detection is not None:
+        colour = _where(len(key.places))
+    elif key.saliency is not None:
         colour = "Colour: what speaks for it on this image"
     elif key.mapped:
         colour = "No colour: nothing on this image speaks for it"
@@ -89,6 +91,12 @@ def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
         (f"Image {image_number(one.key_image, sources)}, the highest of {len(sources)}", WHITE),
         (colour, WHITE),
     ]
+
+
+def _where(images: int) -> str:
+    if not images:
+        return "No frame: nothing was found"
+    return "Frame: where it was found" + (f", on {images} images" if images > 1 else "")
 
 
 def _color_bar(picture: Image.Image, pen: Pen, rgb: tuple[int, int, int]) -> None:

@@ -73,11 +73,12 @@ def segment_shapes(labels: Labels, found: Sequence[FoundSegment]) -> list[Shape]
 
 
 def region_shapes(keys: Sequence[KeyImage]) -> list[Shape]:
-    """The salient region of each class that is present, as a box on its key image."""
+    """The salient region of each class that is present, as a box on its key image; of a detection, on each image."""
     return [
-        Shape(key.index, 1, key.classification.label, key.finding, (box_outline(*key.region),))
+        Shape(index, int(index == key.index), key.classification.label, key.finding, (box_outline(*region),))
         for key in keys
         if key.region is not None
+        for index, region in key.places or ((key.index, key.region),)
     ]
 
 

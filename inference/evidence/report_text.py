@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from inference.evidence.class_words import sentence
+from inference.evidence.class_words import image_number, sentence
 from inference.evidence.context import EvidenceContext
-from storage.domain.finding import Classification, Finding, Measurement
+from storage.domain.finding import Classification, Detection, Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 _SIGNIFICANT = 4
@@ -46,7 +46,7 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
     source, algorithm = context.sources[0], context.algorithm
     study_date = str(source.get("StudyDate") or "")
     lines = [
-        f"AI {'CLASSIFICATION' if any(one.classification for one in findings) else 'MEASUREMENT'} REPORT",
+        f"AI {_kind(findings)} REPORT",
         context.mark,
         "",
         f"Study date    {_dashed(study_date) or 'not given'}",
@@ -61,6 +61,7 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
     for finding in findings:
         if finding.classification is not None:
             lines.extend(_classification_lines(finding.classification, context))
+            lines.extend(_detection_lines(finding.detection, context) if finding.detection is not None else [])
             continue
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
@@ -71,6 +72,20 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         lines.extend([*wrap(f"Intended use: {algorithm.intended_use}", _LINE), ""])
     lines.extend(f"{_ROLE_WORDS[one.role]:<14}{one.sop_instance_uid}" for one in evidence)
     return "\n".join(lines) + "\n"
+
+
+def _kind(findings: Sequence[Finding]) -> str:
+    if any(one.detection for one in findings):
+        return "DETECTION"
+    return "CLASSIFICATION" if any(one.classification for one in findings) else "MEASUREMENT"
+
+
+def _detection_lines(one: Detection, context: EvidenceContext) -> list[str]:
+    if not one.boxes:
+        return []
+    numbers = sorted(image_number((box.sop_instance_uid, box.frame_number), context.sources) for box in one.boxes)
+    images = f"images {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"image {numbers[0]}"
+    return [f"  found on {images}; {one.reached} of this class reached the threshold"]
 
 
 def _classification_lines(one: Classification, context: EvidenceContext) -> list[str]:

@@ -53,7 +53,7 @@ def segmentation_summary(context: EvidenceContext, found: Sequence[FoundSegment]
 def classification_summary(context: EvidenceContext, keys: Sequence[KeyImage]) -> Summary:
     """Each class with its verdict, its probability and the image on which it is highest."""
     return Summary(
-        title="AI classification",
+        title="AI detection" if any(key.finding.detection for key in keys) else "AI classification",
         marks=(context.short_mark, context.mark),
         headings=("Class", "Result", "Probability", "Threshold", "Highest on image"),
         shares=(0.34, 0.18, 0.16, 0.14, 0.18),

@@ -21,7 +21,8 @@ class KeyImage:
 
     ``index`` is the image's place in the series, ``values`` are its values after the Modality LUT. ``saliency`` is
     the network's map on the pixels of the image, 0 to 1, or ``None`` where the algorithm gives none or it is
-    nowhere above 0; ``mapped`` tells these two apart. ``region`` is the salient region of a class that is present.
+    nowhere above 0; ``mapped`` tells these two apart. ``region`` is the salient region of a class that is present, or
+    the box of a detection; ``places`` are its boxes on all images that it was found on.
     """
 
     finding: Finding
@@ -32,6 +33,7 @@ class KeyImage:
     mapped: bool
     saliency: NDArray[np.float32] | None
     region: Region | None
+    places: tuple[tuple[int, Region], ...] = ()
 
 
 def conclude(

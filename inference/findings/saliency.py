@@ -12,12 +12,15 @@ _SALIENT = 0.5  # of the highest value: the part of the image that counts as the
 
 
 class Region(NamedTuple):
-    """A box of pixels: rows ``top`` to ``bottom`` and columns ``left`` to ``right``, the ends not included."""
+    """A box on an image: the edges ``top`` to ``bottom`` and ``left`` to ``right``, in pixels from its top left corner.
 
-    top: int
-    left: int
-    bottom: int
-    right: int
+    Around whole pixels these are the first rows and columns, and those behind the last.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
 
 
 def relative(activation: Map) -> Map | None:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pydicom import Dataset
 
 from inference.algorithms.classification_manifest import ClassificationManifest
+from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.manifest import Manifest
 from inference.algorithms.manifest_parts import ANY_SPACING_MM, AcquisitionCondition, InputContract
 from inference.algorithms.segmentation_manifest import SegmentationManifest
@@ -111,7 +112,7 @@ def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
         return _projection(headers, manifest)
     frames = [header for header in headers if frame_number(header) is not None]
     without_place = {str(frame.SOPClassUID) for frame in frames if not frame.get("ImagePositionPatient")}
-    if isinstance(manifest, ClassificationManifest):
+    if isinstance(manifest, ClassificationManifest | DetectionManifest):
         if without_place - SINGLE_FRAMES_CLASSES:
             raise _no_place()
         images, layout = order_images(headers)

@@ -48,8 +48,9 @@ def scores(findings: Iterable[Finding], algorithm: str, labels: Collection[str])
     for finding in findings:
         named = finding.tracking_identifier.removeprefix(algorithm).strip()
         label = _label(named, labels)
-        counted[label] = counted.get(label, 0) + 1
-        if label == named:
+        found_any = finding.detection is None or bool(finding.detection.boxes)
+        counted[label] = counted.get(label, 0) + found_any
+        if label == named and finding.detection is None:
             numbered.discard(label)
         for name, value in _numbers(finding, label):
             if math.isfinite(value):

@@ -68,6 +68,30 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectedBox:
+    """A box on one image: its edges in pixels, origin at the top left corner of the top left pixel, and its score."""
+
+    sop_instance_uid: str
+    frame_number: int | None
+    top: float
+    left: float
+    bottom: float
+    right: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Where one thing was found; no box where nothing of a class was.
+
+    ``reached`` says how many findings of its class reached the threshold, also where no more than some are told of.
+    """
+
+    boxes: tuple[DetectedBox, ...]
+    reached: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing looked for: what it is, where it is, and how large or how probable.
 
@@ -81,3 +105,4 @@ class Finding:
     tracking_uid: str
     measurements: tuple[Measurement, ...] = field(default=())
     classification: Classification | None = None
+    detection: Detection | None = None

@@ -50,6 +50,25 @@ class Classified(_Model):
     key_frame_number: int | None = Field(default=None, description="The frame of it, of a multi-frame instance.")
 
 
+class Box(_Model):
+    """A box on one image, edges in pixels from the corner of the first one."""
+
+    sop_instance_uid: str
+    frame_number: int | None = Field(default=None, description="The frame, of a multi-frame instance.")
+    top: float
+    left: float
+    bottom: float
+    right: float
+    score: float = Field(ge=0, le=1)
+
+
+class Detected(_Model):
+    """Where one thing was found; no box where nothing of its class was."""
+
+    boxes: list[Box]
+    reached: int = Field(description="How many findings of the class reached the threshold, told or not.")
+
+
 class AnalysisFinding(_Model):
     """One thing that was looked for: what, where, and how large or how probable."""
 
@@ -58,6 +77,7 @@ class AnalysisFinding(_Model):
     tracking_uid: str = Field(description="The same in every DICOM object that speaks of it.")
     measurements: list[Measured] = []
     classification: Classified | None = None
+    detection: Detected | None = None
 
 
 class Picture(_Model):

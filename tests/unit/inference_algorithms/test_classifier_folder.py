@@ -81,12 +81,12 @@ def test_a_contradictory_manifest_is_refused_in_one_sentence(tmp_path: Path, cha
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("task", ["detection", 3, None, ["classification"]])
+@pytest.mark.parametrize("task", ["regression", 3, None, ["classification"]])
 def test_an_unknown_task_is_refused(tmp_path: Path, task: object) -> None:
     """The sentence says which tasks there are."""
     (tmp_path / "algorithm.yaml").write_text(yaml.safe_dump(MANIFEST | {"task": task}))
 
-    with pytest.raises(InvalidAlgorithm, match="task is segmentation or classification"):
+    with pytest.raises(InvalidAlgorithm, match="task is segmentation, classification or detection"):
         load_manifest(tmp_path)
 
 

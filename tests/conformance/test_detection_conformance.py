@@ -1,0 +1,269 @@
+"""Other people's programs judge what comes of a detection, from the images to the last object."""
+
+import json
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from highdicom.sr import srread
+from pydicom import Dataset, dcmread
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+from inference.acceptance.acceptance_set import AcceptanceCase
+from inference.acceptance.judging import judged
+from inference.algorithms.engine import Engine
+from inference.algorithms.folder import verify
+from inference.imaging.frames import image_key
+from inference.pipeline import ReadyAlgorithm, analyse
+from inference.settings import WorkerSettings
+from storage.domain.result import EvidenceForm, EvidenceRole, NewResult
+from tests.conformance.every_evidence import EVERY_FORM, MEASUREMENT_FORMS, child, content_items, groups_of
+from tests.conformance.iod_check import missing_attributes
+from tests.conformance.source_series import STARTED_AT, SourceSeries, make_series
+from tests.peers.multi_frame import files_of, image_of
+from tests.peers.report_validator import pixelmed_says
+from tests.peers.synthetic_series import kept, study_of
+from tests.peers.tiny_detector import write_tiny_detector
+
+# A square over three slices, where the network is surest on the middle one; another one on a single slice.
+LARGE, SMALL = (slice(8, 16), slice(16, 24)), (slice(40, 48), slice(44, 52))
+SQUARES = ((1, LARGE, 1400), (2, LARGE, 2000), (3, LARGE, 1600), (4, SMALL, 1800))
+STACK = SourceSeries(shape=(6, 64, 64))
+
+
+def _images(shown: bool = True, series: SourceSeries = STACK) -> tuple[Dataset, ...]:
+    """Dark images of 64 x 64 pixels, which the network sees at half their size, with its bright squares."""
+    images = make_series(series)
+    for index, image in enumerate(images):
+        pixels = np.zeros((64, 64), "<i2")
+        pixels[0, 0] = 1
+        for place, square, level in SQUARES:
+            if shown and place == index:
+                pixels[square] = level
+        image.PixelData = pixels.tobytes()
+        image.TimezoneOffsetFromUTC = "-0500"  # DCMTK 3.6.7 refuses every zone east of Greenwich, and Greenwich itself
+    return images
+
+
+def _analysed(folder: Path, images: tuple[Dataset, ...]) -> NewResult:
+    verified = verify(write_tiny_detector(folder / "algorithm"))
+    engine = Engine(verified, WorkerSettings(device="cpu"))
+    (folder / "images").mkdir()
+    study = study_of(kept(files_of(images), folder / "images"))
+    algorithm = ReadyAlgorithm(verified, engine, engine.provider)
+    result = analyse(study, algorithm, STARTED_AT, b"a secret of this site", EVERY_FORM)
+    assert isinstance(result, NewResult)
+    return result
+
+
+def _radiograph() -> tuple[Dataset, ...]:
+    image = _images()[2]
+    image.SOPClassUID, image.Modality = DigitalXRayImageStorageForPresentation, "DX"
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "PixelSpacing"):
+        delattr(image, keyword)
+    del image.PositionReferenceIndicator, image.SliceThickness
+    image.ImagerPixelSpacing, image.PatientOrientation = [0.2, 0.2], ["L", "F"]
+    return (image,)
+
+
+CASES = {
+    "found": _images,
+    "sagittal": lambda: _images(series=SourceSeries(shape=(6, 64, 64), orientation="sagittal", reverse=True)),
+    "nothing": lambda: _images(shown=False),
+    "radiograph": _radiograph,
+}
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, NewResult]:
+    """Each kind of outcome in turn."""
+    return request.param, _analysed(tmp_path_factory.mktemp(request.param), CASES[request.param]())
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> NewResult:
+    """The stack with two things in it."""
+    return _analysed(tmp_path_factory.mktemp("two things"), _images())
+
+
+def _read(result: NewResult, form: EvidenceForm) -> Dataset:
+    (one,) = [each for each in result.evidence if each.form is form]
+    return dcmread(BytesIO(one.part10))
+
+
+def test_dciodvfy_finds_no_error(case: tuple[str, NewResult], tmp_path: Path) -> None:
+    """Reports, pictures, presentation states, document and key objects are valid (R1, P1, P4)."""
+    _, result = case
+    assert {one.role for one in result.evidence} >= {
+        EvidenceRole.REPORT,
+        EvidenceRole.SECONDARY_CAPTURE,
+        EvidenceRole.DOCUMENT,
+        EvidenceRole.KEY_OBJECTS,
+    }
+    for place, one in enumerate(result.evidence):
+        file = tmp_path / f"{place}.dcm"
+        file.write_bytes(one.part10)
+
+        run = subprocess.run(["dciodvfy", "-new", str(file)], capture_output=True, text=True, check=False)
+
+        assert [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")] == [], one.form
+        assert missing_attributes(dcmread(BytesIO(one.part10))) == []
+
+
+def test_pixelmed_finds_no_error(tmp_path: Path, found: NewResult) -> None:
+    """Each class of report holds to TID 1500, 1410 and 1411 (R2)."""
+    reports = {form: next(one.part10 for one in found.evidence if one.form is form) for form in MEASUREMENT_FORMS}
+
+    for name, lines in pixelmed_says(reports, tmp_path).items():
+        assert [line for line in lines if line.startswith("Error")] == [], name
+        assert "Found Root Template TID_1500 (MeasurementReport)" in lines
+
+
+def test_dcmpschk_passes_the_presentation_state(tmp_path: Path, found: NewResult) -> None:
+    """DCMTK finds nothing wrong with the boxes (P1)."""
+    (tmp_path / "state.dcm").write_bytes(
+        next(one.part10 for one in found.evidence if one.form is EvidenceForm.PRESENTATION_STATE)
+    )
+
+    run = subprocess.run(["dcmpschk", str(tmp_path / "state.dcm")], capture_output=True, text=True, check=False)
+
+    assert "Test passed" in run.stdout + run.stderr, run.stdout + run.stderr
+
+
+def test_the_findings_are_the_squares(found: NewResult) -> None:
+    """The square on three slices is one finding, at its true edges on each; the class without any is absent."""
+    assert [one.tracking_identifier for one in found.findings] == [
+        "tiny-detector Nodule 1",
+        "tiny-detector Nodule 2",
+        "tiny-detector Mass",
+    ]
+    boxes = [
+        [(box.top, box.left, box.bottom, box.right) for box in one.detection.boxes]
+        for one in found.findings
+        if one.detection
+    ]
+    assert boxes == [[(8, 16, 16, 24)] * 3, [(40, 44, 48, 52)], []]
+    said = [
+        (one.classification.present, one.classification.probability) for one in found.findings if one.classification
+    ]
+    assert said == [(True, 1.0), (True, pytest.approx(0.9)), (False, 0.0)]
+
+
+def test_every_object_draws_the_same_boxes_under_the_same_name(found: NewResult) -> None:
+    """Report and presentation state have each box on its image, with one tracking UID (R12)."""
+    expected = {
+        (one.tracking_uid, (box.sop_instance_uid, box.frame_number), (box.left, box.top), (box.right, box.bottom))
+        for one in found.findings
+        if one.detection
+        for box in one.detection.boxes
+    }
+    for form in MEASUREMENT_FORMS:
+        told = {
+            (child(group, "112040").UID, image_of(item.ContentSequence[0].ReferencedSOPSequence[0]), *_ends(item))
+            for group in groups_of(_read(found, form))
+            for item in content_items(group)
+            if item.ValueType == "SCOORD" and item.RelationshipType == "CONTAINS"
+        }
+        assert told == expected
+    drawn = {
+        (line.TrackingUID, image_of(annotation.ReferencedImageSequence[0]), *_ends(line))
+        for annotation in _read(found, EvidenceForm.PRESENTATION_STATE).GraphicAnnotationSequence
+        for line in annotation.GraphicObjectSequence
+    }
+    assert drawn == expected
+
+
+def _ends(item: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    points = np.array(item.GraphicData, float).reshape(-1, 2)
+    assert points[0].tolist() == points[-1].tolist()
+    return tuple(points.min(axis=0).tolist()), tuple(points.max(axis=0).tolist())
+
+
+def test_key_objects_are_the_images_where_things_are_surest(found: NewResult) -> None:
+    """And the one that stands for a class of which nothing was found."""
+    images = _images()
+    selected = [
+        image_of(item.ReferencedSOPSequence[0])
+        for item in _read(found, EvidenceForm.KEY_OBJECTS).ContentSequence
+        if item.ValueType == "IMAGE"
+    ]
+
+    assert selected == [image_key(images[index]) for index in (2, 3, 4)]
+
+
+def test_highdicom_reads_the_regions(tmp_path: Path, found: NewResult) -> None:
+    """A thing on several slices is a volumetric group, on one a planar one, and each has its certainty."""
+    (tmp_path / "report.dcm").write_bytes(
+        next(one.part10 for one in found.evidence if one.form is EvidenceForm.COMPREHENSIVE_3D)
+    )
+    content = srread(tmp_path / "report.dcm").content
+
+    (volumetric,) = content.get_volumetric_roi_measurement_groups()
+    (planar,) = content.get_planar_roi_measurement_groups()
+
+    assert len(volumetric.roi) == 3
+    assert volumetric.tracking_uid == found.findings[0].tracking_uid
+    assert planar.tracking_uid == found.findings[1].tracking_uid
+    certainty = [group.get_measurements()[0].value for group in (volumetric, planar)]
+    assert certainty == pytest.approx([100, 90], abs=1e-4)
+
+
+def test_dcmqi_reads_every_group(tmp_path: Path, found: NewResult) -> None:
+    """The reader behind 3D Slicer's plugin finds each thing with its certainty (R4)."""
+    (tmp_path / "report.dcm").write_bytes(
+        next(one.part10 for one in found.evidence if one.form is EvidenceForm.COMPREHENSIVE_3D)
+    )
+    files = ["--inputDICOM", tmp_path / "report.dcm", "--outputMetadata", tmp_path / "report.json"]
+
+    run = subprocess.run([Path(sys.executable).parent / "tid1500reader", *files], capture_output=True, check=False)
+
+    assert run.returncode == 0, run.stderr.decode(errors="replace")
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["Measurements"]
+    assert [one["TrackingUniqueIdentifier"] for one in told] == [one.tracking_uid for one in found.findings]
+
+
+def test_a_report_of_nothing_names_what_was_looked_for(tmp_path: Path) -> None:
+    """Silence is never read as negative: each class is absent, in words and in codes."""
+    result = _analysed(tmp_path, _images(shown=False))
+
+    assert "AI DETECTION REPORT" in result.report_text
+    assert "Nodule: not found" in result.report_text
+    assert "Mass: not found" in result.report_text
+    for group in groups_of(_read(result, EvidenceForm.COMPREHENSIVE_3D)):
+        assert child(group, "121052").ConceptCodeSequence[0].CodeValue == "121054"
+    assert [one.form for one in result.evidence if one.role is EvidenceRole.PRESENTATION_STATE] == []
+
+
+def test_the_report_in_words_says_where_things_are(found: NewResult) -> None:
+    """A radiologist reads class, certainty, threshold with its origin, and the images."""
+    assert "Nodule 1: found; highest probability 1.00 on image 3, threshold 0.50 (chosen on validation)" in (
+        found.report_text
+    )
+    assert "found on images 2 to 4; 2 of this class reached the threshold" in found.report_text
+
+
+def test_the_same_job_twice_gives_the_same_bytes(tmp_path: Path, found: NewResult) -> None:
+    """Evidence and pictures are functions of the job (S12)."""
+    again = _analysed(tmp_path, _images())
+
+    assert [one.part10 for one in again.evidence] == [one.part10 for one in found.evidence]
+    assert [one.png for one in again.pictures] == [one.png for one in found.pictures]
+
+
+def test_an_acceptance_set_speaks_of_classes(tmp_path: Path, found: NewResult) -> None:
+    """A case expects a class, whatever the number of things found, and the certainty of the surest."""
+    manifest = verify(write_tiny_detector(tmp_path)).manifest
+    case = AcceptanceCase.model_validate(
+        {"name": "two", "study": "1.2", "labels": ["Nodule"], "classes": [{"label": "Nodule", "probability": [1, 1]}]}
+    )
+
+    outcome = judged(case, tmp_path, manifest, found)
+
+    assert [(check.words, check.holds) for check in outcome.checks] == [
+        ("finds Nodule, to be Nodule", True),
+        ("Nodule probability 1.0000, from 1 to 1", True),
+    ]
