@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,53 +15,19 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from inference.acceptance.acceptance_set import AcceptanceCase
 from inference.acceptance.judging import judged
-from inference.algorithms.engine import Engine
 from inference.algorithms.folder import verify
 from inference.imaging.frames import image_key
-from inference.pipeline import ReadyAlgorithm, analyse
-from inference.settings import WorkerSettings
 from storage.domain.result import EvidenceForm, EvidenceRole, NewResult
-from tests.conformance.every_evidence import EVERY_FORM, MEASUREMENT_FORMS, child, content_items, groups_of
+from tests.conformance.every_evidence import MEASUREMENT_FORMS, child, content_items, groups_of
 from tests.conformance.iod_check import missing_attributes
-from tests.conformance.source_series import STARTED_AT, SourceSeries, make_series
-from tests.peers.multi_frame import files_of, image_of
+from tests.conformance.source_detection import STACK, detected, images_with_squares
+from tests.peers.multi_frame import image_of
 from tests.peers.report_validator import pixelmed_says
-from tests.peers.synthetic_series import kept, study_of
 from tests.peers.tiny_detector import write_tiny_detector
-
-# A square over three slices, where the network is surest on the middle one; another one on a single slice.
-LARGE, SMALL = (slice(8, 16), slice(16, 24)), (slice(40, 48), slice(44, 52))
-SQUARES = ((1, LARGE, 1400), (2, LARGE, 2000), (3, LARGE, 1600), (4, SMALL, 1800))
-STACK = SourceSeries(shape=(6, 64, 64))
-
-
-def _images(shown: bool = True, series: SourceSeries = STACK) -> tuple[Dataset, ...]:
-    """Dark images of 64 x 64 pixels, which the network sees at half their size, with its bright squares."""
-    images = make_series(series)
-    for index, image in enumerate(images):
-        pixels = np.zeros((64, 64), "<i2")
-        pixels[0, 0] = 1
-        for place, square, level in SQUARES:
-            if shown and place == index:
-                pixels[square] = level
-        image.PixelData = pixels.tobytes()
-        image.TimezoneOffsetFromUTC = "-0500"  # DCMTK 3.6.7 refuses every zone east of Greenwich, and Greenwich itself
-    return images
-
-
-def _analysed(folder: Path, images: tuple[Dataset, ...]) -> NewResult:
-    verified = verify(write_tiny_detector(folder / "algorithm"))
-    engine = Engine(verified, WorkerSettings(device="cpu"))
-    (folder / "images").mkdir()
-    study = study_of(kept(files_of(images), folder / "images"))
-    algorithm = ReadyAlgorithm(verified, engine, engine.provider)
-    result = analyse(study, algorithm, STARTED_AT, b"a secret of this site", EVERY_FORM)
-    assert isinstance(result, NewResult)
-    return result
 
 
 def _radiograph() -> tuple[Dataset, ...]:
-    image = _images()[2]
+    image = images_with_squares()[2]
     image.SOPClassUID, image.Modality = DigitalXRayImageStorageForPresentation, "DX"
     image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "PixelSpacing"):
@@ -71,9 +38,9 @@ def _radiograph() -> tuple[Dataset, ...]:
 
 
 CASES = {
-    "found": _images,
-    "sagittal": lambda: _images(series=SourceSeries(shape=(6, 64, 64), orientation="sagittal", reverse=True)),
-    "nothing": lambda: _images(shown=False),
+    "found": images_with_squares,
+    "sagittal": lambda: images_with_squares(series=replace(STACK, orientation="sagittal", reverse=True)),
+    "nothing": lambda: images_with_squares(shown=False),
     "radiograph": _radiograph,
 }
 
@@ -81,13 +48,13 @@ CASES = {
 @pytest.fixture(scope="module", params=list(CASES))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, NewResult]:
     """Each kind of outcome in turn."""
-    return request.param, _analysed(tmp_path_factory.mktemp(request.param), CASES[request.param]())
+    return request.param, detected(tmp_path_factory.mktemp(request.param), CASES[request.param]())
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> NewResult:
     """The stack with two things in it."""
-    return _analysed(tmp_path_factory.mktemp("two things"), _images())
+    return detected(tmp_path_factory.mktemp("two things"), images_with_squares())
 
 
 def _read(result: NewResult, form: EvidenceForm) -> Dataset:
@@ -185,7 +152,7 @@ def _ends(item: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def test_key_objects_are_the_images_where_things_are_surest(found: NewResult) -> None:
     """And the one that stands for a class of which nothing was found."""
-    images = _images()
+    images = images_with_squares()
     selected = [
         image_of(item.ReferencedSOPSequence[0])
         for item in _read(found, EvidenceForm.KEY_OBJECTS).ContentSequence
@@ -228,7 +195,7 @@ def test_dcmqi_reads_every_group(tmp_path: Path, found: NewResult) -> None:
 
 def test_a_report_of_nothing_names_what_was_looked_for(tmp_path: Path) -> None:
     """Silence is never read as negative: each class is absent, in words and in codes."""
-    result = _analysed(tmp_path, _images(shown=False))
+    result = detected(tmp_path, images_with_squares(shown=False))
 
     assert "AI DETECTION REPORT" in result.report_text
     assert "Nodule: not found" in result.report_text
@@ -248,7 +215,7 @@ def test_the_report_in_words_says_where_things_are(found: NewResult) -> None:
 
 def test_the_same_job_twice_gives_the_same_bytes(tmp_path: Path, found: NewResult) -> None:
     """Evidence and pictures are functions of the job (S12)."""
-    again = _analysed(tmp_path, _images())
+    again = detected(tmp_path, images_with_squares())
 
     assert [one.part10 for one in again.evidence] == [one.part10 for one in found.evidence]
     assert [one.png for one in again.pictures] == [one.png for one in found.pictures]

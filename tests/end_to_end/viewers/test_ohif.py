@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from inference.evidence.build import Classified, Segmented, build_evidence, furt
 from inference.evidence.label_map import build_label_map
 from inference.evidence.result_uids import USUAL_NAMING
 from inference.evidence.segment_findings import pair
-from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map
+from tests.conformance.source_detection import STACK, detected, images_with_squares
 from tests.conformance.source_series import (
     LIVER,
     NODULE,
@@ -139,6 +140,27 @@ def test_a_classification_alone_leaves_the_image_in_view(desk: Station, reading:
     window.shoot(f"{desk.archive.name}-classification-report")
     window.show_images(_SC, evidence_dataset(case.evidence[:1], EvidenceRole.SECONDARY_CAPTURE).SeriesInstanceUID)
 
+    window.wait_for_picture()
+    assert window.alarms() == []
+
+
+def test_things_found_in_boxes_are_framed(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
+    """A box on one slice and one over three are drawn with their certainty; a class without any blanks nothing.
+
+    This OHIF leaves out the number where it is 0.
+    """
+    sources = images_with_squares(series=replace(STACK, study_uid="1.2.826.0.1.3680043.8.498.27"))
+    evidence = tuple(one for one in detected(tmp_path, sources).evidence if one.form is EvidenceForm.COMPREHENSIVE_3D)
+    case = stored(desk, Case(sources, np.zeros((6, 64, 64), np.uint8), evidence))
+    window = desk.read(case.study_instance_uid)
+    reading.append(window)
+
+    shown = {one.labels[0]: one.sop_instance_uid for one in window.show_report(_SR)}
+
+    window.shoot(f"{desk.archive.name}-detection-report")
+    assert shown.keys() == {f"Certainty of Finding: {number} %" for number in ("100.00", "90.00", "")}
+    assert shown["Certainty of Finding: 90.00 %"] == sources[4].SOPInstanceUID
+    assert shown["Certainty of Finding: 100.00 %"] in {sources[index].SOPInstanceUID for index in (1, 2, 3)}
     window.wait_for_picture()
     assert window.alarms() == []
 

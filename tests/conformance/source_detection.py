@@ -1,0 +1,48 @@
+"""Detections of small synthetic series: bright squares in the dark, found by the network of ``tiny_detector``."""
+
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from inference.algorithms.engine import Engine
+from inference.algorithms.folder import verify
+from inference.pipeline import ReadyAlgorithm, analyse
+from inference.settings import WorkerSettings
+from storage.domain.result import NewResult
+from tests.conformance.every_evidence import EVERY_FORM
+from tests.conformance.source_series import STARTED_AT, SourceSeries, make_series
+from tests.peers.multi_frame import files_of
+from tests.peers.synthetic_series import kept, study_of
+from tests.peers.tiny_detector import write_tiny_detector
+
+# A square over three slices, where the network is surest on the middle one; another one on a single slice.
+LARGE, SMALL = (slice(8, 16), slice(16, 24)), (slice(40, 48), slice(44, 52))
+SQUARES = ((1, LARGE, 1400), (2, LARGE, 2000), (3, LARGE, 1600), (4, SMALL, 1800))
+STACK = SourceSeries(shape=(6, 64, 64))
+
+
+def images_with_squares(shown: bool = True, series: SourceSeries = STACK) -> tuple[Dataset, ...]:
+    """Dark images of 64 x 64 pixels, which the network sees at half their size, with its bright squares."""
+    images = make_series(series)
+    for index, image in enumerate(images):
+        pixels = np.zeros((64, 64), "<i2")
+        pixels[0, 0] = 1
+        for place, square, level in SQUARES:
+            if shown and place == index:
+                pixels[square] = level
+        image.PixelData = pixels.tobytes()
+        image.TimezoneOffsetFromUTC = "-0500"  # DCMTK 3.6.7 refuses every zone east of Greenwich, and Greenwich itself
+    return images
+
+
+def detected(folder: Path, images: tuple[Dataset, ...]) -> NewResult:
+    """What the pipeline makes of these images, in every form."""
+    verified = verify(write_tiny_detector(folder / "algorithm"))
+    engine = Engine(verified, WorkerSettings(device="cpu"))
+    (folder / "images").mkdir()
+    study = study_of(kept(files_of(images), folder / "images"))
+    algorithm = ReadyAlgorithm(verified, engine, engine.provider)
+    result = analyse(study, algorithm, STARTED_AT, b"a secret of this site", EVERY_FORM)
+    assert isinstance(result, NewResult)
+    return result
