@@ -17,7 +17,7 @@ from inference.imaging.image_series import ImageSeries
 from inference.settings import WorkerSettings
 from storage.domain.finding import Detection
 from tests.peers.synthetic_series import kept, slice_headers
-from tests.peers.tiny_detector import blob_network, manifest_with, write_tiny_detector
+from tests.peers.tiny_detector import MASS, NODULE, blob_network, manifest_with, write_tiny_detector
 
 
 def _series(folder: Path, count: int = 6, **changes: object) -> ImageSeries:
@@ -64,8 +64,12 @@ def test_things_are_numbered_and_classes_without_any_are_absent(tmp_path: Path) 
 
 
 def test_a_score_equal_to_the_threshold_counts(tmp_path: Path) -> None:
-    """As the network computes: 0.6 in float32 reaches 0.6."""
-    keys = _concluded(_series(tmp_path), {7: [_box(2, 0, float(np.float32(0.6)))]})
+    """As the network computes: 0.7 in float32, which is a little less than 0.7, reaches 0.7."""
+    sure = float(np.float32(0.7))
+
+    keys = _concluded(_series(tmp_path), {7: [_box(2, 0, sure)]}, classes=[NODULE, MASS | {"threshold": 0.7}])
+
+    assert sure < 0.7
 
     assert [key.classification.present for key in keys] == [False, True]
 
