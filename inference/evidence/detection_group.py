@@ -28,6 +28,7 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.findings.classification import KeyImage
+from inference.findings.saliency import Region
 from inference.imaging.frames import frame_number
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement
@@ -47,7 +48,7 @@ def detection_group(context: EvidenceContext, key: KeyImage) -> Group:
             graphic_data=box_outline(*region),
             source_image=region_source(context.sources[index]),
         )
-        for index, region in key.places
+        for index, region in _surest_first(key)
     ]
     score = Measurement(CERTAINTY, one.probability * 100, PERCENT)
     label = one.label
@@ -66,6 +67,11 @@ def detection_group(context: EvidenceContext, key: KeyImage) -> Group:
             referenced_region=regions[0], geometric_purpose=BOUNDED_BY, **described
         )
     return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_regions=regions, **described)
+
+
+def _surest_first(key: KeyImage) -> list[tuple[int, Region]]:
+    """The places with the key image before all others, because viewers open a report at its first region."""
+    return sorted(key.places, key=lambda place: place[0] != key.index)
 
 
 def _image(image: Dataset) -> SourceImageForMeasurement:

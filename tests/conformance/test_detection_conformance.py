@@ -172,7 +172,9 @@ def test_highdicom_reads_the_regions(tmp_path: Path, found: NewResult) -> None:
     (volumetric,) = content.get_volumetric_roi_measurement_groups()
     (planar,) = content.get_planar_roi_measurement_groups()
 
-    assert len(volumetric.roi) == 3
+    images = images_with_squares()
+    shown = [image_of(region.ContentSequence[0].ReferencedSOPSequence[0]) for region in volumetric.roi]
+    assert shown == [image_key(images[index]) for index in (2, 1, 3)]
     assert volumetric.tracking_uid == found.findings[0].tracking_uid
     assert planar.tracking_uid == found.findings[1].tracking_uid
     certainty = [group.get_measurements()[0].value for group in (volumetric, planar)]

@@ -1,0 +1,108 @@
+"""A network without maps, from the images to the map: it looks at one known place, and there its map is highest."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from pydicom import dcmread
+
+from inference.algorithms.engine import Engine
+from inference.algorithms.folder import verify
+from inference.pipeline import ReadyAlgorithm, analyse
+from inference.settings import WorkerSettings
+from storage.domain.result import EvidenceForm, NewResult
+from tests.conformance.every_evidence import EVERY_FORM
+from tests.conformance.source_detection import STACK, images_with_squares
+from tests.conformance.source_series import STARTED_AT
+from tests.peers.multi_frame import files_of
+from tests.peers.synthetic_series import kept, study_of
+from tests.peers.tiny_classifier import write_tiny_classifier
+
+ROWS, COLUMNS = (4, 8), (8, 12)  # of the network's input of 32 x 32: rows 8 to 16, columns 16 to 24 of the image
+
+
+def _network() -> bytes:
+    """The mean of one square is the probability of class 0, what is missing to 1 that of class 1; no maps."""
+    numbers = {
+        "begin": np.array([ROWS[0], COLUMNS[0]], np.int64),
+        "end": np.array([ROWS[1], COLUMNS[1]], np.int64),
+        "axes": np.array([2, 3], np.int64),
+        "one": np.array(1, np.float32),
+    }
+    nodes = [
+        helper.make_node("Slice", ["image", "begin", "end", "axes"], ["square"]),
+        helper.make_node("ReduceMean", ["square", "axes"], ["bright"], keepdims=0),
+        helper.make_node("Sub", ["one", "bright"], ["dark"]),
+        helper.make_node("Concat", ["bright", "dark"], ["probabilities"], axis=1),
+    ]
+    ends = [
+        helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 32, 32]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 2]),
+    ]
+    tensors = [numpy_helper.from_array(values, name) for name, values in numbers.items()]
+    graph = helper.make_graph(nodes, "looks at one place", ends[:1], ends[1:], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _analysed(folder: Path) -> NewResult:
+    written = write_tiny_classifier(
+        folder / "algorithm",
+        _network(),
+        input={"modalities": ["CT"]},
+        inference={"saliency_output": None},
+        saliency={"method": "occlusion", "patch": 4, "stride": 2},
+    )
+    verified = verify(written)
+    engine = Engine(verified, WorkerSettings(device="cpu"))
+    (folder / "images").mkdir()
+    study = study_of(kept(files_of(images_with_squares()), folder / "images"))
+    result = analyse(study, ReadyAlgorithm(verified, engine, engine.provider), STARTED_AT, b"a secret", EVERY_FORM)
+    assert isinstance(result, NewResult)
+    return result
+
+
+def test_the_map_is_highest_where_the_network_looks(tmp_path: Path) -> None:
+    """In the parametric map, on the key image alone, in the place that the network was built to look at."""
+    result = _analysed(tmp_path)
+    images = images_with_squares()
+
+    (classification,) = [one.classification for one in result.findings]
+    assert classification is not None
+    assert classification.present
+    assert classification.key_sop_instance_uid == images[2].SOPInstanceUID
+    (made,) = [dcmread(BytesIO(one.part10)) for one in result.evidence if one.form is EvidenceForm.PARAMETRIC_MAP]
+    frames = np.frombuffer(made.FloatPixelData, "<f4").reshape(len(images), STACK.shape[1], STACK.shape[2])
+    seen = np.unravel_index(np.argmax(frames), frames.shape)
+    assert seen[0] == 2
+    assert 8 <= seen[1] < 16
+    assert 16 <= seen[2] < 24
+    assert frames.max() == 1
+    inside = frames[2, 9:15, 17:23]
+    outside = frames[2].copy()
+    outside[2:22, 10:30] = 0  # where no patch that touches the place reaches
+    assert inside.min() > 0.3
+    assert outside.max() == 0
+    assert frames[[0, 1, 3, 4, 5]].max() == 0
+
+
+def test_the_same_job_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Nothing of it is drawn by lot (S12)."""
+    results = [_analysed(tmp_path / name) for name in ("one", "two") if (tmp_path / name).mkdir() is None]
+
+    assert [one.part10 for one in results[0].evidence] == [one.part10 for one in results[1].evidence]
+
+
+def test_the_salient_region_is_drawn(tmp_path: Path) -> None:
+    """The presentation state frames the place, as it does for a map of the network's own."""
+    result = _analysed(tmp_path)
+
+    (state,) = [dcmread(BytesIO(one.part10)) for one in result.evidence if one.form is EvidenceForm.PRESENTATION_STATE]
+    (annotation,) = state.GraphicAnnotationSequence
+    (box,) = annotation.GraphicObjectSequence
+    points = np.array(box.GraphicData, float).reshape(-1, 2)
+    assert np.abs(points.mean(axis=0) - [20, 12]).max() < 4
+    assert (points.min(axis=0) >= [10, 2]).all()
+    assert (points.max(axis=0) <= [30, 22]).all()
