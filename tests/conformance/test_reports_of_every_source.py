@@ -176,7 +176,7 @@ def test_the_region_lies_on_the_image_where_the_segment_is_largest(evidence: Evi
 
 
 def test_a_diameter_names_the_line_that_it_was_measured_along(evidence: Evidence) -> None:
-    """The length stands beside its two ends on the image that they lie on, in every class of report."""
+    """The length stands beside its two ends on the image that they lie on, in every class of report (R5)."""
     for report in evidence.measurement_reports():
         for group, one in zip(groups_of(report), evidence.result.found, strict=True):
             (line,) = [number.line for number in one.finding.measurements if number.line]

@@ -145,7 +145,7 @@ def test_a_classification_alone_leaves_the_image_in_view(desk: Station, reading:
 
 
 def test_things_found_in_boxes_are_framed(desk: Station, reading: list[Ohif], tmp_path: Path) -> None:
-    """A box on one slice and one over three are drawn with their certainty; a class without any blanks nothing.
+    """A box on one slice and one over three are drawn with their certainty; a class without any blanks nothing (R9).
 
     Over three, it opens where the network is surest. This OHIF leaves out the number where it is 0.
     """

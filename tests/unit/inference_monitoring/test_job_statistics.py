@@ -12,7 +12,7 @@ from inference.monitoring.job_watch import JobWatch
 from inference.monitoring.summary import job_statistics, scores
 from inference.monitoring.value_tally import ValueTally
 from storage.domain.coded_concept import CodedConcept
-from storage.domain.finding import Classification, Finding, Measurement
+from storage.domain.finding import Classification, Detection, Finding, Measurement
 from storage.domain.job_statistics import HISTOGRAM_EDGES, Acquisition, JobStatistics, Seen, Stage
 from tests.peers.synthetic_series import slice_headers
 from tests.peers.tiny_algorithm import manifest_with
@@ -124,9 +124,10 @@ def test_scores_have_the_same_names_in_every_job() -> None:
             _finding("algo nodule 1", 3.0),
             _finding("algo nodule 2", 5.0),
             _finding("algo broken", float("nan")),
+            Finding(VOLUME, None, "algo mass", "1.2", classification=seen, detection=Detection((), 0)),
         ],
         "algo",
-        ["pneumonia", "Liver", "Lobe 2", "broken", "nodule", "cyst"],
+        ["pneumonia", "Liver", "Lobe 2", "broken", "nodule", "cyst", "mass"],
     )
 
     assert found == {
@@ -134,7 +135,9 @@ def test_scores_have_the_same_names_in_every_job() -> None:
         "Mean Volume of Liver (cm3)": 1500.0,
         "Mean Volume of nodule (cm3)": 5.0,
         "Mean Volume of Lobe 2 (cm3)": 700.0,
+        "probability of mass": 0.25,
         "number of cyst": 0.0,
+        "number of mass": 0.0,
         "number of nodule": 2.0,
     }
 
