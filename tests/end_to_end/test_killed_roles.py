@@ -1,9 +1,12 @@
 """SIGKILL of the roles at bad moments: nothing acknowledged is lost, each result is delivered once."""
 
+import contextlib
 import hashlib
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -57,6 +60,38 @@ def _held_jobs(product: Product) -> set[tuple[int, int]]:
         for job in product.status()["jobs"]
         if job["kind"] == "inference" and job["state"] == "in_progress"
     }
+
+
+def test_a_worker_that_stops_for_ever_loses_its_job(
+    product: Product, bright_voxels: Path, recording_pacs: RecordingPacs, tmp_path: Path
+) -> None:
+    """A worker that vanishes in the middle of a job holds it until its lease ends; another one then brings the result.
+
+    When the first one comes back it changes nothing, and each object is at the PACS in one content.
+    """
+    product.settings |= destination(recording_pacs.port)
+    assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
+    product.start()
+    product.wait_until(lambda: "studies at a time: 1" in product.log(), "the worker and its child are ready")
+    worker, (child,) = product.role("work"), _model_children(product)
+    assert worker is not None
+    os.kill(child, signal.SIGSTOP)  # so that the job does not end before the worker is stopped
+    series = write_series(tmp_path / "series")
+    assert _Sender(product).send(series) == {}
+    product.wait_until(lambda: bool(_held_jobs(product)), "the worker holds the job")
+    os.kill(worker, signal.SIGSTOP)
+
+    with subprocess.Popen([sys.executable, "-m", "overread", "work"], env=product.environment()) as second:
+        product.wait_for_study(series.study_instance_uid, "done")
+        for process in (child, worker):
+            os.kill(process, signal.SIGCONT)
+        product.wait_until(lambda: "lease has passed on" in product.log(), "the first worker drops what it did")
+        second.terminate()
+
+    (job,) = [job for job in product.status()["jobs"] if job["kind"] == "inference"]
+    assert (job["state"], job["attempt"]) == ("completed", 2)
+    assert _contents_per_uid(recording_pacs) == [1] * _OBJECTS
+    assert product.silent_instances() == []
 
 
 def test_ten_kills_of_the_listener_mid_association_lose_nothing(
@@ -117,6 +152,17 @@ def test_the_listener_starts_and_acknowledges_without_its_database(product: Prod
         assert _Sender(product).send(series) == {}
 
     assert len(waiting(product.data_dir)) == len(series.paths)
+
+
+def _model_children(product: Product) -> list[int]:
+    """The processes that run models for the worker as it is now."""
+    found = []
+    for listing in Path(f"/proc/{product.role('work')}/task").glob("*/children"):
+        for process in listing.read_text().split():
+            with contextlib.suppress(FileNotFoundError):
+                if b"inference.model_child.child" in Path(f"/proc/{process}/cmdline").read_bytes():
+                    found.append(int(process))
+    return found
 
 
 class _Sender:
