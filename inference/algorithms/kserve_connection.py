@@ -17,6 +17,7 @@ from inference.errors import DeviceUnavailable, InferenceError, PredictionFailed
 from inference.settings import WorkerSettings
 
 _CHUNK = 2**20
+_CLOSED = "closed the connection before it answered"
 _MOST_JSON = 2**20  # of metadata
 
 
@@ -99,14 +100,14 @@ class Connection:
         kept = self._http is not None
         try:
             return self._once(method, path, request, most)
-        except http.client.RemoteDisconnected:
+        except ConnectionError as error:
             if not kept:
-                raise self._gone("closed the connection before it answered") from None
+                raise self._gone(_CLOSED if isinstance(error, ConnectionResetError) else _unheard(error)) from None
         # A connection that was kept may have been closed at its other end since; the request is a new one's first.
         try:
             return self._once(method, path, request, most)
-        except http.client.RemoteDisconnected:
-            raise self._gone("closed the connection before it answered") from None
+        except ConnectionError as error:
+            raise self._gone(_CLOSED if isinstance(error, ConnectionResetError) else _unheard(error)) from None
 
     def _once(self, method: str, path: str, request: Request | None, most: int) -> Reply:
         late = threading.Event()
@@ -125,9 +126,9 @@ class Connection:
         self.close()
         if late.is_set() or isinstance(failed, TimeoutError):  # once cut off, whatever it looks like
             raise self._too_slow() from None
-        if isinstance(failed, http.client.RemoteDisconnected | InferenceError):
+        if isinstance(failed, ConnectionError | InferenceError):
             raise failed
-        raise self._gone(f"cannot be talked to ({type(failed).__name__})") from None
+        raise self._gone(_unheard(failed)) from None
 
     def _answered(self, method: str, path: str, request: Request | None, most: int) -> Reply:
         if self._http is None:
@@ -205,3 +206,7 @@ class Connection:
 
     def _gone(self, how: str) -> DeviceUnavailable:
         return DeviceUnavailable(f"The inference server at {self.place} {how}; look whether it runs.")
+
+
+def _unheard(error: Exception | None) -> str:
+    return f"cannot be talked to ({type(error).__name__})"
