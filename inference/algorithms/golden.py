@@ -7,6 +7,10 @@ Of a classification they are ``images`` (image, row, column) as decoded, ``prepa
 
 Of a segmentation they are ``volume`` (three axes), as it stands after preprocessing, and ``output`` (channel, three
 axes): the probabilities of that volume, windows blended and activation done.
+
+Of a detection they are ``images`` and ``prepared`` as of a classification, ``counts`` (image), how many boxes each of
+the images has, and the boxes of all images in their order: ``boxes`` (box, 4), left, top, right, bottom in pixels of
+the network's input, ``scores`` (box) and ``labels`` (box), the numbers of their classes.
 """
 
 import zipfile
@@ -18,12 +22,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.algorithms.classification_manifest import ClassificationManifest
-from inference.algorithms.engine import Classifier, Predictor
+from inference.algorithms.checked_boxes import ImageBoxes, checked_boxes
+from inference.algorithms.classification_manifest import ClassificationManifest, ImagePreprocessing
+from inference.algorithms.detection_manifest import DetectionManifest
+from inference.algorithms.engine import Classifier, Detector, Predictor
 from inference.algorithms.folder import GOLDEN_NAME, VerifiedAlgorithm
+from inference.algorithms.golden_boxes import BOX_TOLERANCES, likeness, reached
 from inference.algorithms.segmentation_manifest import Segment, SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
-from inference.errors import InvalidAlgorithm
+from inference.errors import InvalidAlgorithm, InvalidOutput
 from inference.imaging.plane import network_input, prepare_plane
 
 TOLERANCE = 1e-3  # of prepared images, in 0 to 1; other processors round differently
@@ -54,26 +61,57 @@ class GoldenVolume:
     output: NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class GoldenBoxes:
+    """The pair of a detection as it stands in the file."""
+
+    images: NDArray[np.float32]
+    prepared: NDArray[np.float32]
+    counts: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+    def of_each_image(self) -> list[ImageBoxes]:
+        """The boxes image by image.
+
+        Raises:
+            InvalidOutput: nothing may be concluded from them.
+        """
+        ends = np.cumsum(self.counts.astype(int))[:-1]
+        parts = [np.split(array, ends) for array in (self.boxes, self.scores, self.labels)]
+        return [checked_boxes(*arrays) for arrays in zip(*parts, strict=True)]
+
+
+AnyGolden = Golden | GoldenVolume | GoldenBoxes
+
+
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near this machine comes to the original: the largest difference, and of segmentations the smallest Dice."""
+    """How near this machine comes to the original.
+
+    That is the largest difference; of segmentations also the smallest Dice, and of detections the smallest overlap of
+    a box with its like.
+    """
 
     largest: float
     dice: float | None = None
+    overlap: float | None = None
 
     def __str__(self) -> str:
         dice = "" if self.dice is None else f", Dice {self.dice:.4f}"
-        return f"largest difference {self.largest:.1g}{dice}"
+        overlap = "" if self.overlap is None else f", smallest overlap of boxes {self.overlap:.4f}"
+        return f"largest difference {self.largest:.1g}{dice}{overlap}"
 
 
-def write_golden(folder: Path, golden: Golden | GoldenVolume) -> None:
+def write_golden(folder: Path, golden: AnyGolden) -> None:
     """Write the pair beside the model."""
     arrays = {field.name: getattr(golden, field.name) for field in fields(golden)}
     with (folder / GOLDEN_NAME).open("wb") as file:
         np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})
 
 
-def read_golden(folder: Path) -> Golden | GoldenVolume | None:
+def read_golden(folder: Path) -> AnyGolden | None:
     """The pair of an algorithm folder, or ``None`` if it has none; nothing is ever unpickled.
 
     Raises:
@@ -88,12 +126,18 @@ def read_golden(folder: Path) -> Golden | GoldenVolume | None:
                 raise InvalidAlgorithm(f"{path} holds more than {_SIZE_LIMIT} bytes; export the algorithm again.")
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
-        golden = _volume(found) if "volume" in found else _images(found)
+        golden = _pair(found)
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
         raise InvalidAlgorithm(f"{path} holds no golden pair; restore it or export the algorithm again.") from None
     if golden is None:
         raise InvalidAlgorithm(f"{path} holds arrays that do not belong together; export the algorithm again.")
     return golden
+
+
+def _pair(found: Mapping[str, NDArray[np.float32]]) -> AnyGolden | None:
+    if "volume" in found:
+        return _volume(found)
+    return _boxes(found) if "boxes" in found else _images(found)
 
 
 def _images(found: Mapping[str, NDArray[np.float32]]) -> Golden | None:
@@ -110,11 +154,28 @@ def _volume(found: Mapping[str, NDArray[np.float32]]) -> GoldenVolume | None:
     return GoldenVolume(volume, output)
 
 
-class Network(Predictor, Classifier, Protocol):
-    """What a pair is run through; which of the two calls is right, the manifest's task says."""
+def _boxes(found: Mapping[str, NDArray[np.float32]]) -> GoldenBoxes | None:
+    names = ("images", "prepared", "counts", "boxes", "scores", "labels")
+    golden = GoldenBoxes(*(found[name] for name in names))
+    counts = golden.counts
+    if golden.images.ndim != 3 or golden.prepared.ndim != 3 or counts.ndim != 1:
+        return None
+    if not len(golden.images) == len(golden.prepared) == len(counts) > 0:
+        return None
+    if (counts < 0).any() or (counts % 1 != 0).any() or counts.sum() != len(golden.boxes):
+        return None
+    try:
+        golden.of_each_image()
+    except InvalidOutput:
+        return None
+    return golden
 
 
-def check_golden(algorithm: VerifiedAlgorithm, golden: Golden | GoldenVolume, network: Network) -> Parity:
+class Network(Predictor, Classifier, Detector, Protocol):
+    """What a pair is run through; which of the calls is right, the manifest's task says."""
+
+
+def check_golden(algorithm: VerifiedAlgorithm, golden: AnyGolden, network: Network) -> Parity:
     """Run the pair and return how near the outputs are; images are prepared as in serving.
 
     Raises:
@@ -125,17 +186,13 @@ def check_golden(algorithm: VerifiedAlgorithm, golden: Golden | GoldenVolume, ne
         return _check_images(manifest, golden, network)
     if isinstance(manifest, SegmentationManifest) and isinstance(golden, GoldenVolume):
         return _check_volume(manifest, golden, network)
+    if isinstance(manifest, DetectionManifest) and isinstance(golden, GoldenBoxes):
+        return _check_boxes(manifest, golden, network)
     raise InvalidAlgorithm(f"{GOLDEN_NAME} of {manifest.title} is one of another task; remove it.")
 
 
 def _check_images(manifest: ClassificationManifest, golden: Golden, classifier: Classifier) -> Parity:
-    prepared = np.stack([prepare_plane(image, manifest.image) for image in golden.images])
-    preparing = _largest(prepared, golden.prepared)
-    if not preparing <= TOLERANCE:
-        raise InvalidAlgorithm(
-            f"Preprocessing on this machine gives other images than when {manifest.title} was exported "
-            f"(difference {preparing:.2g}); install the release it was exported with, or export it again."
-        )
+    prepared, preparing = _prepared(manifest.title, manifest.image, golden)
     scores = classifier.score(network_input(prepared, manifest.image))
     predicting = _largest(scores.probabilities, golden.probabilities)
     if golden.maps is not None and scores.maps is not None:
@@ -144,6 +201,36 @@ def _check_images(manifest: ClassificationManifest, golden: Golden, classifier: 
     if not predicting <= SCORE_TOLERANCES[manifest.inference.precision]:
         raise _other_outputs(manifest.title, Parity(predicting))
     return Parity(max(preparing, predicting))
+
+
+def _check_boxes(manifest: DetectionManifest, golden: GoldenBoxes, detector: Detector) -> Parity:
+    thresholds = {one.index: one.threshold for one in manifest.outputs.classes}
+    expected = golden.of_each_image()
+    if not any(reached(one, thresholds).any() for one in expected):
+        raise InvalidAlgorithm(
+            f"{GOLDEN_NAME} of {manifest.title} has no box that reaches the threshold of its class, so it compares "
+            "nothing; export it with images on which something is found."
+        )
+    prepared, preparing = _prepared(manifest.title, manifest.image, golden)
+    found = [detector.detect(network_input(plane[np.newaxis], manifest.image)) for plane in prepared]
+    alike = [likeness(one, other, thresholds) for one, other in zip(found, expected, strict=True)]
+    parity = Parity(max(one.score for one in alike), overlap=min(one.overlap for one in alike))
+    precision = manifest.inference.precision
+    if not (parity.largest <= SCORE_TOLERANCES[precision] and (parity.overlap or 0) >= BOX_TOLERANCES[precision]):
+        raise _other_outputs(manifest.title, parity)
+    return Parity(max(preparing, parity.largest), overlap=parity.overlap)
+
+
+def _prepared(title: str, image: ImagePreprocessing, golden: Golden | GoldenBoxes) -> tuple[NDArray[np.float32], float]:
+    """The images as this machine prepares them, and by how much at most they differ from the pair's."""
+    prepared = np.stack([prepare_plane(one, image) for one in golden.images])
+    preparing = _largest(prepared, golden.prepared)
+    if not preparing <= TOLERANCE:
+        raise InvalidAlgorithm(
+            f"Preprocessing on this machine gives other images than when {title} was exported "
+            f"(difference {preparing:.2g}); install the release it was exported with, or export it again."
+        )
+    return prepared, preparing
 
 
 def _check_volume(manifest: SegmentationManifest, golden: GoldenVolume, predictor: Predictor) -> Parity:

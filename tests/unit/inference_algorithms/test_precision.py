@@ -19,6 +19,7 @@ from inference.algorithms.golden import (
     read_golden,
     write_golden,
 )
+from inference.algorithms.golden_boxes import BOX_TOLERANCES
 from inference.algorithms.sliding_window import predict_volume
 from inference.errors import InvalidAlgorithm
 from inference.settings import WorkerSettings
@@ -202,7 +203,7 @@ def test_the_documented_tolerances_are_those_of_the_code() -> None:
     """docs/reference/algorithm-folder.md has a line for each precision."""
     page = (Path(__file__).parents[3] / "docs/reference/algorithm-folder.md").read_text(encoding="utf-8")
     lines = [
-        f"| `{name}` | {most} | {least} | {SCORE_TOLERANCES[name]} |"
+        f"| `{name}` | {most} | {least} | {SCORE_TOLERANCES[name]} | {BOX_TOLERANCES[name]} |"
         for name, (most, least) in VOXEL_TOLERANCES.items()
     ]
 
@@ -214,6 +215,7 @@ def test_parity_is_told_in_words() -> None:
     """The numbers stand where `overread algorithms verify` shows them; a classifier has no Dice."""
     assert str(Parity(0.0012, 0.99951)) == "largest difference 0.001, Dice 0.9995"
     assert str(Parity(0.0)) == "largest difference 0"
+    assert str(Parity(0.0, overlap=0.98765)) == "largest difference 0, smallest overlap of boxes 0.9877"
 
 
 def test_the_digests_of_the_files_here_differ() -> None:
