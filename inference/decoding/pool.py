@@ -80,9 +80,14 @@ class DecodingPool:
         self._starter.shutdown()
 
     def _taken(self) -> "_Child":
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        while True:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None:
+                break
+            if child.alive:
+                return child
+            child.end()  # it died while it had no frame, which is the fault of none
         try:
             return self._starter.submit(_Child).result()
         except (OSError, RuntimeError, _Lost):

@@ -322,3 +322,18 @@ def test_what_dcmtk_encodes_is_read(tmp_path: Path, decoders: DecodingPool, how:
 
     assert made.file_meta.TransferSyntaxUID != ds.file_meta.TransferSyntaxUID
     assert (_values(instance, decoders) == pixels).all()
+
+
+def test_a_child_that_died_without_a_frame_costs_none() -> None:
+    """The system ends idle children first where memory is short: the next image is decoded by a fresh one."""
+    pool_of_two = DecodingPool()
+    try:
+        with pool_of_two.decoded(RLE, FORM, GOOD), pool_of_two.decoded(RLE, FORM, GOOD):
+            pass
+        for one in pool_of_two._idle:
+            os.kill(one._process.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, one._process.pid, os.WEXITED | os.WNOWAIT)
+        with pool_of_two.decoded(RLE, FORM, GOOD) as samples:
+            assert (samples == picture()).all()
+    finally:
+        pool_of_two.close()
