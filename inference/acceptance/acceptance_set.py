@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from inference.algorithms.manifest_parts import Part
 from inference.algorithms.manifest_text import Text
+from inference.algorithms.yaml_document import NoYaml, yaml_document
 from inference.errors import InvalidAcceptanceSet
 
 ACCEPTANCE_NAME = "acceptance.yaml"
@@ -118,9 +118,9 @@ def read_acceptance_set(folder: Path) -> ReadAcceptanceSet:
     if len(content) > _SIZE_LIMIT:
         raise InvalidAcceptanceSet(f"{path} is larger than {_SIZE_LIMIT} bytes; images stand in files of their own.")
     try:
-        document = yaml.safe_load(content)
+        document = yaml_document(content)
         return ReadAcceptanceSet(AcceptanceSet.model_validate(document).cases, folder, digest)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+    except NoYaml:
         raise InvalidAcceptanceSet(f"{path} is not valid YAML; mend its syntax.") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

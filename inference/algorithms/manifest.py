@@ -63,7 +63,8 @@ def read_manifest(folder: Path) -> ReadManifest:
     Raises:
         InvalidAlgorithm: it is missing, is no YAML, or does not follow the schema.
     """
-    import yaml  # here: the commands that an installation without models has know the names above
+    # Here: the commands that an installation without models has know the names above.
+    from inference.algorithms.yaml_document import NoYaml, yaml_document
 
     path = folder / MANIFEST_NAME
     if path.exists() and not path.is_file():
@@ -76,8 +77,8 @@ def read_manifest(folder: Path) -> ReadManifest:
     if len(content) > _SIZE_LIMIT:
         raise InvalidAlgorithm(f"{path} is larger than {_SIZE_LIMIT} bytes; a manifest holds no data.")
     try:
-        document = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        document = yaml_document(content)
+    except NoYaml:
         raise InvalidAlgorithm(f"{path} is not valid YAML; mend its syntax.") from None
     try:
         manifest = parse_manifest(document)

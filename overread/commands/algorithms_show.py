@@ -70,11 +70,12 @@ def _chosen(catalog: PostgresAlgorithmCatalog, name: str) -> RegisteredAlgorithm
 
 
 def _facts(algorithm: RegisteredAlgorithm, catalog: PostgresAlgorithmCatalog) -> Facts:
-    import yaml  # here: it comes with an extra, and other commands do without
+    # Here: it comes with an extra, and other commands do without.
+    from inference.algorithms.yaml_document import NoYaml, yaml_document
 
     try:
-        manifest: Any = yaml.safe_load(_manifest_text(algorithm))
-    except yaml.YAMLError:
+        manifest: Any = yaml_document(_manifest_text(algorithm))
+    except NoYaml:
         manifest = None
     return {
         "name": algorithm.name,

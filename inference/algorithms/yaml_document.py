@@ -1,0 +1,53 @@
+"""A YAML document of strangers: whatever is odd in it is one exception, and reading it takes no more than its size.
+
+Aliases and merge keys let a few hundred bytes stand for a billion values, so a document is measured as it would be
+written without them, before anything is made of it.
+"""
+
+import yaml
+
+_MOST_VALUES = 500_000  # a document of the largest size that is read has fewer without an alias
+
+
+class NoYaml(Exception):
+    """The bytes are no YAML document, or one that stands for more than its size."""
+
+
+def yaml_document(content: bytes | str) -> object:
+    """The document in the bytes, of plain values only.
+
+    Raises:
+        NoYaml: there is none; what is wrong is not repeated, because it may hold anything.
+    """
+    try:
+        loader = yaml.SafeLoader(content)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _refuse_more_than_written(root)
+        document: object = loader.construct_document(root)
+    # A number of 5000 digits, a thirteenth month and `!!bool maybe` fail in the constructors, each in its own way.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError):
+        raise NoYaml from None
+    return document
+
+
+def _refuse_more_than_written(root: yaml.Node) -> None:
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        sizes[id(node)] = _MOST_VALUES + 1  # what it holds of itself has no end
+        if isinstance(node, yaml.MappingNode):
+            total = 1 + sum(size(key) + size(value) for key, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            total = 1 + sum(map(size, node.value))
+        else:
+            total = 1
+        sizes[id(node)] = total
+        return total
+
+    if size(root) > _MOST_VALUES:
+        raise NoYaml
