@@ -45,7 +45,7 @@ def install(
     root = data_dir / "algorithms"
     with _told_of_disk(root):
         root.mkdir(parents=True, exist_ok=True)
-        with _incoming(root) as scratch:
+        with _incoming(root) as scratch, _told_of_source(scratch, source):
             folder = unpack(source, _made(scratch / "unpacked")) if is_archive(source) else source
             copy = scratch / "copy"
             read = _copy(folder, copy)
@@ -104,6 +104,18 @@ def _told_of_disk(root: Path) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def _told_of_source(scratch: Path, source: Path) -> Iterator[None]:
+    """Refusals name what was added, not a copy of it that is gone when they are read."""
+    try:
+        yield
+    except InvalidAlgorithm as error:
+        told = str(error)
+        for copy in ("copy", "unpacked"):
+            told = told.replace(str((scratch / copy).resolve()), str(source)).replace(str(scratch / copy), str(source))
+        raise InvalidAlgorithm(told) from None
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -120,6 +132,8 @@ def _copy(folder: Path, target: Path) -> VerifiedAlgorithm:
     _write(target / MANIFEST_NAME, (folder / MANIFEST_NAME).read_bytes())
     for member, network in zip(read.manifest.artifact.all(), read.networks, strict=True):
         _write(target / member.file, network)
+    if (folder / CARD_NAME).is_symlink():  # whatever it leads to would be shown
+        raise InvalidAlgorithm(f"{folder / CARD_NAME} is a link; put the model card itself there.")
     with (folder / CARD_NAME).open("rb") as card:
         _write(target / CARD_NAME, card.read(_CARD_LIMIT))
     golden = folder / GOLDEN_NAME
@@ -127,6 +141,8 @@ def _copy(folder: Path, target: Path) -> VerifiedAlgorithm:
         if golden.stat().st_size > _GOLDEN_LIMIT:
             raise InvalidAlgorithm(f"{golden} is larger than {_GOLDEN_LIMIT} bytes; export the algorithm again.")
         _write(target / GOLDEN_NAME, golden.read_bytes())
+    if (folder / ACCEPTANCE_FOLDER).is_symlink():
+        raise InvalidAlgorithm(f"{folder / ACCEPTANCE_FOLDER} is a link; put the acceptance set itself there.")
     if (folder / ACCEPTANCE_FOLDER).is_dir():
         _copy_acceptance(folder / ACCEPTANCE_FOLDER, target / ACCEPTANCE_FOLDER)
     if not _is_intact(target, read):

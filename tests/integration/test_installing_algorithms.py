@@ -181,3 +181,33 @@ def test_an_acceptance_set_is_installed_with_its_algorithm(tmp_path: Path, catal
     added = install(folder, tmp_path / "data", catalog, "tester")
 
     assert [path.name for path in (added.folder / "acceptance").rglob("*")] == ["case", "one.dcm"]
+
+
+@pytest.mark.parametrize("name", ["card.md", "acceptance"])
+def test_what_a_link_leads_to_is_not_copied(tmp_path: Path, catalog: PostgresAlgorithmCatalog, name: str) -> None:
+    """A folder of strangers may hold links: a card to a file with secrets, which is shown, or a set to a whole disk."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("secret")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(elsewhere / "secret" if name == "card.md" else elsewhere)
+
+    with pytest.raises(InvalidAlgorithm, match=rf"{name} is a link; put the .* itself there"):
+        install(folder, tmp_path / "data", catalog, "tester")
+
+    assert _left(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_refusal_names_what_was_added(tmp_path: Path, catalog: PostgresAlgorithmCatalog, packed: bool) -> None:
+    """Not the copy of it, which is gone when the sentence is read."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    (folder / "golden.npz").write_bytes(b"no pair")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    source = tmp_path / "packed.zip" if packed else folder
+
+    with pytest.raises(InvalidAlgorithm) as refused:
+        install(source, tmp_path / "data", catalog, "tester")
+
+    assert str(refused.value).startswith(f"{source}/golden.npz holds no golden pair")
