@@ -5,6 +5,7 @@ lies beside them is passed over; what could act (a link, a device, a path that l
 """
 
 import gzip
+import lzma
 import re
 import stat
 import tarfile
@@ -28,7 +29,7 @@ _PIECE = 2**20
 _HEADERS = 64 * 2**20  # what they may take of a tar beside the files
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.onnx")
 _BROKEN = (
-    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError),
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
     *(NotImplementedError, RuntimeError, ValueError),  # of zipfile: methods it does not know, encryption, odd headers
 )
 _Members = Iterator[tuple[str, IO[bytes]]]  # name and content, which is read before the next one is asked for
@@ -48,6 +49,8 @@ def unpack(archive: Path, target: Path, most_bytes: int = _MOST_BYTES) -> Path:
             ``most_bytes``; what was written so far is the caller's to remove.
         OSError: the disk refuses.
     """
+    if archive.exists() and not archive.is_file():  # a pipe would be waited for without end
+        raise InvalidAlgorithm(f"{archive} is no file; give a folder, a .zip or a .tar.gz.")
     opened = _zip_members if archive.name.lower().endswith(_ZIP) else _tar_members
     left = most_bytes
     try:
@@ -59,7 +62,11 @@ def unpack(archive: Path, target: Path, most_bytes: int = _MOST_BYTES) -> Path:
                 if _belongs(path):
                     left -= _write(file, target / path, left, archive)
     except _BROKEN:
-        raise InvalidAlgorithm(f"{archive} is no whole .zip or .tar.gz archive; pack it again.") from None
+        raise _broken(archive) from None
+    except OSError as error:
+        if error.errno is None:  # bz2 knows no error of its own
+            raise _broken(archive) from None
+        raise
     return _home(archive, target)
 
 
@@ -87,16 +94,16 @@ def _belongs(path: PurePosixPath) -> bool:
 
 
 def _write(file: IO[bytes], path: Path, left: int, archive: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as target:
             while piece := file.read(_PIECE):
                 written += len(piece)
                 if written > left:
                     raise _too_much(archive)
                 target.write(piece)
-    except FileExistsError:
+    except (FileExistsError, NotADirectoryError):  # a file in the place of a folder too
         raise InvalidAlgorithm(f"{archive} holds one path twice; pack it again.") from None
     return written
 
@@ -165,6 +172,10 @@ class _Sparing:
 
     def tell(self) -> int:
         return self._file.tell()
+
+
+def _broken(archive: Path) -> InvalidAlgorithm:
+    return InvalidAlgorithm(f"{archive} is no whole .zip or .tar.gz archive; pack it again.")
 
 
 def _too_much(archive: Path) -> InvalidAlgorithm:

@@ -1,6 +1,7 @@
 """An algorithm that comes as an archive is unpacked with nothing taken on trust."""
 
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -195,3 +196,37 @@ def test_the_name_says_what_is_an_archive() -> None:
     names = ["a.zip", "A.ZIP", "a.tar.gz", "a.tgz", "a.tar", "folder", "a.onnx"]
 
     assert [is_archive(Path(name)) for name in names] == [True, True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_spoilt_member_of_any_kind_is_told_as_such(tmp_path: Path, how: int) -> None:
+    """Each way of packing fails with an error of its own; none is said to be the disk's, or a fault of ours."""
+    content = os.urandom(5000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", how) as archive:
+        archive.writestr("card.md", content)
+        archive.writestr("model.onnx", content)
+    spoilt = bytearray((tmp_path / "a.zip").read_bytes())
+    spoilt[60:160] = b"\xff" * 100
+    (tmp_path / "a.zip").write_bytes(spoilt)
+
+    with pytest.raises(InvalidAlgorithm, match=r"is no whole \.zip"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("paths", [("acceptance/a", "acceptance/a/b"), ("acceptance/a/b", "acceptance/a")])
+def test_a_file_in_the_place_of_a_folder_is_one_path_twice(tmp_path: Path, paths: tuple[str, str]) -> None:
+    """That is the archive's fault and not the disk's."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in paths:
+            archive.writestr(path, "x")
+
+    with pytest.raises(InvalidAlgorithm, match="holds one path twice"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_a_pipe_with_the_name_of_an_archive_is_refused(tmp_path: Path) -> None:
+    """It is not waited for."""
+    os.mkfifo(tmp_path / "a.zip")
+
+    with pytest.raises(InvalidAlgorithm, match="is no file"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
