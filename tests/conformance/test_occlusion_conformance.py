@@ -4,7 +4,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 from pydicom import dcmread
 
 from inference.algorithms.engine import Engine
@@ -15,42 +14,16 @@ from storage.domain.result import EvidenceForm, NewResult
 from tests.conformance.every_evidence import EVERY_FORM
 from tests.conformance.source_detection import STACK, images_with_squares
 from tests.conformance.source_series import STARTED_AT
+from tests.peers.looking_classifier import looking_network
 from tests.peers.multi_frame import files_of
 from tests.peers.synthetic_series import kept, study_of
 from tests.peers.tiny_classifier import write_tiny_classifier
-
-ROWS, COLUMNS = (4, 8), (8, 12)  # of the network's input of 32 x 32: rows 8 to 16, columns 16 to 24 of the image
-
-
-def _network() -> bytes:
-    """The mean of one square is the probability of class 0, what is missing to 1 that of class 1; no maps."""
-    numbers = {
-        "begin": np.array([ROWS[0], COLUMNS[0]], np.int64),
-        "end": np.array([ROWS[1], COLUMNS[1]], np.int64),
-        "axes": np.array([2, 3], np.int64),
-        "one": np.array(1, np.float32),
-    }
-    nodes = [
-        helper.make_node("Slice", ["image", "begin", "end", "axes"], ["square"]),
-        helper.make_node("ReduceMean", ["square", "axes"], ["bright"], keepdims=0),
-        helper.make_node("Sub", ["one", "bright"], ["dark"]),
-        helper.make_node("Concat", ["bright", "dark"], ["probabilities"], axis=1),
-    ]
-    ends = [
-        helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 32, 32]),
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 2]),
-    ]
-    tensors = [numpy_helper.from_array(values, name) for name, values in numbers.items()]
-    graph = helper.make_graph(nodes, "looks at one place", ends[:1], ends[1:], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
 
 
 def _analysed(folder: Path) -> NewResult:
     written = write_tiny_classifier(
         folder / "algorithm",
-        _network(),
+        looking_network(rows=(4, 8), columns=(8, 12)),  # rows 8 to 16, columns 16 to 24 of the image
         input={"modalities": ["CT"]},
         inference={"saliency_output": None},
         saliency={"method": "occlusion", "patch": 4, "stride": 2},

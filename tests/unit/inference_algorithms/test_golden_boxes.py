@@ -165,7 +165,7 @@ def test_a_box_is_compared_with_the_one_that_overlaps_it_most() -> None:
     """Not with a neighbour that is as sure; of equal boxes with the nearest score; and both sides are asked."""
     whole, thresholds = _found((0, 10, 0.9)), {0: 0.5}
 
-    assert likeness(whole, _found((4, 14, 0.9), (0, 10, 0.8)), thresholds).score == pytest.approx(0.1)
+    assert likeness(whole, _found((4, 14, 0.9), (0, 10, 0.4)), thresholds).score == pytest.approx(0.5)
     assert likeness(whole, _found((0, 10, 0.1), (0, 10, 0.8)), thresholds) == Likeness(pytest.approx(0.1), 1)
     assert likeness(whole, _found((20, 30, 0.9)), thresholds) == Likeness(0, 0)
     for one, other in ((whole, _found()), (_found(), whole)):
