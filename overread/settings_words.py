@@ -21,6 +21,17 @@ PATTERNS_IN_WORDS: dict[str, str] = {
         "at most 16 characters of printable ASCII are allowed, no backslash, and no space at either end, because one "
         "is added behind it"
     ),
+    r"^(auto|cpu|openvino|(cuda|tensorrt)(:[0-9]{1,2})?|remote)$": (
+        "auto, cpu, openvino, cuda, tensorrt and remote are allowed, and cuda:1 or tensorrt:1 for the second GPU"
+    ),
+    r"^(https?://[^\s/@?#]+(/[^\s@]*)?)?$": (
+        "an http:// or https:// address is allowed, without a name or password in it; a token goes into a file that "
+        "remote_token_file names"
+    ),
+    r"^([A-Za-z0-9._-]|\{name\}|\{version\})+$": (
+        "letters, digits, dots, underscores and hyphens are allowed, and {name} and {version}"
+    ),
+    r"^[A-Za-z0-9._-]{0,32}$": "at most 32 letters, digits, dots, underscores and hyphens are allowed",
 }
 
 

@@ -97,6 +97,7 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
     written("")
     text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR", "OVERREAD_RUN_DIR"}
     text_keys.add("OVERREAD_WEB_VIEWER_FOLDER")
+    text_keys |= {f"OVERREAD_WORKER_REMOTE_{name}" for name in ("MODEL", "MODEL_VERSION", "CA", "TOKEN_FILE")}
     tls = {f"OVERREAD_WEB_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY")}  # each is refused without the other
     subjects = {"OVERREAD_WEB_CLIENT_CERTIFICATES": '[{"subject": "CN=a", "account": "b"}]'}
     mutual = {f"OVERREAD_LISTENER_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY", "CA")}
@@ -365,3 +366,23 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(InvalidSettings, match=r"cannot be read \(Is a directory\); .* or OVERREAD_CONFIG"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ('remote_url = "https://anna:hunter2@triton"', "without a name or password"),
+        ('remote_url = "triton:8000"', "an http:// or https:// address"),
+        ('remote_url = "http://triton.example"', "not encrypted"),
+        ('device = "remote"', "needs remote_url"),
+        ('device = "tpu"', "auto, cpu, openvino"),
+    ],
+)
+def test_an_inference_server_that_cannot_be_asked_is_refused_at_start(written, keys: str, words: str) -> None:
+    """A password in an address, pixels in the clear and a missing address are each told, the password is not."""
+    written(f"[worker]\n{keys}")
+
+    with pytest.raises(InvalidSettings, match=words) as told:
+        load_settings()
+
+    assert "hunter2" not in str(told.value)
