@@ -220,16 +220,28 @@ class Segment(Part):
             self.type.concept(),
             self.site.concept() if self.site else None,
             self.rgb,
-            self._made_by(),
+            self._parameters(),
         )
 
-    def _made_by(self) -> tuple[str, ...]:
-        origin = f" ({self.threshold_origin})" if self.threshold_origin else ""
-        steps = ", then ".join(step.words() for step in self.steps)
+    def made_by(self) -> tuple[str, ...]:
+        """How its voxels are chosen, as reports say it below its name."""
+        return f"threshold {self._threshold}", *([f"postprocessing: {self._words}"] if self.steps else [])
+
+    def _parameters(self) -> tuple[str, ...]:
+        """The same with its name, as it stands among the parameters of the algorithm."""
         return (
-            f"threshold for {self.label}: {self.threshold:g}{origin}",
-            *([f"postprocessing of {self.label}: {steps}"] if steps else []),
+            f"threshold for {self.label}: {self._threshold}",
+            *([f"postprocessing of {self.label}: {self._words}"] if self.steps else []),
         )
+
+    @property
+    def _threshold(self) -> str:
+        origin = self.threshold_origin.strip().rstrip(".") if self.threshold_origin else ""
+        return f"{self.threshold:g} ({origin})" if origin else f"{self.threshold:g}"
+
+    @property
+    def _words(self) -> str:
+        return ", then ".join(step.words() for step in self.steps)
 
 
 class Outputs(Part):

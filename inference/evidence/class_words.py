@@ -5,14 +5,21 @@ from collections.abc import Sequence
 from pydicom import Dataset
 
 from inference.imaging.frames import image_key
-from storage.domain.finding import Classification
+from storage.domain.finding import Classification, Finding
 
 _DIGITS = 2
 
 
-def verdict(one: Classification) -> str:
-    """The class and whether it counts as present, such as ``Tumour: not found``."""
-    return f"{one.label}: {'found' if one.present else 'not found'}"
+def verdict(finding: Finding) -> str:
+    """Whether the class counts as present: ``found``, ``not found``, or ``none found`` where no box was given."""
+    if not finding.is_scored:
+        return "none found"
+    return "found" if _classified(finding).present else "not found"
+
+
+def class_verdict(finding: Finding) -> str:
+    """The class with its verdict, such as ``Tumour: not found``."""
+    return f"{_classified(finding).label}: {verdict(finding)}"
 
 
 def numbers(one: Classification) -> tuple[str, str]:
@@ -23,12 +30,15 @@ def numbers(one: Classification) -> tuple[str, str]:
     return f"{one.probability:.{digits}f}", f"{one.threshold:.{digits}f}"
 
 
-def sentence(one: Classification, sources: Sequence[Dataset]) -> str:
+def sentence(finding: Finding, sources: Sequence[Dataset]) -> str:
     """The finding in one sentence, such as radiologists read it."""
+    one = _classified(finding)
+    if not finding.is_scored:
+        return f"{class_verdict(finding)} (threshold {numbers(one)[1]}, {_origin(one)})"
     probability, threshold = numbers(one)
     where = "" if len(sources) == 1 else f" on image {image_number(one.key_image, sources)}"
     highest = "probability" if len(sources) == 1 else "highest probability"
-    return f"{verdict(one)}; {highest} {probability}{where}, threshold {threshold} ({_origin(one)})"
+    return f"{class_verdict(finding)}; {highest} {probability}{where}, threshold {threshold} ({_origin(one)})"
 
 
 def image_number(image: tuple[str, int | None], sources: Sequence[Dataset]) -> int:
@@ -45,6 +55,17 @@ def image_number(image: tuple[str, int | None], sources: Sequence[Dataset]) -> i
             except (TypeError, ValueError):
                 return place
     raise ValueError("The image is not among the sources.")
+
+
+def threshold_words(finding: Finding) -> str:
+    """The threshold with where it came from, such as ``0.62 (chosen on validation)``."""
+    one = _classified(finding)
+    return f"{one.threshold:g} ({_origin(one)})"
+
+
+def _classified(finding: Finding) -> Classification:
+    assert finding.classification is not None  # noqa: S101 - findings of classes have one
+    return finding.classification
 
 
 def _origin(one: Classification) -> str:

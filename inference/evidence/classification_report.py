@@ -27,8 +27,13 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.findings.classification import KeyImage
+from inference.findings.intensity_unit import NO_UNITS
+from inference.findings.measurement import OCCURRENCES
 from storage.domain.finding import Measurement
 from storage.domain.result import EvidenceForm, EvidenceObject
+
+# What is told of a class of which a detection has no box, so that no certainty is known, and a group needs a number.
+_NONE = Measurement(OCCURRENCES, 0.0, NO_UNITS)
 
 
 def build_classification_reports(
@@ -47,6 +52,7 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
         graphic_data=box_outline(*key.region) if key.region else frame_outline(int(image.Rows), int(image.Columns)),
         source_image=region_source(image),
     )
+    number_of_it = Measurement(CERTAINTY, one.probability * 100, PERCENT) if finding.is_scored else _NONE
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking(finding),
         finding_type=item_code(finding.kind),
@@ -54,7 +60,7 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
         algorithm_id=algorithm_identification(
             context, f"threshold for {one.label}: {one.threshold:g} ({one.threshold_origin})"
         ),
-        measurements=[number(Measurement(CERTAINTY, one.probability * 100, PERCENT), coordinates=[seen])],
+        measurements=[number(number_of_it, coordinates=[seen])],
         qualitative_evaluations=[
             QualitativeEvaluation(
                 name=codes.DCM.PresenceOfProperty,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from inference.evidence.class_words import image_number, numbers, verdict
+from inference.evidence.class_words import class_verdict, image_number, numbers
 from inference.evidence.context import EvidenceContext
 from inference.evidence.drawing import BLACK, WHITE, Pen
 from inference.evidence.shown_image import (
@@ -77,6 +77,14 @@ def _write(picture: Image.Image, context: EvidenceContext, key: KeyImage) -> Non
 def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
     one, sources = key.classification, context.sources
     probability, threshold = numbers(one)
+    image = f"Image {image_number(one.key_image, sources)}"
+    if not key.finding.is_scored:
+        return [
+            (class_verdict(key.finding), key.rgb),
+            (f"Threshold {threshold}", WHITE),
+            (f"{image}, one of {len(sources)}", WHITE),
+            (_where(0), WHITE),
+        ]
     if key.finding.detection is not None:
         colour = _where(len(key.places))
     elif key.saliency is not None:
@@ -86,9 +94,9 @@ def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
     else:
         colour = "No colour: this algorithm does not say where it looked"
     return [
-        (verdict(one), key.rgb),
+        (class_verdict(key.finding), key.rgb),
         (f"Probability {probability}, threshold {threshold}", WHITE),
-        (f"Image {image_number(one.key_image, sources)}, the highest of {len(sources)}", WHITE),
+        (f"{image}, the highest of {len(sources)}", WHITE),
         (colour, WHITE),
     ]
 

@@ -60,13 +60,14 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
     ]
     for finding in findings:
         if finding.classification is not None:
-            lines.extend(_classification_lines(finding.classification, context))
+            lines.extend(_classification_lines(finding, finding.classification, context))
             lines.extend(_detection_lines(finding.detection, context) if finding.detection is not None else [])
             continue
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
         if not finding.measurements:  # such as the area, where the images do not say how large their pixels are
             lines.append("  not measured")
+        lines.extend(f"  {phrase}" for phrase in finding.made_by)
     lines.append("")
     if algorithm.intended_use:
         lines.extend([*wrap(f"Intended use: {algorithm.intended_use}", _LINE), ""])
@@ -88,8 +89,8 @@ def _detection_lines(one: Detection, context: EvidenceContext) -> list[str]:
     return [f"  found on {images}; {one.reached} of this class reached the threshold"]
 
 
-def _classification_lines(one: Classification, context: EvidenceContext) -> list[str]:
-    lines = [sentence(one, context.sources)]
+def _classification_lines(finding: Finding, one: Classification, context: EvidenceContext) -> list[str]:
+    lines = [sentence(finding, context.sources)]
     if one.images_examined < one.images:
         lines.append(
             f"  {one.images_examined} of {one.images} images were examined; the algorithm leaves the others out"
@@ -100,8 +101,8 @@ def _classification_lines(one: Classification, context: EvidenceContext) -> list
 def finding_sentence(finding: Finding, context: EvidenceContext) -> str:
     """One finding in one sentence."""
     if finding.classification is not None:
-        return f"{sentence(finding.classification, context.sources)}."
-    numbers = "; ".join(measurement_words(one) for one in finding.measurements)
+        return f"{sentence(finding, context.sources)}."
+    numbers = "; ".join([*(measurement_words(one) for one in finding.measurements), *finding.made_by])
     return f"{_heading(finding)}: {numbers}." if numbers else f"{_heading(finding)}."
 
 

@@ -1,11 +1,11 @@
 """A result on one page: what was found, by which algorithm, on which images; its words, however they are printed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from inference.evidence.class_words import image_number, numbers
+from inference.evidence.class_words import image_number, numbers, threshold_words, verdict
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.drawing import Rgb
 from inference.evidence.outline import largest_slice
@@ -46,7 +46,7 @@ def segmentation_summary(context: EvidenceContext, found: Sequence[FoundSegment]
         headings=("Finding", "Measurements", "Largest on image"),
         shares=(0.36, 0.44, 0.20),
         rows=tuple(_segment_row(context, one) for one in found),
-        facts=_facts(context),
+        facts=_facts(context, "Outlined with", [(one.segment.label, "; ".join(one.finding.made_by)) for one in found]),
     )
 
 
@@ -58,7 +58,7 @@ def classification_summary(context: EvidenceContext, keys: Sequence[KeyImage]) -
         headings=("Class", "Result", "Probability", "Threshold", "Highest on image"),
         shares=(0.34, 0.18, 0.16, 0.14, 0.18),
         rows=tuple(_class_row(context, key) for key in keys),
-        facts=_facts(context),
+        facts=_facts(context, "Thresholds", [(_class_name(key), threshold_words(key.finding)) for key in keys]),
     )
 
 
@@ -73,13 +73,32 @@ def _segment_row(context: EvidenceContext, one: FoundSegment) -> Row:
 
 
 def _class_row(context: EvidenceContext, key: KeyImage) -> Row:
-    one = key.classification
+    one, said = key.classification, verdict(key.finding)
     probability, threshold = numbers(one)
+    if not key.finding.is_scored:
+        return Row(key.rgb, (one.label, said, "", threshold, ""))
     image = image_number(one.key_image, context.sources)
-    return Row(key.rgb, (one.label, "found" if one.present else "not found", probability, threshold, str(image)))
+    return Row(key.rgb, (one.label, said, probability, threshold, str(image)))
 
 
-def _facts(context: EvidenceContext) -> tuple[tuple[str, str], ...]:
+def _class_name(key: KeyImage) -> str:
+    """The class; things that were found are numbered within theirs."""
+    label = key.classification.label
+    return label.rsplit(" ", 1)[0] if key.places else label
+
+
+def _together(said: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What is said of each name, those of which the same is said together; of one name alone without it."""
+    names: dict[str, list[str]] = {}
+    for name, words in said:
+        if words and name not in names.setdefault(words, []):
+            names[words].append(name)
+    for words, alike in names.items():
+        yield words if {name for name, _ in said} == set(alike) else f"{', '.join(alike)}: {words}"
+
+
+def _facts(context: EvidenceContext, how: str, said: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """What stands below the table; ``how`` names what is ``said`` of each thing that was looked for."""
     algorithm, count = context.algorithm, len(context.sources)
     facts = [
         ("Images", f"{context.sources[0].get('Modality', '')}, {count} {'image' if count == 1 else 'images'}"),
@@ -90,4 +109,5 @@ def _facts(context: EvidenceContext) -> tuple[tuple[str, str], ...]:
     ]
     if algorithm.intended_use:
         facts.append(("Intended use", algorithm.intended_use))
+    facts[1:1] = [(how if place == 0 else "", words) for place, words in enumerate(_together(said))]
     return tuple(facts)

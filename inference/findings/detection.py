@@ -47,7 +47,9 @@ def conclude_detections(
         reached = sum(each.described is one for each in found)
         chains = [each.chain for each in told if each.described is one]
         for number, chain in enumerate(chains, start=1):
-            keys.append(_key_image(series, one, chain, f"{one.label} {number}", reached, images_examined, manifest))
+            detection = Detection(tuple(_detected(series, box) for box in chain), reached, len(boxes[one.index]))
+            label = f"{one.label} {number}"
+            keys.append(_key_image(series, one, chain, label, detection, images_examined, manifest))
         if not reached:
             keys.append(_absent(series, one, boxes.get(one.index, ()), images_examined, manifest))
     return tuple(_tracked(key, tracking_uid) for key in keys)
@@ -81,12 +83,11 @@ def _key_image(
     described: FindingClass,
     chain: Sequence[Box],
     label: str,
-    reached: int,
+    detection: Detection,
     images_examined: int,
     manifest: DetectionManifest,
 ) -> KeyImage:
     best = surest(chain)
-    detection = Detection(tuple(_detected(series, box) for box in chain), reached)
     classification = _classification(series, described, label, best.index, best.score, images_examined, present=True)
     return KeyImage(
         finding=_finding(described, label, classification, detection, manifest),
@@ -114,7 +115,7 @@ def _absent(
     label = described.label
     classification = _classification(series, described, label, index, score, images_examined, present=False)
     return KeyImage(
-        finding=_finding(described, label, classification, Detection((), 0), manifest),
+        finding=_finding(described, label, classification, Detection((), 0, len(boxes)), manifest),
         classification=classification,
         rgb=described.rgb,
         index=index,

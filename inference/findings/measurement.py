@@ -85,6 +85,7 @@ def measure(
             measurements=_measurements(
                 _Region(volume, labels, segment, boxes[segment.number - 1]), outputs.measurements, quantity
             ),
+            made_by=segment.made_by(),
         )
         for segment in outputs.segments
     )

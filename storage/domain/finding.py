@@ -85,10 +85,13 @@ class Detection:
     """Where one thing was found; no box where nothing of a class was.
 
     ``reached`` says how many findings of its class reached the threshold, also where no more than some are told of.
+    ``candidates`` says how many boxes of the class the network gave, sure or not: where it gave none, no probability
+    is known.
     """
 
     boxes: tuple[DetectedBox, ...]
     reached: int
+    candidates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Finding:
     """One thing looked for: what it is, where it is, and how large or how probable.
 
     ``tracking_uid`` and ``tracking_identifier`` are the same in the segmentation, the report and the
-    presentation state that speak of it (PS3.16 TID 1501).
+    presentation state that speak of it (PS3.16 TID 1501). ``made_by`` are phrases on how a segment's voxels were
+    chosen, such as ``threshold 0.5 (chosen on validation)``.
     """
 
     kind: CodedConcept
@@ -106,3 +110,9 @@ class Finding:
     measurements: tuple[Measurement, ...] = field(default=())
     classification: Classification | None = None
     detection: Detection | None = None
+    made_by: tuple[str, ...] = ()
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether a probability is known: not of a class of which a detection has no box at all, however unsure."""
+        return self.detection is None or self.detection.candidates > 0

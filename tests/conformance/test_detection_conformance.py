@@ -200,10 +200,27 @@ def test_a_report_of_nothing_names_what_was_looked_for(tmp_path: Path) -> None:
     result = detected(tmp_path, images_with_squares(shown=False))
 
     assert "AI DETECTION REPORT" in result.report_text
-    assert "Nodule: not found" in result.report_text
-    assert "Mass: not found" in result.report_text
+    assert "Nodule: none found (threshold 0.50, chosen on validation)" in result.report_text
+    assert "Mass: none found (threshold 0.60, chosen on validation)" in result.report_text
+    assert "0.00" not in result.report_text
     for group in groups_of(_read(result, EvidenceForm.COMPREHENSIVE_3D)):
         assert child(group, "121052").ConceptCodeSequence[0].CodeValue == "121054"
+        assert child(group, "246432004").MeasuredValueSequence[0].NumericValue == 0  # Number of occurrences
+        assert "111012" not in [item.ConceptNameCodeSequence[0].CodeValue for item in content_items(group)]
+    sentences = [
+        item.TextValue for item in content_items(_read(result, EvidenceForm.BASIC_TEXT)) if "TextValue" in item
+    ]
+    assert "Nodule: none found (threshold 0.50, chosen on validation)." in sentences
+    rows = _document_words(result, tmp_path)
+    assert "Nodule none found 0.50 Mass none found 0.60" in rows
+    assert "Thresholds Nodule: 0.5 (chosen on validation) Mass: 0.6 (chosen on validation)" in rows
+
+
+def _document_words(result: NewResult, folder: Path) -> str:
+    document = _read(result, EvidenceForm.DOCUMENT)
+    (folder / "document.pdf").write_bytes(document.EncapsulatedDocument)
+    run = ["pdftotext", "-layout", str(folder / "document.pdf"), "-"]
+    return " ".join(subprocess.run(run, check=True, capture_output=True, text=True).stdout.split())
     assert [one.form for one in result.evidence if one.role is EvidenceRole.PRESENTATION_STATE] == []
 
 

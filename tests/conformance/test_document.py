@@ -122,6 +122,29 @@ def test_a_classification_is_told_with_probability_and_threshold(tmp_path: Path)
     assert "Haemorrhage not found 0.31 0.40 5" in rows
 
 
+def test_thresholds_and_steps_are_told_with_their_origin(tmp_path: Path) -> None:
+    """Below the table, those that are alike in one line; what holds for all of them names none."""
+    result, origin = segmented("CT axial"), "threshold 0.5 (chosen on validation)"
+    steps = "postprocessing: keep the largest component"
+
+    def told(*ways: tuple[str, ...]) -> list[str]:
+        found = [
+            replace(one, finding=replace(one.finding, made_by=way)) for one, way in zip(result.found, ways, strict=True)
+        ]
+        (document,) = further_evidence(replace(result, found=found), EvidenceRole.DOCUMENT)
+        text = _text(dcmread(BytesIO(document.part10)), tmp_path)
+        return [" ".join(line.split()) for line in text.splitlines() if "threshold" in line]
+
+    assert told((origin,), (origin,)) == [f"Outlined with {origin}"]
+    assert told((origin, steps), (origin,)) == [
+        f"Outlined with Liver: {origin}; {steps}",
+        f"Lung nodule: {origin}",
+    ]
+    assert told((), ()) == []
+    classes = _text(dcmread(BytesIO(_classification(tmp_path / "images"))), tmp_path)
+    assert "Thresholds Tumour: 0.62 (chosen on validation)" in " ".join(classes.split())
+
+
 def test_the_pictures_are_inside(tmp_path: Path) -> None:
     """What the pages show is what is sent as Secondary Captures, pixel by pixel."""
     result = segmented("CT axial")

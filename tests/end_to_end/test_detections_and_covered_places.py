@@ -42,6 +42,7 @@ def test_boxes_come_back(product: Product, start_orthanc: Callable[..., Orthanc]
     text = _report_text(product, series)
     assert "Nodule 1: found; highest probability 1.00 on image 7, threshold 0.50 (chosen on validation)" in text
     assert "found on images 6 to 8; 1 of this class reached the threshold" in text
+    assert "Mass: none found (threshold 0.60, chosen on validation)" in text
     assert _labels_of_pictures(product, series) == ["Nodule 1", "Mass"]
     assert product.silent_instances() == []
     assert "Phantom^Test" not in product.log()

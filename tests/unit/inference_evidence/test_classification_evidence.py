@@ -17,8 +17,9 @@ from inference.evidence.drawing import Pen
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.report_text import report_text
 from inference.evidence.windowing import windowing
+from storage.domain.coded_concept import CodedConcept
 from storage.domain.explanation import reported
-from storage.domain.finding import Classification
+from storage.domain.finding import Classification, Detection, Finding
 from storage.domain.result import EvidenceRole
 from tests.conformance.source_classification import (
     HAEMORRHAGE,
@@ -274,9 +275,28 @@ def test_the_sentence_for_a_single_image_speaks_of_no_highest() -> None:
     image = Dataset()
     image.SOPInstanceUID = "1.2.3"
 
-    assert sentence(_classification(0.7, 0.5), [image]) == (
+    assert sentence(_finding(_classification(0.7, 0.5)), [image]) == (
         "Tumour: found; probability 0.70, threshold 0.50 (chosen on validation)"
     )
+
+
+def test_the_sentence_for_a_class_without_any_box_names_no_probability() -> None:
+    """A detection that gave no box of a class says none found; one that gave an unsure one tells how sure it was."""
+    image = Dataset()
+    image.SOPInstanceUID = "1.2.3"
+    finding = _finding(_classification(0.0, 0.5))
+
+    assert sentence(replace(finding, detection=Detection((), 0, 0)), [image]) == (
+        "Tumour: none found (threshold 0.50, chosen on validation)"
+    )
+    assert sentence(replace(finding, detection=Detection((), 0, 1)), [image]).startswith(
+        "Tumour: not found; probability 0.00, threshold 0.50"
+    )
+
+
+def _finding(classification: Classification) -> Finding:
+    kind = CodedConcept("108369006", "SCT", "Neoplasm")
+    return Finding(kind, None, "finder Tumour", "1.2", classification=classification)
 
 
 @pytest.mark.parametrize(

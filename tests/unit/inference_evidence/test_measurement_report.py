@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset
 
 from inference.evidence.build import EvidenceContext, build_evidence
-from inference.evidence.report_text import report_text
+from inference.evidence.report_text import finding_sentence, report_text
 from storage.domain.explanation import reported
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -256,6 +256,23 @@ def test_explain_repeats_what_was_measured(built: Built) -> None:
     assert len(told) == len(findings)
     assert any("667.2 mm3" in sentence for sentence in told)
     assert all(re.fullmatch(r"It reports [A-Z][^:]*: \S.*\d.*\.", sentence) for sentence in told), told
+
+
+def test_the_text_says_how_each_segment_was_chosen(built: Built) -> None:
+    """Threshold with its origin and steps stand below the numbers, a line each; `explain` and sentences have them."""
+    context, findings, evidence = built
+    how = ("threshold 0.4 (chosen on validation)", "postprocessing: keep the largest component")
+    told = [replace(findings[0], made_by=how), *findings[1:]]
+
+    text = report_text(context, told, evidence)
+
+    assert f"\n  {how[0]}\n  {how[1]}\n" in text
+    assert [all(words in sentence for words in how) for sentence in reported(text)] == [
+        True,
+        *[False for _ in findings[1:]],
+    ]
+    assert finding_sentence(told[0], context).endswith(f"; {how[0]}; {how[1]}.")
+    assert "threshold" not in finding_sentence(findings[0], context)
 
 
 def test_the_text_repeats_what_the_algorithm_is_for(built: Built) -> None:

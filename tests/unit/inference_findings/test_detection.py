@@ -58,9 +58,12 @@ def test_things_are_numbered_and_classes_without_any_are_absent(tmp_path: Path) 
     assert [key.index for key in keys] == [4, 1, 3]
     assert [len(_detection(key).boxes) for key in keys] == [1, 1, 0]
     assert keys[0].region == (4, 20, 12, 28)
+    assert [_detection(key).candidates for key in keys] == [3, 3, 1]
+    assert all(key.finding.is_scored for key in keys)
     (nothing, absent) = _concluded(series, {})
     assert (nothing.classification.probability, nothing.index, nothing.places) == (0, 3, ())
     assert not absent.classification.present
+    assert not nothing.finding.is_scored
 
 
 def test_a_score_equal_to_the_threshold_counts(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_the_network_finds_the_square_that_it_is_shown(tmp_path: Path) -> None:
         ({"inference": {"boxes": "other"}}, "inference.boxes"),
         ({"inference": {"scores": "labels", "labels": "scores"}}, "labels"),
         ({"image": {"size": [16, 16]}}, "image.size"),
-        ({"inference": {"precision": "float16"}}, "precision is float32"),
+        ({"inference": {"precision": "float16"}}, "golden.npz"),
     ],
 )
 def test_a_network_that_gives_something_else_is_refused(

@@ -109,7 +109,13 @@ def test_the_steps_and_the_threshold_are_told_in_words() -> None:
         "postprocessing of s1: fill holes within each slice, then drop components below 0.5 ml, "
         "then keep the largest component",
     )
+    assert one.made_by() == (
+        "threshold 0.5 (chosen on validation)",
+        "postprocessing: fill holes within each slice, then drop components below 0.5 ml, "
+        "then keep the largest component",
+    )
     assert _segment().description().made_by == ("threshold for s1: 0.5",)
+    assert _segment(threshold_origin="Set by hand.").made_by() == ("threshold 0.5 (Set by hand)",)
 
 
 @pytest.mark.parametrize(

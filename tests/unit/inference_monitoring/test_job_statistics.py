@@ -124,7 +124,7 @@ def test_scores_have_the_same_names_in_every_job() -> None:
             _finding("algo nodule 1", 3.0),
             _finding("algo nodule 2", 5.0),
             _finding("algo broken", float("nan")),
-            Finding(VOLUME, None, "algo mass", "1.2", classification=seen, detection=Detection((), 0)),
+            Finding(VOLUME, None, "algo mass", "1.2", classification=seen, detection=Detection((), 0, 0)),
         ],
         "algo",
         ["pneumonia", "Liver", "Lobe 2", "broken", "nodule", "cyst", "mass"],
