@@ -58,7 +58,9 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
         finding_type=item_code(finding.kind),
         finding_sites=finding_sites(finding),
         algorithm_id=algorithm_identification(
-            context, f"threshold for {one.label}: {one.threshold:g} ({one.threshold_origin})"
+            context,
+            f"threshold for {one.label}: {one.threshold:g} ({one.threshold_origin})",
+            *([f"region of {one.label}: occlusion sensitivity"] if key.occluded else []),
         ),
         measurements=[number(number_of_it, coordinates=[seen])],
         qualitative_evaluations=[

@@ -87,6 +87,8 @@ def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
         ]
     if key.finding.detection is not None:
         colour = _where(len(key.places))
+    elif key.saliency is not None and key.occluded:
+        colour = "Colour: what the probability loses where it is covered"
     elif key.saliency is not None:
         colour = "Colour: what speaks for it on this image"
     elif key.mapped:

@@ -39,7 +39,11 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 MOST_BYTES = 2**30  # of all maps of one result
 
 _PROBABILITY = CodedConcept("110854", "DCM", "Fractional Probabilistic Segmentation")
-_SALIENCY = CodedConcept("130402", "DCM", "Class activation")
+# Of a map of the network's own, and of one that was made by covering parts of the image, for which CID 7180 has the
+# general concept only.
+_CLASS_ACTIVATION = CodedConcept("130402", "DCM", "Class activation")
+_SALIENCY = CodedConcept("130404", "DCM", "Saliency")
+_OCCLUSION = "Occlusion sensitivity: what the probability lost where parts of the key image were covered."
 _WHOLE_BODY = CodedConcept("38266002", "SCT", "Entire body")
 _STRUCTURES = ("123037004", "91723000")  # SCT: a segment of this category is a part of the body itself
 _LONGEST_NAME = 20  # characters of a label in the series description
@@ -51,7 +55,8 @@ class Field:
     """A value of 0 to 1 for each pixel of some images.
 
     ``planes`` gives one plane for each place in the sources that it is asked for. ``quantity`` is from CID 7180,
-    ``region`` from CID 4031.
+    ``region`` from CID 4031. ``kind`` is what the series is called, and ``derivation`` says how the values were made
+    where the quantity leaves that open.
     """
 
     label: str
@@ -60,6 +65,8 @@ class Field:
     quantity: CodedConcept
     region: CodedConcept
     planes: Callable[[Sequence[int]], Iterator[Plane]]
+    kind: str = "map"
+    derivation: str = ""
 
 
 def probability_field(one: FoundSegment, probabilities: Probabilities) -> Field:
@@ -90,15 +97,12 @@ def saliency_field(key: KeyImage) -> Field:
     def planes(indices: Sequence[int]) -> Iterator[Plane]:
         return (saliency if index == key.index else np.zeros_like(saliency) for index in indices)
 
-    label = key.classification.label
-    return Field(
-        label,
-        "AI_SALIENCY",
-        f"What speaks for {label}, 1 is most",
-        _SALIENCY,
-        key.finding.site or _WHOLE_BODY,
-        planes,
-    )
+    label, region = key.classification.label, key.finding.site or _WHOLE_BODY
+    if key.occluded:
+        explanation = f"Occlusion sensitivity of {label}, 1 is most"
+        return Field(label, "AI_OCCLUSION", explanation, _SALIENCY, region, planes, "occlusion map", _OCCLUSION)
+    explanation = f"What speaks for {label}, 1 is most"
+    return Field(label, "AI_SALIENCY", explanation, _CLASS_ACTIVATION, region, planes)
 
 
 def build_parametric_maps(context: EvidenceContext, fields: Sequence[Field]) -> tuple[EvidenceObject, ...]:
@@ -149,6 +153,8 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
         contributing_equipment=[algorithm_equipment(context)],
     )
     _put_in_order(made, places_by_stand_in(sources))
+    for frame in made.PerFrameFunctionalGroupsSequence if field.derivation else ():
+        frame.DerivationImageSequence[0].DerivationDescription = field.derivation
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid(f"parametric-map-dimensions {field.label}")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(first, field)]
@@ -156,7 +162,7 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
     state_losses(made, context.sources)
     del made.FloatPixelData
     frames = FloatFrames(len(indices), int(first.Rows) * int(first.Columns), lambda: field.planes(indices))
-    what = f"map of {field.label[:_LONGEST_NAME].rstrip()}"
+    what = f"{field.kind} of {field.label[:_LONGEST_NAME].rstrip()}"
     return complete(made, context, EvidenceRole.PARAMETRIC_MAP, series_description(context, what), frames)
 
 

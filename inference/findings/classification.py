@@ -21,7 +21,8 @@ class KeyImage:
 
     ``index`` is the image's place in the series, ``values`` are its values after the Modality LUT. ``saliency`` is
     the network's map on the pixels of the image, 0 to 1, or ``None`` where the algorithm gives none or it is
-    nowhere above 0; ``mapped`` tells these two apart. ``region`` is the salient region of a class that is present, or
+    nowhere above 0; ``mapped`` tells these two apart. A map is the network's own, or ``occluded``: what the probability
+    lost where parts of the image were covered. ``region`` is the salient region of a class that is present, or
     the box of a detection; ``places`` are its boxes on all images that it was found on.
     """
 
@@ -34,6 +35,7 @@ class KeyImage:
     saliency: NDArray[np.float32] | None
     region: Region | None
     places: tuple[tuple[int, Region], ...] = ()
+    occluded: bool = False
 
 
 def conclude(
@@ -91,4 +93,5 @@ def _key_image(
         mapped=score.activation is not None,
         saliency=saliency,
         region=salient_region(saliency) if saliency is not None and classification.present else None,
+        occluded=manifest.saliency is not None,
     )

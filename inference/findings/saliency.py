@@ -1,4 +1,4 @@
-"""What a class-activation map says of one image: where the network looked, and where most."""
+"""What a map of a class says of one image: where the network looked, and where most."""
 
 from typing import NamedTuple
 

@@ -1,5 +1,6 @@
 """A network without maps, from the images to the map: it looks at one known place, and there its map is highest."""
 
+import subprocess
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from inference.algorithms.folder import verify
 from inference.pipeline import ReadyAlgorithm, analyse
 from inference.settings import WorkerSettings
 from storage.domain.result import EvidenceForm, NewResult
-from tests.conformance.every_evidence import EVERY_FORM
+from tests.conformance.every_evidence import EVERY_FORM, content_items, groups_of
+from tests.conformance.iod_check import missing_attributes
 from tests.conformance.source_detection import STACK, images_with_squares
 from tests.conformance.source_series import STARTED_AT
 from tests.peers.looking_classifier import looking_network
@@ -59,6 +61,38 @@ def test_the_map_is_highest_where_the_network_looks(tmp_path: Path) -> None:
     assert inside.min() > 0.3
     assert outside.max() == 0
     assert frames[[0, 1, 3, 4, 5]].max() == 0
+
+
+def test_a_map_by_occlusion_says_so_wherever_it_is_shown(tmp_path: Path) -> None:
+    """It is no activation of the network: quantity, series, derivation and report name the method."""
+    result = _analysed(tmp_path)
+
+    (made,) = [dcmread(BytesIO(one.part10)) for one in result.evidence if one.form is EvidenceForm.PARAMETRIC_MAP]
+    (mapping,) = made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    (concept,) = mapping.QuantityDefinitionSequence[0].ConceptCodeSequence
+    assert (concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning) == ("130404", "DCM", "Saliency")
+    assert mapping.LUTExplanation == "Occlusion sensitivity of Tumour, 1 is most"
+    assert made.ContentLabel == "AI_OCCLUSION"
+    assert made.SeriesDescription == "tiny-classifier occlusion map of Tumour (RESEARCH, not verified)"
+    for frame in made.PerFrameFunctionalGroupsSequence:
+        (derivation,) = frame.DerivationImageSequence
+        assert derivation.DerivationDescription.startswith("Occlusion sensitivity: what the probability lost where")
+    (report,) = [dcmread(BytesIO(one.part10)) for one in result.evidence if one.form is EvidenceForm.COMPREHENSIVE_3D]
+    (group,) = groups_of(report)
+    assert "region of Tumour: occlusion sensitivity" in [
+        item.TextValue for item in content_items(group) if "TextValue" in item
+    ]
+
+
+def test_dciodvfy_finds_no_error_in_the_map(tmp_path: Path) -> None:
+    """The map is valid, its derivation included (P7)."""
+    (content,) = [one.part10 for one in _analysed(tmp_path).evidence if one.form is EvidenceForm.PARAMETRIC_MAP]
+    (tmp_path / "map.dcm").write_bytes(content)
+
+    run = subprocess.run(["dciodvfy", "-new", str(tmp_path / "map.dcm")], capture_output=True, text=True, check=False)
+
+    assert [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")] == []
+    assert missing_attributes(dcmread(BytesIO(content))) == []
 
 
 def test_the_same_job_twice_gives_the_same_bytes(tmp_path: Path) -> None:

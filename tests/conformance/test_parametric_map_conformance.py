@@ -175,6 +175,9 @@ def test_a_saliency_map_lies_on_its_key_image(tmp_path: Path) -> None:
     assert len(shown) == 5
     assert not np.any(list(shown.values()))
     assert one.ContentLabel == "AI_SALIENCY"
+    (mapping,) = one.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    assert mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue == "130402"
+    assert "DerivationDescription" not in one.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
 
 
 def test_images_at_one_place_have_no_saliency_map(tmp_path: Path) -> None:
