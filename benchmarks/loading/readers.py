@@ -6,6 +6,7 @@ recorded at import, as a worker is; the recording is timed apart. Each reader or
 
 import hashlib
 import json
+import os
 import resource
 import sys
 import time
@@ -25,30 +26,42 @@ def main() -> int:
     """Read."""
     reader, folder, rounds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     prepared, recorded = READERS[reader](folder)
-    before, spent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, _processor_seconds()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds: list[float] = []
+    processor: list[float] = []
     told: dict[str, object] = {"reader": reader, "recording": recorded}
     try:
         for _ in range(rounds):
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), _processor_seconds()
             volume = prepared()
             seconds.append(time.perf_counter() - began)
+            processor.append(_processor_seconds() - spent)
     except Exception as error:  # noqa: BLE001 - readers refuse what they cannot decode in many ways
         print(json.dumps(told | {"failed": type(error).__name__}))
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    decoders().close()  # what its children spent is known when they have ended
-    told["processor"] = (_processor_seconds() - spent) / rounds
+    decoders().close()
     digest = hashlib.sha256(np.ascontiguousarray(volume)).hexdigest()
-    told |= {"seconds": seconds, "digest": digest, "peak_mib": peak // 1024, "shape": volume.shape}
+    told |= {
+        "seconds": seconds,
+        "processor": processor,
+        "digest": digest,
+        "peak_mib": peak // 1024,
+        "shape": volume.shape,
+    }
     print(json.dumps(told | {"mean": float(volume.mean(dtype=np.float64))}))
     return 0
 
 
 def _processor_seconds() -> float:
-    """Of this process and of its children that ended, the time that the processor worked."""
+    """Of this process and of its children, those that ended and those that live, the time that the processor worked."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    ticks = 0
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            fields = (Path("/proc") / child / "stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime and stime, see proc(5)
+    return sum(one.ru_utime + one.ru_stime for one in used) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _ours(folder: Path) -> tuple[Callable[[], Volume], float]:

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,29 +31,55 @@ def main() -> None:
     """Answer requests until there are no more."""
     parent, descriptor = (int(argument) for argument in sys.argv[1:])
     _confine(parent)
+    memory = _Memory(descriptor)
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
-        _answer(answers, "ready")
+        _answer(answers, ["ready"])
         while length := requests.read(LENGTH.size):
             told = json.loads(requests.read(LENGTH.unpack(length)[0]))
-            _answer(answers, _decoded(DecodingRequest(**told), descriptor))
+            frames = [DecodingRequest(**frame) for frame in told["frames"]]
+            _answer(answers, _words(frames, memory.of(told["memory"])))
 
 
-def _decoded(request: DecodingRequest, descriptor: int) -> str:
+class _Memory:
+    """The shared memory, looked at anew only when it has grown."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._map: mmap.mmap | None = None
+
+    def of(self, size: int) -> mmap.mmap:
+        """So many bytes of it; what was looked at before must not be held any more."""
+        if self._map is None or len(self._map) != size:
+            if self._map is not None:
+                self._map.close()
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # the last frame's limit is none for this memory
+            self._map = mmap.mmap(self._descriptor, size)
+        return self._map
+
+
+def _words(frames: Sequence[DecodingRequest], memory: mmap.mmap) -> list[str]:
+    """How each frame ended, up to the first that cannot be decoded."""
+    words = []
+    for frame in frames:
+        words.append(_decoded(frame, memory))
+        if words[-1] != "decoded":
+            break
+    return words
+
+
+def _decoded(request: DecodingRequest, memory: mmap.mmap) -> str:
     try:
-        with mmap.mmap(descriptor, request.memory) as memory:
-            _limit(request.samples_length)
-            content = memory[: request.content_length]
-            shape = (request.rows, request.columns, request.samples)[: 2 if request.samples == 1 else 3]
-            samples = np.frombuffer(
-                memory,
-                np.dtype(f"<u{request.bytes_per_sample}"),
-                request.rows * request.columns * request.samples,
-                request.samples_offset,
-            ).reshape(shape)
-            try:
-                decode(request, content, samples)
-            finally:
-                del samples  # the memory cannot be given back while it is looked at
+        _limit(request.samples_length)
+        content = memory[request.content_offset : request.content_offset + request.content_length]
+        shape = (request.rows, request.columns, request.samples)[: 2 if request.samples == 1 else 3]
+        samples = np.frombuffer(
+            memory,
+            np.dtype(f"<u{request.bytes_per_sample}"),
+            request.rows * request.columns * request.samples,
+            request.samples_offset,
+        ).reshape(shape)
+        decode(request, content, samples)
     except MemoryError:
         return "memory"
     except Exception:  # noqa: BLE001 - codecs fail in many ways, and this is the boundary around them
@@ -60,8 +87,8 @@ def _decoded(request: DecodingRequest, descriptor: int) -> str:
     return "decoded"
 
 
-def _answer(answers: BinaryIO, word: str) -> None:
-    answers.write(message({"answer": word}))
+def _answer(answers: BinaryIO, words: list[str]) -> None:
+    answers.write(message({"answer": words}))
     answers.flush()
 
 

@@ -11,7 +11,7 @@ from inference.decoding.codestream import Undecodable, jpeg_2000_size, jpeg_size
 from inference.decoding.request import HTJ2K, JPEG, JPEG_2000, JPEG_LS, RLE, DecodingRequest
 
 _Size = Callable[[bytes], tuple[int, int, int]]
-_Decoder = Callable[[bytes], Any]
+_Decoder = Callable[..., Any]
 
 # By transfer syntax: what a codestream says of its size, and what decodes it.
 _CODECS: dict[str, tuple[_Size, _Decoder]] = {
@@ -38,7 +38,11 @@ def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsigne
     told, decoder = _CODECS[request.transfer_syntax_uid]
     if told(content) != (request.rows, request.columns, request.samples):
         raise Undecodable
-    found = decoder(content)
+    try:
+        decoder(content, out=samples)  # where they shall be, if it agrees about their type
+        return
+    except (ValueError, TypeError):
+        found = decoder(content)
     if found.shape != samples.shape or found.dtype.kind not in "iu" or found.itemsize > request.bytes_per_sample:
         raise Undecodable
     samples[...] = found.astype(samples.dtype, casting="unsafe", copy=False)

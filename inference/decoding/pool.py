@@ -1,4 +1,4 @@
-"""A pool of processes that decode frames, one each at a time; one that dies costs the frame it worked at."""
+"""A pool of processes that decode frames; one that dies costs the frames that it was asked for together."""
 
 import atexit
 import fcntl
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -27,12 +27,16 @@ log = logging.getLogger(__name__)
 
 FRAME_BUDGET = 256 * 2**20  # bytes of one decoded frame, or of one encoded one
 CHILDREN = 2
+FRAMES_TOGETHER = 8  # at most, in one request: it must fit a pipe, and its answer what we take for one
 _FRAMES_OF_A_CHILD = 5000  # then a fresh one: what a codec leaks ends with it
 _START_SECONDS = 60.0
 _SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 3.0  # by the clock, for one frame; the child has limits of its own before
 _LONGEST_ANSWER = 1024  # bytes
 _KEPT_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH")
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+EncodedFrame = tuple[PixelFormat, bytes | memoryview]
 
 
 class DecodingPool:
@@ -50,23 +54,33 @@ class DecodingPool:
 
     @contextmanager
     def decoded(self, syntax: UID, form: PixelFormat, content: bytes | memoryview) -> Iterator[NDArray[np.generic]]:
-        """The samples of a frame, as (row, column), in memory that the next frame takes.
+        """The samples of a frame, as (row, column), in memory that the next frames take.
 
         Raises:
             UnusableInput: ``undecodable-pixel-data`` or ``too-many-pixels``.
             DecodersUnavailable: no child can be started.
         """
+        with self.decoded_together(syntax, [(form, content)]) as frames:
+            yield frames[0]
+
+    @contextmanager
+    def decoded_together(self, syntax: UID, frames: Sequence[EncodedFrame]) -> Iterator[list[NDArray[np.generic]]]:
+        """The same of a few frames, for which one child is asked once: that is sooner than one after the other.
+
+        Raises:
+            UnusableInput: as ``decoded``; the fault of the first frame that has one.
+            DecodersUnavailable: as ``decoded``.
+        """
         if syntax not in DECODED_SYNTAXES:
             raise undecodable(syntax)
-        if form.size > FRAME_BUDGET or len(content) > FRAME_BUDGET:
+        if any(form.size > FRAME_BUDGET or len(content) > FRAME_BUDGET for form, content in frames):
             raise UnusableInput(
                 "too-many-pixels", f"A compressed image has more than {FRAME_BUDGET} bytes, which is our limit."
             )
         with self._places:
             child = self._taken()
             try:
-                samples = self._asked(child, syntax, form, content)
-                yield samples
+                yield self._asked(child, syntax, frames)
             finally:
                 self._put_back(child)
 
@@ -93,19 +107,18 @@ class DecodingPool:
         except (OSError, RuntimeError, _Lost):
             raise DecodersUnavailable from None
 
-    def _asked(
-        self, child: "_Child", syntax: UID, form: PixelFormat, content: bytes | memoryview
-    ) -> NDArray[np.generic]:
+    def _asked(self, child: "_Child", syntax: UID, frames: Sequence[EncodedFrame]) -> list[NDArray[np.generic]]:
+        seconds = sum(self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20) for form, _ in frames)
         try:
-            answer = child.ask(str(syntax), form, content, self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20))
+            words = child.ask(str(syntax), frames, seconds)
         except _Lost:
             self.lost += 1
             ended = child.end()
-            log.warning("A process that decoded an image was lost (%s); the image was refused.", ended)
+            log.warning("A process that decoded images was lost (%s); the images were refused.", ended)
             raise undecodable(syntax, f"the process that tried ended with {ended}") from None
-        if answer != "decoded":
-            raise undecodable(syntax, "it asks for too much memory" if answer == "memory" else "")
-        return child.samples(form)
+        if words != ["decoded"] * len(frames):
+            raise undecodable(syntax, "it asks for too much memory" if "memory" in words else "")
+        return child.samples()
 
     def _put_back(self, child: "_Child") -> None:
         with self._lock:
@@ -142,13 +155,13 @@ class _Child:
             # A child that was taken over must not take memory away that we look at.
             fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
             self._map: mmap.mmap | None = None
-            self._offset = 0
+            self._asked: list[tuple[PixelFormat, int]] = []
             self._process = _started(self._memory)
         except OSError:
             os.close(self._memory)
             raise
         try:
-            if self._answer(_START_SECONDS) != "ready":
+            if self._answer(_START_SECONDS) != ["ready"]:
                 raise _Lost
         except _Lost:
             self.end()
@@ -159,26 +172,28 @@ class _Child:
         """Whether it can be asked again."""
         return self._memory >= 0 and self._process.poll() is None
 
-    def ask(self, syntax: str, form: PixelFormat, content: bytes | memoryview, seconds: float) -> str:
-        """Give it a frame and wait for the word. Raises _Lost."""
-        self.frames += 1
-        offset = -(-len(content) // mmap.PAGESIZE) * mmap.PAGESIZE
-        memory = self._room(offset + form.size)
-        memory[: len(content)] = content
-        request = DecodingRequest(
-            *(syntax, form.rows, form.columns, 1, form.bits_allocated // 8, len(content), offset, len(memory))
-        )
-        self._offset = offset
+    def ask(self, syntax: str, frames: Sequence[EncodedFrame], seconds: float) -> list[str]:
+        """Give it frames and wait for a word about each, up to the first bad one. Raises _Lost."""
+        self.frames += len(frames)
+        requests, size = _places(syntax, frames)
+        memory = self._room(size)
+        for request, (_, content) in zip(requests, frames, strict=True):
+            memory[request.content_offset : request.content_offset + request.content_length] = content
+        self._asked = [(form, request.samples_offset) for request, (form, _) in zip(requests, frames, strict=True)]
         try:
-            os.write(self._pipes[0], to_message(request))  # shorter than any pipe, so it never waits
+            os.write(self._pipes[0], to_message(requests, len(memory)))  # shorter than any pipe, so it never waits
         except OSError:
             raise _Lost from None
         return self._answer(seconds)
 
-    def samples(self, form: PixelFormat) -> NDArray[np.generic]:
+    def samples(self) -> list[NDArray[np.generic]]:
         """What it decoded last."""
-        assert self._map is not None  # noqa: S101 - it was asked before
-        return np.frombuffer(self._map, form.dtype(), form.rows * form.columns, self._offset).reshape(form.shape)
+        memory = self._map
+        assert memory is not None  # noqa: S101 - it was asked before
+        return [
+            np.frombuffer(memory, form.dtype(), form.rows * form.columns, offset).reshape(form.shape)
+            for form, offset in self._asked
+        ]
 
     def end(self) -> str:
         """End it, whatever it does; returns how it ended."""
@@ -208,13 +223,13 @@ class _Child:
             self._map = mmap.mmap(self._memory, whole)
         return self._map
 
-    def _answer(self, seconds: float) -> str:
+    def _answer(self, seconds: float) -> list[str]:
         until = time.monotonic() + seconds
         (length,) = LENGTH.unpack(self._read(LENGTH.size, until))
         if length > _LONGEST_ANSWER:
             raise _Lost
         try:
-            return str(json.loads(self._read(length, until))["answer"])
+            return [str(word) for word in json.loads(self._read(length, until))["answer"]]
         except (ValueError, LookupError, TypeError):
             raise _Lost from None
 
@@ -230,6 +245,22 @@ class _Child:
                 raise _Lost
             content += piece
         return content
+
+
+def _places(syntax: str, frames: Sequence[EncodedFrame]) -> tuple[list[DecodingRequest], int]:
+    """Where frames and, behind all of them, their samples lie in the memory, each in pages of its own."""
+    starts, at = [], 0
+    for length in (*(len(content) for _, content in frames), *(form.size for form, _ in frames)):
+        starts.append(at)
+        at += -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
+    requests = [
+        DecodingRequest(
+            *(syntax, form.rows, form.columns, 1, form.bits_allocated // 8),
+            *(starts[number], len(content), starts[number + len(frames)]),
+        )
+        for number, (form, content) in enumerate(frames)
+    ]
+    return requests, at
 
 
 def _started(memory: int) -> "subprocess.Popen[bytes]":

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,16 +18,16 @@ DECODED_SYNTAXES = JPEG | JPEG_LS | JPEG_2000 | HTJ2K | RLE
 
 @dataclass(frozen=True, slots=True)
 class DecodingRequest:
-    """One frame, and where in the shared memory it and its samples are."""
+    """One frame of those that are asked for together, and where in the shared memory it and its samples are."""
 
     transfer_syntax_uid: str
     rows: int
     columns: int
     samples: int
     bytes_per_sample: int
-    content_length: int  # bytes from the beginning of the memory
+    content_offset: int  # in bytes, as the following ones
+    content_length: int
     samples_offset: int
-    memory: int  # bytes in all
 
     @property
     def samples_length(self) -> int:
@@ -34,9 +35,9 @@ class DecodingRequest:
         return self.rows * self.columns * self.samples * self.bytes_per_sample
 
 
-def to_message(request: DecodingRequest) -> bytes:
-    """The request as it is written."""
-    return message(asdict(request))
+def to_message(requests: Sequence[DecodingRequest], memory: int) -> bytes:
+    """Requests as they are written, with the bytes of the shared memory in all."""
+    return message({"memory": memory, "frames": [asdict(request) for request in requests]})
 
 
 def message(content: dict[str, Any]) -> bytes:

@@ -8,11 +8,11 @@ one by one where they lie. So no more than one image per thread is in memory bes
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +25,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
 from inference.decoding import pool as decoding_pool
-from inference.decoding.pool import DecodingPool
+from inference.decoding.pool import FRAMES_TOGETHER, DecodingPool
 from inference.errors import UnusableInput
 from inference.imaging.encapsulated import single_frame
 from inference.imaging.frames import frame_count, frame_number
@@ -36,6 +36,7 @@ from inference.imaging.series_reader import (
     checked_bytes,
     damaged_object,
     data_set_start,
+    deflated_pixels,
     malformed,
     missing_object,
     no_pixel_data,
@@ -48,6 +49,7 @@ from storage.domain.study import StoredInstance
 _READERS = 4  # threads: reading, digests and decoding let others run
 _HEAD = 2**16  # bytes in which file meta information ends
 _STEP = 2**20  # bytes read at a time to check a file
+_PIXELS_TOGETHER = 2**21  # at most, of images that are decoded together; one may have more
 _CAPSULE = 12  # bytes of the head of an encapsulated Pixel Data element (PS3.5 section 7.1.2)
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_DATA_OF_ANY_KIND = 0x7FE00008
@@ -78,7 +80,7 @@ class ImageValues:
             OSError: a file that is there cannot be read now.
         """
         values = np.empty(pixel_format(header).shape, np.float32)
-        self._read(header, values)
+        self._read([header], [values])
         return values
 
     def fill(self, headers: Sequence[Dataset], values: NDArray[np.float32]) -> None:
@@ -88,31 +90,50 @@ class ImageValues:
             UnusableInput: as ``of``; that of the first image that has a fault.
             OSError: as ``of``.
         """
+        if any(pixel_format(header).shape != values.shape[1:] for header in headers):
+            raise UnusableInput("mixed-size", "The slices differ in Rows or Columns, so they are no volume.")
+        together = _together(len(headers), values[:1].size)
+        starts = range(0, len(headers), together)
         readers = ThreadPoolExecutor(_READERS, "reader")
         try:
-            for _ in readers.map(self._read, headers, values):
+            for _ in readers.map(
+                self._read,
+                [headers[start : start + together] for start in starts],
+                [values[start : start + together] for start in starts],
+            ):
                 pass
         finally:
             readers.shutdown(cancel_futures=True)
 
-    def _read(self, header: Dataset, values: NDArray[np.float32]) -> None:
-        form = pixel_format(header)
-        if form.shape != values.shape:
-            raise UnusableInput("mixed-size", "The slices differ in Rows or Columns, so they are no volume.")
-        with self._stored(header, form) as pixels:
-            rescale_into(pixels, header, values)
+    def _read(self, headers: Sequence[Dataset], values: Iterable[NDArray[np.float32]]) -> None:
+        """Read a few images; those that are compressed wait until all were read, because they are decoded together."""
+        waiting: list[_Waiting] = []
+        try:
+            for header, target in zip(headers, values, strict=True):
+                form = pixel_format(header)
+                encoded = self._encoded(header, form)
+                if encoded.syntax in NATIVE:
+                    order = ">" if encoded.syntax == ExplicitVRBigEndian else "<"
+                    rescale_into(native_values(form, encoded.content, order), header, target)
+                else:
+                    waiting.append(_Waiting(header, form, encoded, target))
+        finally:
+            self._decode(waiting)  # what is wrong with an earlier image is said first
 
-    @contextmanager
-    def _stored(self, header: Dataset, form: PixelFormat) -> Iterator[NDArray[np.generic]]:
-        """The stored values of an image, which are gone behind the block."""
+    def _decode(self, waiting: Sequence["_Waiting"]) -> None:
+        for syntax, some in groupby(waiting, lambda one: one.encoded.syntax):
+            images = list(some)
+            frames = [(image.form, image.encoded.content) for image in images]
+            with self._decoders().decoded_together(syntax, frames) as decoded:
+                for image, samples in zip(images, decoded, strict=True):
+                    meant = image.form.signed or syntax == RLELossless
+                    pixels = meant_values(image.form, samples) if meant else samples
+                    rescale_into(pixels, image.header, image.target)
+
+    def _encoded(self, header: Dataset, form: PixelFormat) -> "_Encoded":
+        """The stored samples of an image, or its frame; native ones in memory that this thread's next image takes."""
         instance, number = self._instances[str(header.SOPInstanceUID)], frame_number(header)
-        encoded = self._whole(instance) if number is None else self._frames(instance).frame(number)
-        if encoded.syntax in NATIVE:
-            order = ">" if encoded.syntax == ExplicitVRBigEndian else "<"
-            yield native_values(form, encoded.content, order)
-        else:
-            with self._decoders().decoded(encoded.syntax, form, encoded.content) as samples:
-                yield meant_values(form, samples) if form.signed or encoded.syntax == RLELossless else samples
+        return self._whole(instance, form) if number is None else self._frames(instance).frame(number)
 
     def _frames(self, instance: StoredInstance) -> "_Frames":
         uid = instance.header.sop_instance_uid
@@ -121,11 +142,11 @@ class ImageValues:
                 self._opened[uid] = _open(instance)
             return self._opened[uid]
 
-    def _whole(self, instance: StoredInstance) -> "_Encoded":
+    def _whole(self, instance: StoredInstance, form: PixelFormat) -> "_Encoded":
         """The pixel data of a single-frame instance."""
         record = instance.image
         if record is None or record.number_of_frames != 1:
-            return _parsed(instance)
+            return _parsed(instance, form)
         syntax, data_set = UID(instance.header.transfer_syntax_uid), self._checked(instance)
         if record.pixel_offset is None or record.pixel_length is None:
             return _Encoded(syntax, single_frame(data_set[record.head_length + _CAPSULE :]))
@@ -162,16 +183,35 @@ class _Encoded:
     content: bytes | memoryview
 
 
-def _parsed(instance: StoredInstance) -> _Encoded:
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A compressed image that was read, and where its values shall be."""
+
+    header: Dataset
+    form: PixelFormat
+    encoded: _Encoded
+    target: NDArray[np.float32]
+
+
+def _together(images: int, pixels: int) -> int:
+    """How many images a thread reads at a time: a few, so that each has its share and memory stays small."""
+    share = images // (2 * _READERS)
+    return max(1, min(FRAMES_TOGETHER, share, _PIXELS_TOGETHER // max(1, pixels)))
+
+
+def _parsed(instance: StoredInstance, form: PixelFormat) -> _Encoded:
     """The pixel data of a single-frame instance about which nothing was recorded."""
-    dataset = parse(checked_bytes(instance))
+    content = checked_bytes(instance)
+    if UID(instance.header.transfer_syntax_uid) == DeflatedExplicitVRLittleEndian:
+        return _Encoded(DeflatedExplicitVRLittleEndian, deflated_pixels(content, form.size))
+    dataset = parse(content)
     pixel_bytes(dataset)
     with malformed():
-        content = dataset.get("PixelData")
-    if not isinstance(content, bytes):
+        pixels = dataset.get("PixelData")
+    if not isinstance(pixels, bytes):
         raise no_pixel_data()
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    return _Encoded(syntax, content if syntax in NATIVE else single_frame(memoryview(content)))
+    return _Encoded(syntax, pixels if syntax in NATIVE else single_frame(memoryview(pixels)))
 
 
 @dataclass(frozen=True, slots=True)

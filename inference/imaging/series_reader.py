@@ -21,7 +21,7 @@ from pydicom.uid import (
 from pydicom.valuerep import VR
 
 from inference.errors import UnusableInput
-from inference.imaging.deflated import read_deflated
+from inference.imaging.deflated import read_deflated, read_deflated_header, read_deflated_pixels
 from inference.imaging.frames import frame_count, frame_headers
 from inference.imaging.pixel_format import pixel_format
 from storage.domain.image_record import ImageRecord
@@ -170,7 +170,16 @@ def parse(content: bytes) -> Dataset:
             return dcmread(BytesIO(content))
         header = _parse_header(content, _BESIDE_PIXELS)[0]
         limit = pixel_bytes(header) * frame_count(header) + _BESIDE_PIXELS
-        return read_deflated(meta, memoryview(content)[data_set_start(content) :], limit, header_only=False)[0]
+        return read_deflated(meta, memoryview(content)[data_set_start(content) :], limit)
+
+
+def deflated_pixels(content: bytes, size: int) -> memoryview:
+    """The pixel data of a deflated file of one image, which may inflate to ``size`` bytes and a modest part beside."""
+    with malformed():
+        value = read_deflated_pixels(memoryview(content)[data_set_start(content) :], size + _BESIDE_PIXELS)
+    if value is None:
+        raise no_pixel_data()
+    return value
 
 
 def _parse_header(content: bytes, limit: int) -> tuple[Dataset, int]:
@@ -179,7 +188,7 @@ def _parse_header(content: bytes, limit: int) -> tuple[Dataset, int]:
         meta = read_meta(content)
         if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
             return dcmread(BytesIO(content), stop_before_pixels=True), 0
-        return read_deflated(meta, memoryview(content)[data_set_start(content) :], limit, header_only=True)
+        return read_deflated_header(meta, memoryview(content)[data_set_start(content) :], limit)
 
 
 def read_meta(content: bytes) -> FileMetaDataset:

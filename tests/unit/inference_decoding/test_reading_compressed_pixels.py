@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from inference.decoding import child, pool
@@ -139,8 +140,6 @@ def test_signed_values_are_signed_again(tmp_path: Path, decoders: DecodingPool) 
 
 def test_a_frame_in_several_fragments_is_put_together(tmp_path: Path, decoders: DecodingPool) -> None:
     """An encoder may cut a frame anywhere (PS3.5 section A.4)."""
-    from pydicom.encaps import encapsulate
-
     (ds,) = slice_headers(count=1)
     compress(ds, "rle", [picture()])
     ds.PixelData = encapsulate([GOOD], fragments_per_frame=5)
@@ -200,6 +199,49 @@ def test_a_child_that_is_killed_costs_its_frame_only(decoders: DecodingPool) -> 
     for _ in range(2):
         with decoders.decoded(RLE, FORM, GOOD) as samples:
             assert (samples == picture()).all()
+
+
+def test_frames_that_are_asked_for_together_lie_side_by_side(decoders: DecodingPool) -> None:
+    """Frames of different sizes, in one request to one child, have each their own samples."""
+    pictures = [picture((40 + 8 * number, 52), seed=number) for number in range(pool.FRAMES_TOGETHER)]
+    frames = [(PixelFormat(*one.shape, 16, 12, 11, False), ENCODINGS["jpeg-ls"][1](one)) for one in pictures]
+
+    with decoders.decoded_together(UID(ENCODINGS["jpeg-ls"][0]), frames) as found:
+        assert all((one == other).all() for one, other in zip(found, pictures, strict=True))
+    with decoders.decoded_together(UID(ENCODINGS["jpeg-ls"][0]), frames[::-1]) as found:
+        assert all((one == other).all() for one, other in zip(found, pictures[::-1], strict=True))
+
+
+def test_memory_that_was_enough_for_a_small_frame_grows_for_a_large_one() -> None:
+    """The limit of the frame before is none for the memory of the next: 90 million pixels after two thousand."""
+    made = DecodingPool(1)
+    large = np.zeros((9000, 10_000), np.uint16)
+    try:
+        with made.decoded(RLE, FORM, GOOD):
+            pass
+        with made.decoded(
+            UID(ENCODINGS["jpeg-ls"][0]), PixelFormat(9000, 10_000, 16, 12, 11, False), ENCODINGS["jpeg-ls"][1](large)
+        ) as samples:
+            assert not samples.any()
+    finally:
+        made.close()
+
+
+def test_the_first_image_with_a_fault_is_the_one_that_is_told(tmp_path: Path, decoders: DecodingPool) -> None:
+    """A damaged codestream before a file that is gone is what the fault says, though it is decoded after reading."""
+    datasets = slice_headers(count=16)
+    for number, ds in enumerate(datasets):
+        compress(ds, "jpeg-ls", [picture(seed=number)])
+    datasets[0].PixelData = encapsulate([b"\xff\xd8" + bytes(40)])
+    instances = kept(datasets, tmp_path)
+    headers = read_headers(instances)
+    instances[1].path.unlink()
+    images = ImageValues({one.header.sop_instance_uid: one for one in instances}, lambda: decoders)
+
+    with pytest.raises(UnusableInput) as fault:
+        images.fill(headers, np.empty((16, 40, 52), np.float32))
+
+    assert fault.value.reason.code == "undecodable-pixel-data"
 
 
 def test_a_child_that_hangs_is_ended() -> None:
