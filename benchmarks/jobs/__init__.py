@@ -1,0 +1,1 @@
+"""What bench_job_overhead.py measures."""
