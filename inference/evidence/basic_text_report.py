@@ -27,7 +27,7 @@ from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, com
 from inference.evidence.context import EvidenceContext
 from inference.evidence.report_parts import device_observer
 from inference.evidence.report_text import finding_sentence
-from inference.evidence.sources import stand_in
+from inference.evidence.sources import instance_stand_in, stand_in
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -72,7 +72,7 @@ def basic_text(
         ]
     )
     report = _TextSR(
-        evidence=[stand_in(source) for source in context.sources],
+        evidence=[stand_in(context.sources[0]), *map(instance_stand_in, context.sources[1:])],
         content=root,
         series_instance_uid=context.identity.uid(f"report-series {name}"),
         series_number=1,

@@ -18,6 +18,7 @@ from inference.evidence.drawing import BLACK, WHITE, Pen, png
 from inference.evidence.references import referred_image
 from inference.evidence.segment_findings import Labels
 from inference.evidence.windowing import Grey, Table, Window, windowing
+from inference.imaging.extent import Box, extent
 from inference.imaging.frames import image_key
 from inference.imaging.volume import Volume
 from storage.domain.result import EvidenceObject, ResultPicture
@@ -48,6 +49,7 @@ class _Scene:
     values: Grey
     window: Window | Table
     labels: Labels
+    box: Box | None  # of the labels that holds all segments
     segments: dict[int, _Segment]
     spacing: tuple[float, float, float]
     acquired: int  # the axis along which the images were stacked
@@ -80,10 +82,12 @@ def _scene(volume: Volume, seg: Dataset | None, mark: str) -> _Scene:
     def turned(values: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
         return np.flip(values.transpose(order), tuple(axis for axis in range(3) if flips[axis]))
 
+    labels = turned(_labels(volume, seg))
     return _Scene(
         values=turned(volume.values),
         window=windowing(volume.headers[0], volume.values),
-        labels=turned(_labels(volume, seg)),
+        labels=labels,
+        box=extent(labels),
         segments={int(item.SegmentNumber): _segment(item) for item in seg.SegmentSequence} if seg is not None else {},
         spacing=(spacing[order[0]], spacing[order[1]], spacing[order[2]]),
         acquired=order.index(0),
@@ -132,8 +136,7 @@ def _segment(item: Dataset) -> _Segment:
 
 
 def _chosen_slices(scene: _Scene, axis: int) -> list[int]:
-    others = tuple(one for one in range(3) if one != axis)
-    areas = [np.count_nonzero(scene.labels == number, axis=others) for number in sorted(scene.segments)]
+    areas = _areas(scene, axis)
     used = np.flatnonzero(np.sum(areas, axis=0)) if areas else np.array([], int)
     if not used.size:
         return [scene.values.shape[axis] // 2]
@@ -145,6 +148,17 @@ def _chosen_slices(scene: _Scene, axis: int) -> list[int]:
     wanted += [int(used[round(one)]) for one in np.linspace(0, used.size - 1, _MONTAGE)]
     chosen = sorted(list(dict.fromkeys(wanted))[:_MONTAGE])
     return chosen[::-1] if axis == 0 else chosen  # from the head downwards, as axial slices are read
+
+
+def _areas(scene: _Scene, axis: int) -> list[npt.NDArray[np.int_]]:
+    """For each segment how many voxels each slice of this plane has."""
+    others = tuple(one for one in range(3) if one != axis)
+    areas = [np.zeros(scene.labels.shape[axis], int) for _ in scene.segments]
+    if scene.box is not None:
+        inside = scene.labels[scene.box]
+        for area, number in zip(areas, sorted(scene.segments), strict=True):
+            area[scene.box[axis]] = np.count_nonzero(inside == number, axis=others)
+    return areas
 
 
 def _middle(area: npt.NDArray[np.int_]) -> int:

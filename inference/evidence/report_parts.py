@@ -1,6 +1,7 @@
 """What every report of ours with measurements has: root, observer, procedure, algorithm, flags (TID 1500, 4019)."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from copy import deepcopy
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -25,7 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
 from inference.evidence.codes import item_code
@@ -44,10 +45,16 @@ Group = (
 )
 
 # The content is the same in all three: our coordinates are in the plane of an image, which every one of them allows.
-_CLASSES: dict[EvidenceForm, type[Comprehensive3DSR | ComprehensiveSR | EnhancedSR]] = {
+_Report = Comprehensive3DSR | ComprehensiveSR | EnhancedSR
+_CLASSES: dict[EvidenceForm, type[_Report]] = {
     EvidenceForm.COMPREHENSIVE_3D: Comprehensive3DSR,
     EvidenceForm.COMPREHENSIVE: ComprehensiveSR,
     EvidenceForm.ENHANCED: EnhancedSR,
+}
+_UIDS = {
+    EvidenceForm.COMPREHENSIVE_3D: Comprehensive3DSRStorage,
+    EvidenceForm.COMPREHENSIVE: ComprehensiveSRStorage,
+    EvidenceForm.ENHANCED: EnhancedSRStorage,
 }
 
 # The imaging procedure, not the algorithm: CID 100 "Quantitative Diagnostic Imaging Procedures". Radiographs came
@@ -73,13 +80,19 @@ def build_reports(
     It is complete, preliminary and unverified, because no physician has seen it. ``others`` are the objects of ours
     that the groups refer to.
     """
-    return tuple(_report(context, groups, others, form) for form in _CLASSES if form in wanted)
+    forms = [form for form in _CLASSES if form in wanted]
+    if not forms:
+        return ()
+    report = _report(context, groups, others, _CLASSES[forms[0]])
+    taken = _taken(report)
+    # They differ in class and UIDs only, so that the long content is made once.
+    copies = [*(deepcopy(report) for _ in forms[1:]), report]
+    return tuple(_frozen(context, one, form, taken) for one, form in zip(copies, forms, strict=True))
 
 
 def _report(
-    context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject], form: EvidenceForm
-) -> EvidenceObject:
-    name = "" if form is EvidenceForm.COMPREHENSIVE_3D else f" {form}"
+    context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject], kind: type[_Report]
+) -> _Report:
     images = [stand_in(context.sources[0]), *map(instance_stand_in, context.sources[1:])]
     # highdicom copies and searches what it is given; it is given the first group, and the others are added to it.
     content = MeasurementReport(
@@ -88,13 +101,13 @@ def _report(
         imaging_measurements=groups[:1],
         title=codes.cid7021.ImagingMeasurementReport,
     )
-    report = _CLASSES[form](
+    report = kind(
         # The image series stands first: readers take the first series of the evidence for the one that is outlined.
         evidence=[*images, *(_reference(context, one) for one in others)],
         content=content,
-        series_instance_uid=context.identity.uid(f"report-series{name}"),
+        series_instance_uid=context.identity.uid("report-series"),
         series_number=1,
-        sop_instance_uid=context.identity.uid(f"report{name}"),
+        sop_instance_uid=context.identity.uid("report"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
@@ -106,8 +119,18 @@ def _report(
     measurements = report.ContentSequence[-1].ContentSequence
     for group in groups[1:]:
         measurements.extend(group)
+    return report
+
+
+def _frozen(
+    context: EvidenceContext, report: _Report, form: EvidenceForm, encoded: Mapping[BaseTag, bytes]
+) -> EvidenceObject:
+    name = "" if form is EvidenceForm.COMPREHENSIVE_3D else f" {form}"
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = _UIDS[form]
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = context.identity.uid(f"report{name}")
+    report.SeriesInstanceUID = context.identity.uid(f"report-series{name}")
     description = series_description(context, "report")
-    return complete(report, context, EvidenceRole.REPORT, description, encoded=_taken(report))
+    return complete(report, context, EvidenceRole.REPORT, description, encoded=encoded)
 
 
 def _taken(report: Dataset) -> dict[BaseTag, bytes]:

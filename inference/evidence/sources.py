@@ -94,14 +94,28 @@ def require_one_patient(sources: Sequence[Dataset]) -> None:
     Raises:
         UnusableInput: ``patient-mix``, when the images differ in patient, study, series or frame of reference.
     """
+    character_sets = [_as_kept(source, _CHARACTER_SET) for source in sources]
     for keyword in _SHARED:
-        values = {_said(source, Tag(keyword)) for source in sources}
+        tag = Tag(keyword)
+        # Where all are kept alike they say the same, which spares hundreds of images from being read eight times.
+        if len({*zip(character_sets, (_as_kept(source, tag) for source in sources), strict=True)}) == 1:
+            continue
+        values = {_said(source, tag) for source in sources}
         if len(values) > 1:
             raise UnusableInput(
                 "patient-mix",
                 f"The images of one series differ in {keyword}, so no result can be filed for them; "
                 "correct the series at the sender and send it again.",
             )
+
+
+def _as_kept(source: Dataset, tag: BaseTag) -> tuple[object, ...]:
+    """An element as it lies in the data set: what differs may still say the same, what is equal does."""
+    if tag not in source:
+        return ()
+    kept = source.get_item(tag)
+    raw = isinstance(kept, RawDataElement)
+    return raw, kept.VR, kept.value if raw else repr(kept.value)
 
 
 def _said(source: Dataset, tag: BaseTag) -> str:

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from inference.algorithms.segmentation_manifest import GEOMETRIC, Outputs, Segment
 from inference.findings.diameters import Chord, diameters
@@ -14,6 +13,7 @@ from inference.findings.intensity_unit import NO_UNITS, Quantity, quantity_of
 from inference.findings.mesh_surface import mesh_surface_mm2
 from inference.findings.postprocessing import count_components
 from inference.findings.segmentation import Labels
+from inference.imaging.extent import boxes
 from inference.imaging.frames import frame_number
 from inference.imaging.image_series import pixel_spacing
 from inference.imaging.volume import Volume
@@ -75,7 +75,7 @@ def measure(
     the UID of one label.
     """
     quantity = quantity_of(volume.headers) if set(outputs.measurements) - GEOMETRIC else None
-    boxes = ndimage.find_objects(labels, max_label=255)
+    found = boxes(labels)
     return tuple(
         Finding(
             kind=segment.type.concept(),
@@ -83,7 +83,7 @@ def measure(
             tracking_identifier=f"{algorithm} {segment.label}",
             tracking_uid=tracking_uid(segment.label),
             measurements=_measurements(
-                _Region(volume, labels, segment, boxes[segment.number - 1]), outputs.measurements, quantity
+                _Region(volume, labels, segment, found[segment.number - 1]), outputs.measurements, quantity
             ),
             made_by=segment.made_by(),
         )

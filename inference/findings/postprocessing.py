@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from inference.algorithms.postprocessing_steps import FillHoles, LargestComponent, MinimumSize
 from inference.algorithms.segmentation_manifest import Segment
+from inference.imaging.extent import boxes
 
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -21,10 +22,11 @@ def postprocessed(labels: Labels, segments: Sequence[Segment], voxel_volume_mm3:
     A step takes voxels from its own segment only and gives it background only, so that no segment loses a voxel to
     the steps of another. The array is changed in place.
     """
-    boxes = ndimage.find_objects(labels, max_label=255)
-    for segment in segments:
-        box = boxes[segment.number - 1]
-        if box is None or not segment.steps:
+    stepped = [segment for segment in segments if segment.steps]
+    found = boxes(labels) if stepped else []
+    for segment in stepped:
+        box = found[segment.number - 1]
+        if box is None:
             continue
         part = labels[box]
         mask = part == segment.number

@@ -39,10 +39,16 @@ def label_voxels(probabilities: Probabilities, segments: Sequence[Segment]) -> L
     Where several segments reach their threshold, the one with the highest value has the voxel.
     """
     labels = np.zeros(probabilities.mapping.source_shape, np.uint8)
-    highest = np.zeros(labels.shape, np.float32)
+    highest = np.zeros(labels.shape, np.float32) if len(segments) > 1 else None
     for segment in segments:
         values = probabilities.of(segment.number)
-        chosen = (values >= segment.threshold) & (values > highest)
-        labels[chosen] = segment.number
-        highest[chosen] = values[chosen]
+        # Slice by slice: what is compared then stays in the processor's cache, and most slices have nothing.
+        for index, of_slice in enumerate(values):
+            chosen = of_slice >= segment.threshold
+            if not chosen.any():
+                continue
+            chosen &= of_slice > (0 if highest is None else highest[index])
+            labels[index][chosen] = segment.number
+            if highest is not None:
+                highest[index][chosen] = of_slice[chosen]
     return labels
