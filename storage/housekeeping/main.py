@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from storage.domain.route import Route, Routes
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.housekeeping.anchor_audit import anchor_audit
+from storage.housekeeping.forget_compiled import forget_compiled
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
@@ -27,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _EVERY_SECONDS = 1
+_COMPILED_SECONDS = 3600
 _ANCHOR = "anchor the audit trail"
 
 
@@ -89,7 +91,7 @@ def keep_house(
     monitoring: MonitoringSettings | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
-    """Settle studies, rescue leases, anchor the audit trail and watch for drift; return the exit status.
+    """Settle studies, rescue leases, anchor the audit trail, watch for drift and tidy up; return the exit status.
 
     It lasts until SIGTERM or SIGINT, and must be called from the main thread, which receives them. Under ``data_dir``
     the checkpoints of the audit trail are kept; what else is to be done is always a row. ``alive`` is called after each
@@ -113,6 +115,7 @@ def keep_house(
             "settle studies": (partial(settle_studies, database, study.quiet_seconds, Routes(routes)), _EVERY_SECONDS),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
+            "remove what was compiled": (partial(forget_compiled, database, data_dir), _COMPILED_SECONDS),
             "watch for drift": (partial(watch_drift, database, watched), watched.look_minutes * 60),
         },
     )

@@ -10,6 +10,7 @@ from storage.objects.durable import make_folder
 WRITER_LOCK = "writer.lock"
 WRITTEN_BOARD = "written"
 IMPORTED_BOARD = "imported"
+COMPILED_NETWORKS = "compiled-networks"  # in the data folder, <artifact's digest>/: made by workers for their devices
 
 
 def new_entry_id() -> str:

@@ -3,17 +3,18 @@
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredAlgorithm, next_stage
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
+from storage.domain.job import FINAL_STATES, JobKind
 from storage.errors import StorageError, UnknownRecord
 from storage.ports import Facts
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import ALGORITHM_LOCK, Database
 from storage.postgres.facts import as_facts, ask
-from storage.postgres.tables import AlgorithmRow, AuditEventRow
+from storage.postgres.tables import AlgorithmRow, AuditEventRow, JobRow
 
 AuditDetails = dict[str, str | int | float | None]
 
@@ -166,6 +167,21 @@ class PostgresAlgorithmCatalog:
             wanted = wanted.where(AlgorithmRow.stage == str(stage))
         with self._database.transaction() as session:
             return tuple(map(_registered, session.scalars(wanted)))
+
+    def artifacts_at_work(self) -> frozenset[str]:
+        """The digests of the networks of all versions but those that are retired and have no analysis left."""
+        job_left = (
+            select(JobRow.id)
+            .where(
+                JobRow.algorithm_id == AlgorithmRow.id,
+                JobRow.kind == str(JobKind.INFERENCE),
+                JobRow.state.not_in(sorted(FINAL_STATES)),
+            )
+            .exists()
+        )
+        at_work = or_(AlgorithmRow.stage != str(AlgorithmStage.RETIRED), job_left)
+        with self._database.transaction() as session:
+            return frozenset(session.scalars(select(AlgorithmRow.artifact_sha256).where(at_work)))
 
 
 def _hold_name(session: Session, name: str) -> None:

@@ -293,28 +293,43 @@ def test_the_child_has_no_secret_and_few_rights(
 
 
 _WORKER = """
-import sys, time
+import sys, threading, time
+from pathlib import Path
 from inference.model_child.process import ChildLimits, ModelChild
 from inference.settings import WorkerSettings
-child = ModelChild(WorkerSettings(device="cpu", threads=1), ChildLimits(2**32, 60))
+from tests.integration.inference.child_study import ChildStudy
+from tests.peers.hostile_networks import endless_loop
+child = ModelChild(WorkerSettings(device="cpu", threads=1), ChildLimits(2**32, 600))
 child.start()
+request = ChildStudy(Path(sys.argv[1])).request(endless_loop())
+threading.Thread(target=child.ask, args=(request,), daemon=True).start()
+while child.stage != "infer":
+    time.sleep(0.02)
 print(child.process_id, flush=True)
 time.sleep(600)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_child_dies_with_its_worker(number: signal.Signals) -> None:
-    """However the worker ends, no process with patients' images in it stays behind."""
-    with subprocess.Popen([sys.executable, "-c", _WORKER], stdout=subprocess.PIPE, text=True) as worker:
+def test_a_child_dies_with_its_worker(number: signal.Signals, tmp_path: Path) -> None:
+    """However the worker ends, no process with patients' images in it stays behind.
+
+    The child is in a network without end, where it does not notice that nobody listens any more.
+    """
+    command = [sys.executable, "-c", _WORKER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         child = int(worker.stdout.readline())
-        assert _state(child) not in ("Z", "")
+        try:
+            assert _state(child) not in ("Z", "")
 
-        worker.send_signal(number)
-        worker.wait(_DEADLINE_S)
+            worker.send_signal(number)
+            worker.wait(_DEADLINE_S)
 
-        _wait_for(lambda: _state(child) in ("Z", ""))
+            _wait_for(lambda: _state(child) in ("Z", ""))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
 
 def _state(process: int) -> str:

@@ -13,6 +13,7 @@ from inference.algorithms.session import Placement, Session
 from inference.errors import DeviceUnavailable
 from inference.resident_algorithms import compiled_networks
 from inference.settings import WorkerSettings
+from storage.objects.layout import COMPILED_NETWORKS
 from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
 
 ALLOWED = len(os.sched_getaffinity(0))
@@ -127,7 +128,7 @@ def test_what_was_compiled_is_kept_by_digest(tmp_path: Path) -> None:
 
 def test_what_was_compiled_lies_under_the_data_folder() -> None:
     """Beside the algorithms, not in them: their folders hold what was added and nothing else."""
-    assert compiled_networks(Path("/data/algorithms/tiny/1.0-abc")) == Path("/data/compiled-networks")
+    assert compiled_networks(Path("/data/algorithms/tiny/1.0-abc")) == Path("/data") / COMPILED_NETWORKS
 
 
 def test_a_session_never_moves_to_another_provider_by_itself() -> None:
