@@ -26,7 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
 from inference.evidence.codes import item_code
@@ -127,8 +127,8 @@ def _frozen(
 ) -> EvidenceObject:
     name = "" if form is EvidenceForm.COMPREHENSIVE_3D else f" {form}"
     report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = _UIDS[form]
-    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = context.identity.uid(f"report{name}")
-    report.SeriesInstanceUID = context.identity.uid(f"report-series{name}")
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = UID(context.identity.uid(f"report{name}"))
+    report.SeriesInstanceUID = UID(context.identity.uid(f"report-series{name}"))
     description = series_description(context, "report")
     return complete(report, context, EvidenceRole.REPORT, description, encoded=encoded)
 
