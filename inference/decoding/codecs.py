@@ -7,7 +7,14 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.decoding.codestream import Undecodable, jpeg_2000_size, jpeg_size
+from inference.decoding.codestream import (
+    JPEG_2000_DATA,
+    JPEG_DATA,
+    Undecodable,
+    jpeg_2000_size,
+    jpeg_size,
+    refuse_cut_off,
+)
 from inference.decoding.request import HTJ2K, JPEG, JPEG_2000, JPEG_LS, RLE, DecodingRequest
 
 _Size = Callable[[bytes], tuple[int, int, int]]
@@ -20,6 +27,8 @@ _CODECS: dict[str, tuple[_Size, _Decoder]] = {
     **dict.fromkeys(JPEG_2000, (jpeg_2000_size, imagecodecs.jpeg2k_decode)),
     **dict.fromkeys(HTJ2K, (jpeg_2000_size, imagecodecs.htj2k_decode)),
 }
+# Of those whose decoder does not mind an end that is missing, the marker before their coded data.
+_FORGIVING = dict.fromkeys(JPEG, JPEG_DATA) | dict.fromkeys(HTJ2K, JPEG_2000_DATA)
 _SEGMENTS = 15  # at most, of a frame in RLE
 _LONGEST_RUN = 128  # bytes
 
@@ -38,6 +47,8 @@ def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsigne
     told, decoder = _CODECS[request.transfer_syntax_uid]
     if told(content) != (request.rows, request.columns, request.samples):
         raise Undecodable
+    if request.transfer_syntax_uid in _FORGIVING:
+        refuse_cut_off(content, _FORGIVING[request.transfer_syntax_uid])
     try:
         decoder(content, out=samples)  # where they shall be, if it agrees about their type
         return

@@ -6,10 +6,25 @@ _JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})  # baseline, extended, 
 _NO_SEGMENT = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # the start of a codestream and of its first segment
 _SIZE = struct.Struct(">HHLLLLLLLLH")
+_END = b"\xff\xd9"  # of a JPEG and of a JPEG 2000 codestream; coded data cannot hold it
+JPEG_DATA, JPEG_2000_DATA = b"\xff\xda", b"\xff\x93"  # the markers before coded data: SOS and SOD
 
 
 class Undecodable(Exception):
     """The bytes are not what the attributes say, or not in their format."""
+
+
+def refuse_cut_off(content: bytes, data: bytes) -> None:
+    """Refuse a codestream without an end behind its last coded data (ITU-T T.81 B.2.1, T.800 A.4.4).
+
+    ``data`` is the marker that stands before those. Some decoders fill up what is missing with one value, without a
+    word, and half of an image would be analysed as the whole.
+
+    Raises:
+        Undecodable: it was cut off.
+    """
+    if content.rfind(_END) < content.rfind(data):
+        raise Undecodable
 
 
 def jpeg_size(content: bytes) -> tuple[int, int, int]:

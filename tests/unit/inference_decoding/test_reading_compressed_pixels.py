@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID
 
 from inference.decoding import child, pool
@@ -379,3 +379,27 @@ def test_a_child_that_died_without_a_frame_costs_none() -> None:
             assert (samples == picture()).all()
     finally:
         pool_of_two.close()
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("kept_part", [0.5, 0.9])
+def test_half_an_image_is_not_analysed_as_the_whole(
+    tmp_path: Path, decoders: DecodingPool, name: str, kept_part: float
+) -> None:
+    """A frame that was cut off on its way is refused, whatever it was encoded with; some decoders would fill it up."""
+    _, ds, _ = _compressed(name, tmp_path)
+    (frame,) = generate_frames(ds.PixelData, number_of_frames=1)
+    ds.PixelData = encapsulate([frame[: int(len(frame) * kept_part) // 2 * 2]])
+    (cut_off,) = kept([ds], tmp_path)
+
+    assert _fault(cut_off, decoders) == "undecodable-pixel-data"
+
+
+def test_what_stands_behind_the_end_of_a_codestream_does_not_matter(tmp_path: Path, decoders: DecodingPool) -> None:
+    """Senders fill up frames in odd ways."""
+    _, ds, pixels = _compressed("jpeg-lossless-sv1", tmp_path)
+    (frame,) = generate_frames(ds.PixelData, number_of_frames=1)
+    ds.PixelData = encapsulate([frame + b"\xff\x00" * 40])
+    (filled_up,) = kept([ds], tmp_path)
+
+    assert (_values(filled_up, decoders) == pixels).all()
