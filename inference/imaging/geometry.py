@@ -15,6 +15,7 @@ Plane = Literal["axial", "coronal", "sagittal", "oblique"]
 
 # What is written for all slices is right for the first: at the far corner of a matrix of 512, within 0.05 mm.
 _SAME_DIRECTION = 1e-4  # largest difference of direction cosines within one series
+_SMALLEST_PIXEL_MM = 1e-4  # below is no image of a patient, and nothing can be counted in it
 _SAME_SPACING_MM = 1e-4  # largest difference of Pixel Spacing within one series
 _SAME_PLACE_MM = 1e-2  # slices closer than this are at the same place
 _UNEVEN = 0.05  # of the slice spacing may a slice be away from its even place, or
@@ -141,7 +142,7 @@ def _one_pixel_spacing(headers: Sequence[Dataset]) -> tuple[float, float]:
     spacings = _numbers(headers, "PixelSpacing", 2)
     if np.abs(spacings - spacings[0]).max() > _SAME_SPACING_MM:
         raise UnusableInput("mixed-spacing", "The slices differ in Pixel Spacing, so they are no volume.")
-    if spacings[0].min() <= 0:
+    if spacings[0].min() < _SMALLEST_PIXEL_MM:
         raise _missing("PixelSpacing")
     return float(spacings[0][0]), float(spacings[0][1])
 

@@ -89,6 +89,7 @@ def _tilted(position: int, ds: Dataset) -> None:
         (_without("ImagePositionPatient"), "missing-geometry"),
         (_without("ImageOrientationPatient"), "missing-geometry"),
         (_without("PixelSpacing"), "missing-geometry"),
+        (lambda _, ds: setattr(ds, "PixelSpacing", [1e-9, 1e-9]), "missing-geometry"),
         (_tilted, "tilted-stack"),
     ],
 )
