@@ -20,7 +20,8 @@ ANY_SPACING_MM = 1000.0  # a limit that no image comes near, so that none is mea
 class Part(BaseModel):
     """A part of a manifest: unknown keys are refused, nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Without NaN, which is neither above nor below anything, so that a window would be background whatever it shows.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Code(Part):

@@ -9,7 +9,10 @@ from inference.algorithms.manifest_text import Line, Text
 from inference.algorithms.postprocessing_steps import LargestComponent, MinimumSize, Step
 from inference.findings.segment import SegmentDescription
 
-Extent3D = tuple[int, int, int]
+# Far above and below what a machine can hold or a patient needs, so that what is beyond is told when it is added.
+_Voxels = Annotated[int, Field(le=65_536)]
+Extent3D = tuple[_Voxels, _Voxels, _Voxels]
+_Spacing = Annotated[float, Field(ge=0.01, le=1000)]
 MeasurementName = Literal[
     "volume",
     "area",
@@ -70,7 +73,9 @@ class Preprocessing(Part):
         description="Where the three axes point, such as RAS or SPL; left out: slice, row, column as acquired.",
     )
     target_size: Extent3D | None = Field(default=None, description="Voxels per axis; the whole field of view is kept.")
-    target_spacing_mm: tuple[float, float, float] | None = Field(default=None, description="Voxel spacing per axis.")
+    target_spacing_mm: tuple[_Spacing, _Spacing, _Spacing] | None = Field(
+        default=None, description="Voxel spacing per axis."
+    )
     field: Extent3D | None = Field(
         default=None,
         description=(
