@@ -1,6 +1,7 @@
 """`overread monitor`: what algorithms do, how fast, and whether what they are given has changed."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,8 +23,20 @@ from storage.postgres.version_comparison import compare_versions
 from storage.settings import MonitoringSettings
 
 _DAYS = 7
+_MOST_DAYS = 3650
 _STYLES = {"stable": "green", "watch": "yellow", "drifted": "red", "too few": "default"}
 _TABLE = "table"
+
+
+class _Number(click.FloatRange):
+    """A number between two bounds; NaN is between none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Read it. Raises BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 class _NameOrCommand(click.Group):
@@ -54,9 +67,11 @@ def monitor() -> None:
 @monitor.command(_TABLE, hidden=True)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--days", type=click.FloatRange(min=0.001), default=_DAYS, help="Count what was done in these days.")
+@click.option(
+    "--days", type=_Number(min=0.001, max=_MOST_DAYS), default=_DAYS, help="Count what was done in these days."
+)
 @click.option("--last", type=click.IntRange(10, 10_000), help="Compare the newest so many results, now.")
-@click.option("--window-days", type=click.FloatRange(min=0.001, max=3650), help="Compare results of these days, now.")
+@click.option("--window-days", type=_Number(min=0.001, max=_MOST_DAYS), help="Compare results of these days, now.")
 def table(name: str | None, as_json: bool, days: float, last: int | None, window_days: float | None) -> None:
     """Every algorithm, or one: jobs, failures, times and drift by scanner and protocol."""
     settings = load_settings()
@@ -135,7 +150,7 @@ def baseline(name: str, version: str, begin: datetime | None, end: datetime | No
 @click.option("--list", "listed", is_flag=True, help="List the studies on which they disagree.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0, max=2),
+    type=_Number(min=0, max=2),
     default=0.1,
     show_default=True,
     help="The relative difference of a measurement from which a study is listed.",

@@ -110,3 +110,12 @@ def test_versions_are_compared(site: Hospital) -> None:
     assert "1.2.9  jobs" in told
     assert "Volume of Brain (cm3): 1000 / 2000" in told
     assert json.loads(_run("compare", "lungs", "1", "2", "--json").output)["numbers"][0]["bias"] == 1000
+
+
+@pytest.mark.parametrize("words", [("--days", "nan"), ("--days", "1e308"), ("--window-days", "nan")])
+def test_a_span_of_no_length_is_a_mistake_of_whoever_asks(site: Hospital, words: tuple[str, str]) -> None:
+    """It is told as one, and not as a fault of the database."""
+    asked = CliRunner().invoke(monitor, words, catch_exceptions=False)
+
+    assert asked.exit_code == 2
+    assert f"Invalid value for '{words[0]}'" in asked.output
