@@ -133,6 +133,7 @@ def relative_difference(active: float, shadow: float) -> float:
 def disagreements(pairs: Iterable[Pair], tolerance: float) -> list[Disagreement]:
     """The studies to look at: another outcome, another class, or a measurement that differs by more than ``tolerance``.
 
+    A class or a measurement that only one of them told counts as well, such as one that has another name now.
     ``tolerance`` is a relative difference. Probabilities are not compared here: what they lead to is the class.
     """
     listed = []
@@ -147,20 +148,29 @@ def _reasons(pair: Pair, tolerance: float) -> Iterable[str]:
     active, shadow = pair.active, pair.shadow
     if active.outcome != shadow.outcome:
         yield f"outcome: {active.outcome} / {shadow.outcome}"
-    for label in sorted(active.present.keys() & shadow.present.keys()):
-        if active.present[label] != shadow.present[label]:
-            yield f"{label}: {_word(active.present[label])} / {_word(shadow.present[label])}"
-    for name in sorted(active.numbers.keys() & shadow.numbers.keys()):
-        values = active.numbers[name], shadow.numbers[name]
-        if not name.startswith(PROBABILITY) and relative_difference(*values) > tolerance:
-            yield f"{name}: {values[0]:.4g} / {values[1]:.4g}"
+        return  # what only one of them said follows from that
+    for label in sorted(active.present.keys() | shadow.present.keys()):
+        told = active.present.get(label), shadow.present.get(label)
+        if told[0] != told[1]:
+            yield f"{label}: {_word(told[0])} / {_word(told[1])}"
+    for name in sorted(active.numbers.keys() | shadow.numbers.keys()):
+        if name.startswith(PROBABILITY):
+            continue
+        one, other = active.numbers.get(name), shadow.numbers.get(name)
+        if one is None or other is None or relative_difference(one, other) > tolerance:
+            yield f"{name}: {_figure(one)} / {_figure(other)}"
 
 
 PROBABILITY = "probability of "
+_UNTOLD = "not told"
 
 
-def _word(present: bool) -> str:
-    return "present" if present else "absent"
+def _word(present: bool | None) -> str:
+    return {True: "present", False: "absent", None: _UNTOLD}[present]
+
+
+def _figure(value: float | None) -> str:
+    return _UNTOLD if value is None else f"{value:.4g}"
 
 
 def quantile(values: Iterable[float], share: float) -> float | None:

@@ -83,6 +83,19 @@ def test_a_study_to_look_at_says_why() -> None:
     ]
 
 
+def test_what_only_one_of_them_told_is_worth_a_look() -> None:
+    """A version that calls its class or structure otherwise does not agree with the one before by having no number."""
+    renamed = Analysis(2, "analysed", {"y": True}, {"Volume of Lobe (cm3)": 100.0, "probability of y": 0.9})
+    pairs = [_pair(1, Analysis(1, "analysed", {"x": True}, {"Volume of Liver (cm3)": 100.0}), renamed)]
+
+    assert [one.reasons for one in disagreements(pairs, 0.1)] == [
+        (
+            *("x: present / not told", "y: not told / present"),
+            *("Volume of Liver (cm3): 100 / not told", "Volume of Lobe (cm3): not told / 100"),
+        )
+    ]
+
+
 def test_quantiles_lie_between_neighbours() -> None:
     """As PostgreSQL's percentile_cont does it."""
     assert quantile([4, 1, 3, 2], 0.5) == 2.5
