@@ -10,10 +10,20 @@ from pydicom.errors import InvalidDicomError
 
 from inference.acceptance.acceptance_set import AcceptanceCase, ReadAcceptanceSet
 from inference.acceptance.judging import CaseOutcome, failed, judged
-from inference.algorithms.engine import Engine
-from inference.algorithms.folder import verify
-from inference.errors import InvalidAcceptanceSet, InvalidOutput, PredictionFailed, UnusableInput
-from inference.pipeline import ReadyAlgorithm, analyse
+from inference.algorithms.manifest import Manifest, load_manifest
+from inference.errors import (
+    InvalidAcceptanceSet,
+    InvalidOutput,
+    ModelChildLost,
+    OutOfMemory,
+    PredictionFailed,
+    UnusableInput,
+)
+from inference.evidence.build import DEFAULT_FORMS
+from inference.evidence.result_uids import USUAL_NAMING
+from inference.model_child.messages import Analysis
+from inference.model_child.places import places
+from inference.model_child.process import ModelChild
 from inference.settings import WorkerSettings
 from listener.errors import ListenerError
 from listener.scp.instance_header import read_header
@@ -60,29 +70,45 @@ def run_acceptance(
 
     Raises:
         InvalidAcceptanceSet: a case cannot be tried; the message says which and why.
-        InvalidAlgorithm, DeviceUnavailable: the algorithm cannot be loaded.
+        InvalidAlgorithm, ArtifactUnavailable, DeviceUnavailable: the algorithm cannot be loaded.
+        ModelChildNotStarted: there is no process to run it in.
         UnknownRecord: a study is not here.
     """
-    verified = verify(algorithm.folder)
-    engine = Engine(verified, worker)
-    ready = ReadyAlgorithm(verified, engine, engine.provider)
-    outcomes = tuple(_outcome(case, acceptance.folder, ready, received) for case in acceptance.cases)
+    manifest = load_manifest(algorithm.folder)
+    place = places(worker)[0]
+    child = ModelChild(place.settings, place.limits)  # as a worker has it: a network of strangers may end it, or never
+    try:
+        outcomes = tuple(
+            _outcome(case, acceptance.folder, _Trial(algorithm, manifest, child), received) for case in acceptance.cases
+        )
+    finally:
+        child.end()
     return AcceptanceRun(acceptance.sha256, outcomes)
 
 
-def _outcome(
-    case: AcceptanceCase, folder: Path, ready: ReadyAlgorithm, received: Callable[[str], StableStudy]
-) -> CaseOutcome:
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """The version that is tried, and what tries it."""
+
+    algorithm: RegisteredAlgorithm
+    manifest: Manifest
+    child: ModelChild
+
+
+def _outcome(case: AcceptanceCase, folder: Path, trial: _Trial, received: Callable[[str], StableStudy]) -> CaseOutcome:
     study = received(case.study) if case.study is not None else study_in(folder / (case.series or ""), case.name)
+    asked = Analysis(study, trial.algorithm, datetime.now(UTC), _NO_SECRET, DEFAULT_FORMS, USUAL_NAMING)
     try:
-        made = analyse(study, ready, datetime.now(UTC), _NO_SECRET)
-    except UnusableInput as error:
+        made = trial.child.ask(asked)
+    except (UnusableInput, ModelChildLost) as error:
         return failed(case, error.reason.code)
+    except OutOfMemory:
+        return failed(case, "out-of-memory")
     except PredictionFailed:
         return failed(case, "prediction-failed")
     except InvalidOutput:
         return failed(case, "invalid-output")
-    return judged(case, folder, ready.verified.manifest, made)
+    return judged(case, folder, trial.manifest, made)
 
 
 def study_in(folder: Path, name: str) -> StableStudy:

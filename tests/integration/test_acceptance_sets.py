@@ -19,6 +19,7 @@ from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.audit_reading import AuditReader
 from storage.postgres.engine import Database, open_database
 from tests.peers.analysis import analysed
+from tests.peers.hostile_networks import endless_loop
 from tests.peers.synthetic_series import kept, slice_headers, with_pixels
 from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
 
@@ -130,6 +131,22 @@ def test_a_version_that_falls_short_says_by_which_number(run: Run, database: Dat
     action, outcome, details = _audited(database)[-1]
     assert (action, outcome, details["passed"]) == ("algorithm-acceptance-run", "minor-failure", 0)
     assert len(files) == SLICES
+
+
+def test_a_network_without_end_falls_short(
+    run: Run, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A case is given to a process of its own, with the limits of a worker, so that the command comes to its end."""
+    monkeypatch.setenv("OVERREAD_WORKER_TIME_LIMIT_S", "2")
+    folder = write_tiny_algorithm(tmp_path / "endless", endless_loop())
+    _images(folder / "acceptance" / "head")
+    cases = ({"name": name, "series": "head", "labels": []} for name in ("one", "two"))
+    _set(folder / "acceptance", *cases)
+
+    with pytest.raises(AcceptanceFailed, match=r"2 of 2 cases .*one: not analysed \(analysis-too-slow\); two: not"):
+        run("add", str(folder))
+
+    assert _stages(database) == {"1.0": "registered"}
 
 
 def test_adding_a_version_that_falls_short_holds_it(run: Run, database: Database, tmp_path: Path) -> None:
