@@ -10,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 
 from inference.errors import UnusableInput
+from inference.imaging.header_items import refuse_too_many_items
 from storage.domain.element_walk import Encoding, PixelPlace, values_before_pixels
 from storage.errors import UnreadableDataSet
 
@@ -46,6 +47,7 @@ def read_deflated_header(meta: FileMetaDataset, data_set: memoryview, limit: int
         if inflating.complete or size == limit or _pixels(inflated) is not None:
             break
         size = min(_TIMES * size, limit)
+    refuse_too_many_items(inflated)
     file = BytesIO(_INFLATED_PREFIX + inflated)
     dataset = dcmread(file, stop_before_pixels=True)
     end = file.tell()

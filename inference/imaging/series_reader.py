@@ -23,6 +23,7 @@ from pydicom.valuerep import VR
 from inference.errors import UnusableInput
 from inference.imaging.deflated import read_deflated, read_deflated_header, read_deflated_pixels
 from inference.imaging.frames import frame_count, frame_headers
+from inference.imaging.header_items import refuse_too_many_items
 from inference.imaging.pixel_format import pixel_format
 from storage.domain.image_record import ImageRecord
 from storage.domain.study import StoredInstance
@@ -187,6 +188,7 @@ def _parse_header(content: bytes, limit: int) -> tuple[Dataset, int]:
     with malformed():
         meta = read_meta(content)
         if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
+            refuse_too_many_items(content, data_set_start(content))
             return dcmread(BytesIO(content), stop_before_pixels=True), 0
         return read_deflated_header(meta, memoryview(content)[data_set_start(content) :], limit)
 

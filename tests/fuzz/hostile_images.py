@@ -284,7 +284,7 @@ def nesting(rng: random.Random, name: str) -> bytes:
         for _ in range(min(depth, 2000)):
             content = sequence + struct.pack("<L", len(content) + 8) + _item(content)
     elif kind == 2:  # items of nothing
-        items = _item(b"") * rng.choice((1000, 100_000))
+        items = _item(b"") * rng.choice((1000, 100_000, 1_000_000))
         content = sequence + endless + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
     elif kind == 3:  # an item in an item
         content = sequence + endless + (b"\xfe\xff\x00\xe0" + endless) * depth

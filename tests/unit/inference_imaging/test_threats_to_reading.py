@@ -1,15 +1,21 @@
 """Threats T5, T8 and T9 as far as they concern reading: deep data sets, bombs, and images that were cut off."""
 
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from inference.errors import UnusableInput
+from inference.imaging import deflated as deflated_reader
+from inference.imaging import series_reader
 from inference.imaging.frame_reader import ImageValues
+from inference.imaging.header_items import MOST_ITEMS, refuse_too_many_items
 from inference.imaging.series_reader import read_headers
 from storage.domain.study import StoredInstance
 from storage.objects.part10 import data_set_offset
@@ -34,12 +40,17 @@ def _ending(instance: StoredInstance) -> str:
     return "read"
 
 
-def _before_the_image(folder: Path, elements: bytes) -> StoredInstance:
+def _before_the_image(folder: Path, elements: bytes, *, deflated: bool = False) -> StoredInstance:
     (ds,) = slice_headers(count=1)
     (instance,) = kept([ds], folder)
     content = instance.path.read_bytes()
     start = data_set_offset(content)
-    instance.path.write_bytes(content[:start] + elements + content[start:])
+    data_set = elements + content[start:]
+    if deflated:
+        packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        data_set = packer.compress(data_set) + packer.flush()
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    instance.path.write_bytes(content[:start] + data_set)
     return as_kept(ds, instance.path)
 
 
@@ -66,6 +77,56 @@ def test_nesting_with_lengths_and_many_private_creators_are_read_past(tmp_path: 
 
     assert _ending(_before_the_image(tmp_path, nested)) == "read"
     assert _ending(_before_the_image(tmp_path, creators)) in {"read", "unreadable"}
+
+
+_A_MILLION_ITEMS = (_ITEM + bytes(4)) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        _SEQUENCE + _ENDLESS + _A_MILLION_ITEMS + b"\xfe\xff\xdd\xe0\0\0\0\0",
+        _SEQUENCE + struct.pack("<L", len(_A_MILLION_ITEMS)) + _A_MILLION_ITEMS,
+        _HIDDEN + _ENDLESS + _A_MILLION_ITEMS + b"\xfe\xff\xdd\xe0\0\0\0\0",
+        _SEQUENCE + _ENDLESS + _ITEM + _ENDLESS + _SEQUENCE + _ENDLESS + _A_MILLION_ITEMS + _CLOSED[8:] + _CLOSED,
+    ],
+    ids=["without length", "with length", "as UN", "in an item"],
+)
+@pytest.mark.parametrize("deflated", [False, True], ids=["plain", "deflated"])
+def test_a_million_empty_items_are_refused_before_the_header_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elements: bytes, deflated: bool
+) -> None:
+    """T5: pydicom would take 40 seconds for them, so it does not see them."""
+    instance = _before_the_image(tmp_path, elements, deflated=deflated)
+
+    def never(*_: object, stop_before_pixels: bool, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(series_reader, "read_meta", lambda _: instance_meta(deflated))
+    for reader in (series_reader, deflated_reader):
+        monkeypatch.setattr(reader, "dcmread", never)
+
+    with pytest.raises(UnusableInput, match="sequence items") as fault:
+        read_headers([instance])
+
+    assert fault.value.reason.code == "unreadable"
+
+
+def instance_meta(deflated: bool) -> FileMetaDataset:
+    """What the file meta information says."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
+    return meta
+
+
+def test_the_items_of_20000_frames_are_read(tmp_path: Path) -> None:
+    """T5: as many frames as we take, with some items each, are no attack; what is refused here is refused later."""
+    refuse_too_many_items((_ITEM + bytes(4)) * MOST_ITEMS)
+    items = (_ITEM + bytes(4)) * 20_000
+
+    instance = _before_the_image(tmp_path, _SEQUENCE + _ENDLESS + items + b"\xfe\xff\xdd\xe0\0\0\0\0")
+
+    assert _ending(instance) == "read"
 
 
 @pytest.mark.parametrize("name", [name for name in ENCODINGS if name != "rle"])
