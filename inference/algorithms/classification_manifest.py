@@ -64,6 +64,13 @@ class ImagePreprocessing(Part):
     examined: Literal["all", "middle"] = Field(
         default="all", description="Which images of a series the network is given: all, or the one in the middle."
     )
+    voi: Literal["none", "first"] = Field(
+        default="none",
+        description=(
+            "first: before all else the image's first VOI LUT or window is applied, as a workstation shows it, to 0 "
+            "for black to 255 for white; none: values after the Modality LUT."
+        ),
+    )
     channels: Channels | None = Field(
         default=None, description="What is made of the image at the end; left out, it is the only channel."
     )

@@ -87,6 +87,13 @@ class Preprocessing(Part):
         default=None,
         description="What the network is given of the field outside the volume, after intensity, such as -0.5 for air.",
     )
+    voi: Literal["none", "first"] = Field(
+        default="none",
+        description=(
+            "For input.projection, first: before all else the image's first VOI LUT or window is applied, as a "
+            "workstation shows it, to 0 for black to 255 for white; measurements are of the values without it."
+        ),
+    )
     anti_aliasing: bool = Field(default=True, description="Smooth before voxels become larger.")
     intensity: Intensity = Intensity()
     intensity_of_modality: dict[str, Intensity] = Field(
@@ -286,6 +293,8 @@ class SegmentationManifest(ManifestCore):
 
     @model_validator(mode="after")
     def _intensity_has_a_unit(self) -> Self:
+        if self.preprocessing.voi != "none" and not self.input.projection:
+            raise ValueError("voi is for radiographs, with input.projection: slices may have windows of their own")
         measured = set(self.outputs.measurements)
         intensities = sorted(measured - GEOMETRIC)
         if intensities and not set(self.input.modalities) <= {"CT", "MR", "PT"}:

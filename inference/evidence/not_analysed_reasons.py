@@ -81,6 +81,7 @@ REASONS: dict[str, ToldReason] = {
     "multi-frame": ToldReason(_TYPE, "The images are frames without a place in the patient, such as a film."),
     "not-monochrome": ToldReason(_TYPE, "The images are in colour, which this release does not read."),
     "modality-lut": ToldReason(_FORMAT, "The images need a table for their values, which is malformed."),
+    "voi-lut": ToldReason(_FORMAT, "The images need a table for their display, which is malformed."),
     "undecodable-pixel-data": ToldReason(_TYPE, "The pixel data of an image cannot be decoded here."),
     "duplicate-positions": ToldReason(_GEOMETRY, "Several slices lie at one place, so the series is no single volume."),
     "several-volumes": ToldReason(_GEOMETRY, "The frames of an image are several volumes, not one."),

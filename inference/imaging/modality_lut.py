@@ -1,5 +1,7 @@
 """From stored values to those that a modality means: Rescale Slope and Intercept, or a table (PS3.3 section C.11.1)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -18,8 +20,10 @@ def rescale_into(pixels: NDArray[np.generic], header: Dataset, target: NDArray[n
         UnusableInput: ``modality-lut``, when the table is malformed; ``not-finite``; ``unreadable``.
     """
     if header.get("ModalityLUTSequence"):
-        first, entries = _table(header)
-        target[...] = entries[np.clip(pixels.astype(np.int64) - first, 0, len(entries) - 1)]
+        table = read_table(header.ModalityLUTSequence[0], header)
+        if table is None:
+            raise _malformed()
+        target[...] = table.entries[np.clip(pixels.astype(np.int64) - table.first, 0, len(table.entries) - 1)]
         return
     slope, intercept = _rescale(header)
     target[...] = pixels
@@ -44,10 +48,18 @@ def _rescale(header: Dataset) -> tuple[np.float32, np.float32]:
         raise UnusableInput("unreadable", "Rescale Slope or Intercept is malformed in a slice.") from None
 
 
-def _table(header: Dataset) -> tuple[int, NDArray[np.float32]]:
-    """The first value that is mapped, and what it and the following ones become (PS3.3 section C.11.1.1)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LookUpTable:
+    """What the value ``first`` and the following ones become, in numbers of so many bits."""
+
+    first: int
+    entries: NDArray[np.float32]
+    bits: int
+
+
+def read_table(item: Dataset, header: Dataset) -> LookUpTable | None:
+    """A table of the image of a header (PS3.3 sections C.11.1.1 and C.11.2.1.1), or ``None`` where it is malformed."""
     try:
-        item = header.ModalityLUTSequence[0]
         count, first, bits = (int(number) for number in item.LUTDescriptor)
         count = count or 65536
         if header.get("PixelRepresentation") == 1 and first > 32767:
@@ -60,10 +72,10 @@ def _table(header: Dataset) -> tuple[int, NDArray[np.float32]]:
             words = np.dtype(">u2" if big else "<u2")
             entries = np.frombuffer(content, words if bits > 8 or len(content) >= 2 * count else np.uint8)
     except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
-        raise _malformed() from None
+        return None
     if not 0 < count <= len(entries) or not 8 <= bits <= 16:
-        raise _malformed()
-    return first, entries[:count].astype(np.float32)
+        return None
+    return LookUpTable(first, entries[:count].astype(np.float32), bits)
 
 
 def _malformed() -> UnusableInput:

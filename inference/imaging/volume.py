@@ -10,6 +10,7 @@ from inference.imaging.frame_reader import ImageValues
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import bright_is_high, pixel_spacing
 from inference.imaging.series_reader import check_budget
+from inference.imaging.voi_lut import as_displayed
 from storage.domain.study import StoredInstance
 
 
@@ -57,7 +58,14 @@ def load_projection(instances: dict[str, StoredInstance], header: Dataset) -> Vo
     return Volume(values, Geometry(shape, np.diag([1.0, rows, columns, 1.0]), ""), (header,))
 
 
-def as_seen(volume: Volume) -> Volume:
-    """The volume with values in which bright things are bright, whatever its images' photometric interpretation."""
+def as_seen(volume: Volume, voi: str = "none") -> Volume:
+    """The volume with values in which bright things are bright, whatever its images' photometric interpretation.
+
+    With ``voi`` "first" they are what its images show at first.
+
+    Raises:
+        UnusableInput: as ``as_displayed``.
+    """
+    seen = as_displayed if voi == "first" else bright_is_high
     pairs = zip(volume.values, volume.headers, strict=True)
-    return replace(volume, values=np.stack([bright_is_high(values, header) for values, header in pairs]))
+    return replace(volume, values=np.stack([seen(values, header) for values, header in pairs]))

@@ -12,7 +12,7 @@ from inference.evidence.key_image_picture import draw_key_image
 from inference.findings.classification import conclude
 from inference.imaging.image_series import open_series
 from inference.tasks.examination import Case, Examination
-from inference.tasks.image_preparation import bright_image, prepared_images, require_examined
+from inference.tasks.image_preparation import prepared_images, require_examined, shown_image
 from storage.domain.job_statistics import Stage
 from storage.domain.result import ResultPicture
 
@@ -34,7 +34,7 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
         highest = score_images(classifier, planes, classes, manifest.inference.batch, manifest.image)
     require_examined(examined, manifest, blank)
     with case.watch.stage(Stage.INFER):
-        highest = with_occlusion_maps(highest, partial(bright_image, series), classifier, manifest)
+        highest = with_occlusion_maps(highest, partial(shown_image, series, manifest.image), classifier, manifest)
     with case.watch.stage(Stage.POSTPROCESS):
         keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
     context = case.context(series.headers, series.values)

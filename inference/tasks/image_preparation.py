@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from pydicom import Dataset
+
 from inference.algorithms.classification_manifest import ImageContract, ImagePreprocessing
 from inference.errors import UnusableInput
 from inference.imaging.content import air_level, blank_share, content
 from inference.imaging.image_series import ImageSeries, bright_is_high
 from inference.imaging.plane import Plane, prepare_plane
+from inference.imaging.voi_lut import as_displayed
 from inference.monitoring.job_watch import JobWatch
 from storage.domain.job_statistics import Seen, Stage
 
@@ -34,18 +37,23 @@ def prepared_images(
     ``blank`` is told which images were left out because they are masked.
     """
     asked = manifest.input.min_content
-    level = air_level(values for _, values in _bright(series, watch)) if asked else 0
+    stored = _images(series, watch)
+    level = air_level(bright_is_high(values, series.headers[index]) for index, values in stored) if asked else 0
     middle = len(series.headers) // 2 if manifest.image.examined == "middle" else None
-    for index, values in _bright(series, watch, middle):
+    for index, stored_values in _images(series, watch, middle):
+        values = bright_is_high(stored_values, series.headers[index])
         if values.min() == values.max() or (asked and content(values, level) < asked):
             continue
         if blank_share(values) > manifest.input.max_blank:
             blank.append(index)
             continue
+        shown = _shown(stored_values, series.headers[index], manifest.image)
+        if shown.min() == shown.max():  # all of it is outside the window
+            continue
         examined.append(index)
         with watch.stage(Stage.PREPROCESS):
             watch.saw(Seen.RECEIVED, values, len(series.headers))
-            plane = prepare_plane(values, manifest.image)
+            plane = prepare_plane(shown, manifest.image)
             watch.saw(Seen.PREPARED, plane, len(series.headers))
         yield index, plane
 
@@ -69,16 +77,20 @@ def require_examined(examined: list[int], manifest: OfImages, blank: list[int]) 
     raise UnusableInput("empty-image", "The series shows nothing: the pixel values of its images do not differ.")
 
 
-def bright_image(series: ImageSeries, index: int) -> Plane:
-    """The values of one image; bright things are bright."""
-    return bright_is_high(series.values(index), series.headers[index])
+def shown_image(series: ImageSeries, image: ImagePreprocessing, index: int) -> Plane:
+    """The values of one image from which the network's input is made; bright things are bright."""
+    return _shown(series.values(index), series.headers[index], image)
 
 
-def _bright(series: ImageSeries, watch: JobWatch, only: int | None = None) -> Iterator[tuple[int, Plane]]:
-    """Each image with its place, or only one of them."""
+def _shown(values: Plane, header: Dataset, image: ImagePreprocessing) -> Plane:
+    return as_displayed(values, header) if image.voi == "first" else bright_is_high(values, header)
+
+
+def _images(series: ImageSeries, watch: JobWatch, only: int | None = None) -> Iterator[tuple[int, Plane]]:
+    """The values of each image with its place, or only of one of them."""
     for index in range(len(series.headers)):
         if only not in (None, index):
             continue
         with watch.stage(Stage.LOAD):
-            values = bright_image(series, index)
+            values = series.values(index)
         yield index, values

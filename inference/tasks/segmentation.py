@@ -72,7 +72,7 @@ def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
     """
     preprocessing = manifest.preprocessing
     with watch.stage(Stage.PREPROCESS):
-        seen = as_seen(volume) if manifest.input.projection else volume
+        seen = as_seen(volume, preprocessing.voi) if manifest.input.projection else volume
         resampled, mapping = to_network_grid(seen, preprocessing)
         prepared = scale_intensity(resampled, preprocessing.intensity_for(volume.modality))
         if preprocessing.fill is not None:
