@@ -14,7 +14,7 @@ from inference.imaging.header_items import refuse_too_many_items
 from storage.domain.element_walk import Encoding, PixelPlace, values_before_pixels
 from storage.errors import UnreadableDataSet
 
-_FIRST, _TIMES = 2**16, 4  # bytes that are inflated to find the pixel data in, and of how many more the next try is
+_FIRST, _TIMES = 2**13, 4  # bytes that are inflated to find the pixel data in, and of how many more the next try is
 _ENCODING = Encoding(implicit_vr=False)
 # Preamble, prefix and the one element that says: what follows is Explicit VR Little Endian (PS3.10 section 7.1).
 _INFLATED_PREFIX = bytes(128) + b"DICM" + b"\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\0"

@@ -298,7 +298,7 @@ def test_pixel_data_is_not_inflated_beyond_its_header(tmp_path: Path, monkeypatc
 
 
 def test_a_deflated_image_is_inflated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its header costs the first 64 KiB, its pixels the whole data set once, and the values are those of the image."""
+    """Its header costs the first 8 KiB, its pixels the whole data set once, and the values are those of the image."""
     (ds,) = slice_headers(count=1, size=(512, 512))
     pixels = np.random.default_rng(1).integers(0, 4096, (512, 512), np.uint16)
     ds.file_meta = FileMetaDataset()
@@ -308,11 +308,11 @@ def test_a_deflated_image_is_inflated_once(tmp_path: Path, monkeypatch: pytest.M
     counting = _CountingZlib(monkeypatch)
 
     (header,) = read_headers([instance])
-    assert counting.inflated <= 2**16
+    assert 0 < counting.inflated <= 2**13
     values = ImageValues({instance.header.sop_instance_uid: instance}).of(header)
 
     assert (values == pixels).all()
-    assert counting.inflated < 2**16 + pixels.nbytes + 2**14
+    assert counting.inflated < 2**13 + pixels.nbytes + 2**13
 
 
 def test_the_headers_of_a_series_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
