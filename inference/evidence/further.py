@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from inference.evidence.context import EvidenceContext
 from inference.evidence.document import build_document
 from inference.evidence.key_objects import build_key_objects
+from inference.evidence.measured_lines import images_with_lines
 from inference.evidence.outline import largest_slice
 from inference.evidence.parametric_map import Field, build_parametric_maps, probability_field, saliency_field
 from inference.evidence.presentation_state import Shape, build_presentation_states, region_shapes, segment_shapes
@@ -41,8 +42,8 @@ class Segmented:
         return sorted(largest) or [len(self.context.sources) // 2]
 
     def shapes(self) -> list[Shape]:
-        """The edges of the segments, slice by slice."""
-        return segment_shapes(self.labels, self.found)
+        """The edges of the segments, slice by slice, and their diameters."""
+        return segment_shapes(self.context, self.labels, self.found)
 
     def fields(self) -> list[Field]:
         """The probabilities of the segments that have a voxel."""
@@ -50,8 +51,12 @@ class Segmented:
         return [] if sure is None else [probability_field(one, sure) for one in self.found if one.number]
 
     def captures(self) -> list[Capture]:
-        """A picture of each key image with the outlines on it; of very many key images, some from all over them."""
-        keys, algorithm = self.key_indices(), self.context.algorithm
+        """A picture of each key image, and of each on which a length was measured, with the outlines on it.
+
+        Of very many such images, some from all over them.
+        """
+        measured = {index for one in self.found for index in images_with_lines(self.context, one)}
+        keys, algorithm = sorted({*self.key_indices(), *measured}), self.context.algorithm
         count = min(len(keys), MOST_PICTURES)
         chosen = [keys[place * len(keys) // count] for place in range(count)]
         return [

@@ -31,6 +31,7 @@ from inference.evidence.attributes import (
     series_description,
 )
 from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.measured_lines import DrawnLine, lines_on
 from inference.evidence.outline import MOST_POINTS, Polyline, box_outline, contours
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.source_display import is_inverse, modality_lut, show_true_proportions, softcopy_vois
@@ -47,17 +48,21 @@ _TEXT = (0.02, 0.98, 0.15)  # left and right edge of the text, and its lower one
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The lines of one finding on the image at place ``index`` of the sources, around so many ``pixels``."""
+    """The lines of one finding on the image at place ``index`` of the sources, around so many ``pixels``.
+
+    ``lengths`` are those along which its lengths were measured on this image.
+    """
 
     index: int
     pixels: int
     label: str
     finding: Finding
     lines: tuple[Polyline, ...]
+    lengths: tuple[DrawnLine, ...] = ()
 
 
-def segment_shapes(labels: Labels, found: Sequence[FoundSegment]) -> list[Shape]:
-    """The edges of every segment on every slice that carries it, slice by slice."""
+def segment_shapes(context: EvidenceContext, labels: Labels, found: Sequence[FoundSegment]) -> list[Shape]:
+    """The edges of every segment on every slice that carries it, slice by slice, and its diameters where they are."""
     return [
         Shape(
             index,
@@ -65,6 +70,7 @@ def segment_shapes(labels: Labels, found: Sequence[FoundSegment]) -> list[Shape]
             one.segment.label,
             one.finding,
             tuple(part.points for part in contours(labels[index] == one.segment.number)),
+            tuple(lines_on(context, one, index)),
         )
         for index in range(len(labels))
         for one in found
@@ -168,7 +174,7 @@ def _annotation(context: EvidenceContext, image: Dataset, shapes: Sequence[Shape
                 tracking_uid=shape.finding.tracking_uid,
             )
             for shape in shapes
-            for line in shape.lines
+            for line in (*shape.lines, *(one.points for one in shape.lengths))
             for piece in _pieces(line)
         ],
         text_objects=[
@@ -176,8 +182,21 @@ def _annotation(context: EvidenceContext, image: Dataset, shapes: Sequence[Shape
                 text_value=words[:_LONGEST_TEXT],
                 units="PIXEL",
                 bounding_box=(left * columns, left * rows, right * columns, lower * rows),
-            )
+            ),
+            *(_length(shape, line) for shape in shapes for line in shape.lengths),
         ],
+    )
+
+
+def _length(shape: Shape, line: DrawnLine) -> TextObject:
+    """The length at the end of its line."""
+    column, row = line.points[-1]
+    return TextObject(
+        text_value=line.words,
+        units="PIXEL",
+        anchor_point=(float(column), float(row)),
+        tracking_id=shape.finding.tracking_identifier,
+        tracking_uid=shape.finding.tracking_uid,
     )
 
 

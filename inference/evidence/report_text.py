@@ -115,13 +115,18 @@ def measurement_words(measurement: Measurement) -> str:
     return " ".join(_measurement_line(measurement).split())
 
 
-def _measurement_line(measurement: Measurement) -> str:
+def value_words(measurement: Measurement) -> str:
+    """Value and unit."""
     unit = _UNIT_WORDS.get(measurement.unit.value, measurement.unit.value)
+    number = _rounded(measurement.value, _MOST_DECIMALS.get(measurement.unit.value, _SIGNIFICANT))
+    return f"{number} {unit}".rstrip()
+
+
+def _measurement_line(measurement: Measurement) -> str:
     name = measurement.name.meaning
     if measurement.derivation is not None:
         name = f"{name}, {measurement.derivation.meaning.lower().removesuffix(_OF_VOXELS)}"
-    number = _rounded(measurement.value, _MOST_DECIMALS.get(measurement.unit.value, _SIGNIFICANT))
-    return f"  {name:<33} {number} {unit}".rstrip()
+    return f"  {name:<33} {value_words(measurement)}"
 
 
 def _rounded(value: float, most_decimals: int) -> str:

@@ -1,6 +1,7 @@
 """A slice with the outlines of its segments, each with the number by which the list beside it names it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from inference.evidence.class_words import image_number
 from inference.evidence.context import EvidenceContext
 from inference.evidence.drawing import BLACK, GREY, WHITE, Pen
+from inference.evidence.measured_lines import DrawnLine, lines_on
 from inference.evidence.outline import Polyline, contours
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.shown_image import (
@@ -27,6 +29,7 @@ from inference.imaging.frames import image_key
 _LIST = (140, 360)  # least and greatest width of the list
 _TRIES = 24  # places along an outline at which its number may stand
 _NOTHING = "Nothing found"
+_POINTS = 9  # along a measured line, beside which its length may stand
 _TAG = 3  # pixels between a number and whatever else is written
 
 Point = tuple[float, float]
@@ -35,7 +38,8 @@ Point = tuple[float, float]
 def draw_segments(context: EvidenceContext, labels: Labels, found: Sequence[FoundSegment], index: int) -> Picture:
     """The image at place ``index`` in true proportions with what was found on it; nothing of the patient is written.
 
-    The list stands beside the image, where it hides nothing; everything else is inside.
+    The list stands beside the image, where it hides nothing; everything else is inside. Lines along which lengths were
+    measured on this image are thinner than outlines, with their millimetres where there is room.
     """
     header = context.sources[index]
     shown = shown_image(header, context.values(index))
@@ -44,12 +48,20 @@ def draw_segments(context: EvidenceContext, labels: Labels, found: Sequence[Foun
     outlines = [_outlines(labels[index] == one.segment.number, picture) for one in here]
     for one, lines in zip(here, outlines, strict=True):
         _draw(picture, lines, one.segment.rgb)
+    scale = np.array([picture.width / int(header.Columns), picture.height / int(header.Rows)], np.float32)
+    measured = [
+        (one, replace(line, points=line.points * scale)) for one in here for line in lines_on(context, one, index)
+    ]
+    for one, line in measured:
+        _draw(picture, [line.points], one.segment.rgb, widths=(3, 1))
     sheet = widened(picture)
     offset = (sheet.width - picture.width) / 2, (sheet.height - picture.height) / 2
     pen = Pen(sheet, LETTERS)
     taken = _write(pen, sheet.size, context, index)
     for one, lines in zip(here, outlines, strict=True):
         _write_number(pen, sheet.size, one, [line + np.array(offset, np.float32) for line in lines], taken)
+    for one, line in measured:
+        _write_length(pen, sheet.size, one, replace(line, points=line.points + np.array(offset, np.float32)), taken)
     return Picture(np.asarray(_with_list(sheet, here)), shown.spacing_mm)
 
 
@@ -59,9 +71,11 @@ def _outlines(mask: np.ndarray, picture: Image.Image) -> list[Polyline]:
     return [one.points * scale for one in contours(mask)]
 
 
-def _draw(picture: Image.Image, lines: Sequence[Polyline], rgb: tuple[int, int, int]) -> None:
+def _draw(
+    picture: Image.Image, lines: Sequence[Polyline], rgb: tuple[int, int, int], widths: tuple[int, int] = (4, 2)
+) -> None:
     draw = Pen(picture).draw
-    for width, fill in ((4, BLACK), (2, rgb)):
+    for width, fill in zip(widths, (BLACK, rgb), strict=True):
         for line in lines:
             # The last pixels of an image end where it ends, so that a line along its border is not cut off.
             points = np.clip(line, 1, np.array(picture.size) - 2)
@@ -89,6 +103,17 @@ def _write_number(
     box = next((each for each in boxes if not any(_overlap(each, other) for other in taken)), boxes[0])
     taken.append(box)
     pen.tag(box[:2], words, one.segment.rgb)
+
+
+def _write_length(pen: Pen, size: tuple[int, int], one: FoundSegment, line: DrawnLine, taken: list[Box]) -> None:
+    """The length beside its line; not where it would cover something else, as it stands in the summary too."""
+    width = pen.width(line.words)
+    along = np.linspace(line.points[0], line.points[1], _POINTS)
+    boxes = [(x, y, x + width, y + LINE) for x, y in _places([along], width, size)]
+    box = next((each for each in boxes if not any(_overlap(each, other) for other in taken)), None)
+    if box is not None:
+        taken.append(box)
+        pen.text(box[:2], line.words, one.segment.rgb)
 
 
 def _places(lines: Sequence[Polyline], width: float, size: tuple[int, int]) -> Iterator[Point]:

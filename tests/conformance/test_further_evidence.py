@@ -164,13 +164,25 @@ def test_lines_and_mark_lie_inside_the_images_that_carry_them(result: Segmented)
             every = np.concatenate(points)
             assert every.min(axis=0).tolist() == [columns.min(), rows.min()]
             assert every.max(axis=0).tolist() == [columns.max() + 1, rows.max() + 1]
-            (text,) = annotation.TextObjectSequence
+            text, *lengths = annotation.TextObjectSequence
             assert text.UnformattedTextValue.splitlines()[0] == result.context.short_mark
             right, bottom = text.BoundingBoxBottomRightHandCorner
             assert 0 < right <= plane.shape[1]
             assert 0 < bottom <= plane.shape[0]
+            assert [(one.UnformattedTextValue, one.AnchorPoint, one.TrackingUID) for one in lengths] == [
+                ("17.2 mm", list(measurement.line.image_points[1]), one.finding.tracking_uid)
+                for one in result.found
+                for measurement in one.finding.measurements
+                if measurement.line is not None and measurement.line.image == uid
+            ]
+            ends = [part.tolist() for part in points if len(part) == 2]
+            assert len(ends) == len(lengths)
+            assert [end[1] for end in ends] == [list(one.AnchorPoint) for one in lengths]
         assert drawn == referenced
         shown |= drawn
+    measured = {m.line.image for one in result.found for m in one.finding.measurements if m.line is not None}
+    assert measured
+    assert measured <= shown
     with_labels = {uid for uid, place in sources.items() if result.labels[place].any()}
     if result.context.sources[0].Modality == "PT":
         assert shown == {image_key(result.context.sources[place]) for place in result.key_indices()}

@@ -65,12 +65,14 @@ def _group_of(report: Dataset, segment: SegmentDescription) -> Dataset:
 
 
 def _lines(evidence: Evidence) -> Iterator[np.ndarray]:
-    """The points of every line of the presentation states."""
+    """The points of every outline of the presentation states; diameters are lines of two points."""
     for state in evidence.of_role(EvidenceRole.PRESENTATION_STATE):
         for annotation in state.GraphicAnnotationSequence:
             for line in annotation.GraphicObjectSequence:
                 assert line.GraphicType == "POLYLINE"
-                yield np.array(line.GraphicData, float).reshape(-1, 2)
+                points = np.array(line.GraphicData, float).reshape(-1, 2)
+                if len(points) > 2:
+                    yield points
 
 
 def test_dcmqi_reads_every_group(evidence: Evidence, tmp_path: Path) -> None:

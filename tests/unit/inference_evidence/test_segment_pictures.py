@@ -1,5 +1,6 @@
 """What the pictures of a segmentation show, and that nothing in them is cut off or hides something else."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -13,8 +14,10 @@ from inference.evidence.drawing import Pen, Rgb
 from inference.evidence.further import MOST_PICTURES
 from inference.evidence.segment_findings import pair
 from inference.evidence.segment_picture import draw_segments
+from inference.findings.measurement import LONG_AXIS, MILLIMETER
 from inference.findings.segment import SegmentDescription
 from storage.domain.coded_concept import CodedConcept
+from storage.domain.finding import MeasuredLine, Measurement
 from storage.domain.result import EvidenceRole
 from tests.conformance.source_series import (
     LIVER,
@@ -215,3 +218,34 @@ def test_the_summary_says_what_was_measured_by_whom_on_what_and_nothing_of_the_p
         assert expected in words
     for secret in ("Doe", "Jane", "PID-0042", "1960", "ACC-7", "Roe", "General Hospital", "S1"):
         assert secret not in words
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_diameters_are_drawn_with_their_millimetres_where_they_were_measured(written: Written, room: bool) -> None:
+    """A thin line in the colour of its segment on that slice and no other, and the words only where they fit."""
+    result = many((3, 64, 64), 1)
+    (one,) = result.found
+    where = str(result.context.sources[1].SOPInstanceUID)
+    line = MeasuredLine(where, None, ((10, 10), (50, 30)), None)
+    long = Measurement(LONG_AXIS, 32.04, MILLIMETER, line=line)
+    count = 1 if room else 30  # at one and the same place
+    finding = replace(one.finding, measurements=(long,) * count)
+    measured, without = (
+        replace(result, found=[replace(one, finding=each)]) for each in (finding, replace(finding, measurements=()))
+    )
+
+    shown, bare = (
+        draw_segments(each.context, each.labels, each.found, 1).pixels.astype(int) for each in (measured, without)
+    )
+
+    told = [words for words, _, _ in written if words == "32 mm"]
+    assert len(told) == 1 if room else 1 <= len(told) < count
+    _assert_apart([each for each in written if each[0] == "32 mm"])
+    column, row = 30 * bare.shape[0] // 64, 20 * bare.shape[0] // 64
+    middle = np.s_[row - 1 : row + 2, column - 1 : column + 2]
+    assert (shown[middle] == one.segment.rgb).all(axis=2).any()
+    assert not (bare[middle] == one.segment.rgb).all(axis=2).any()
+    elsewhere = [draw_segments(each.context, each.labels, each.found, 0).pixels for each in (measured, without)]
+    assert np.array_equal(*elsewhere)
+    uids = [str(item.SourceImageSequence[0].ReferencedSOPInstanceUID) for item in captures(measured)[:-1]]
+    assert where in uids
