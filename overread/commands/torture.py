@@ -8,7 +8,10 @@ import click
 
 from overread.errors import TortureFailed
 
-_NAMES = ("kills", "postgres", "disk", "fsync", "power", "order", "syncs", "duplicates", "associations", "hostile")
+_NAMES = (
+    *("kills", "workers", "postgres", "disk", "fsync", "power", "order", "syncs", "duplicates", "associations"),
+    "hostile",
+)
 
 
 @click.command()
@@ -16,12 +19,12 @@ _NAMES = ("kills", "postgres", "disk", "fsync", "power", "order", "syncs", "dupl
 @click.option("--seed", type=int, help="Repeat the choices of an earlier run; without it they are new.")
 @click.option("--only", type=click.Choice(_NAMES), multiple=True, help="Only this run; may be given several times.")
 def torture(rounds: int, seed: int | None, only: tuple[str, ...]) -> None:
-    """Kill, fill and cut off a listener of its own under load, and check every acknowledgement.
+    """Kill, fill and cut off a listener and a worker of its own under load, and check what they promise.
 
     Uses a temporary folder and an embedded PostgreSQL, never the configured ones. With 20 rounds: 100 SIGKILLs of
-    listener processes, 20 outages of PostgreSQL, 4 full disks, 5 runs with failing syncs, 20 power cuts, the order of
-    syncs and answers in 2 runs, each kind of sync left out once, 5 duplicated studies, 200 associations for 10
-    minutes and 500 hostile sockets for 2.
+    listener processes, 100 of the worker in the middle of its jobs, 20 outages of PostgreSQL, 4 full disks, 5 runs with
+    failing syncs, 20 power cuts, the order of syncs and answers in 2 runs, each kind of sync left out once, 5 studies
+    sent again and again, 200 associations for 10 minutes and 500 hostile sockets for 2.
     """
     from overread.torture.runs import RUNS
 

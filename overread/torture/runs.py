@@ -10,11 +10,13 @@ from overread.torture.kills import kills
 from overread.torture.outages import outages
 from overread.torture.outcome import Outcome
 from overread.torture.power import fsync_errors, order, power, syncs
+from overread.torture.worker_kills import workers
 
 Run = Callable[[int, random.Random], Outcome]
 
 RUNS: dict[str, Run] = {
     "kills": lambda rounds, source: kills(5 * rounds, source),
+    "workers": lambda rounds, source: workers(5 * rounds, source),
     "postgres": outages,
     "disk": lambda rounds, source: full_disk(max(rounds // 5, 1), source),
     "fsync": lambda rounds, source: fsync_errors(max(rounds // 4, 1), source),

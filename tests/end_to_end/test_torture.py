@@ -17,7 +17,7 @@ from overread.torture.stand import Stand
 
 @pytest.mark.parametrize(
     ("run", "rounds"),
-    [("kills", 1), ("postgres", 3), ("disk", 1), ("fsync", 1), ("power", 3), ("duplicates", 1)],
+    [("kills", 1), ("workers", 1), ("postgres", 3), ("disk", 1), ("fsync", 1), ("power", 3), ("duplicates", 1)],
 )
 def test_nothing_acknowledged_is_lost(run: str, rounds: int) -> None:
     """The command says that the promise was kept, and what it checked."""
