@@ -5,6 +5,7 @@ A result that has nothing to say in a form gives no object of it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from inference.evidence.context import EvidenceContext
 from inference.evidence.document import build_document
@@ -27,7 +28,7 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 MOST_PICTURES = 24  # of a segmentation; a series of a hundred is not looked through
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segmented:
     """A segmentation: its labels on the grid of the sources, what was found, and how sure the network is, if known."""
 
@@ -50,6 +51,7 @@ class Segmented:
         sure = self.probabilities
         return [] if sure is None else [probability_field(one, sure) for one in self.found if one.number]
 
+    @cached_property
     def captures(self) -> list[Capture]:
         """A picture of each key image, and of each on which a length was measured, with the outlines on it.
 
@@ -94,6 +96,7 @@ class Classified:
         """The saliency maps of the classes that are present and have one."""
         return [saliency_field(key) for key in self.keys if key.classification.present and key.saliency is not None]
 
+    @property
     def captures(self) -> list[Capture]:
         """The picture of each class, in their order."""
         algorithm = self.context.algorithm
@@ -135,7 +138,7 @@ def _structure_set(result: Analysed) -> tuple[EvidenceObject, ...]:
 
 def _secondary_captures(result: Analysed) -> tuple[EvidenceObject, ...]:
     """The pictures, then the summary: whoever pages through the series ends at the table."""
-    captures, algorithm = result.captures(), result.context.algorithm
+    captures, algorithm = result.captures, result.context.algorithm
     page = Capture(
         "summary-picture",
         draw_summary(result.summary(), [one.picture for one in captures]),
@@ -147,7 +150,7 @@ def _secondary_captures(result: Analysed) -> tuple[EvidenceObject, ...]:
 
 
 def _document(result: Analysed) -> tuple[EvidenceObject, ...]:
-    pictures = [one.picture for one in result.captures()]
+    pictures = [one.picture for one in result.captures]
     return (build_document(result.context, result.summary(), pictures),)
 
 

@@ -155,10 +155,13 @@ def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> NDArray[np
             line = [float(value) for value in header.get(keyword) or ()]
         except (TypeError, ValueError):
             line = []
-        if len(line) != count or not np.isfinite(line).all():
+        if len(line) != count:
             raise _missing(keyword)
         lines.append(line)
-    return np.array(lines, np.float64)
+    numbers = np.array(lines, np.float64)
+    if not np.isfinite(numbers).all():
+        raise _missing(keyword)
+    return numbers
 
 
 def _missing(keyword: str) -> UnusableInput:

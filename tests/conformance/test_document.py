@@ -153,7 +153,7 @@ def test_the_pictures_are_inside(tmp_path: Path) -> None:
 
     shown = [np.asarray(Image.open(one)) for one in sorted(tmp_path.glob("picture-*.png"))]
 
-    expected = [one.picture.pixels for one in result.captures()]
+    expected = [one.picture.pixels for one in result.captures]
     assert len(shown) == len(expected) == 2
     for one, other in zip(shown, expected, strict=True):
         np.testing.assert_array_equal(one, other)
