@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.errors import UnreadableDataSet
 from listener.web.multipart_reader import MalformedMultipart, MultipartLimits, MultipartReader
 from listener.web.part10_head import read_file_meta
+from storage.errors import UnreadableDataSet
 
 BOUNDARY = "b0"
 USUAL = MultipartLimits()
