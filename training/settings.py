@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inference.algorithms.classification_manifest import ImageContract, ImagePreprocessing
 from inference.algorithms.manifest_parts import Code, Color, Identity
 from inference.algorithms.manifest_text import Text
+from inference.algorithms.schema_problem import first_problem
 from training.errors import InvalidConfiguration
 
 _CHANNELS = Annotated[int, Field(ge=1, le=1024)]
@@ -142,10 +143,8 @@ def load_training_settings(path: Path) -> TrainingSettings:
     try:
         settings = TrainingSettings.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"]) or "the document"
         raise InvalidConfiguration(
-            f"{path}: {where}: {first['msg']}; see docs/reference/training.schema.json."
+            f"{path}: {first_problem(error)}; see docs/reference/training.schema.json."
         ) from None
     return settings.model_copy(update={"dataset": path.parent / settings.dataset})
 

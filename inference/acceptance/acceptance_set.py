@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from inference.algorithms.manifest_parts import Part
 from inference.algorithms.manifest_text import Text
+from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.yaml_document import NoYaml, yaml_document
 from inference.errors import InvalidAcceptanceSet
 
@@ -123,9 +124,7 @@ def read_acceptance_set(folder: Path) -> ReadAcceptanceSet:
     except NoYaml:
         raise InvalidAcceptanceSet(f"{path} is not valid YAML; mend its syntax.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise InvalidAcceptanceSet(f"{path}: {where}: {first['msg']}; see docs/reference/acceptance-sets.md.") from None
+        raise InvalidAcceptanceSet(f"{path}: {first_problem(error)}; see docs/reference/acceptance-sets.md.") from None
 
 
 def _digest(folder: Path) -> str:

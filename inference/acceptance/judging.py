@@ -52,7 +52,7 @@ def judged(case: AcceptanceCase, folder: Path, manifest: Manifest, outcome: NewR
         codes = {outcome.reason.code, *(refusal.reason.code for refusal in outcome.refusals)}
         return CaseOutcome(case.name, (_refusal(case.refused, outcome.reason.code, codes),))
     if case.refused is not None:
-        return CaseOutcome(case.name, (Check(f"analysed, but to be refused as {case.refused}", holds=False),))
+        return CaseOutcome(case.name, (Check(f"analysed, expected to be refused as {case.refused}", holds=False),))
     known = _labels(manifest)
     masks, classes = [one.label for one in case.masks], [one.label for one in case.classes]
     for label in (*(case.labels or ()), *masks, *classes):
@@ -72,7 +72,7 @@ def failed(case: AcceptanceCase, code: str) -> CaseOutcome:
 def _refusal(wanted: str | None, code: str, codes: set[str]) -> Check:
     if wanted is None:
         return Check(f"not analysed ({code})", holds=False)
-    return Check(f"refused as {wanted if wanted in codes else code}, to be {wanted}", wanted in codes)
+    return Check(f"refused as {wanted if wanted in codes else code}, expected {wanted}", wanted in codes)
 
 
 def _labels(manifest: Manifest) -> set[str]:
@@ -92,7 +92,9 @@ def _checks(case: AcceptanceCase, folder: Path, manifest: Manifest, result: NewR
         present = {label for label, mask in masks.items() if any(frame.any() for frame in mask.values())}
     if case.labels is not None:
         told = ", ".join(sorted(present)) or "nothing"
-        yield Check(f"finds {told}, to be {', '.join(sorted(case.labels)) or 'nothing'}", present == set(case.labels))
+        yield Check(
+            f"finds {told}, expected {', '.join(sorted(case.labels)) or 'nothing'}", present == set(case.labels)
+        )
     for mask in case.masks:
         if mask.label not in masks:
             raise InvalidAcceptanceSet(f"Case {case.name} has masks, but {manifest.title} outlines nothing.")

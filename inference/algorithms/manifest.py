@@ -10,6 +10,7 @@ from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.detection_manifest import DetectionManifest
+from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.errors import InvalidAlgorithm
 
@@ -83,9 +84,8 @@ def read_manifest(folder: Path) -> ReadManifest:
     try:
         manifest = parse_manifest(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"][1:]) or "the document"  # the first is the task
-        raise InvalidAlgorithm(f"{path}: {where}: {first['msg']}; see docs/reference/algorithm.schema.json.") from None
+        problem = first_problem(error, skipped=1)  # the task
+        raise InvalidAlgorithm(f"{path}: {problem}; see docs/reference/algorithm.schema.json.") from None
     return ReadManifest(manifest, hashlib.sha256(content).hexdigest())
 
 

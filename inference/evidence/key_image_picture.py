@@ -21,6 +21,7 @@ from inference.evidence.shown_image import (
 )
 from inference.evidence.windowing import Grey
 from inference.findings.classification import KeyImage
+from storage.domain.finding import Classification
 
 _OPACITY = 0.6  # of the colour where the map is highest
 _BAR = (14, 160)  # width and height of the colour bar
@@ -98,9 +99,18 @@ def _conclusion(context: EvidenceContext, key: KeyImage) -> list[Line]:
     return [
         (class_verdict(key.finding), key.rgb),
         (f"Probability {probability}, threshold {threshold}", WHITE),
-        (f"{image}, the highest of {len(sources)}", WHITE),
+        (f"{image}, {among(one)}", WHITE),
         (colour, WHITE),
     ]
+
+
+def among(one: Classification) -> str:
+    """Of how many images this one has the highest probability; those that were left out do not count."""
+    if one.images_examined == one.images:
+        return f"the highest of {one.images}"
+    if one.images_examined == 1:
+        return f"the only one examined of {one.images}"
+    return f"the highest of {one.images_examined} examined"
 
 
 def _where(images: int) -> str:

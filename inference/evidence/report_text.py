@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from inference.evidence.class_words import image_number, sentence
 from inference.evidence.context import EvidenceContext
+from inference.imaging.image_series import pixel_spacing
 from storage.domain.finding import Classification, Detection, Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -51,7 +52,7 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         "",
         f"Study date    {_dashed(study_date) or 'not given'}",
         f"Study         {source.StudyInstanceUID}",
-        f"Series        {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {len(context.sources)} images",
+        f"Series        {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {_images(context)}",
         f"              {source.SeriesInstanceUID}",
         f"Algorithm     {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
         f"              artifact sha256:{algorithm.artifact_sha256}",
@@ -65,14 +66,24 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
             continue
         lines.append(_heading(finding))
         lines.extend(_measurement_line(measurement) for measurement in finding.measurements)
-        if not finding.measurements:  # such as the area, where the images do not say how large their pixels are
-            lines.append("  not measured")
+        if not finding.measurements:
+            lines.append(f"  not measured{_why_not(context)}")
         lines.extend(f"  {phrase}" for phrase in finding.made_by)
     lines.append("")
     if algorithm.intended_use:
         lines.extend([*wrap(f"Intended use: {algorithm.intended_use}", _LINE), ""])
     lines.extend(f"{_ROLE_WORDS[one.role]:<14}{one.sop_instance_uid}" for one in evidence)
     return "\n".join(lines) + "\n"
+
+
+def _images(context: EvidenceContext) -> str:
+    count = len(context.sources)
+    return f"{count} {'image' if count == 1 else 'images'}"
+
+
+def _why_not(context: EvidenceContext) -> str:
+    """Why nothing is measured, where that is plain: an area needs the size of a pixel."""
+    return "" if pixel_spacing(context.sources[0]) else ": the images do not say how large their pixels are"
 
 
 def _kind(findings: Sequence[Finding]) -> str:
@@ -92,8 +103,9 @@ def _detection_lines(one: Detection, context: EvidenceContext) -> list[str]:
 def _classification_lines(finding: Finding, one: Classification, context: EvidenceContext) -> list[str]:
     lines = [sentence(finding, context.sources)]
     if one.images_examined < one.images:
+        was = "was" if one.images_examined == 1 else "were"
         lines.append(
-            f"  {one.images_examined} of {one.images} images were examined; the algorithm leaves the others out"
+            f"  {one.images_examined} of {one.images} images {was} examined; the algorithm leaves the others out"
         )
     return lines
 

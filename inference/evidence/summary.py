@@ -68,7 +68,8 @@ def _segment_row(context: EvidenceContext, one: FoundSegment) -> Row:
         return Row(None, (label, "not found", ""))
     source = context.sources[largest_slice(np.asarray(one.areas))]
     image = image_number(image_key(source), context.sources)
-    said = "\n".join(measurement_words(measurement) for measurement in one.finding.measurements) or "found"
+    said = "\n".join(measurement_words(measurement) for measurement in one.finding.measurements)
+    said = said or "found, not measured"
     return Row(one.segment.rgb, (f"{one.number}  {label}", said, str(image)))
 
 

@@ -143,7 +143,8 @@ def _promote(
 
 def _say_promoted(algorithm: RegisteredAlgorithm, promoted: Promoted) -> None:
     replaced = f" in place of {promoted.before.version}" if promoted.before else ""
-    passed = f" It passed {promoted.cases} cases of its acceptance set." if promoted.cases else ""
+    cases = "1 case" if promoted.cases == 1 else f"{promoted.cases} cases"
+    passed = f" It passed {cases} of its acceptance set." if promoted.cases else ""
     title = f"{algorithm.name} {algorithm.version}"
     click.echo(f"{title} is active{replaced}; SHA-256 {algorithm.artifact_sha256}.{passed}")
 
@@ -170,7 +171,7 @@ def verify(name_or_folder: str | None, time_limit: int) -> None:
 
 
 def _golden(trial: Trial) -> str:
-    return f" The golden pair holds ({visible(trial.golden)})." if trial.golden else ""
+    return f" The golden pair holds ({visible(trial.golden)})." if trial.golden else " It has no golden pair."
 
 
 def _installed() -> tuple[RegisteredAlgorithm, ...]:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from overread.commands.status import output_console
 from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import Settings, load_settings
-from storage.domain.job_statistics import Stage
+from storage.domain.job_statistics import Acquisition, Stage
 from storage.postgres.engine import Database, open_database
 from storage.postgres.monitoring import PostgresMonitoring
 from storage.postgres.version_comparison import compare_versions
@@ -61,14 +62,21 @@ def _database(settings: Settings) -> Iterator[Database]:
 
 @click.group(cls=_NameOrCommand)
 def monitor() -> None:
-    """Show what algorithms do, how fast, and whether their input has drifted: `overread monitor [NAME] [--json]`."""
+    """Show what algorithms do, how fast, and whether their input has drifted.
+
+    `overread monitor [NAME]` prints the table; `overread monitor table --help` tells its options.
+    """
 
 
-@monitor.command(_TABLE, hidden=True)
+@monitor.command(_TABLE)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
-    "--days", type=_Number(min=0.001, max=_MOST_DAYS), default=_DAYS, help="Count what was done in these days."
+    "--days",
+    type=_Number(min=0.001, max=_MOST_DAYS),
+    default=_DAYS,
+    show_default=True,
+    help="Count what was done in these days.",
 )
 @click.option("--last", type=click.IntRange(10, 10_000), help="Compare the newest so many results, now.")
 @click.option("--window-days", type=_Number(min=0.001, max=_MOST_DAYS), help="Compare results of these days, now.")
@@ -162,13 +170,13 @@ def compare(name: str, active: str, shadow: str, as_json: bool, listed: bool, to
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{name}: {active} and {shadow} on {facts['studies']} studies; {active} always stands first.")
+    click.echo(f"{name}: {active} and {shadow} on {_studies(facts)}; {active} always stands first.")
     _print_agreement(facts)
     for kind, groups in facts["subgroups"].items():
         if len(groups) > 1:
             _print_subgroups(kind, groups)
     count = len(facts["disagreements"])
-    click.echo(f"They disagree on {count} of {facts['studies']} studies{'' if listed or not count else '; --list'}.")
+    click.echo(f"They disagree on {count} of {_studies(facts)}{'' if listed or not count else '; --list'}.")
     for one in facts["disagreements"] if listed else ():
         reasons = "; ".join(one["reasons"])
         jobs = f"jobs {one['active_job_id']} and {one['shadow_job_id']}"
@@ -197,12 +205,13 @@ def _ends(algorithm: Mapping[str, Any]) -> str:
         f"{end['jobs']} {end['outcome'] or end['state']}{' (' + end['code'] + ')' if end['code'] else ''}"
         for end in algorithm["ends"]
     ]
-    return f"{algorithm['jobs']} jobs: {', '.join(told)}" if told else "no job"
+    jobs = "1 job" if algorithm["jobs"] == 1 else f"{algorithm['jobs']} jobs"
+    return f"{jobs}: {', '.join(told)}" if told else "no job"
 
 
 def _drift(drift: Mapping[str, Any] | None) -> tuple[str, str]:
     if drift is None:
-        return "not looked at", ""
+        return "not looked at yet", ""
     counts = f"{drift['window_results']} against {drift['baseline_results']}"
     word = f"[{_STYLES[drift['state']]}]{drift['state']}[/]"
     if not drift["comparisons"]:
@@ -224,8 +233,10 @@ def _lines_of_job(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"artifact SHA-256 {facts['artifact_sha256']}, run on {facts['execution_provider']}"
     yield f"scanner  {facts['scanner']}"
     yield f"protocol {facts['protocol']}"
-    for name, value in facts["acquisition"].items():
-        yield f"  {name:20} {'' if value is None else value}"
+    acquisition = facts["acquisition"]
+    known = [one.name for one in fields(Acquisition)]  # the database sorts keys by their length
+    for name in [*(key for key in known if key in acquisition), *(key for key in acquisition if key not in known)]:
+        yield f"  {name:20} {_or_nothing(acquisition[name])}"
     for place, spread in facts["values"].items():
         yield f"values {place}: {spread['count']}, {spread['minimum']:.6g} to {spread['maximum']:.6g}"
         yield f"  mean {spread['mean']:.6g}, sd {spread['sd']:.6g}"
@@ -235,6 +246,14 @@ def _lines_of_job(facts: Mapping[str, Any]) -> Iterator[str]:
     for stage in Stage:
         if stage in facts["stages"]:
             yield f"stage {stage:12} {facts['stages'][stage]:.3f} s"
+
+
+def _studies(facts: Mapping[str, Any]) -> str:
+    return "1 study" if facts["studies"] == 1 else f"{facts['studies']} studies"
+
+
+def _or_nothing(value: object) -> object:
+    return "–" if value in (None, "") else value
 
 
 def _print_agreement(facts: Mapping[str, Any]) -> None:

@@ -250,6 +250,6 @@ def test_an_acceptance_set_speaks_of_classes(tmp_path: Path, found: NewResult) -
     outcome = judged(case, tmp_path, manifest, found)
 
     assert [(check.words, check.holds) for check in outcome.checks] == [
-        ("finds Nodule, to be Nodule", True),
+        ("finds Nodule, expected Nodule", True),
         ("Nodule probability 1.0000, from 1 to 1", True),
     ]

@@ -155,7 +155,7 @@ def test_adding_a_version_that_falls_short_holds_it(run: Run, database: Database
     _images(folder / "acceptance" / "head")
     _set(folder / "acceptance", {"name": "nothing", "series": "head", "labels": []})
 
-    with pytest.raises(AcceptanceFailed, match="finds Brain, to be nothing"):
+    with pytest.raises(AcceptanceFailed, match="finds Brain, expected nothing"):
         run("add", str(folder))
 
     assert _stages(database) == {"1.0": "registered"}
@@ -208,7 +208,7 @@ def test_a_label_that_the_algorithm_does_not_have_is_told(run: Run, tmp_path: Pa
             {"name": "a", "series": "x", "classes": [{"label": "A", "probability": [0.9, 0.1]}]},
             "least and the greatest",
         ),
-        ({"name": "a", "series": "x", "labels": [], "dice": 1}, "Extra inputs"),
+        ({"name": "a", "series": "x", "labels": [], "dice": 1}, "there is no such key"),
     ],
 )
 def test_a_set_that_says_too_little_or_too_much_is_refused(tmp_path: Path, case: dict[str, Any], sentence: str) -> None:

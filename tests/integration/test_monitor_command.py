@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from overread.commands.monitor import monitor
+from storage.domain.job_statistics import Acquisition
 from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -87,6 +88,8 @@ def test_a_job_is_shown(site: Hospital) -> None:
     assert "scanner  ACME A" in told
     assert "score Volume of Brain (cm3)" in told
     assert "stage infer" in told
+    names = [line.split()[0] for line in told.splitlines() if line.startswith("  ") and "mean" not in line]
+    assert names[: len(fields(Acquisition))] == [one.name for one in fields(Acquisition)]
     assert json.loads(_run("show", str(job.job_id), "--json").output)["scores"] == statistics.scores
 
 
@@ -105,8 +108,8 @@ def test_versions_are_compared(site: Hospital) -> None:
 
     told = _run("compare", "lungs", "1", "2", "--list").output
 
-    assert "lungs: 1 and 2 on 1 studies" in told
-    assert "They disagree on 1 of 1 studies" in told
+    assert "lungs: 1 and 2 on 1 study;" in told
+    assert "They disagree on 1 of 1 study." in told
     assert "1.2.9  jobs" in told
     assert "Volume of Brain (cm3): 1000 / 2000" in told
     assert json.loads(_run("compare", "lungs", "1", "2", "--json").output)["numbers"][0]["bias"] == 1000

@@ -66,7 +66,7 @@ def import_bundle(bundle: Path, folder: Path, told: Told) -> VerifiedAlgorithm:
         "inference": inference | {"input": INPUT, "output": OUTPUT, "activation": activation},
         "outputs": {"segments": segments(labels), "measurements": ["volume"]},
     }
-    notes = ["Windows are blended with Gaussian weights.", *_codes_note(labels)]
+    notes = [*_blending_note(config), *_codes_note(labels)]
     if activation == "softmax" and len(labels) > 1:
         notes.append("Of several structures a voxel belongs to those with a probability of one half and more.")
     text = card(told.name, f"the MONAI bundle {told.name} {told.version}", told.licence or "not stated", notes)
@@ -223,6 +223,14 @@ def _inference(config: _Config) -> tuple[Section, tuple[int, ...]]:
         "batch": min(64, int(inferer.get("sw_batch_size", 1))),
     }
     return section, window
+
+
+def _blending_note(config: _Config) -> list[str]:
+    """MONAI's windows have equal weights unless the bundle says otherwise; ours always have Gaussian ones."""
+    inferer = config.get("inferer") or {}
+    if _target(inferer) != "SlidingWindowInferer" or inferer.get("mode") == "gaussian":
+        return []
+    return ["The bundle gives overlapping windows equal weights; here they are blended with Gaussian ones."]
 
 
 def _activation(config: _Config) -> str:

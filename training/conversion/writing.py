@@ -17,6 +17,7 @@ from inference.algorithms.engine import Engine
 from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
 from inference.algorithms.golden import GoldenVolume, check_golden, read_golden, write_golden
 from inference.algorithms.manifest import MANIFEST_NAME, parse_manifest
+from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.segmentation_manifest import Inference, SegmentationManifest
 from inference.settings import WorkerSettings
 from training.errors import InvalidRun, NotExpressible
@@ -77,9 +78,8 @@ def _manifest(document: Mapping[str, Any], model: bytes) -> dict[str, Any]:
     try:
         parse_manifest(whole)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"][1:])) or "the document"
-        raise NotExpressible(f"The manifest cannot express this algorithm: {where}: {first['msg']}.") from None
+        problem = first_problem(error, skipped=1)  # the task
+        raise NotExpressible(f"The manifest cannot express this algorithm: {problem}.") from None
     return whole
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inference.algorithms.schema_problem import first_problem
 from training.datasets.splitting import SPLITS
 from training.errors import InvalidDataset, StraddlingDataset
 
@@ -149,9 +150,7 @@ def _description(content: bytes, path: Path) -> Description:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise InvalidDataset(f"{path} is not valid YAML; mend its syntax.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"]) or "the document"
-        raise InvalidDataset(f"{path}: {where}: {first['msg']}; correct it.") from None
+        raise InvalidDataset(f"{path}: {first_problem(error)}; correct it.") from None
 
 
 def _table(path: Path) -> pd.DataFrame:

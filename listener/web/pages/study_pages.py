@@ -213,7 +213,8 @@ def _steps(facts: Facts) -> list[dict[str, Any]]:
         return []
     associations = facts["associations"]
     senders = sorted({association["account"] or association["calling_ae_title"] for association in associations})
-    received = f"{study['instances']} images" + (f" from {', '.join(senders)}" if senders else "")
+    images = "1 image" if study["instances"] == 1 else f"{study['instances']} images"
+    received = images + (f" from {', '.join(senders)}" if senders else "")
     waiting = {
         "receiving": ("complete", "waiting until no more images come"),
         "queued": ("analysed", "waiting for a worker"),

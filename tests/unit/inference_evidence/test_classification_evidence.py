@@ -14,6 +14,7 @@ from inference.algorithms.image_scoring import Highest
 from inference.errors import UnusableInput
 from inference.evidence.class_words import numbers, sentence
 from inference.evidence.drawing import Pen
+from inference.evidence.key_image_picture import among, draw_key_image
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.report_text import report_text
 from inference.evidence.windowing import windowing
@@ -242,6 +243,26 @@ def test_images_that_show_nothing_are_told_in_the_text(absent: Classified) -> No
     assert "5 of 6 images were examined; the algorithm leaves the others out" in text
     (told,) = reported(text)
     assert told.endswith("; 5 of 6 images were examined; the algorithm leaves the others out.")
+
+
+@pytest.mark.parametrize(
+    ("examined", "words"),
+    [(6, "the highest of 6"), (5, "the highest of 5 examined"), (1, "the only one examined of 6")],
+)
+def test_the_picture_counts_the_images_that_were_examined(present: Classified, examined: int, words: str) -> None:
+    """An image is the highest of those that the algorithm looked at, not of all that the series has."""
+    key = present.keys[0]
+    finding = key.finding
+    assert finding.classification is not None
+    some = replace(finding, classification=replace(finding.classification, images_examined=examined))
+
+    picture = draw_key_image(present.context, replace(key, finding=some, classification=some.classification)).pixels
+    reference = draw_key_image(present.context, key).pixels
+
+    assert among(some.classification) == words
+    assert np.array_equal(picture, reference) is (examined == 6)
+    text = report_text(present.context, [some], present.evidence)
+    assert ("1 of 6 images was examined" in text) is (examined == 1)
 
 
 def test_explain_repeats_what_the_report_found(present: Classified) -> None:

@@ -68,7 +68,8 @@ def test_pixels_of_unknown_size_are_outlined_and_not_measured(tmp_path: Path) ->
 
     assert isinstance(result, NewResult)
     assert result.findings[0].measurements == ()
-    assert "not measured" in result.report_text
+    assert "not measured: the images do not say how large their pixels are" in result.report_text
+    assert "DX 1, 1 image\n" in result.report_text or ", 1 image\n" in result.report_text
     roles = {one.role for one in result.evidence}
     assert {EvidenceRole.SEGMENTATION, EvidenceRole.REPORT} <= roles
     (seg,) = (one for one in result.evidence if one.role is EvidenceRole.SEGMENTATION)

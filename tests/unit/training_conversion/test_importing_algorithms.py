@@ -123,6 +123,7 @@ def test_a_monai_bundle_becomes_an_algorithm(tmp_path: Path) -> None:
     assert (segment.channel, segment.label, segment.type.value) == (1, "Spleen", "78961009")
     assert isinstance(read_golden(out), GoldenVolume)
     assert "Dice 1.0000" in str(try_out(out).golden)
+    assert "here they are blended with Gaussian ones" in (out / "card.md").read_text()
 
 
 @pytest.mark.parametrize(
