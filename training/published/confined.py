@@ -14,6 +14,7 @@ from pathlib import Path
 from training.errors import ConversionFailed, TrainingError
 
 TIMEOUT_S = 900
+_MOST_WORDS = 300  # characters of what the child said last
 MODEL_NAME, RECORD_NAME = "model.onnx", "converted.json"
 
 
@@ -24,10 +25,15 @@ def convert_confined(name: str, files: Sequence[Path], folder: Path) -> None:
         ConversionFailed: the child could not, or used more time or memory than it may.
         TrainingError: the child refused the checkpoint; its sentence is the message.
     """
-    command = [sys.executable, "-P", "-m", "training.published", name, str(folder), *map(str, files)]
+    # The child stands in a folder of its own, so every path is absolute.
+    command = [sys.executable, "-P", "-m", "training.published", name, *map(os.path.abspath, (folder, *files))]
     with tempfile.TemporaryDirectory(prefix="overread-conversion-") as home:
         # Not our environment: settings, tokens and passwords of the service may stand there.
-        environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": home}
+        environment = {
+            "PATH": os.defpath,
+            "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path))),
+            "HOME": home,
+        }
         child = subprocess.Popen(
             command,
             cwd=home,
@@ -50,9 +56,13 @@ def convert_confined(name: str, files: Sequence[Path], folder: Path) -> None:
     if child.returncode and refused:
         raise TrainingError(refused[0])
     if child.returncode or not (folder / MODEL_NAME).is_file():
-        raise ConversionFailed(
-            f"The conversion of {name} ended with status {child.returncode}; it may need more memory than there is."
-        )
+        raise ConversionFailed(f"The conversion of {name} ended with status {child.returncode}: {_last_words(said)}.")
+
+
+def _last_words(said: str) -> str:
+    """What the child said last, without what a terminal would obey: a stranger's file may have put it there."""
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "it may need more memory than there is")
+    return "".join(sign for sign in last[:_MOST_WORDS] if sign.isprintable())
 
 
 REFUSED = "refused: "

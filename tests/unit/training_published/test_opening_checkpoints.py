@@ -87,6 +87,31 @@ def test_the_confined_process_refuses_in_a_sentence(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_the_confined_process_writes_where_the_caller_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder beside the caller, as the command's own default is, is found by the child, which stands elsewhere."""
+    site = tmp_path / "site" / "training"
+    (site / "published").mkdir(parents=True)
+    (site / "__init__.py").touch()
+    (site / "published" / "__init__.py").touch()
+    (site / "published" / "__main__.py").write_text(_COPYING)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.chdir(tmp_path)
+    Path("in.pt").write_text("weights")
+    Path("algorithms").mkdir()
+
+    convert_confined("any", [Path("in.pt")], Path("algorithms"))
+
+    assert (tmp_path / "algorithms" / "model.onnx").read_text() == "weights"
+    with pytest.raises(ConversionFailed, match=r"ended with status 1: FileNotFoundError: .*absent"):
+        convert_confined("any", [Path("in.pt")], Path("absent"))
+
+
+_COPYING = """
+import shutil, sys
+shutil.copy(sys.argv[3], sys.argv[2] + "/model.onnx")
+"""
+
+
 def test_the_confined_process_has_no_settings_and_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in our environment does not reach it, and it may not take all memory."""
     monkeypatch.setenv("OVERREAD_DATABASE_URL", "postgresql://secret")
