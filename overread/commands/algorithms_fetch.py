@@ -15,7 +15,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
-@click.argument("name", required=False, type=click.Choice([one.name for one in PUBLISHED]))
+@click.argument("name", metavar="[NAME]", required=False, type=click.Choice([one.name for one in PUBLISHED]))
 @click.option("--to", "folder", type=_FOLDER, help="Where the algorithm goes [default: algorithms/NAME].")
 @click.option("--packages", type=_FOLDER, help="Where packages are kept for the next time.")
 def fetch(name: str | None, folder: Path | None, packages: Path | None) -> None:
