@@ -17,6 +17,7 @@ from overread.commands.status import output_console
 from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import Settings, load_settings
+from storage.domain.agreement import plain_number
 from storage.domain.job_statistics import Acquisition, Stage
 from storage.postgres.engine import Database, open_database
 from storage.postgres.monitoring import PostgresMonitoring
@@ -268,11 +269,11 @@ def _print_agreement(facts: Mapping[str, Any]) -> None:
     if facts["numbers"]:
         rows = _table("number", "studies", "shadow - active", "limits of agreement", "relative")
         for one in facts["numbers"]:
-            limits = f"{one['lower']:.4g} to {one['upper']:.4g}"
+            limits = f"{plain_number(one['lower'])} to {plain_number(one['upper'])}"
             rows.add_row(
                 escape(visible(one["name"])),
                 str(one["studies"]),
-                f"{one['bias']:.4g}",
+                plain_number(one["bias"]),
                 limits,
                 f"{one['relative']:.1%}",
             )

@@ -170,7 +170,7 @@ def _word(present: bool | None) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return _UNTOLD if value is None else f"{value:.4g}"
+    return _UNTOLD if value is None else plain_number(value)
 
 
 def quantile(values: Iterable[float], share: float) -> float | None:
@@ -182,3 +182,8 @@ def quantile(values: Iterable[float], share: float) -> float | None:
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def plain_number(value: float) -> str:
+    """Four significant digits, and no power of ten of what is large: readers compare areas in mm2, not exponents."""
+    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -102,6 +102,7 @@ def test_versions_are_compared(site: Hospital) -> None:
     for seed in (1, 2):
         (statistics,) = spread(seed, 1)
         statistics.scores["Volume of Brain (cm3)"] = 1000.0 * seed
+        statistics.scores["Surface Area of Mesh of Brain (mm2)"] = 13_020.0 * seed
         site.queue.complete_analysed(
             site.claimed(), replace(site.result(arrivals), statistics=statistics, evidence=()), []
         )
@@ -111,8 +112,10 @@ def test_versions_are_compared(site: Hospital) -> None:
     assert "lungs: 1 and 2 on 1 study;" in told
     assert "They disagree on 1 of 1 study." in told
     assert "1.2.9  jobs" in told
+    assert "Surface Area of Mesh of Brain (mm2): 13020 / 26040" in told
+    assert "13020 to 13020" in " ".join(told.split())
     assert "Volume of Brain (cm3): 1000 / 2000" in told
-    assert json.loads(_run("compare", "lungs", "1", "2", "--json").output)["numbers"][0]["bias"] == 1000
+    assert json.loads(_run("compare", "lungs", "1", "2", "--json").output)["numbers"][-1]["bias"] == 1000
 
 
 @pytest.mark.parametrize("words", [("--days", "nan"), ("--days", "1e308"), ("--window-days", "nan")])
