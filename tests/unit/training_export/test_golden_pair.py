@@ -62,6 +62,9 @@ def test_the_verify_command_runs_the_pair(exported: Path, tmp_path: Path) -> Non
     assert "golden" in good.stdout
 
     try:
+        (exported / GOLDEN_NAME).unlink()
+        without = subprocess.run(_verify(exported), capture_output=True, text=True, check=False, env=os.environ)
+        assert without.stdout.endswith("It has no golden pair.\n")
         write_golden(exported, dataclasses.replace(golden, probabilities=1 - golden.probabilities))
         bad = subprocess.run(_verify(exported), capture_output=True, text=True, check=False, env=os.environ)
     finally:
