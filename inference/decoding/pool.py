@@ -32,6 +32,8 @@ _FRAMES_OF_A_CHILD = 5000  # then a fresh one: what a codec leaks ends with it
 _START_SECONDS = 60.0
 _SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 3.0  # by the clock, for one frame; the child has limits of its own before
 _LONGEST_ANSWER = 1024  # bytes
+_DYING_S = 5.0
+_BY_OTHERS = ("signal 9", "signal 15")  # as a child says that it ended
 _KEPT_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH")
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -80,7 +82,12 @@ class DecodingPool:
         with self._places:
             child = self._taken()
             try:
-                yield self._asked(child, syntax, frames)
+                try:
+                    samples = self._asked(child, syntax, frames)
+                except _Ended:  # by the system, as where memory is short, which need not be the fault of these frames
+                    child = self._taken()
+                    samples = self._asked(child, syntax, frames, again=True)
+                yield samples
             finally:
                 self._put_back(child)
 
@@ -107,13 +114,19 @@ class DecodingPool:
         except (OSError, RuntimeError, _Lost):
             raise DecodersUnavailable from None
 
-    def _asked(self, child: "_Child", syntax: UID, frames: Sequence[EncodedFrame]) -> list[NDArray[np.generic]]:
+    def _asked(
+        self, child: "_Child", syntax: UID, frames: Sequence[EncodedFrame], *, again: bool = False
+    ) -> list[NDArray[np.generic]]:
         seconds = sum(self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20) for form, _ in frames)
         try:
             words = child.ask(str(syntax), frames, seconds)
-        except _Lost:
+        except _Lost as error:
             self.lost += 1
-            ended = child.end()
+            by_itself = isinstance(error, _Gone)
+            ended = child.end(_DYING_S if by_itself else 0.0)
+            if by_itself and ended in _BY_OTHERS and not again:
+                log.warning("A process that decoded images was ended (%s); another one tries again.", ended)
+                raise _Ended from None
             log.warning("A process that decoded images was lost (%s); the images were refused.", ended)
             raise undecodable(syntax, f"the process that tried ended with {ended}") from None
         if words != ["decoded"] * len(frames):
@@ -144,6 +157,14 @@ def undecodable(syntax: UID, why: str = "") -> UnusableInput:
 
 class _Lost(Exception):
     """The child died, was too slow, or answers nonsense."""
+
+
+class _Gone(_Lost):
+    """It is no more, and not because we ended it."""
+
+
+class _Ended(Exception):
+    """Somebody else ended the child; no codec ends itself that way."""
 
 
 class _Child:
@@ -183,7 +204,7 @@ class _Child:
         try:
             os.write(self._pipes[0], to_message(requests, len(memory)))  # shorter than any pipe, so it never waits
         except OSError:
-            raise _Lost from None
+            raise _Gone from None
         return self._answer(seconds)
 
     def samples(self) -> list[NDArray[np.generic]]:
@@ -195,8 +216,13 @@ class _Child:
             for form, offset in self._asked
         ]
 
-    def end(self) -> str:
-        """End it, whatever it does; returns how it ended."""
+    def end(self, patience: float = 0.0) -> str:
+        """End it, whatever it does; returns how it ended.
+
+        One that is dying closes its pipes before it is gone, so its own status takes a little ``patience``.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
         died = self._process.poll()
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -242,7 +268,7 @@ class _Child:
                 raise _Lost
             piece = os.read(self._pipes[1], size - len(content))
             if not piece:
-                raise _Lost
+                raise _Gone
             content += piece
         return content
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -180,25 +180,44 @@ def test_a_frame_beyond_the_budget_is_refused_before_a_child_sees_it() -> None:
     assert unused._idle == []
 
 
-def test_a_child_that_is_killed_costs_its_frame_only(decoders: DecodingPool) -> None:
-    """The frame is refused and says so, and the next one has a fresh child."""
-    with decoders.decoded(RLE, FORM, GOOD):
-        pass
-    lost = decoders.lost
-    for one in decoders._idle:
-        one._process.send_signal(signal.SIGSTOP)  # it hangs, and is killed while it is waited for
-    victims = [one._process.pid for one in decoders._idle]
-    with ThreadPoolExecutor(1) as killer:
-        killer.submit(lambda: (time.sleep(0.3), [os.kill(pid, signal.SIGKILL) for pid in victims]))
-        with pytest.raises(UnusableInput) as fault, decoders.decoded(RLE, FORM, GOOD):
-            pass
+@pytest.mark.parametrize(
+    ("endings", "lost"),
+    [([signal.SIGKILL], 1), ([signal.SIGTERM], 1), ([signal.SIGKILL] * 2, 2), ([signal.SIGSEGV], 1)],
+)
+def test_a_child_that_the_system_ends_costs_no_frame_and_one_that_crashes_does(
+    monkeypatch: pytest.MonkeyPatch, endings: list[signal.Signals], lost: int
+) -> None:
+    """Another child tries once where memory was short; what ends two, or crashes one, is refused and says so."""
+    made, taken = DecodingPool(1), DecodingPool._taken
+    left = iter(endings)
 
-    assert fault.value.reason.code == "undecodable-pixel-data"
-    assert "signal 9" in fault.value.reason.sentence
-    assert decoders.lost == lost + 1
-    for _ in range(2):
-        with decoders.decoded(RLE, FORM, GOOD) as samples:
+    def doomed(of: DecodingPool) -> pool._Child:
+        """A child that hangs, and is ended while it is waited for."""
+        one = taken(of)
+        if how := next(left, None):
+            one._process.send_signal(signal.SIGSTOP)
+            threading.Timer(
+                0.3, lambda: (os.kill(one._process.pid, how), os.kill(one._process.pid, signal.SIGCONT))
+            ).start()
+        return one
+
+    monkeypatch.setattr(DecodingPool, "_taken", doomed)
+    try:
+        if endings in ([signal.SIGKILL], [signal.SIGTERM]):
+            with made.decoded(RLE, FORM, GOOD) as samples:
+                assert (samples == picture()).all()
+        else:
+            with (
+                pytest.raises(UnusableInput, match=f"signal {int(endings[-1])}") as fault,
+                made.decoded(RLE, FORM, GOOD),
+            ):
+                pass
+            assert fault.value.reason.code == "undecodable-pixel-data"
+        assert made.lost == lost
+        with made.decoded(RLE, FORM, GOOD) as samples:
             assert (samples == picture()).all()
+    finally:
+        made.close()
 
 
 def test_frames_that_are_asked_for_together_lie_side_by_side(decoders: DecodingPool) -> None:
