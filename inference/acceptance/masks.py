@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from inference.errors import InvalidAcceptanceSet
 Place = tuple[str, int]  # SOP Instance UID of an image, and its frame from 1 on; 1 for an instance that is one image
 Mask = Mapping[Place, NDArray[np.bool_]]
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"  # Segmentation Storage
+_BROKEN = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError),  # NotImplementedError too
+    *(zipfile.BadZipFile, zlib.error, pydicom.errors.InvalidDicomError),
+)
 _SIZE_LIMIT = 4 * 2**30  # bytes of the arrays of an .npz
 
 
@@ -31,15 +36,7 @@ def read_mask(path: Path, label: str | None) -> Mask:
         if segmentation.SOPClassUID != _SEGMENTATION:
             raise InvalidAcceptanceSet(f"{path} is no DICOM Segmentation; give one, or an .npz.")
         return mask_of(segmentation, label)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        EOFError,
-        zipfile.BadZipFile,
-        pydicom.errors.InvalidDicomError,
-    ):
+    except _BROKEN:
         raise InvalidAcceptanceSet(f"{path} cannot be read as a mask; give a DICOM Segmentation or an .npz.") from None
 
 
@@ -52,7 +49,10 @@ def _arrays(path: Path) -> Mask:
     found: dict[Place, NDArray[np.bool_]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         for uid in arrays.files:
-            values = arrays[uid] != 0
+            array = arrays[uid]
+            if array.dtype.kind not in "biuf" or not np.isfinite(array).all():  # NaN is not 0, and no structure
+                raise ValueError
+            values = array != 0
             frames = values[np.newaxis] if values.ndim == 2 else values
             if frames.ndim != 3:
                 raise ValueError

@@ -14,6 +14,7 @@ the network's input, ``scores`` (box) and ``labels`` (box), the numbers of their
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -127,7 +128,7 @@ def read_golden(folder: Path) -> AnyGolden | None:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
         golden = _pair(found)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, TypeError, KeyError, EOFError, NotImplementedError):
         raise InvalidAlgorithm(f"{path} holds no golden pair; restore it or export the algorithm again.") from None
     if golden is None:
         raise InvalidAlgorithm(f"{path} holds arrays that do not belong together; export the algorithm again.")

@@ -1,11 +1,15 @@
 """What an acceptance case expects, held against what was found."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import BaseModel
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from inference.acceptance.acceptance_set import AcceptanceCase, AcceptanceSet, ExpectedClass, ExpectedMask
 from inference.acceptance.judging import judged
@@ -105,6 +109,48 @@ def test_masks_overlap_image_by_image(tmp_path: Path) -> None:
         for name in ("odd.npz", "odd.dcm"):
             with pytest.raises(InvalidAcceptanceSet, match="cannot be read as a mask"):
                 read_mask(tmp_path / name, None)
+
+
+def _spoilt(path: Path) -> None:
+    """A compressed member that cannot be inflated."""
+    np.savez_compressed(path, **{"1.2.1": np.zeros((50, 50))})
+    content = bytearray(path.read_bytes())
+    content[60:90] = b"\xff" * 30
+    path.write_bytes(content)
+
+
+def _without_sources(path: Path) -> None:
+    """A Segmentation that does not say of which images it is."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID, ds.SOPInstanceUID, ds.SegmentationType = SegmentationStorage, "1.2.3", "BINARY"
+    segment, frame, number = Dataset(), Dataset(), Dataset()
+    segment.SegmentNumber, segment.SegmentLabel, number.ReferencedSegmentNumber = 1, "Brain", 1
+    frame.SegmentIdentificationSequence, frame.DerivationImageSequence = [number], []
+    ds.SegmentSequence, ds.PerFrameFunctionalGroupsSequence = [segment], [frame]
+    ds.Rows = ds.Columns = 8
+    ds.NumberOfFrames = ds.SamplesPerPixel = ds.BitsAllocated = ds.BitsStored = 1
+    ds.HighBit = ds.PixelRepresentation = 0
+    ds.PhotometricInterpretation, ds.PixelData = "MONOCHROME2", bytes(8)
+    ds.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("nan.npz", lambda path: np.savez(path, **{"1.2.1": np.array([[0, np.nan]])})),
+        ("words.npz", lambda path: np.savez(path, **{"1.2.1": np.array([["a", "b"]])})),
+        ("spoilt.npz", _spoilt),
+        ("sources.dcm", _without_sources),
+    ],
+)
+def test_a_reference_that_is_no_mask_is_told(tmp_path: Path, name: str, write: Callable[[Path], None]) -> None:
+    """NaN is not 0, so it would be taken for the structure; what is broken otherwise is no fault of ours."""
+    write(tmp_path / name)
+
+    with pytest.raises(InvalidAcceptanceSet, match=rf"{name} cannot be read as a mask"):
+        read_mask(tmp_path / name, None)
 
 
 def test_the_page_names_every_key() -> None:

@@ -76,3 +76,14 @@ def test_the_verify_command_runs_the_pair(exported: Path, tmp_path: Path) -> Non
 
 def _verify(folder: Path) -> list[str]:
     return [sys.executable, "-m", "overread", "algorithms", "verify", str(folder)]
+
+
+def test_a_spoilt_pair_is_none(tmp_path: Path) -> None:
+    """A member that cannot be inflated is told as such, and not as a network that is too large."""
+    np.savez_compressed(tmp_path / "golden.npz", volume=np.zeros((20, 20, 20)), output=np.zeros((1, 20, 20, 20)))
+    content = bytearray((tmp_path / "golden.npz").read_bytes())
+    content[60:90] = b"\xff" * 30
+    (tmp_path / "golden.npz").write_bytes(content)
+
+    with pytest.raises(InvalidAlgorithm, match="holds no golden pair"):
+        read_golden(tmp_path)
