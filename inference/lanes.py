@@ -1,4 +1,4 @@
-"""Several workers in one process, each with a child of its own, and one sign of life for all of them."""
+"""Several workers in one process, each with a seat in a child, and one sign of life for all of them."""
 
 import threading
 import time

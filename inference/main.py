@@ -15,7 +15,7 @@ from inference.evidence.result_uids import USUAL_NAMING, SeriesNaming
 from inference.lanes import SignsOfLife, run_lanes
 from inference.model_child.messages import Analysis, Telling
 from inference.model_child.places import places
-from inference.model_child.process import ModelChild
+from inference.model_child.process import ModelChild, Seat
 from inference.settings import WorkerSettings
 from inference.worker import Duty, Worker
 from storage.domain.job import ClaimedJob, JobKind
@@ -63,39 +63,42 @@ def work(
     studies = PostgresStudyCatalog(database, objects)
     algorithms = PostgresAlgorithmCatalog(database)
     wanted = wanted_forms(destinations.values())
-    children = [ModelChild(place.settings, place.limits) for place in places(worker)]
+    children = [ModelChild(place.settings, place.limits, worker.jobs_at_once) for place in places(worker)]
+    seats = [seat for child in children for seat in child.seats]
     # One queue each: a queue waits for work on a connection of its own.
-    queues = [PostgresJobQueue(database, objects, jobs, Routes(routes)) for _ in children]
-    signs = SignsOfLife(len(children))
+    queues = [PostgresJobQueue(database, objects, jobs, Routes(routes)) for _ in seats]
+    signs = SignsOfLife(len(seats))
 
-    def duties(queue: PostgresJobQueue, child: ModelChild) -> dict[JobKind, Duty]:
+    def duties(queue: PostgresJobQueue, seat: Seat) -> dict[JobKind, Duty]:
         def tell_job(job: ClaimedJob) -> NewResult | NotAnalysed:
             algorithm = algorithms.find(job.algorithm_name, job.algorithm_version)
             study = studies.received(job.study_instance_uid, job.revision)
-            return child.ask(Telling(study, queue.ended_inference(job), algorithm, secret, naming))
+            telling = Telling(study, queue.ended_inference(job), algorithm, secret, naming)
+            return seat.ask(telling, alone=job.child_deaths > 0)
 
         def analyse_job(job: ClaimedJob) -> NewResult | NotAnalysed:
             algorithm = algorithms.find(job.algorithm_name, job.algorithm_version)
             study = studies.stable_study(job.study_instance_uid, job.revision)
             # Of a shadow only the findings are kept, so no further form is made of them.
             forms = frozenset[EvidenceForm]() if job.shadow else wanted
-            return child.ask(Analysis(study, algorithm, job.started_at, secret, forms, naming))
+            analysis = Analysis(study, algorithm, job.started_at, secret, forms, naming)
+            return seat.ask(analysis, alone=job.child_deaths > 0)
 
         # Notices first: one takes no time, and would wait for ever where studies never end.
         return {JobKind.NOTICE: tell_job, JobKind.INFERENCE: analyse_job}
 
     workers = [
         Worker(
-            *(queue, name, duties(queue, child), tuple(destinations), jobs.lease_seconds),
+            *(queue, name, duties(queue, seat), tuple(destinations), jobs.lease_seconds),
             alive=signs.of(number),
-            interrupt=child.interrupt,
+            interrupt=seat.interrupt,
         )
-        for number, (queue, child) in enumerate(zip(queues, children, strict=True))
+        for number, (queue, seat) in enumerate(zip(queues, seats, strict=True))
     ]
     with _stop_on_signals() as stop:
         try:
             _start(children)
-            _LOG.info("%s: ready, studies at a time: %d", name, len(children))
+            _LOG.info("%s: ready, studies at a time: %d", name, len(seats))
             run_lanes(workers, signs, stop, alive)
         finally:
             for child in children:

@@ -8,6 +8,7 @@ from inference.algorithms.folder import verify
 from inference.errors import ArtifactUnavailable, InvalidAlgorithm
 from inference.pipeline import ReadyAlgorithm
 from inference.settings import WorkerSettings
+from inference.turns import Turn
 from storage.domain.algorithm import RegisteredAlgorithm
 
 _RESIDENT = 4  # sessions kept; more would only fill the memory of the device
@@ -27,14 +28,20 @@ class ResidentAlgorithms:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._ready: OrderedDict[tuple[str, str], ReadyAlgorithm] = OrderedDict()
+        self._turn = Turn()
 
     def ready(self, registered: RegisteredAlgorithm) -> ReadyAlgorithm:
-        """The algorithm with exactly the digests that were registered.
+        """The algorithm with exactly the digests that were registered; jobs that ask at a time take turns.
 
         Raises:
             ArtifactUnavailable: its folder is missing, damaged or no longer what was registered.
             DeviceUnavailable: the device asked for is not there.
+            OutOfMemory: there is not memory enough to build its session.
         """
+        with self._turn:
+            return self._loaded(registered)
+
+    def _loaded(self, registered: RegisteredAlgorithm) -> ReadyAlgorithm:
         key = registered.manifest_sha256, registered.artifact_sha256
         if key in self._ready and isinstance(engine := self._ready[key].network, Engine) and engine.outdated:
             del self._ready[key]

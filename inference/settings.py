@@ -37,8 +37,8 @@ class WorkerSettings(BaseModel):
     devices: tuple[Annotated[str, Field(pattern=_DEVICE)], ...] = Field(
         default=(),
         description=(
-            'One process that runs models for each of these, such as ["cuda:0", "cuda:1"]; that many studies are '
-            "analysed at a time. Empty: as many as children says, each on device."
+            'One process that runs models for each of these, such as ["cuda:0", "cuda:1"]. Empty: as many as '
+            "children says, each on device."
         ),
     )
     children: int = Field(
@@ -46,8 +46,18 @@ class WorkerSettings(BaseModel):
         ge=1,
         le=64,
         description=(
-            "How many studies are analysed at a time where devices is empty; each of them takes its own memory and "
-            "keeps its own models in it."
+            "How many processes run models where devices is empty; each of them takes its own memory and keeps its "
+            "own models in it."
+        ),
+    )
+    jobs_at_once: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        description=(
+            "How many studies each of these processes has in hand: while one is at the network, the images of the next "
+            "are read and the results of the last are written. memory_gib counts them together. 1: one study after the "
+            "other."
         ),
     )
     memory_gib: float = Field(

@@ -20,6 +20,7 @@ from inference.algorithms.segmentation_manifest import Inference
 from inference.algorithms.session import Placement, Session
 from inference.algorithms.tensor import Tensor
 from inference.settings import WorkerSettings
+from inference.turns import DEVICE
 
 __all__ = ["CPU", "CUDA", "Classifier", "Detector", "Engine", "ImageScores", "Predictor", "wanted_providers"]
 
@@ -66,6 +67,8 @@ class Detector(Protocol):
 class Engine:
     """The resident networks of one algorithm, built from bytes that were checked before.
 
+    Jobs that score or detect at a time take turns at the device, batch by batch; of a volume, who predicts its windows
+    takes the turn for all of them.
     Several members, and passes over mirrored windows, are averaged: each is one more run.
     """
 
@@ -76,6 +79,7 @@ class Engine:
 
         Raises:
             InvalidAlgorithm: the runtime does not accept a network.
+            OutOfMemory: there is not memory enough for a session.
             DeviceUnavailable: the device asked for is not there, or the server cannot be reached.
             ArtifactUnavailable: the server runs something else.
         """
@@ -118,7 +122,8 @@ class Engine:
 
     def detect(self, image: Tensor) -> ImageBoxes:
         """See ``Detector.detect``."""
-        boxes, scores, labels = self._runners[0].run(self._input, image, self._boxes)
+        with DEVICE:
+            boxes, scores, labels = self._runners[0].run(self._input, image, self._boxes)
         return checked_boxes(boxes, scores, labels)
 
     def score(self, batch: Tensor) -> ImageScores:
@@ -126,7 +131,8 @@ class Engine:
         named = [self._output] + ([self._saliency_output] if self._saliency_output else [])
         scores = []
         for runner in self._runners:
-            probabilities, *maps = runner.run(self._input, batch, named)
+            with DEVICE:
+                probabilities, *maps = runner.run(self._input, batch, named)
             scores.append(checked_scores(batch, probabilities, maps[0] if maps else None))
         return scores[0] if len(scores) == 1 else _averaged(scores)
 

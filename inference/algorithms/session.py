@@ -41,6 +41,7 @@ class Session:
 
         Raises:
             InvalidAlgorithm: the runtime does not accept the network.
+            OutOfMemory: there is not memory enough for it.
             DeviceUnavailable: the device asked for is not there.
         """
         # Imported here: only the worker may load it, and it takes a second.
@@ -64,6 +65,11 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=wanted, provider_options=told)
         except self._failures as error:
+            if _lacks_memory(error):
+                raise OutOfMemory(
+                    f"{title} cannot be loaded into the memory that it may have ({type(error).__name__}); raise "
+                    "[worker] memory_gib or free memory of the device."
+                ) from None
             raise InvalidAlgorithm(
                 f"ONNX Runtime does not accept the network of {title} ({type(error).__name__}); export it again."
             ) from None
@@ -113,6 +119,10 @@ class Session:
         return [arrays[name] for name in outputs]
 
 
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(said in str(error).lower() for said in _NO_MEMORY)
+
+
 def _kind(array: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return array.shape, array.dtype
 
@@ -125,7 +135,7 @@ def _failure(error: Exception) -> PredictionFailed:
         return PredictionFailed(
             f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
         )
-    if isinstance(error, MemoryError) or any(said in words.lower() for said in _NO_MEMORY):
+    if _lacks_memory(error):
         return OutOfMemory(
             f"The network asks for more memory than it may have ({kind}); raise [worker] memory_gib or use smaller "
             "windows."

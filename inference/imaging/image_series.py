@@ -13,6 +13,7 @@ from inference.imaging.frame_reader import ImageValues
 from inference.imaging.frames import frame_number
 from inference.imaging.geometry import Plane, image_places, named_plane
 from inference.imaging.series_reader import check_budget
+from inference.stages import work_on_instance
 from storage.domain.study import StoredInstance
 
 
@@ -29,7 +30,9 @@ class ImageSeries:
         Raises:
             UnusableInput: as ``ImageValues.of``.
         """
-        return self._values.of(self.headers[index])
+        header = self.headers[index]
+        work_on_instance(str(header.SOPInstanceUID))
+        return self._values.of(header)
 
     @cached_property
     def _values(self) -> ImageValues:

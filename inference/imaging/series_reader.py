@@ -25,6 +25,7 @@ from inference.imaging.deflated import read_deflated, read_deflated_header, read
 from inference.imaging.frames import frame_count, frame_headers
 from inference.imaging.header_items import refuse_too_many_items
 from inference.imaging.pixel_format import pixel_format
+from inference.stages import work_on_instance
 from storage.domain.image_record import ImageRecord
 from storage.domain.study import StoredInstance
 
@@ -70,6 +71,7 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
     """
     headers, left = [], _INFLATED_HEADERS
     for instance in instances:
+        work_on_instance(instance.header.sop_instance_uid)
         if instance.image is None:
             header, inflated = _parse_header(checked_bytes(instance), min(_BESIDE_PIXELS, left))
         else:

@@ -8,12 +8,12 @@ import os
 import re
 from contextlib import suppress
 
-_SIZE = 128
-_CONTENT = re.compile(rb"([a-z]{1,16}) ([0-9.]{0,64})")
+_SIZE = 256
+_CONTENT = re.compile(rb"([a-z]{1,16}) ([0-9.]{0,64}) ([0-9.]{0,64})")
 
 
 class StageBoard:
-    """The step of a job and the series that it works on."""
+    """The step of a job, and the series and the instance that it works on."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         """A new board, or the one behind a descriptor that was inherited."""
@@ -22,14 +22,15 @@ class StageBoard:
             os.ftruncate(self.descriptor, _SIZE)
         self._memory = mmap.mmap(self.descriptor, _SIZE)
 
-    def write(self, step: str, series_instance_uid: str = "") -> None:
-        """Say which step begins, and on which series."""
-        self._memory[:] = f"{step} {series_instance_uid}".encode("ascii", "replace")[:_SIZE].ljust(_SIZE, b"\0")
+    def write(self, step: str, series_instance_uid: str = "", sop_instance_uid: str = "") -> None:
+        """Say which step begins, and on what."""
+        told = f"{step} {series_instance_uid} {sop_instance_uid}"
+        self._memory[:] = told.encode("ascii", "replace")[:_SIZE].ljust(_SIZE, b"\0")
 
-    def read(self) -> tuple[str, str]:
-        """The step and the series that were written last; empty where there is none."""
+    def read(self) -> tuple[str, str, str]:
+        """The step, the series and the instance that were written last; empty where there is none."""
         content = _CONTENT.fullmatch(bytes(self._memory).rstrip(b"\0"))
-        return (content[1].decode(), content[2].decode()) if content else ("", "")
+        return (content[1].decode(), content[2].decode(), content[3].decode()) if content else ("", "", "")
 
     def clear(self) -> None:
         """Forget the last job."""

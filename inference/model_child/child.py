@@ -1,13 +1,15 @@
 """The process that opens images and runs models; it may die of either.
 
-Started by `inference.model_child.process` as ``python -m inference.model_child.child WIRE BOARD``, with no secret in
-its environment. Its sessions stay resident until it ends. It ends when the worker closes the wire.
+Started by `inference.model_child.running` as ``python -m inference.model_child.child WIRE BOARD ...``, with no
+secret in its environment. Each pair is the seat of one job at a time, and has a thread. Its sessions stay resident
+until it ends. It ends when the worker closes the wires.
 """
 
 import logging
 import os
 import socket
 import sys
+import threading
 
 from inference.conclusion import NotAnalysed
 from inference.errors import DeviceUnavailable
@@ -28,8 +30,9 @@ def main() -> None:
     descriptors = [int(argument) for argument in sys.argv[1:]]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)  # what we start must not keep the wire open when we die
-    wire = Wire(socket.socket(fileno=descriptors[0]))
-    board = StageBoard(descriptors[1])
+    wires = [Wire(socket.socket(fileno=descriptor)) for descriptor in descriptors[::2]]
+    boards = [StageBoard(descriptor) for descriptor in descriptors[1::2]]
+    wire = wires[0]
     try:
         setup, _ = wire.receive()
         confine(int(setup["worker"]))
@@ -44,13 +47,30 @@ def main() -> None:
             return
         wire.send({"ready": True})
         job.warm_up()
-        tell_stages_to(board.write)
-        while True:
-            told, contents = wire.receive()
-            request: Request = decode(REQUESTS[told["request"]], told["told"], contents)
-            _send(wire, job.done(request))
+        for seat in zip(wires[1:], boards[1:], strict=True):
+            threading.Thread(target=_serve_or_end, args=(job, *seat), daemon=True).start()
+        _serve(job, wire, boards[0])
     except Closed:
         return
+
+
+def _serve(job: "_Job", wire: Wire, board: StageBoard) -> None:
+    """Answer the requests of one seat. Raises Closed."""
+    tell_stages_to(board.write)
+    while True:
+        told, contents = wire.receive()
+        request: Request = decode(REQUESTS[told["request"]], told["told"], contents)
+        _send(wire, job.done(request))
+
+
+def _serve_or_end(job: "_Job", wire: Wire, board: StageBoard) -> None:
+    """The same in a thread: what ends it ends the process, so that no request stays without an answer."""
+    try:
+        _serve(job, wire, board)
+    except Closed:
+        return  # the first seat's wire is closed too, and there the process leaves in order
+    except BaseException:  # noqa: BLE001 - there is nobody to tell but the worker, who notices
+        os._exit(1)
 
 
 def _send(wire: Wire, answer: Answer) -> None:
@@ -60,7 +80,7 @@ def _send(wire: Wire, answer: Answer) -> None:
 
 
 class _Job:
-    """Does what is asked, with the algorithms that were loaded before."""
+    """Does what is asked, with the algorithms that were loaded before; its methods may run in several threads."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         # Imported here: whoever imports this module for its names must not load the runtime.

@@ -1,6 +1,5 @@
 """Looks on while one job is analysed: how long each stage takes, and how the values are spread."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.monitoring.value_tally import ValueTally
-from inference.stages import enter
+from inference.stages import enter, working_time
 from storage.domain.job_statistics import Seen, Stage
 
 
@@ -23,7 +22,10 @@ class JobWatch:
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        """Count the time of the block for this stage; the time of a stage inside it counts for that one only."""
+        """Count the time of the block for this stage; the time of a stage inside it counts for that one only.
+
+        The time in which the job waits for another one counts for none.
+        """
         self._change()
         self._running.append(stage)
         enter(stage)
@@ -36,7 +38,7 @@ class JobWatch:
                 enter(self._running[-1])
 
     def _change(self) -> None:
-        now = time.monotonic()
+        now = working_time()
         if self._running:
             inner = self._running[-1]
             self._seconds[inner] = self._seconds.get(inner, 0.0) + now - self._since

@@ -16,6 +16,7 @@ from inference.imaging.resampling import to_network_grid
 from inference.imaging.volume import Volume, as_seen, load_projection, load_volume
 from inference.monitoring.job_watch import JobWatch
 from inference.tasks.examination import Case, Examination
+from inference.turns import DEVICE
 from storage.domain.job_statistics import Seen, Stage
 from storage.domain.result import EvidenceForm, EvidenceRole, ResultPicture
 
@@ -78,7 +79,7 @@ def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
         if preprocessing.fill is not None:
             mapping.fill_outside(prepared, preprocessing.fill)
         watch.saw(Seen.PREPARED, prepared)
-    with watch.stage(Stage.INFER):
+    with watch.stage(Stage.INFER), DEVICE:
         output = predict_volume(predictor, prepared, manifest.inference)
     channels = {segment.number: segment.channel for segment in manifest.outputs.segments}
     return Probabilities(output, channels, mapping, preprocessing.anti_aliasing)

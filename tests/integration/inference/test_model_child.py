@@ -21,7 +21,7 @@ from inference.errors import (
     PredictionFailed,
     UnusableInput,
 )
-from inference.model_child import process as process_module
+from inference.model_child import running as running_module
 from inference.model_child.process import ChildLimits, ModelChild
 from inference.pipeline import analyse
 from inference.resident_algorithms import ResidentAlgorithms
@@ -204,7 +204,7 @@ def test_memory_beyond_the_limit_is_refused(study: ChildStudy, network: bytes) -
 
 def test_a_child_that_holds_too_much_is_ended(study: ChildStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the kernel does not refuse, as with the driver of a GPU, the child is watched."""
-    monkeypatch.setattr(process_module, "own_bytes", lambda _: 3 * 2**30)
+    monkeypatch.setattr(running_module, "own_bytes", lambda _: 3 * 2**30)
     with _child(ChildLimits(2 * 2**30, 120)) as child:
         code, sentence = _lost(child, study, hostile_networks.endless_loop())
 
@@ -219,9 +219,9 @@ def test_what_a_process_holds_is_counted() -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
 
-        assert 300 * 2**20 <= process_module.own_bytes(holder.pid) < 400 * 2**20
+        assert 300 * 2**20 <= running_module.own_bytes(holder.pid) < 400 * 2**20
         holder.kill()
-    assert process_module.own_bytes(holder.pid) == 0
+    assert running_module.own_bytes(holder.pid) == 0
 
 
 def test_a_device_that_fails_gets_a_fresh_process(study: ChildStudy) -> None:

@@ -1,6 +1,8 @@
 """How many threads there are, and what each execution provider is asked and told."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,36 @@ def test_a_session_never_moves_to_another_provider_by_itself() -> None:
     session = Session(bright_network(), Placement("cpu", 1), "tiny")
 
     assert session._session._enable_fallback is False
+
+
+_LOADING = """
+import resource
+from pathlib import Path
+import numpy as np
+import onnxruntime
+from onnx import helper, numpy_helper
+from inference.algorithms.session import Placement, Session
+from inference.errors import OutOfMemory
+from tests.peers.tiny_algorithm import network
+weights = numpy_helper.from_array(np.ones(2**26, np.float32), "weights")
+nodes = [
+    helper.make_node("ReduceMean", ["weights"], ["mean"], keepdims=0),
+    helper.make_node("Add", ["x", "mean"], ["y"]),
+]
+content = network(nodes, [weights])
+held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+most = int(held.split()[1]) * 1024 + 64 * 2**20
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+try:
+    Session(content, Placement("cpu", 1), "The tiny one")
+except OutOfMemory as error:
+    print(error)
+"""
+
+
+def test_a_network_that_does_not_fit_into_memory_is_not_called_faulty() -> None:
+    """256 MiB of weights where 64 are left are told as a lack of memory, which is mended by memory."""
+    told = subprocess.run([sys.executable, "-c", _LOADING], capture_output=True, text=True, check=True).stdout
+
+    assert "The tiny one cannot be loaded into the memory" in told
+    assert "memory_gib" in told
