@@ -4,11 +4,12 @@ import warnings
 import zlib
 from contextlib import suppress
 
-from listener.errors import UnacceptableIdentity, UnreadableDataSet
+from listener.errors import UnacceptableIdentity
 from listener.scp.commitment import read_request
 from listener.scp.instance_header import read_header
 from listener.scp.limits import COMMITMENT_REFERENCES
 from storage.domain.identifiers import is_uid
+from storage.errors import UnreadableDataSet
 from tests.peers.raw_sender import CT, ct_data_set, element
 
 _SYNTAXES = (

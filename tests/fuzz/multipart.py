@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from listener.errors import UnreadableDataSet
 from listener.web.multipart_reader import MalformedMultipart, MultipartLimits, MultipartReader
 from listener.web.part10_head import read_file_meta
+from storage.errors import UnreadableDataSet
 
 _LIMITS = MultipartLimits(parts=50, header_bytes=512, preamble_bytes=256)
 _PART = b'--b0\r\nContent-Type: application/dicom; x="a\\"b"\r\nContent-Disposition: form-data; name=files\r\n\r\n'
