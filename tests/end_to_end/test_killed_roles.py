@@ -72,7 +72,7 @@ def test_a_worker_that_stops_for_ever_loses_its_job(
     product.settings |= destination(recording_pacs.port)
     assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
     product.start()
-    product.wait_until(lambda: "studies at a time: 1" in product.log(), "the worker and its child are ready")
+    product.wait_until(lambda: "studies at a time: " in product.log(), "the worker and its child are ready")
     worker, (child,) = product.role("work"), _model_children(product)
     assert worker is not None
     os.kill(child, signal.SIGSTOP)  # so that the job does not end before the worker is stopped
