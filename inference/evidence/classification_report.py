@@ -27,13 +27,14 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.findings.classification import KeyImage
-from inference.findings.intensity_unit import NO_UNITS
 from inference.findings.measurement import OCCURRENCES
+from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Measurement
 from storage.domain.result import EvidenceForm, EvidenceObject
 
 # What is told of a class of which a detection has no box, so that no certainty is known, and a group needs a number.
-_NONE = Measurement(OCCURRENCES, 0.0, NO_UNITS)
+# OHIF 3.13.2 leaves a value of 0 out and shows the unit alone, which must not read as a number: "1" would.
+_NONE = Measurement(OCCURRENCES, 0.0, CodedConcept("{occurrences}", "UCUM", "occurrences"))
 
 
 def build_classification_reports(
