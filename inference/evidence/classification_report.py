@@ -27,14 +27,12 @@ from inference.evidence.report_parts import (
     tracking,
 )
 from inference.findings.classification import KeyImage
-from inference.findings.measurement import OCCURRENCES
-from storage.domain.coded_concept import CodedConcept
+from inference.findings.measurement import COUNT, OCCURRENCES
 from storage.domain.finding import Measurement
 from storage.domain.result import EvidenceForm, EvidenceObject
 
 # What is told of a class of which a detection has no box, so that no certainty is known, and a group needs a number.
-# OHIF 3.13.2 leaves a value of 0 out and shows the unit alone, which must not read as a number: "1" would.
-_NONE = Measurement(OCCURRENCES, 0.0, CodedConcept("{occurrences}", "UCUM", "occurrences"))
+_NONE = Measurement(OCCURRENCES, 0.0, COUNT)
 
 
 def build_classification_reports(

@@ -15,6 +15,7 @@ _LINE = 100  # characters of a line of prose
 # its images' character set only if that holds every word.
 _UNIT_WORDS = {
     "1": "",
+    "{count}": "",
     "cm3": "ml",
     "[hnsf'U]": "HU",
     "g/ml{SUVbw}": "SUVbw",

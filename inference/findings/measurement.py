@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.algorithms.segmentation_manifest import GEOMETRIC, Outputs, Segment
 from inference.findings.diameters import Chord, diameters
-from inference.findings.intensity_unit import NO_UNITS, Quantity, quantity_of
+from inference.findings.intensity_unit import Quantity, quantity_of
 from inference.findings.mesh_surface import mesh_surface_mm2
 from inference.findings.postprocessing import count_components
 from inference.findings.segmentation import Labels
@@ -32,6 +32,8 @@ SURFACE = CodedConcept("C0JK", "IBSI", "Surface Area of Mesh")
 SQUARE_MILLIMETER = CodedConcept("mm2", "UCUM", "square millimeter")
 LESIONS = CodedConcept("246206008", "SCT", "Number of lesions")
 OCCURRENCES = CodedConcept("246432004", "SCT", "Number of occurrences")
+# Not "1", no units: OHIF 3.13.2 leaves a value of 0 out and shows the unit alone, which then read as a number.
+COUNT = CodedConcept("{count}", "UCUM", "count")
 _ABNORMAL = "49755003"  # SCT: a segment of this category is a change and no organ
 MEAN = CodedConcept("373098007", "SCT", "Mean")
 
@@ -156,7 +158,7 @@ def _measured(region: _Region, name: str, quantity: Quantity | None) -> Measurem
         return None if pixel_mm2 is None else Measurement(AREA, voxels * pixel_mm2 / 100, SQUARE_CENTIMETER)
     if name == "components":
         code = LESIONS if region.segment.category.value == _ABNORMAL else OCCURRENCES
-        return Measurement(code, float(count_components(region.mask)) if region.box else 0.0, NO_UNITS)
+        return Measurement(code, float(count_components(region.mask)) if region.box else 0.0, COUNT)
     if region.box is None or (name in GEOMETRIC and pixel_mm2 is None):
         return None
     if name == "surface":

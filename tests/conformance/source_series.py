@@ -20,8 +20,15 @@ from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.build import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
 from inference.evidence.sources import states_thickness
-from inference.findings.intensity_unit import NO_UNITS
-from inference.findings.measurement import CONDENSED, LONG_AXIS, MILLIMETER, OCCURRENCES, SQUARE_MILLIMETER, SURFACE
+from inference.findings.measurement import (
+    CONDENSED,
+    COUNT,
+    LONG_AXIS,
+    MILLIMETER,
+    OCCURRENCES,
+    SQUARE_MILLIMETER,
+    SURFACE,
+)
 from inference.findings.segment import SegmentDescription
 from inference.findings.segmentation import Probabilities
 from inference.imaging.frames import frame_number
@@ -211,7 +218,7 @@ def _sizes(context: EvidenceContext, mask: npt.NDArray[np.bool_]) -> list[Measur
     return [
         Measurement(LONG_AXIS, 17.25, MILLIMETER, line=line),
         Measurement(SURFACE, 1234.5, SQUARE_MILLIMETER),
-        Measurement(OCCURRENCES, 1.0, NO_UNITS),
+        Measurement(OCCURRENCES, 1.0, COUNT),
         Measurement(_ATTENUATION, 43.5, _HOUNSFIELD, CONDENSED["percentile_95"][0]),
     ]
 

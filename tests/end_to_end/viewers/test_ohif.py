@@ -161,7 +161,7 @@ def test_things_found_in_boxes_are_framed(desk: Station, reading: list[Ohif], tm
     assert shown.keys() == {
         "Certainty of Finding: 100.00 %",
         "Certainty of Finding: 90.00 %",
-        "Number of occurrences:  {occurrences}",  # 0, which this OHIF leaves out
+        "Number of occurrences:  {count}",  # 0, which this OHIF leaves out
     }
     assert shown["Certainty of Finding: 90.00 %"] == sources[4].SOPInstanceUID
     assert shown["Certainty of Finding: 100.00 %"] == sources[2].SOPInstanceUID

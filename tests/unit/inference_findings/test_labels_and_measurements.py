@@ -191,15 +191,15 @@ def test_the_count_of_a_lesion_is_one_of_lesions() -> None:
 
 
 def test_a_segment_without_a_voxel_has_volume_and_count_only() -> None:
-    """Nothing has no diameter, no surface and no mean."""
+    """Nothing has no diameter, no surface and no mean; and no unit that reads as a number where a viewer shows no 0."""
     outputs = SegmentationManifest.model_validate(MANIFEST | {"outputs": MANIFEST["outputs"] | {"measurements": EVERY}})
     volume = _oblique_volume()
 
     (finding,) = measure(volume, np.zeros(volume.geometry.shape, np.uint8), outputs.outputs, "t", lambda _: "2.25.1")
 
-    assert [(one.name.meaning, one.value) for one in finding.measurements] == [
-        ("Volume", 0),
-        ("Number of occurrences", 0),
+    assert [(one.name.meaning, one.value, one.unit.value) for one in finding.measurements] == [
+        ("Volume", 0, "cm3"),
+        ("Number of occurrences", 0, "{count}"),
     ]
 
 
