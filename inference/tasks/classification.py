@@ -6,15 +6,12 @@ from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.engine import Classifier
 from inference.algorithms.image_scoring import score_images
 from inference.algorithms.occlusion import with_occlusion_maps
-from inference.evidence.build import build_classification_evidence
-from inference.evidence.drawing import png
-from inference.evidence.key_image_picture import draw_key_image
 from inference.findings.classification import conclude
 from inference.imaging.image_series import open_series
 from inference.tasks.examination import Case, Examination
 from inference.tasks.image_preparation import prepared_images, require_examined, shown_image
+from inference.tasks.key_images import told_on_key_images
 from storage.domain.job_statistics import Stage
-from storage.domain.result import ResultPicture
 
 
 def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest) -> Examination:
@@ -37,14 +34,4 @@ def examine(case: Case, classifier: Classifier, manifest: ClassificationManifest
         highest = with_occlusion_maps(highest, partial(shown_image, series, manifest.image), classifier, manifest)
     with case.watch.stage(Stage.POSTPROCESS):
         keys = conclude(series, highest, len(examined), manifest, case.tracking_uid)
-    context = case.context(series.headers, series.values)
-    drawn = [draw_key_image(context, key) for key in keys]
-    return Examination(
-        context,
-        tuple(key.finding for key in keys),
-        build_classification_evidence(context, keys, drawn, case.wanted),
-        tuple(
-            ResultPicture(key.classification.label, png(picture.image()))
-            for key, picture in zip(keys, drawn, strict=True)
-        ),
-    )
+    return told_on_key_images(case, series, keys)

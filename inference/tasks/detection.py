@@ -4,17 +4,14 @@ import numpy as np
 
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.engine import Detector
-from inference.evidence.build import build_classification_evidence
-from inference.evidence.drawing import png
-from inference.evidence.key_image_picture import draw_key_image
 from inference.findings.boxes import Box, on_image
 from inference.findings.detection import conclude_detections
 from inference.imaging.image_series import open_series
 from inference.imaging.plane import network_input
 from inference.tasks.examination import Case, Examination
 from inference.tasks.image_preparation import prepared_images, require_examined
+from inference.tasks.key_images import told_on_key_images
 from storage.domain.job_statistics import Stage
-from storage.domain.result import ResultPicture
 
 
 def examine(case: Case, detector: Detector, manifest: DetectionManifest) -> Examination:
@@ -38,14 +35,4 @@ def examine(case: Case, detector: Detector, manifest: DetectionManifest) -> Exam
     require_examined(examined, manifest, blank)
     with case.watch.stage(Stage.POSTPROCESS):
         keys = conclude_detections(series, boxes, len(examined), manifest, case.tracking_uid)
-    context = case.context(series.headers, series.values)
-    drawn = [draw_key_image(context, key) for key in keys]
-    return Examination(
-        context,
-        tuple(key.finding for key in keys),
-        build_classification_evidence(context, keys, drawn, case.wanted),
-        tuple(
-            ResultPicture(key.classification.label, png(picture.image()))
-            for key, picture in zip(keys, drawn, strict=True)
-        ),
-    )
+    return told_on_key_images(case, series, keys)

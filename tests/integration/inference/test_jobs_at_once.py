@@ -25,13 +25,10 @@ from storage.domain.job_statistics import Stage
 from storage.domain.result import NewResult
 from storage.postgres.job_queue import PostgresJobQueue
 from tests.integration.inference.conftest import Site
+from tests.integration.inference.small_studies import POISON, USUAL, jobs, receive
 from tests.peers import hostile_networks
-from tests.peers.synthetic_series import slice_headers, with_pixels
 from tests.peers.tiny_algorithm import manifest_with, write_tiny_algorithm
 
-_USUAL = np.zeros((6, 5, 4))
-_USUAL[2:4, 1:3, 1:3] = 1000
-_POISON = _USUAL * 9
 _ROOMY = ChildLimits(4 * 2**30, 120)
 _INNOCENT = ("completed", None, 1, 0)
 
@@ -75,28 +72,6 @@ def _lanes(site: Site, child: ModelChild) -> Iterator[None]:
             queue.close()
 
 
-def _receive(site: Site, number: int, values: np.ndarray = _USUAL) -> str:
-    """A study with UIDs of its own; returns its UID."""
-    uid = f"1.2.3.{number}"
-
-    def name(place: int, header: object) -> None:
-        header.StudyInstanceUID = uid  # type: ignore[attr-defined]
-        header.SeriesInstanceUID = f"{uid}.1"  # type: ignore[attr-defined]
-        header.SOPInstanceUID = f"{uid}.1.{place + 1}"  # type: ignore[attr-defined]
-
-    site.receive(with_pixels(slice_headers(edit=name), values))
-    return uid
-
-
-def _jobs(site: Site) -> dict[str, tuple[str, str | None, int, int]]:
-    """State, reason, attempts and lost children of the inference of each study."""
-    rows = site.rows(
-        "SELECT study_instance_uid, state, reason_code, attempt, child_deaths FROM job "
-        "JOIN study ON study.id = study_id WHERE kind = 'inference'"
-    )
-    return {uid: tuple(rest) for uid, *rest in rows}  # type: ignore[misc]
-
-
 def _cancel(site: Site, uid: str) -> None:
     jobs = dict(site.rows("SELECT study_instance_uid, job.id FROM job JOIN study ON study.id = study_id"))
     site.queue.cancel(jobs[uid], "tests")
@@ -124,58 +99,58 @@ def _kill(child: ModelChild) -> None:
 def test_the_next_study_is_prepared_while_one_is_at_the_network(site: Site) -> None:
     """It waits with its volume ready; when the first is canceled, a fresh child analyses it in the same attempt."""
     _install_poisonous(site)
-    poison = _receive(site, 1, _POISON)
+    poison = receive(site, 1, POISON)
 
     with _child() as child, _lanes(site, child):
         site.wait_for(lambda: Stage.INFER in child.stages)
-        other = _receive(site, 2)
+        other = receive(site, 2)
         site.wait_for(lambda: _both_are_inside(child))
         _cancel(site, poison)
-        site.wait_for(lambda: _jobs(site)[other][0] == "completed")
+        site.wait_for(lambda: jobs(site)[other][0] == "completed")
 
-    assert _jobs(site)[other] == _INNOCENT
-    assert _jobs(site)[poison][0] == "canceled"
+    assert jobs(site)[other] == _INNOCENT
+    assert jobs(site)[poison][0] == "canceled"
     assert child.lost == 1
 
 
 def test_a_crash_with_two_studies_inside_is_blamed_on_the_one_that_does_it_again_by_itself(site: Site) -> None:
     """Each is analysed again alone: the innocent one is completed in its first attempt, the other parked in two."""
     _install_poisonous(site)
-    poison = _receive(site, 1, _POISON)
+    poison = receive(site, 1, POISON)
 
     with _child() as child, _lanes(site, child):
         site.wait_for(lambda: Stage.INFER in child.stages)
-        other = _receive(site, 2)
+        other = receive(site, 2)
         site.wait_for(lambda: _both_are_inside(child))
         seat = child.stages.index(Stage.INFER)
         _kill(child)
         site.wait_for(lambda: child.lost == 1 and child.stages[seat] == Stage.INFER)
         assert child.stages[1 - seat] == ""
         _kill(child)
-        site.wait_for(lambda: _jobs(site)[poison] == ("scheduled", "model-child-died", 1, 1))
-        site.wait_for(lambda: _jobs(site)[other] == _INNOCENT)
+        site.wait_for(lambda: jobs(site)[poison] == ("scheduled", "model-child-died", 1, 1))
+        site.wait_for(lambda: jobs(site)[other] == _INNOCENT)
         _time_flies(site)
         site.wait_for(lambda: Stage.INFER in child.stages)
         _kill(child)
-        site.wait_for(lambda: _jobs(site)[poison] == ("failed", "model-child-died", 2, 2))
+        site.wait_for(lambda: jobs(site)[poison] == ("failed", "model-child-died", 2, 2))
 
-    assert _jobs(site)[other] == _INNOCENT
+    assert jobs(site)[other] == _INNOCENT
     assert child.lost == 3
 
 
 def test_a_study_that_hangs_costs_its_neighbours_no_attempt(site: Site) -> None:
     """They wait, which is not counted, or are done again; the one that hangs is parked after two children."""
     _install_poisonous(site)
-    poison = _receive(site, 1, _POISON)
-    others = [_receive(site, number) for number in (2, 3, 4)]
+    poison = receive(site, 1, POISON)
+    others = [receive(site, number) for number in (2, 3, 4)]
 
     with _child(ChildLimits(4 * 2**30, 15)) as child, _lanes(site, child):
-        site.wait_for(lambda: all(_jobs(site)[uid][0] == "completed" for uid in others))
-        site.wait_for(lambda: _jobs(site)[poison] == ("scheduled", "analysis-too-slow", 1, 1))
+        site.wait_for(lambda: all(jobs(site)[uid][0] == "completed" for uid in others))
+        site.wait_for(lambda: jobs(site)[poison] == ("scheduled", "analysis-too-slow", 1, 1))
         _time_flies(site)
-        site.wait_for(lambda: _jobs(site)[poison] == ("failed", "analysis-too-slow", 2, 2))
+        site.wait_for(lambda: jobs(site)[poison] == ("failed", "analysis-too-slow", 2, 2))
 
-    assert {uid: row for uid, row in _jobs(site).items() if uid != poison} == dict.fromkeys(others, _INNOCENT)
+    assert {uid: row for uid, row in jobs(site).items() if uid != poison} == dict.fromkeys(others, _INNOCENT)
     assert child.lost == 2
 
 
@@ -184,20 +159,20 @@ def test_memory_that_two_need_together_is_given_to_each_alone(site: Site, monkey
     _install_poisonous(site)
     together = threading.Event()
     monkeypatch.setattr("inference.model_child.running.own_bytes", lambda _: 5 * 2**30 if together.is_set() else 0)
-    poison = _receive(site, 1, _POISON)
+    poison = receive(site, 1, POISON)
 
     with _child() as child, _lanes(site, child):
         site.wait_for(lambda: Stage.INFER in child.stages)
-        other = _receive(site, 2)
+        other = receive(site, 2)
         site.wait_for(lambda: _both_are_inside(child))
         together.set()
         site.wait_for(lambda: child.lost == 1)
         together.clear()
         site.wait_for(lambda: sorted(child.stages) == ["", Stage.INFER])
         _cancel(site, poison)
-        site.wait_for(lambda: _jobs(site)[other] == _INNOCENT)
+        site.wait_for(lambda: jobs(site)[other] == _INNOCENT)
 
-    assert _jobs(site)[poison][2:] == (1, 0)
+    assert jobs(site)[poison][2:] == (1, 0)
 
 
 def test_a_study_that_fails_for_want_of_memory_leaves_its_neighbour_its_result(site: Site) -> None:
@@ -205,7 +180,7 @@ def test_a_study_that_fails_for_want_of_memory_leaves_its_neighbour_its_result(s
     site.install(write_tiny_algorithm(site.folder / "tiny"))
     identity = manifest_with()["identity"] | {"name": "eater"}
     site.install(write_tiny_algorithm(site.folder / "eater", hostile_networks.eating_at_once(8), identity=identity))
-    _receive(site, 1)
+    receive(site, 1)
 
     with _child(ChildLimits(2 * 2**30, 120)) as child, _lanes(site, child):
         jobs = "SELECT algorithm_name, job.state, reason_code, attempt, child_deaths FROM job WHERE kind = 'inference'"
@@ -223,7 +198,7 @@ def test_studies_side_by_side_get_the_bytes_that_they_get_one_by_one(site: Site)
     started = datetime(2026, 1, 2, tzinfo=UTC)
 
     def request(number: int) -> Analysis:
-        uid = _receive(site, number + 1, np.roll(_USUAL, number % 3, axis=0))
+        uid = receive(site, number + 1, np.roll(USUAL, number % 3, axis=0))
         return Analysis(site.studies.stable_study(uid, 1), registered, started, b"s" * 32, DEFAULT_FORMS, USUAL_NAMING)
 
     requests = [request(number) for number in range(10)]
@@ -273,16 +248,16 @@ work(
 def test_two_children_share_the_queue(site: Site) -> None:
     """While a study hangs in one, the other analyses all the rest: each study is claimed once and has one result."""
     _install_poisonous(site)
-    poison = _receive(site, 1, _POISON)
-    others = [_receive(site, number) for number in range(2, 8)]
+    poison = receive(site, 1, POISON)
+    others = [receive(site, number) for number in range(2, 8)]
 
     with subprocess.Popen([sys.executable, "-c", _WORKER, str(site.folder / "data"), site.url]) as worker:
         try:
-            site.wait_for(lambda: all(_jobs(site)[uid] == _INNOCENT for uid in others))
-            assert _jobs(site)[poison][0] == "in_progress"
+            site.wait_for(lambda: all(jobs(site)[uid] == _INNOCENT for uid in others))
+            assert jobs(site)[poison][0] == "in_progress"
             _cancel(site, poison)
-            last = _receive(site, 8)
-            site.wait_for(lambda: _jobs(site)[last] == _INNOCENT)
+            last = receive(site, 8)
+            site.wait_for(lambda: jobs(site)[last] == _INNOCENT)
             worker.terminate()
             assert worker.wait(60) == 0
         finally:

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from inference import worker as worker_module
@@ -19,13 +18,10 @@ from inference.settings import WorkerSettings
 from storage.domain.job import ClaimedJob
 from storage.domain.job_statistics import Stage
 from tests.integration.inference.conftest import Site
+from tests.integration.inference.small_studies import POISON, jobs, receive
 from tests.peers import hostile_networks
-from tests.peers.synthetic_series import slice_headers, with_pixels
 from tests.peers.tiny_algorithm import write_tiny_algorithm
 
-_USUAL = np.zeros((6, 5, 4))
-_USUAL[2:4, 1:3, 1:3] = 1000
-_POISON = _USUAL * 9
 _ROOMY = ChildLimits(4 * 2**30, 120)
 _IMPATIENT = ChildLimits(4 * 2**30, 15)  # a cold child on a busy machine needs some of it
 
@@ -51,28 +47,6 @@ def _worker(site: Site, child: ModelChild) -> Iterator[threading.Event]:
 
     with site.worker(analyse, child.interrupt) as stop:
         yield stop
-
-
-def _receive(site: Site, number: int, values: np.ndarray = _USUAL) -> str:
-    """A study with UIDs of its own; returns its UID."""
-    uid = f"1.2.3.{number}"
-
-    def name(place: int, header: object) -> None:
-        header.StudyInstanceUID = uid  # type: ignore[attr-defined]
-        header.SeriesInstanceUID = f"{uid}.1"  # type: ignore[attr-defined]
-        header.SOPInstanceUID = f"{uid}.1.{place + 1}"  # type: ignore[attr-defined]
-
-    site.receive(with_pixels(slice_headers(edit=name), values))
-    return uid
-
-
-def _jobs(site: Site) -> dict[str, tuple[str, str | None, int, int]]:
-    """State, reason, attempts and lost children of the inference of each study."""
-    rows = site.rows(
-        "SELECT study_instance_uid, state, reason_code, attempt, child_deaths FROM job "
-        "JOIN study ON study.id = study_id WHERE kind = 'inference'"
-    )
-    return {uid: tuple(rest) for uid, *rest in rows}  # type: ignore[misc]
 
 
 def _sentence(site: Site, uid: str) -> str:
@@ -101,18 +75,18 @@ def test_a_poisonous_study_is_parked_and_the_others_go_on(site: Site, caplog: py
     The others are analysed at their first attempt, and the worker is the same all along.
     """
     site.install(write_tiny_algorithm(site.folder / "tiny", hostile_networks.endless_when_brighter(5000)))
-    others = [_receive(site, number) for number in (1, 2)]
-    poison = _receive(site, 3, _POISON)
-    others += [_receive(site, number) for number in (4, 5)]
+    others = [receive(site, number) for number in (1, 2)]
+    poison = receive(site, 3, POISON)
+    others += [receive(site, number) for number in (4, 5)]
 
     with _child(site, _IMPATIENT) as child, _worker(site, child):
-        site.wait_for(lambda: all(_jobs(site)[uid][0] == "completed" for uid in others))
-        site.wait_for(lambda: _jobs(site)[poison][:2] == ("scheduled", "analysis-too-slow"))
-        assert _jobs(site)[poison][2:] == (1, 1)
+        site.wait_for(lambda: all(jobs(site)[uid][0] == "completed" for uid in others))
+        site.wait_for(lambda: jobs(site)[poison][:2] == ("scheduled", "analysis-too-slow"))
+        assert jobs(site)[poison][2:] == (1, 1)
         _time_flies(site)
-        site.wait_for(lambda: _jobs(site)[poison][0] == "failed")
+        site.wait_for(lambda: jobs(site)[poison][0] == "failed")
 
-    assert _jobs(site) == {poison: ("failed", "analysis-too-slow", 2, 2)} | dict.fromkeys(
+    assert jobs(site) == {poison: ("failed", "analysis-too-slow", 2, 2)} | dict.fromkeys(
         others, ("completed", None, 1, 0)
     )
     assert f"step infer of series {poison}.1" in _sentence(site, poison)
@@ -125,17 +99,17 @@ def test_a_poisonous_study_is_parked_and_the_others_go_on(site: Site, caplog: py
 def test_a_job_that_crashes_two_children_is_given_up(site: Site, number: signal.Signals) -> None:
     """The reason of both attempts, and of the end, names the signal and the step."""
     site.install(write_tiny_algorithm(site.folder / "tiny", hostile_networks.endless_when_brighter(5000)))
-    uid = _receive(site, 1, _POISON)
+    uid = receive(site, 1, POISON)
     over = threading.Event()
 
     with _child(site) as child, _worker(site, child):
         killer = threading.Thread(target=_kill_whenever_it_infers, args=(child, number, over))
         killer.start()
         try:
-            site.wait_for(lambda: _jobs(site)[uid] == ("scheduled", "model-child-died", 1, 1))
+            site.wait_for(lambda: jobs(site)[uid] == ("scheduled", "model-child-died", 1, 1))
             assert f"signal {number.value} ({number.name}) in the step infer" in _sentence(site, uid)
             _time_flies(site)
-            site.wait_for(lambda: _jobs(site)[uid] == ("failed", "model-child-died", 2, 2))
+            site.wait_for(lambda: jobs(site)[uid] == ("failed", "model-child-died", 2, 2))
         finally:
             over.set()
             killer.join()
@@ -146,12 +120,12 @@ def test_a_job_that_crashes_two_children_is_given_up(site: Site, number: signal.
 def test_a_job_that_asks_for_too_much_memory_is_given_up(site: Site) -> None:
     """It is told as a lack of memory, and nothing of it reaches a destination."""
     site.install(write_tiny_algorithm(site.folder / "tiny", hostile_networks.eating_at_once(8)))
-    uid = _receive(site, 1)
+    uid = receive(site, 1)
 
     with _child(site, ChildLimits(2 * 2**30, 120)) as child, _worker(site, child):
-        site.wait_for(lambda: _jobs(site)[uid] == ("scheduled", "out-of-memory", 1, 1))
+        site.wait_for(lambda: jobs(site)[uid] == ("scheduled", "out-of-memory", 1, 1))
         _time_flies(site)
-        site.wait_for(lambda: _jobs(site)[uid] == ("failed", "out-of-memory", 2, 2))
+        site.wait_for(lambda: jobs(site)[uid] == ("failed", "out-of-memory", 2, 2))
 
     assert site.rows("SELECT count(*) FROM result_origin") == [(0,)]
 
@@ -159,45 +133,45 @@ def test_a_job_that_asks_for_too_much_memory_is_given_up(site: Site) -> None:
 def test_a_child_that_dies_before_its_job_begins_costs_nothing(site: Site) -> None:
     """The job is not to blame, so a fresh child does it within the same attempt."""
     site.install(write_tiny_algorithm(site.folder / "tiny"))
-    uid = _receive(site, 1)
+    uid = receive(site, 1)
 
     with _child(site) as child:
         process = child.process_id
         assert process is not None
         os.kill(process, signal.SIGSTOP)
         with _worker(site, child):
-            site.wait_for(lambda: _jobs(site)[uid][0] == "in_progress")
+            site.wait_for(lambda: jobs(site)[uid][0] == "in_progress")
             os.kill(process, signal.SIGKILL)
-            site.wait_for(lambda: _jobs(site)[uid][0] == "completed")
+            site.wait_for(lambda: jobs(site)[uid][0] == "completed")
 
-    assert _jobs(site)[uid][2:] == (1, 0)
+    assert jobs(site)[uid][2:] == (1, 0)
 
 
 def test_canceled_work_gives_its_device_back(site: Site) -> None:
     """An operator's cancel ends the child, so the next study does not wait for the time limit of the last."""
     site.install(write_tiny_algorithm(site.folder / "tiny", hostile_networks.endless_when_brighter(5000)))
-    poison = _receive(site, 1, _POISON)
+    poison = receive(site, 1, POISON)
 
     with _child(site) as child, _worker(site, child):
         site.wait_for(lambda: child.stage == Stage.INFER)
         ((job_id,),) = site.rows("SELECT id FROM job WHERE kind = 'inference'")
         site.queue.cancel(job_id, "tests")
-        other = _receive(site, 2)
-        site.wait_for(lambda: _jobs(site)[other][0] == "completed")
+        other = receive(site, 2)
+        site.wait_for(lambda: jobs(site)[other][0] == "completed")
 
-    assert _jobs(site)[poison][0] == "canceled"
+    assert jobs(site)[poison][0] == "canceled"
 
 
 def test_a_worker_that_is_stopped_gives_a_hanging_job_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within its grace, without counting a death against the job, and the child is gone afterwards."""
     monkeypatch.setattr(worker_module, "_GRACE_S", 1.0)
     site.install(write_tiny_algorithm(site.folder / "tiny", hostile_networks.endless_when_brighter(5000)))
-    uid = _receive(site, 1, _POISON)
+    uid = receive(site, 1, POISON)
 
     with _child(site) as child, _worker(site, child) as stop:
         site.wait_for(lambda: child.stage == Stage.INFER)
         stop.set()
-        site.wait_for(lambda: _jobs(site)[uid] == ("scheduled", "worker-stopped", 1, 0))
+        site.wait_for(lambda: jobs(site)[uid] == ("scheduled", "worker-stopped", 1, 0))
 
 
 def test_the_file_of_a_model_is_damaged_while_it_runs(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -207,19 +181,19 @@ def test_the_file_of_a_model_is_damaged_while_it_runs(site: Site, caplog: pytest
     site.install(folder)
     content = (folder / "model.onnx").read_bytes()
     with _child(site) as child, _worker(site, child):
-        first = _receive(site, 1)
-        site.wait_for(lambda: _jobs(site)[first][0] == "completed")
+        first = receive(site, 1)
+        site.wait_for(lambda: jobs(site)[first][0] == "completed")
         (folder / "model.onnx").write_bytes(hostile_networks.not_a_number())
-        second = _receive(site, 2)
-        site.wait_for(lambda: _jobs(site)[second][0] == "completed")
+        second = receive(site, 2)
+        site.wait_for(lambda: jobs(site)[second][0] == "completed")
         process = child.process_id
         assert process is not None
         os.kill(process, signal.SIGKILL)
-        third = _receive(site, 3)
-        site.wait_for(lambda: _jobs(site)[third][:2] == ("scheduled", "artifact-unavailable"))
+        third = receive(site, 3)
+        site.wait_for(lambda: jobs(site)[third][:2] == ("scheduled", "artifact-unavailable"))
         (folder / "model.onnx").write_bytes(content)
         _time_flies(site)
-        site.wait_for(lambda: _jobs(site)[third][0] == "completed")
+        site.wait_for(lambda: jobs(site)[third][0] == "completed")
 
     digests = {row[0] for row in site.rows("SELECT artifact_sha256 FROM result")}
     assert len(digests) == 1
