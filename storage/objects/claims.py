@@ -1,13 +1,13 @@
 """Which process has a SOP Instance UID while its instance has no object yet.
 
-A table in a file that all processes map: a claim costs a lock and two writes to memory. (A name in a folder would be as
-exclusive, but making and removing thousands of small files a second has a file system search for free ones.) Claims
-are never synced: after a crash the records of the log are the truth, and the importer removes what is left of claims.
+A table in a file that all processes have open: a claim costs a lock, a read and a write of what the page cache has. (A
+name in a folder would be as exclusive, but making and removing thousands of small files a second has a file system
+search for free ones. A mapping of the file would kill the process that touches a hole of it on a full disk.) Claims are
+never synced: after a crash the records of the log are the truth, and the importer removes what is left of claims.
 """
 
 import fcntl
 import hashlib
-import mmap
 import os
 import struct
 import threading
@@ -47,12 +47,10 @@ class Claims:
         self._descriptor = os.open(folder.claims, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if os.fstat(self._descriptor).st_size < _TABLE_BYTES:
             os.ftruncate(self._descriptor, _TABLE_BYTES)
-        self._table = mmap.mmap(self._descriptor, _TABLE_BYTES)
         self._threads = threading.Lock()
 
     def close(self) -> None:
         """Give the table back."""
-        self._table.close()
         os.close(self._descriptor)
 
     def take(self, sop_instance_uid: str, claim: Claim) -> Claim | None:
@@ -63,6 +61,7 @@ class Claims:
 
         Raises:
             SpoolFull: more instances wait than the table has room for.
+            OSError: the disk is full, or cannot be written; nothing is claimed.
         """
         key = _key(sop_instance_uid)
         with self._locked(key) as start:
@@ -72,12 +71,12 @@ class Claims:
                 place, standing = held
                 if standing.durable or standing.fingerprint != claim.fingerprint:
                     return standing
-                _, _, writers = _FLAGS.unpack_from(self._table, place)
+                _, _, writers = _FLAGS.unpack(self._read(place, _FLAGS.size))
             else:
                 place = self._free_place(start)
             facts = _FACTS.pack(key, bytes.fromhex(claim.fingerprint), _owner_number(claim.owner))
             head = _FLAGS.pack(1, 0, writers + 1) + struct.pack("<I", zlib.crc32(facts))
-            self._table[place : place + _ENTRY.size] = head + facts
+            self._write(place, head + facts)
         return None
 
     def confirm(self, sop_instance_uid: str, fingerprint: str) -> None:
@@ -86,7 +85,7 @@ class Claims:
         with self._locked(key) as start:
             held = self._find(start, key)
             if held is not None and held[1].fingerprint == fingerprint:
-                _FLAGS.pack_into(self._table, held[0], 1, 1, 0)
+                self._write(held[0], _FLAGS.pack(1, 1, 0))
 
     def holder(self, sop_instance_uid: str) -> Claim | None:
         """Who has a UID."""
@@ -102,11 +101,11 @@ class Claims:
             held = self._find(start, key)
             if held is None or held[1].fingerprint != fingerprint or held[1].durable:
                 return
-            _, _, writers = _FLAGS.unpack_from(self._table, held[0])
+            _, _, writers = _FLAGS.unpack(self._read(held[0], _FLAGS.size))
             if writers > 1:
-                _FLAGS.pack_into(self._table, held[0], 1, 0, writers - 1)
+                self._write(held[0], _FLAGS.pack(1, 0, writers - 1))
             else:
-                self._table[held[0] : held[0] + _ENTRY.size] = _FREE
+                self._write(held[0], _FREE)
 
     def end(self, sop_instance_uid: str, fingerprint: str) -> None:
         """Remove the claim for these bytes: they have their object, or were set aside."""
@@ -114,7 +113,7 @@ class Claims:
         with self._locked(key) as start:
             held = self._find(start, key)
             if held is not None and held[1].fingerprint == fingerprint:
-                self._table[held[0] : held[0] + _ENTRY.size] = _FREE
+                self._write(held[0], _FREE)
 
     def remove_abandoned(self, is_alive: Callable[[str], bool]) -> int:
         """Remove the claims of dead owners, and return how many; nothing of theirs may wait in the logs."""
@@ -126,8 +125,8 @@ class Claims:
             if not known[claim.owner]:
                 with self._locked_bucket(place // _BUCKET_BYTES * _BUCKET_BYTES):
                     # Looked at again: somebody alive may share it by now.
-                    if _claim(self._table[place : place + _ENTRY.size], 0) == claim:
-                        self._table[place : place + _ENTRY.size] = _FREE
+                    if _claim(self._read(place, _ENTRY.size), 0) == claim:
+                        self._write(place, _FREE)
                         count += 1
         return count
 
@@ -148,7 +147,7 @@ class Claims:
                 yield from self._used(bucket)
 
     def _used(self, start: int) -> Iterator[tuple[int, Claim]]:
-        bucket = self._table[start : start + _BUCKET_BYTES]
+        bucket = self._read(start, _BUCKET_BYTES)
         index = bucket[:: _ENTRY.size].find(1)
         while index >= 0:
             claim = _claim(bucket, index * _ENTRY.size)
@@ -157,7 +156,7 @@ class Claims:
             index = bucket[:: _ENTRY.size].find(1, index + 1)
 
     def _find(self, start: int, key: bytes) -> tuple[int, Claim] | None:
-        bucket = self._table[start : start + _BUCKET_BYTES]
+        bucket = self._read(start, _BUCKET_BYTES)
         offset = bucket.find(key)
         while offset >= 0:
             entry = offset // _ENTRY.size * _ENTRY.size
@@ -168,11 +167,17 @@ class Claims:
         return None
 
     def _free_place(self, start: int) -> int:
-        bucket = self._table[start : start + _BUCKET_BYTES]
+        bucket = self._read(start, _BUCKET_BYTES)
         for index in range(_IN_BUCKET):
             if _claim(bucket, index * _ENTRY.size) is None:  # free, or torn by a crash
                 return start + index * _ENTRY.size
         raise SpoolFull("Too many instances wait in the spool; start the database.")
+
+    def _read(self, place: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, place)
+
+    def _write(self, place: int, content: bytes) -> None:
+        os.pwrite(self._descriptor, content, place)
 
     @contextmanager
     def _locked(self, key: bytes) -> Iterator[int]:

@@ -31,7 +31,7 @@ class _SharedPage:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size < _SIZE:
-                os.ftruncate(descriptor, _SIZE)
+                os.posix_fallocate(descriptor, 0, _SIZE)  # touching a hole on a full disk would kill the process
             self._page = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)

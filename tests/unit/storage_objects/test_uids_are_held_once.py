@@ -108,7 +108,7 @@ def test_a_torn_claim_counts_as_none(folder):
     mine = claims.Claim("ab" * 32, "000-1")
     assert table.take(UID, mine) is None
     [(place, _)] = table._all()
-    table._table[place + 30 : place + 34] = b"torn"
+    table._write(place + 30, b"torn")
 
     assert table.holder(UID) is None
     assert table.take(UID, mine) is None

@@ -1,0 +1,97 @@
+"""A disk without a free block: claims and boards say so, and the process that asks lives on."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from storage.errors import SpoolFull
+from storage.objects import claims
+
+_AS_ROOT = ("unshare", "--mount")
+_AS_ANYBODY = ("unshare", "--user", "--map-root-user", "--mount")
+
+
+def _on_a_small_disk(mount_point, program: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with a tmpfs of 64 KiB at ``mount_point`` that only it and its children see."""
+    script = f'mount -t tmpfs -o size=64k none "{mount_point}" && exec "{sys.executable}" -c "$PROGRAM"'
+    for way in (_AS_ROOT, _AS_ANYBODY):
+        if shutil.which("unshare") and subprocess.run([*way, "true"], capture_output=True, check=False).returncode == 0:
+            environment = os.environ | {"PROGRAM": textwrap.dedent(program), "PLACE": str(mount_point)}
+            return subprocess.run(
+                [*way, "sh", "-c", script], env=environment, capture_output=True, text=True, check=False
+            )
+    pytest.skip("This account may not mount a file system; run the tests as root, or allow user namespaces.")
+
+
+def test_a_claim_on_a_full_disk_is_refused_and_the_process_lives(tmp_path):
+    """Claims go into holes of their table until the disk has no block left: the next one is an error, not a signal."""
+    done = _on_a_small_disk(
+        tmp_path,
+        """
+        import errno, os, pathlib
+        from storage.objects.claims import Claim, Claims
+        from storage.objects.layout import DataFolder
+        folder = DataFolder(pathlib.Path(os.environ["PLACE"]))
+        folder.claims.parent.mkdir(parents=True, exist_ok=True)
+        table = Claims(folder)
+        taken = 0
+        try:
+            while True:
+                table.take(f"1.2.{taken}", Claim("00" * 32, "000-1"))
+                taken += 1
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        assert 0 < taken < 1000
+        assert table.count() == taken
+        assert table.holder(f"1.2.{taken}") is None
+        table.give_back(f"1.2.{taken}", "00" * 32)
+        table.give_back("1.2.0", "00" * 32)
+        assert table.count() == taken - 1
+        print("lives")
+        """,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "lives\n"), done.stderr
+
+
+def test_a_board_on_a_full_disk_is_an_error_and_the_process_lives(tmp_path):
+    """The page of a log has its block before it is mapped: without one it cannot be made."""
+    done = _on_a_small_disk(
+        tmp_path,
+        """
+        import errno, os, pathlib
+        from storage.objects.log_board import ImportedBoard
+        place = pathlib.Path(os.environ["PLACE"])
+        try:
+            (place / "full").write_bytes(bytes(2**20))
+        except OSError:
+            pass
+        try:
+            ImportedBoard(place / "board").publish(1, 1)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+            print("lives")
+        """,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "lives\n"), done.stderr
+
+
+def test_an_instance_whose_claim_has_no_room_is_refused_as_out_of_resources(spool, keep, folder, monkeypatch):
+    """The sender is told that there is no room, and the same instance is stored when there is."""
+
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims.Claims, "_write", no_room)
+        with pytest.raises(SpoolFull):
+            keep(spool, "1.2.3", b"data set")
+
+    assert claims.Claims(folder).count() == 0
+    assert keep(spool, "1.2.3", b"data set").name == "STORED"
