@@ -14,7 +14,7 @@ _LINE = 100  # characters of a line of prose
 # UCUM codes that read badly in plain words; the DICOM objects keep the codes. In ASCII, as a report in sentences keeps
 # its images' character set only if that holds every word.
 _UNIT_WORDS = {
-    "1": "",
+    "{unitless}": "",
     "{count}": "",
     "cm3": "ml",
     "[hnsf'U]": "HU",

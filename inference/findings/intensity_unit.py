@@ -10,7 +10,8 @@ Quantity = tuple[CodedConcept, CodedConcept]
 
 ATTENUATION = CodedConcept("112031", "DCM", "Attenuation Coefficient")
 HOUNSFIELD = CodedConcept("[hnsf'U]", "UCUM", "Hounsfield unit")
-NO_UNITS = CodedConcept("1", "UCUM", "no units")
+# An annotation means the same as "1" in UCUM. Of a value of 0, OHIF 3.13.2 shows the unit alone: "1" read as a number.
+NO_UNITS = CodedConcept("{unitless}", "UCUM", "no units")
 _MR_SIGNAL = CodedConcept("110852", "DCM", "MR signal intensity")
 _UPTAKE = CodedConcept("126400", "DCM", "Standardized Uptake Value")
 _ACTIVITY = CodedConcept("110821", "DCM", "Nuclear Medicine Tomographic Activity")

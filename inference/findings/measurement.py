@@ -32,7 +32,7 @@ SURFACE = CodedConcept("C0JK", "IBSI", "Surface Area of Mesh")
 SQUARE_MILLIMETER = CodedConcept("mm2", "UCUM", "square millimeter")
 LESIONS = CodedConcept("246206008", "SCT", "Number of lesions")
 OCCURRENCES = CodedConcept("246432004", "SCT", "Number of occurrences")
-# Not "1", no units: OHIF 3.13.2 leaves a value of 0 out and shows the unit alone, which then read as a number.
+# Not "1", for the reason given at intensity_unit.NO_UNITS.
 COUNT = CodedConcept("{count}", "UCUM", "count")
 _ABNORMAL = "49755003"  # SCT: a segment of this category is a change and no organ
 MEAN = CodedConcept("373098007", "SCT", "Mean")

@@ -18,9 +18,9 @@ def _header(**attributes: str) -> Dataset:
     [
         ({"Modality": "CT"}, "112031", "[hnsf'U]"),
         ({"Modality": "CT", "RescaleType": "HU"}, "112031", "[hnsf'U]"),
-        ({"Modality": "CT", "RescaleType": "US"}, "112031", "1"),
-        ({"Modality": "MR"}, "110852", "1"),
-        ({"Modality": "MR", "RescaleType": "HU"}, "110852", "1"),
+        ({"Modality": "CT", "RescaleType": "US"}, "112031", "{unitless}"),
+        ({"Modality": "MR"}, "110852", "{unitless}"),
+        ({"Modality": "MR", "RescaleType": "HU"}, "110852", "{unitless}"),
         ({"Modality": "PT", "Units": "BQML"}, "110821", "Bq/ml"),
         ({"Modality": "PT", "Units": "CNTS"}, "110821", "{counts}"),
         ({"Modality": "PT", "Units": "BQML", "SUVType": "BW"}, "110821", "Bq/ml"),

@@ -66,7 +66,7 @@ def test_volume_and_mean_have_codes_and_units() -> None:
 
     volume, mean = finding.measurements
     assert (volume.name, volume.unit, volume.value) == (VOLUME, CUBIC_CENTIMETER, pytest.approx(0.03))
-    assert (mean.name.value, mean.unit.value, mean.value) == ("110852", "1", pytest.approx(4.5))
+    assert (mean.name.value, mean.unit.value, mean.value) == ("110852", "{unitless}", pytest.approx(4.5))
     assert mean.derivation is not None
     assert finding.tracking_identifier == "tiny Brain"
     assert finding.tracking_uid == "2.25.5"
