@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,11 +33,12 @@ def main() -> None:
     _confine(parent)
     memory = _Memory(descriptor)
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
-        _answer(answers, ["ready"])
+        _answer(answers, "ready")
         while length := requests.read(LENGTH.size):
             told = json.loads(requests.read(LENGTH.unpack(length)[0]))
             frames = [DecodingRequest(**frame) for frame in told["frames"]]
-            _answer(answers, _words(frames, memory.of(told["memory"])))
+            for word in _words(frames, memory.of(told["memory"])):
+                _answer(answers, word)
 
 
 class _Memory:
@@ -58,14 +59,13 @@ class _Memory:
         return self._map
 
 
-def _words(frames: Sequence[DecodingRequest], memory: mmap.mmap) -> list[str]:
-    """How each frame ended, up to the first that cannot be decoded."""
-    words = []
+def _words(frames: Sequence[DecodingRequest], memory: mmap.mmap) -> Iterator[str]:
+    """How each frame ended, as soon as it has, up to the first that cannot be decoded."""
     for frame in frames:
-        words.append(_decoded(frame, memory))
-        if words[-1] != "decoded":
+        word = _decoded(frame, memory)
+        yield word
+        if word != "decoded":
             break
-    return words
 
 
 def _decoded(request: DecodingRequest, memory: mmap.mmap) -> str:
@@ -87,8 +87,8 @@ def _decoded(request: DecodingRequest, memory: mmap.mmap) -> str:
     return "decoded"
 
 
-def _answer(answers: BinaryIO, words: list[str]) -> None:
-    answers.write(message({"answer": words}))
+def _answer(answers: BinaryIO, word: str) -> None:
+    answers.write(message({"answer": word}))
     answers.flush()
 
 

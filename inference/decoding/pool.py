@@ -7,11 +7,12 @@ import logging
 import mmap
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -33,12 +34,14 @@ _START_SECONDS = 60.0
 _SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 3.0  # by the clock, for one frame; the child has limits of its own before
 _LONGEST_ANSWER = 1024  # bytes
 _DYING_S = 5.0
-_BY_OTHERS = ("signal 9", "signal 15")  # as a child says that it ended
+_NONSENSE = "answered nonsense"
+_SOME_IMAGE = "an instance"
 _KEPT_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH")
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 EncodedFrame = tuple[PixelFormat, bytes | memoryview]
+FrameName = Callable[[int], str]
 
 
 class DecodingPool:
@@ -66,8 +69,12 @@ class DecodingPool:
             yield frames[0]
 
     @contextmanager
-    def decoded_together(self, syntax: UID, frames: Sequence[EncodedFrame]) -> Iterator[list[NDArray[np.generic]]]:
+    def decoded_together(
+        self, syntax: UID, frames: Sequence[EncodedFrame], name: FrameName = lambda _: _SOME_IMAGE
+    ) -> Iterator[list[NDArray[np.generic]]]:
         """The same of a few frames, for which one child is asked once: that is sooner than one after the other.
+
+        ``name`` tells what an operator calls a frame by its number among these, without patient data.
 
         Raises:
             UnusableInput: as ``decoded``; the fault of the first frame that has one.
@@ -80,14 +87,9 @@ class DecodingPool:
                 "too-many-pixels", f"A compressed image has more than {FRAME_BUDGET} bytes, which is our limit."
             )
         with self._places:
-            child = self._taken()
+            child = self._done(syntax, frames, name)
             try:
-                try:
-                    samples = self._asked(child, syntax, frames)
-                except _Ended:  # by the system, as where memory is short, which need not be the fault of these frames
-                    child = self._taken()
-                    samples = self._asked(child, syntax, frames, again=True)
-                yield samples
+                yield child.samples()
             finally:
                 self._put_back(child)
 
@@ -114,24 +116,34 @@ class DecodingPool:
         except (OSError, RuntimeError, _Lost):
             raise DecodersUnavailable from None
 
-    def _asked(
-        self, child: "_Child", syntax: UID, frames: Sequence[EncodedFrame], *, again: bool = False
-    ) -> list[NDArray[np.generic]]:
-        seconds = sum(self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20) for form, _ in frames)
-        try:
-            words = child.ask(str(syntax), frames, seconds)
-        except _Lost as error:
-            self.lost += 1
-            by_itself = isinstance(error, _Gone)
-            ended = child.end(_DYING_S if by_itself else 0.0)
-            if by_itself and ended in _BY_OTHERS and not again:
-                log.warning("A process that decoded images was ended (%s); another one tries again.", ended)
-                raise _Ended from None
-            log.warning("A process that decoded images was lost (%s); the images were refused.", ended)
-            raise undecodable(syntax, f"the process that tried ended with {ended}") from None
-        if words != ["decoded"] * len(frames):
-            raise undecodable(syntax, "it asks for too much memory" if "memory" in words else "")
-        return child.samples()
+    def _done(self, syntax: UID, frames: Sequence[EncodedFrame], name: FrameName) -> "_Child":
+        """The child that decoded all of them.
+
+        A frame may lose one child, which need not be its fault: where memory is short, the system ends whom it likes.
+        """
+        seconds = [self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20) for form, _ in frames]
+        losses: dict[int, str] = {}
+        while True:
+            child = self._taken()
+            try:
+                words = child.ask(str(syntax), frames, seconds)
+            except _Lost as error:
+                self.lost += 1
+                number, how = child.answered, child.end_lost(error)
+                if number in losses:
+                    log.warning("A second process was lost at %s: it %s. The image is refused.", name(number), how)
+                    raise undecodable(syntax, _lost_twice(losses[number], how), name(number)) from None
+                log.warning("A process was lost at %s: it %s. Another one tries again.", name(number), how)
+                losses[number] = how
+                continue
+            except BaseException:
+                child.end()  # it may still have an answer to give
+                raise
+            if words[-1] != "decoded":
+                self._put_back(child)
+                why = "it asks for too much memory" if words[-1] == "memory" else ""
+                raise undecodable(syntax, why, name(len(words) - 1))
+            return child
 
     def _put_back(self, child: "_Child") -> None:
         with self._lock:
@@ -141,36 +153,33 @@ class DecodingPool:
         child.end()
 
 
-def undecodable(syntax: UID, why: str = "") -> UnusableInput:
+def _lost_twice(first: str, second: str) -> str:
+    return f"in the step decode one process {first} and then another one {second}"
+
+
+def undecodable(syntax: UID, why: str = "", name: str = _SOME_IMAGE) -> UnusableInput:
     """The sentence names the transfer syntax only when the Standard does; else it is the peer's own text."""
     if syntax.name == str(syntax):
         return UnusableInput(
             "undecodable-pixel-data",
-            "The Pixel Data of an instance is in an unknown transfer syntax; send it uncompressed.",
+            f"The Pixel Data of {name} is in an unknown transfer syntax; send it uncompressed.",
         )
     reason = f" ({why})" if why else ""
     return UnusableInput(
         "undecodable-pixel-data",
-        f"The Pixel Data of an instance, sent as {syntax.name}, cannot be decoded{reason}; send it uncompressed.",
+        f"The Pixel Data of {name}, sent as {syntax.name}, cannot be decoded{reason}; send it uncompressed.",
     )
 
 
 class _Lost(Exception):
-    """The child died, was too slow, or answers nonsense."""
-
-
-class _Gone(_Lost):
-    """It is no more, and not because we ended it."""
-
-
-class _Ended(Exception):
-    """Somebody else ended the child; no codec ends itself that way."""
+    """The child died, was too slow, or answers nonsense; says how, unless it is no more and its status tells."""
 
 
 class _Child:
     def __init__(self) -> None:
         """Start it. Raises _Lost, OSError."""
         self.frames = 0
+        self.answered = 0  # of the frames that it was asked for last
         self._memory = os.memfd_create("overread-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             # A child that was taken over must not take memory away that we look at.
@@ -182,7 +191,7 @@ class _Child:
             os.close(self._memory)
             raise
         try:
-            if self._answer(_START_SECONDS) != ["ready"]:
+            if self._answer(_START_SECONDS) != "ready":
                 raise _Lost
         except _Lost:
             self.end()
@@ -193,9 +202,10 @@ class _Child:
         """Whether it can be asked again."""
         return self._memory >= 0 and self._process.poll() is None
 
-    def ask(self, syntax: str, frames: Sequence[EncodedFrame], seconds: float) -> list[str]:
-        """Give it frames and wait for a word about each, up to the first bad one. Raises _Lost."""
+    def ask(self, syntax: str, frames: Sequence[EncodedFrame], seconds: Sequence[float]) -> list[str]:
+        """Give it frames and wait ``seconds`` for a word about each, up to the first bad one. Raises _Lost."""
         self.frames += len(frames)
+        self.answered = 0
         requests, size = _places(syntax, frames)
         memory = self._room(size)
         for request, (_, content) in zip(requests, frames, strict=True):
@@ -204,8 +214,12 @@ class _Child:
         try:
             os.write(self._pipes[0], to_message(requests, len(memory)))  # shorter than any pipe, so it never waits
         except OSError:
-            raise _Gone from None
-        return self._answer(seconds)
+            raise _Lost from None
+        words: list[str] = []
+        while len(words) < len(frames) and words[-1:] in ([], ["decoded"]):
+            words.append(self._answer(seconds[len(words)]))
+            self.answered = len(words)
+        return words
 
     def samples(self) -> list[NDArray[np.generic]]:
         """What it decoded last."""
@@ -216,24 +230,30 @@ class _Child:
             for form, offset in self._asked
         ]
 
-    def end(self, patience: float = 0.0) -> str:
-        """End it, whatever it does; returns how it ended.
-
-        One that is dying closes its pipes before it is gone, so its own status takes a little ``patience``.
-        """
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(patience)
-        died = self._process.poll()
+    def end(self) -> None:
+        """End it, whatever it does."""
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 if pipe is not None:
                     pipe.close()
-        ended = self._process.wait()
+        self._process.wait()
         if self._memory >= 0:
             os.close(self._memory)
             self._memory, self._map = -1, None
-        return f"signal {-ended}" if ended < 0 else f"status {ended if died is None else died}"
+
+    def end_lost(self, error: _Lost) -> str:
+        """End it after it was lost; returns how that was, in words.
+
+        One that is dying closes its pipes before it is gone, so its own status takes a little time.
+        """
+        how = str(error)
+        if not how:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_DYING_S)
+            how = _ending(self._process.poll())
+        self.end()
+        return how
 
     @property
     def _pipes(self) -> tuple[int, int]:
@@ -249,15 +269,20 @@ class _Child:
             self._map = mmap.mmap(self._memory, whole)
         return self._map
 
-    def _answer(self, seconds: float) -> list[str]:
+    def _answer(self, seconds: float) -> str:
         until = time.monotonic() + seconds
-        (length,) = LENGTH.unpack(self._read(LENGTH.size, until))
-        if length > _LONGEST_ANSWER:
-            raise _Lost
         try:
-            return [str(word) for word in json.loads(self._read(length, until))["answer"]]
+            (length,) = LENGTH.unpack(self._read(LENGTH.size, until))
+        except TimeoutError:
+            raise _Lost(f"did not answer within {seconds:g} s") from None
+        if length > _LONGEST_ANSWER:
+            raise _Lost(_NONSENSE)
+        try:
+            return str(json.loads(self._read(length, until))["answer"])
+        except TimeoutError:
+            raise _Lost(f"did not answer within {seconds:g} s") from None
         except (ValueError, LookupError, TypeError):
-            raise _Lost from None
+            raise _Lost(_NONSENSE) from None
 
     def _read(self, size: int, until: float) -> bytes:
         content = b""
@@ -265,12 +290,25 @@ class _Child:
         poll.register(self._pipes[1], select.POLLIN)
         while len(content) < size:
             if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-                raise _Lost
+                raise TimeoutError
             piece = os.read(self._pipes[1], size - len(content))
             if not piece:
-                raise _Gone
+                raise _Lost
             content += piece
         return content
+
+
+def _ending(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "closed its pipes"
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"was ended by signal {-code}"
+    return f"was ended by signal {-code} ({name})"
 
 
 def _places(syntax: str, frames: Sequence[EncodedFrame]) -> tuple[list[DecodingRequest], int]:

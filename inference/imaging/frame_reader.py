@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -124,7 +125,7 @@ class ImageValues:
         for syntax, some in groupby(waiting, lambda one: one.encoded.syntax):
             images = list(some)
             frames = [(image.form, image.encoded.content) for image in images]
-            with self._decoders().decoded_together(syntax, frames) as decoded:
+            with self._decoders().decoded_together(syntax, frames, partial(_name, images)) as decoded:
                 for image, samples in zip(images, decoded, strict=True):
                     meant = image.form.signed or syntax == RLELossless
                     pixels = meant_values(image.form, samples) if meant else samples
@@ -191,6 +192,25 @@ class _Waiting:
     form: PixelFormat
     encoded: _Encoded
     target: NDArray[np.float32]
+
+
+def _name(images: Sequence[_Waiting], place: int) -> str:
+    """What an operator calls an image: the numbers that viewers show of it, without anything of the patient."""
+    header = images[place].header
+    named = "an instance"
+    number, series, frame = _number(header, "InstanceNumber"), _number(header, "SeriesNumber"), frame_number(header)
+    if number is not None:
+        named = f"instance {number}"
+    if series is not None:
+        named = f"{named} of series {series}"
+    return f"frame {frame} of {named}" if frame is not None else named
+
+
+def _number(header: Dataset, keyword: str) -> int | None:
+    try:
+        return int(header.get(keyword))
+    except (TypeError, ValueError):  # there is none, or it is no number
+        return None
 
 
 def _together(images: int, pixels: int) -> int:

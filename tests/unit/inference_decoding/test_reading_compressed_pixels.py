@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,7 +152,7 @@ def test_a_frame_in_several_fragments_is_put_together(tmp_path: Path, decoders: 
 def test_a_codestream_of_another_size_is_not_decoded(tmp_path: Path, decoders: DecodingPool, name: str) -> None:
     """A small header over a large codestream costs the child no memory; the image is refused."""
     _, ds, _ = _compressed(name, tmp_path)
-    compress(ds, name, [picture((3000, 3000))])
+    compress(ds, name, [np.zeros((3000, 3000), np.uint16)])
     ds.Rows = ds.Columns = 16
     (instance,) = kept([ds], tmp_path)
     with decoders.decoded(RLE, FORM, GOOD):
@@ -180,42 +180,86 @@ def test_a_frame_beyond_the_budget_is_refused_before_a_child_sees_it() -> None:
     assert unused._idle == []
 
 
-@pytest.mark.parametrize(
-    ("endings", "lost"),
-    [([signal.SIGKILL], 1), ([signal.SIGTERM], 1), ([signal.SIGKILL] * 2, 2), ([signal.SIGSEGV], 1)],
-)
-def test_a_child_that_the_system_ends_costs_no_frame_and_one_that_crashes_does(
-    monkeypatch: pytest.MonkeyPatch, endings: list[signal.Signals], lost: int
-) -> None:
-    """Another child tries once where memory was short; what ends two, or crashes one, is refused and says so."""
-    made, taken = DecodingPool(1), DecodingPool._taken
-    left = iter(endings)
+def _end(process: int, how: signal.Signals) -> None:
+    """Of a stopped process, which notices some signals only when it goes on."""
+    os.kill(process, how)
+    os.kill(process, signal.SIGCONT)
+
+
+def _doomed(monkeypatch: pytest.MonkeyPatch, endings: Sequence[signal.Signals]) -> None:
+    """Have the next children hang, and be ended from outside while they are waited for."""
+    taken, left = DecodingPool._taken, iter(endings)
 
     def doomed(of: DecodingPool) -> pool._Child:
-        """A child that hangs, and is ended while it is waited for."""
         one = taken(of)
-        if how := next(left, None):
+        how = next(left, None)
+        if how is not None:
             one._process.send_signal(signal.SIGSTOP)
-            threading.Timer(
-                0.3, lambda: (os.kill(one._process.pid, how), os.kill(one._process.pid, signal.SIGCONT))
-            ).start()
+        if how not in (None, signal.SIGSTOP):
+            threading.Timer(0.3, _end, (one._process.pid, how)).start()
         return one
 
     monkeypatch.setattr(DecodingPool, "_taken", doomed)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_one_child_that_is_lost_costs_no_image(monkeypatch: pytest.MonkeyPatch, ending: signal.Signals) -> None:
+    """Whatever signal ended it, a fresh child has the image once more."""
+    made = DecodingPool(1)
+    _doomed(monkeypatch, [ending])
     try:
-        if endings in ([signal.SIGKILL], [signal.SIGTERM]):
-            with made.decoded(RLE, FORM, GOOD) as samples:
-                assert (samples == picture()).all()
-        else:
-            with (
-                pytest.raises(UnusableInput, match=f"signal {int(endings[-1])}") as fault,
-                made.decoded(RLE, FORM, GOOD),
-            ):
-                pass
-            assert fault.value.reason.code == "undecodable-pixel-data"
-        assert made.lost == lost
         with made.decoded(RLE, FORM, GOOD) as samples:
             assert (samples == picture()).all()
+        assert made.lost == 1
+    finally:
+        made.close()
+
+
+def test_an_image_that_loses_two_children_is_refused_by_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence tells instance, series, step and both signals; the next image has a fresh child."""
+    (ds,) = slice_headers(count=1)
+    ds.InstanceNumber, ds.SeriesNumber = 12, 3
+    compress(ds, "rle", [picture()])
+    (instance,) = kept([ds], tmp_path)
+    made = DecodingPool(1)
+    _doomed(monkeypatch, [signal.SIGKILL, signal.SIGSEGV])
+    try:
+        with pytest.raises(UnusableInput) as fault:
+            _values(instance, made)
+        assert fault.value.reason.code == "undecodable-pixel-data"
+        assert fault.value.reason.sentence == (
+            "The Pixel Data of instance 12 of series 3, sent as RLE Lossless, cannot be decoded (in the step decode "
+            "one process was ended by signal 9 (SIGKILL) and then another one was ended by signal 11 (SIGSEGV)); "
+            "send it uncompressed."
+        )
+        assert made.lost == 2
+        assert (_values(instance, made) == picture()).all()
+    finally:
+        made.close()
+
+
+def test_two_images_may_each_lose_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss counts against the image at which it was, not against those that were asked for together with it."""
+    pixels = picture((1000, 1000))
+    frame = PixelFormat(1000, 1000, 16, 12, 11, False), ENCODINGS["jpeg-2000-lossless"][1](pixels)
+    answer, doomed = pool._Child._answer, {0, 1}
+
+    def killed(child: pool._Child, seconds: float) -> str:
+        """A large image takes longer than the way from its predecessor's answer to this kill."""
+        if child.frames and child.answered in doomed:
+            doomed.remove(child.answered)
+            os.kill(child._process.pid, signal.SIGKILL)
+        return answer(child, seconds)
+
+    monkeypatch.setattr(pool._Child, "_answer", killed)
+    made = DecodingPool(1)
+    try:
+        with made.decoded_together(UID(ENCODINGS["jpeg-2000-lossless"][0]), [frame, frame]) as found:
+            assert all((one == pixels).all() for one in found)
+        assert made.lost == 2
+        assert not doomed
     finally:
         made.close()
 
@@ -264,18 +308,32 @@ def test_the_first_image_with_a_fault_is_the_one_that_is_told(tmp_path: Path, de
 
 
 def test_a_child_that_hangs_is_ended() -> None:
-    """After its time by the clock the frame is refused, and the next one has a fresh child."""
-    impatient = DecodingPool(1, seconds=0.3)
+    """One that was stopped costs its time by the clock; the image is decoded by a fresh one."""
+    impatient = DecodingPool(1)
     try:
         with impatient.decoded(RLE, FORM, GOOD):
             pass
         impatient._idle[0]._process.send_signal(signal.SIGSTOP)
-        with pytest.raises(UnusableInput), impatient.decoded(RLE, FORM, GOOD):
-            pass
-        assert impatient.lost == 1
-        impatient._seconds = 60.0
+        impatient._seconds = 1.0
         with impatient.decoded(RLE, FORM, GOOD) as samples:
             assert (samples == picture()).all()
+        assert impatient.lost == 1
+    finally:
+        impatient.close()
+
+
+def test_an_image_at_which_two_children_hang_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told how long was waited, not the signal with which we ended them."""
+    impatient = DecodingPool(1, seconds=0.2)
+    _doomed(monkeypatch, [signal.SIGSTOP, signal.SIGSTOP])
+    try:
+        with (
+            pytest.raises(UnusableInput, match=r"did not answer within 0.2 s and then") as fault,
+            impatient.decoded(RLE, FORM, GOOD),
+        ):
+            pass
+        assert "signal" not in fault.value.reason.sentence
+        assert impatient.lost == 2
     finally:
         impatient.close()
 
