@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.domain.delivery import DeliveryState
 from storage.domain.explanation import not_needed
+from storage.domain.open_trouble import OpenTrouble, open_trouble
 from storage.objects.capacity import spool_usage
 from storage.objects.layout import DataFolder
 from storage.postgres.embedded import running_url
@@ -24,6 +26,7 @@ from storage.postgres.overview import Overview
 
 _UNBROKEN = 1000
 _SHOWN = 200  # of each kind; a sender gone wrong can leave thousands
+_KINDS_OF_TROUBLE = 8  # lines that an eye takes in at once
 
 _STATE_STYLES = {
     "done": "green",
@@ -52,7 +55,9 @@ def status(as_json: bool) -> None:
         {"name": place.name, "ae_title": place.ae_title, "host": place.host, "port": place.port}
         for place in settings.destinations
     ]
+    trouble = open_trouble(facts)
     if as_json:
+        facts["trouble"] = [asdict(one) for one in trouble]
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     _print_newest(print_studies, facts["studies"], "studies", slice(None, _SHOWN))
@@ -72,6 +77,7 @@ def status(as_json: bool) -> None:
     known = {place.name for place in settings.destinations}
     for name in sorted({one["destination"] for one in facts["deliveries"] if _is_left(one)} - known):
         click.echo(f"Destination {name}: not in the settings; `overread destinations list` counts what it did not get.")
+    _print_trouble(trouble)
 
 
 def _is_left(delivery: Mapping[str, Any]) -> bool:
@@ -139,6 +145,16 @@ def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
 def _print_quarantined(things: Sequence[Mapping[str, Any]]) -> None:
     for thing in things:
         click.echo(f"Set aside: {thing['sop_instance_uid'] or 'an object without a valid UID'}: {thing['error']}")
+
+
+def _print_trouble(trouble: Sequence[OpenTrouble]) -> None:
+    """Last of all, where a terminal stands still: every kind once, however many lines of it stand above."""
+    table = _table("Open trouble", "how many", "what", "newest", "why")
+    for one in trouble[:_KINDS_OF_TROUBLE]:
+        table.add_row(str(one.count), escape(one.what), _time(one.newest_at), escape(one.sentence))
+    _print(table)
+    if len(trouble) > _KINDS_OF_TROUBLE:
+        click.echo(f"… and {len(trouble) - _KINDS_OF_TROUBLE} kinds more; `overread status --json` has all of them.")
 
 
 def _print_newest(

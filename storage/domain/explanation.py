@@ -178,7 +178,7 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
         if delivery["job_id"] != job["id"]:
             continue
         kind = f"{delivery['form']} object" if delivery["analysed"] else f"not-analysed report ({delivery['form']})"
-        what = f"The {kind} {delivery['sop_instance_uid']}"
+        what = f"The {kind} {delivery['sop_instance_uid']} of {delivery['algorithm']}"
         if delivery["state"] == "acknowledged":
             status = "no status" if delivery["status"] is None else f"status 0x{delivery['status']:04X}"
             when = _time(delivery["acknowledged_at"])
@@ -187,7 +187,8 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
     yield from not_needed([delivery for delivery in facts["deliveries"] if delivery["job_id"] == job["id"]])
     if job["state"] != "completed":
-        yield _unfinished(job, f"The delivery to {job['destination']}")
+        made_by = next((f" of what {one['algorithm']} made" for one in facts["deliveries"] if one["job_id"] == job["id"]), "")
+        yield _unfinished(job, f"The delivery{made_by} to {job['destination']}")
 
 
 def not_needed(deliveries: Iterable[Facts]) -> Iterator[str]:

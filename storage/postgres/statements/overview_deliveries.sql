@@ -6,6 +6,7 @@ SELECT
     evidence.role,
     evidence.form,
     evidence.result_id,
+    algorithm.name || ' ' || algorithm.version AS algorithm, -- that made it, or came to no result
     maker.outcome IS NOT DISTINCT FROM 'analysed' AS analysed, -- else it tells why there is no result
     delivery.state,
     CASE
@@ -23,6 +24,7 @@ FROM delivery
 JOIN evidence ON evidence.id = delivery.evidence_id
 JOIN result ON result.id = evidence.result_id
 JOIN job AS maker ON maker.id = result.job_id
+JOIN algorithm ON algorithm.id = maker.algorithm_id
 JOIN job ON job.id = delivery.job_id
 JOIN study ON study.id = job.study_id
 WHERE CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid

@@ -8,6 +8,7 @@ import pytest
 
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import JobKind, Reason, Refusal
+from storage.domain.open_trouble import open_trouble
 from storage.domain.study import StudyState
 from storage.errors import UnknownRecord
 
@@ -73,6 +74,37 @@ def test_the_status_is_json_and_every_bad_end_has_a_sentence(hospital: Any) -> N
             if row["state"] in ("failed", "parked", "refused", "quarantined"):
                 assert row["error"].endswith(".")
     assert {study["error"] for study in status["studies"] if study["state"] == "done"} == {None}
+
+
+def test_each_kind_of_open_trouble_is_told_however_much_came_after(hospital: Any) -> None:
+    """Refusals of different series, failures, what is held back and what was refused: each once, with its number."""
+    _populate(hospital)
+    other, third = Reason("slice-gap", "Slices are missing."), Reason("no-spacing", "There is no spacing.")
+    for study_instance_uid in ("1.2.20", "1.2.21"):
+        hospital.stable_study(study_instance_uid)
+        refusals = [Refusal("1.9.1", other), Refusal("1.9.2", third), Refusal("1.9.3", other)]
+        hospital.queue.complete_not_analysed(hospital.claimed(), Reason("no-series-accepted", "None."), refusals)
+
+    told = [(one.count, one.what, one.sentence) for one in open_trouble(hospital.overview.status())]
+
+    assert (2, "analysis by lungs 1: not analysed", other.sentence) in told
+    assert (2, "analysis by lungs 1: not analysed", third.sentence) in told
+    assert (1, "analysis by lungs 1 given up", WHY.sentence) in told
+    assert sorted(what for _, what, _ in told if "analysis" not in what) == ["object set aside", "study held back"]
+
+
+def test_trouble_that_was_dealt_with_is_told_no_more(hospital: Any) -> None:
+    """What was done again or canceled is no longer open."""
+    hospital.stable_study("1.2.3")
+    hospital.install()
+    hospital.stable_study("1.2.4")
+    job = hospital.claimed()
+    hospital.queue.fail(job, WHY)
+    assert open_trouble(hospital.overview.status())
+
+    hospital.queue.resubmit(job.job_id, "alice")
+
+    assert open_trouble(hospital.overview.status()) == []
 
 
 def test_no_acknowledged_instance_is_silent(hospital: Any) -> None:

@@ -1,0 +1,106 @@
+"""What an operator should look at, each kind of it once, from the facts of `storage.postgres.overview`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storage.domain.not_analysed import OTHER_KIND
+
+Facts = Mapping[str, Any]
+
+_UNFINISHED = {"failed": "given up", "scheduled": "tried again"}
+_TOLD = {"inference": "analysis by {}", "notice": '"Not analysed" report of {}', "delivery": "delivery to {}"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrouble:
+    """So many things that are alike: what they are, and the sentence of the newest of them."""
+
+    what: str
+    count: int
+    sentence: str
+    newest_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    kind: tuple[str, ...]
+    what: str
+    sentence: str
+    at: str | None
+
+
+def open_trouble(facts: Facts) -> list[OpenTrouble]:
+    """Each kind of trouble that nobody has dealt with yet, the one with the newest case first.
+
+    ``facts`` are those of ``Overview.status()``. What was done again, what an operator canceled and what belongs to an
+    earlier state of a study is left out, and so are series that were never for an algorithm.
+    """
+    kinds: dict[tuple[str, ...], list[_Case]] = {}
+    for case in (*_parked(facts), *_of_jobs(facts), *_of_deliveries(facts), *_set_aside(facts)):
+        kinds.setdefault(case.kind, []).append(case)
+    troubles = []
+    for cases in kinds.values():
+        newest = max(cases, key=lambda case: case.at or "")
+        troubles.append(OpenTrouble(newest.what, len(cases), newest.sentence, newest.at))
+    return sorted(troubles, key=lambda trouble: trouble.newest_at or "", reverse=True)
+
+
+def _parked(facts: Facts) -> Iterator[_Case]:
+    for study in facts["studies"]:
+        if study["state"] == "parked":
+            yield _Case(
+                ("parked", study["reason_code"]), "study held back", study["error"] or "", study["last_received_at"]
+            )
+
+
+def _of_jobs(facts: Facts) -> Iterator[_Case]:
+    """Analyses and reports; what was not delivered is told object by object."""
+    now = {study["study_instance_uid"]: study["revision"] for study in facts["studies"]}
+    done_again = {job["predecessor_id"] for job in facts["jobs"]}
+    for job in facts["jobs"]:
+        outdated = job["revision"] != now.get(job["study_instance_uid"], job["revision"])
+        if job["id"] in done_again or outdated or job["kind"] == "delivery":
+            continue
+        what, at = _named(job), job["finished_at"] or job["started_at"] or job["scheduled_at"]
+        if job["state"] in _UNFINISHED and job["reason"]:
+            kind = (job["kind"], job["algorithm"], job["state"], job["reason_code"])
+            yield _Case(kind, f"{what} {_UNFINISHED[job['state']]}", job["reason"], at)
+        elif job["outcome"] == "not-analysed":
+            yield from _refusals(job, f"{what}: not analysed", at)
+
+
+def _named(job: Facts) -> str:
+    return _TOLD[job["kind"]].format(job["algorithm"]) + (" (shadow)" if job["shadow"] else "")
+
+
+def _refusals(job: Facts, what: str, at: str | None) -> Iterator[_Case]:
+    """Each reason for which a series of the kind that the algorithm takes was refused, in one study once."""
+    codes = {refusal["code"]: refusal["sentence"] for refusal in job["refusals"]}
+    told = codes or {job["reason_code"]: job["reason"]}
+    for code, sentence in told.items():
+        if code not in OTHER_KIND:
+            yield _Case(("not-analysed", job["algorithm"], code), what, sentence or "", at)
+
+
+def _of_deliveries(facts: Facts) -> Iterator[_Case]:
+    jobs = {job["id"]: job for job in facts["jobs"]}
+    done_again = {job["predecessor_id"] for job in facts["jobs"]}
+    for one in facts["deliveries"]:
+        job = jobs.get(one["job_id"])
+        if job is None or job["id"] in done_again or job["state"] == "canceled" or not one["error"]:
+            continue
+        if one["state"] == "refused":
+            what = "refused"
+        elif one["state"] == "waiting":
+            what = _UNFINISHED.get(job["state"], "tried again")
+        else:
+            continue
+        at = job["finished_at"] or job["started_at"] or job["scheduled_at"]
+        kind = ("delivery", one["destination"], what, one["error"])
+        yield _Case(kind, f"object for {one['destination']} {what}", one["error"], at)
+
+
+def _set_aside(facts: Facts) -> Iterator[_Case]:
+    for thing in facts["quarantined"]:
+        yield _Case(("set-aside", thing["reason_code"]), "object set aside", thing["error"], thing["received_at"])
