@@ -96,7 +96,8 @@ class Worker:
             try:
                 job = self._claim()
             except DatabaseUnavailable:
-                self._database_is_away()
+                if not stop.is_set():
+                    self._database_is_away()
                 stop.wait(_IDLE_S)
                 continue
             self._database_is_back()

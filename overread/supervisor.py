@@ -130,8 +130,14 @@ class Supervisor:
 
 @contextlib.contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Within the block, SIGTERM and SIGINT set ``stop`` instead of ending the process."""
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    """Within the block, SIGTERM, SIGINT and SIGHUP set ``stop`` instead of ending the process.
+
+    A terminal that is closed sends SIGHUP, of which nohup has us know nothing, and then it stays so.
+    """
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield
     finally:

@@ -86,7 +86,7 @@ def run(
             if not delivered:
                 queue.wait_for_work(JobKind.DELIVERY, _WAIT_SECONDS)
         except DatabaseUnavailable as error:
-            if not database_away:
+            if not database_away and not stopped():
                 database_away = True
                 _LOG.warning("delivery waits: %s", error)
             time.sleep(_DATABASE_PAUSE_SECONDS)

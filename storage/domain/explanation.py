@@ -187,7 +187,9 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
     yield from not_needed([delivery for delivery in facts["deliveries"] if delivery["job_id"] == job["id"]])
     if job["state"] != "completed":
-        made_by = next((f" of what {one['algorithm']} made" for one in facts["deliveries"] if one["job_id"] == job["id"]), "")
+        made_by = next(
+            (f" of what {one['algorithm']} made" for one in facts["deliveries"] if one["job_id"] == job["id"]), ""
+        )
         yield _unfinished(job, f"The delivery{made_by} to {job['destination']}")
 
 

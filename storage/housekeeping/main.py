@@ -40,6 +40,7 @@ class _House:
         self._leadership = Leadership(database)
         self._one_at_a_time = threading.Lock()
         self._away = False
+        self._leaving = False
         self._failing: set[str] = set()
 
     def tend(self, name: str, duty: Callable[[], int]) -> None:
@@ -53,7 +54,7 @@ class _House:
         try:
             leads = self._leadership.held()
         except StorageError as error:
-            if not self._away:
+            if not self._away and not self._leaving:
                 _LOG.warning("housekeeping waits: %s", error)
             self._away = True
             return False
@@ -66,7 +67,9 @@ class _House:
         try:
             duty()
         except StorageError as error:
-            if name not in self._failing:
+            if self._leaving and isinstance(error, DatabaseUnavailable):
+                _LOG.info("the database ended first; the housekeeper will %s after the next start", name)
+            elif name not in self._failing:
                 _LOG.warning("the housekeeper cannot %s and keeps trying: %s", name, error)
             self._failing.add(name)
         else:
@@ -74,8 +77,13 @@ class _House:
                 _LOG.info("the housekeeper can %s again", name)
             self._failing.discard(name)
 
-    def leave(self) -> None:
-        """Let another housekeeper act."""
+    def leaves(self) -> None:
+        """From now on a database that is away is none to be waited for: it was told to stop as well."""
+        self._leaving = True
+
+    def leave(self, name: str, duty: Callable[[], int]) -> None:
+        """Do one duty for the last time, if the database is still there, and let another housekeeper act."""
+        self.tend(name, duty)
         with self._one_at_a_time:
             self._leadership.release()
 
@@ -126,10 +134,10 @@ def keep_house(
         while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
             pass
     finally:
+        house.leaves()
         if scheduler.running:
             scheduler.shutdown(wait=True)
-        house.tend(_ANCHOR, anchor)
-        house.leave()
+        house.leave(_ANCHOR, anchor)
         database.close()
         for number, handler in before.items():
             signal.signal(number, handler)

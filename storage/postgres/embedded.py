@@ -263,7 +263,10 @@ class EmbeddedPostgres:
         return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(command, capture_output=True, check=False, cwd="/", **self._identity())
+        # In a session of its own, as a terminal's Ctrl-C in the middle would look like a fault of the program.
+        return subprocess.run(
+            command, capture_output=True, check=False, cwd="/", start_new_session=True, **self._identity()
+        )
 
 
 def running_url(folder: Path) -> str | None:

@@ -100,7 +100,7 @@ def wait_until_current(url: str, stop: threading.Event, alive: Callable[[], None
         try:
             check(url)
         except (DatabaseUnavailable, SchemaBehind) as reason:
-            if str(reason) != told:
+            if str(reason) != told and not stop.is_set():  # where all is told to stop, the server has ended too
                 told = str(reason)
                 _LOG.warning("waiting: %s", told)
             stop.wait(_PAUSE_SECONDS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from overread.errors import RoleFailed
-from overread.supervisor import Supervisor
+from overread.supervisor import Supervisor, stop_on_signals
 
 _SIGN_AND_WAIT = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(60)"
 _SUPERVISE_AND_WAIT = """
@@ -100,6 +100,22 @@ def test_the_roles_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
             return
         pause.wait(0.05)
     raise AssertionError("the role outlived its supervisor")
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["terminal", "nohup"])
+def test_a_terminal_that_is_closed_stops_in_order_and_nohup_goes_on(ignored: bool) -> None:
+    """SIGHUP stops the roles before their database, unless it was to be ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    stop = threading.Event()
+    try:
+        with stop_on_signals(stop):
+            if ignored:
+                assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            else:
+                signal.raise_signal(signal.SIGHUP)
+        assert stop.is_set() is not ignored
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _is_alive(process_id: int) -> bool:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, Request, Response
 
 from listener.web.access import Permission, require
+from listener.web.pages.card_html import card_html
 from listener.web.pages.desk import Desk
 from listener.web.pages.rendering import render
 
@@ -24,7 +25,7 @@ def algorithm_router(desk: Desk) -> APIRouter:
             request,
             "algorithm.html",
             algorithm=algorithm,
-            card=desk.card(algorithm),
+            card=card_html(desk.card(algorithm)),
             history=desk.algorithms.history(name, version),
             results=desk.algorithms.result_counts(name, version),
         )

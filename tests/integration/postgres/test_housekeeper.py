@@ -188,7 +188,10 @@ def test_a_database_that_refuses_changes_is_told_once(
 def test_a_duty_that_fails_tells_when_it_begins_and_when_it_ends(
     hospital: Any, caplog: pytest.LogCaptureFixture, refusal: StorageError
 ) -> None:
-    """Three failures in a row make one line, another duty beside it none, and the first success one more."""
+    """Three failures in a row make one line, another duty beside it none, and the first success one more.
+
+    At the end the database may be gone.
+    """
     house = _House(hospital.database)
     caplog.set_level("INFO")
 
@@ -199,11 +202,15 @@ def test_a_duty_that_fails_tells_when_it_begins_and_when_it_ends(
         house.tend("sweep", refused)
         house.tend("dust", lambda: 0)
     house.tend("sweep", lambda: 0)
-    house.leave()
+    house.leaves()
+    house.leave("sweep", refused)
 
     assert [record.getMessage() for record in caplog.records] == [
         f"the housekeeper cannot sweep and keeps trying: {refusal}",
         "the housekeeper can sweep again",
+        "the database ended first; the housekeeper will sweep after the next start"
+        if isinstance(refusal, DatabaseUnavailable)
+        else f"the housekeeper cannot sweep and keeps trying: {refusal}",
     ]
     assert not any(record.exc_info for record in caplog.records)
 
