@@ -50,6 +50,9 @@ _NEEDED_BY = {
     "gcc": ("tests/end_to_end/test_torture", "test_forgetful_disk"),
 }
 
+# Where processes share the files, these folders come first: what is left for the end is short, so all end together.
+_LONG = ("tests/end_to_end", "tests/conformance", "tests/integration")
+
 _TEMPLATE = "template_overread"
 # The tests' own server may lose everything in a power cut; the product's may not.
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
@@ -133,8 +136,14 @@ def _execute(url: str, statement: str) -> None:
             cursor.execute(statement)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out, by name of the program, what talks to one that is not installed."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what talks to a program that is not installed; where processes share the files, long ones first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: next((n for n, one in enumerate(_LONG) if item.nodeid.startswith(one)), len(_LONG)))
+    _leave_out_what_lacks_its_program(items)
+
+
+def _leave_out_what_lacks_its_program(items: list[pytest.Item]) -> None:
     path = f"{os.environ['PATH']}:/usr/sbin"
     missing = [one for one in _NEEDED_BY if not (Path(one).is_file() or shutil.which(one, path=path))]
     for item in items:
