@@ -47,6 +47,12 @@ class OutOfMemory(PredictionFailed):
     """The analysis needs more memory than it may have; raise [worker] memory_gib or use smaller windows."""
 
 
+class DeviceFull(PredictionFailed):
+    """The memory of the device that runs networks is spent; free it, or set [worker] when_device_full = "cpu"."""
+
+    may_wait = True  # whether the job is tried again later; ``when_device_full = "fail"`` forbids it
+
+
 class InvalidOutput(InferenceError):
     """The algorithm produced numbers that are no result, such as NaN; nothing was concluded from them."""
 

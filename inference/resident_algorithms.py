@@ -27,22 +27,26 @@ class ResidentAlgorithms:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._ready: OrderedDict[tuple[str, str], ReadyAlgorithm] = OrderedDict()
+        self._on_cpu = settings.model_copy(update={"device": "cpu"})
+        self._ready: OrderedDict[tuple[str, str, bool], ReadyAlgorithm] = OrderedDict()
         self._turn = Turn()
 
-    def ready(self, registered: RegisteredAlgorithm) -> ReadyAlgorithm:
+    def ready(self, registered: RegisteredAlgorithm, on_cpu: bool = False) -> ReadyAlgorithm:
         """The algorithm with exactly the digests that were registered; jobs that ask at a time take turns.
+
+        It runs on the device of the settings, or on the CPU.
 
         Raises:
             ArtifactUnavailable: its folder is missing, damaged or no longer what was registered.
             DeviceUnavailable: the device asked for is not there.
-            OutOfMemory: there is not memory enough to build its session.
+            OutOfMemory, DeviceFull: there is not memory enough to build its session, here or on the device.
         """
         with self._turn:
-            return self._loaded(registered)
+            return self._loaded(registered, on_cpu)
 
-    def _loaded(self, registered: RegisteredAlgorithm) -> ReadyAlgorithm:
-        key = registered.manifest_sha256, registered.artifact_sha256
+    def _loaded(self, registered: RegisteredAlgorithm, on_cpu: bool) -> ReadyAlgorithm:
+        digests = registered.manifest_sha256, registered.artifact_sha256
+        key = *digests, on_cpu
         if key in self._ready and isinstance(engine := self._ready[key].network, Engine) and engine.outdated:
             del self._ready[key]
         if key in self._ready:
@@ -50,12 +54,13 @@ class ResidentAlgorithms:
             return self._ready[key]
         try:
             verified = verify(registered.folder)
-            if (verified.manifest_sha256, verified.artifact_sha256) != key:
+            if (verified.manifest_sha256, verified.artifact_sha256) != digests:
                 raise ArtifactUnavailable(
                     f"The folder of {registered.name} {registered.version} is not the one that was added; "
                     "restore it or add it as a new version."
                 )
-            engine = Engine(verified, self._settings, compiled_networks(registered.folder))
+            settings = self._on_cpu if on_cpu else self._settings
+            engine = Engine(verified, settings, compiled_networks(registered.folder))
         except InvalidAlgorithm as error:
             raise ArtifactUnavailable(str(error)) from None
         except OSError as error:

@@ -1,6 +1,6 @@
 """Settings of the worker; each is described by its consequence."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -68,6 +68,15 @@ class WorkerSettings(BaseModel):
             "A study whose analysis needs more main memory than this fails with out-of-memory, after a second attempt, "
             "instead of the machine running out; memory of a GPU is not counted. 0: three quarters of what the machine "
             "or the container has, shared among the children."
+        ),
+    )
+    when_device_full: Literal["wait", "cpu", "fail"] = Field(
+        default="wait",
+        description=(
+            "A network that does not fit into what a GPU has left is first given smaller batches. wait: the study is "
+            "then tried again, after half a minute, 5, 30 and 90 minutes at most, until jobs.max_attempts are spent. "
+            "cpu: it is analysed on the CPU at once, which may take many times as long; its result says so. fail: it "
+            "fails with device-full."
         ),
     )
     time_limit_s: float = Field(

@@ -14,6 +14,7 @@ from inference.conclusion import Conclusion, GiveUp, NotAnalysed, TryLater
 from inference.errors import (
     ArtifactUnavailable,
     DecodersUnavailable,
+    DeviceFull,
     DeviceUnavailable,
     InferenceError,
     InvalidOutput,
@@ -175,6 +176,8 @@ class Worker:
             return _child_died(job, error.reason)
         except OutOfMemory as error:
             return _child_died(job, Reason("out-of-memory", str(error)))
+        except DeviceFull as error:
+            return _device_full(job, error)
         except UnforeseenError as error:
             return _unexpected(job, error.kind, error.place)
         except DamagedObject as error:
@@ -262,6 +265,12 @@ def _storage_unavailable(job: ClaimedJob, error: EvidenceNotStored | OSError) ->
         sentence = f"A file under data_dir could not be used ({kind}); mend the disk, it is tried again by itself."
     code, waits = _TRANSIENT[EvidenceNotStored]
     return TryLater(Reason(code, sentence), _delay(job, waits))
+
+
+def _device_full(job: ClaimedJob, error: DeviceFull) -> Conclusion:
+    """No fault of the job: what others do on the device has to end first."""
+    reason = Reason("device-full", str(error))
+    return TryLater(reason, _delay(job, _AFTER_REPAIR)) if error.may_wait else GiveUp(reason)
 
 
 def _child_died(job: ClaimedJob, reason: Reason) -> Conclusion:

@@ -12,6 +12,7 @@ from inference.acceptance.acceptance_set import AcceptanceCase, ReadAcceptanceSe
 from inference.acceptance.judging import CaseOutcome, failed, judged
 from inference.algorithms.manifest import Manifest, load_manifest
 from inference.errors import (
+    DeviceFull,
     InvalidAcceptanceSet,
     InvalidOutput,
     ModelChildLost,
@@ -104,6 +105,8 @@ def _outcome(case: AcceptanceCase, folder: Path, trial: _Trial, received: Callab
         return failed(case, error.reason.code)
     except OutOfMemory:
         return failed(case, "out-of-memory")
+    except DeviceFull:
+        return failed(case, "device-full")
     except PredictionFailed:
         return failed(case, "prediction-failed")
     except InvalidOutput:

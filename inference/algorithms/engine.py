@@ -79,7 +79,7 @@ class Engine:
 
         Raises:
             InvalidAlgorithm: the runtime does not accept a network.
-            OutOfMemory: there is not memory enough for a session.
+            OutOfMemory, DeviceFull: there is not memory enough for a session.
             DeviceUnavailable: the device asked for is not there, or the server cannot be reached.
             ArtifactUnavailable: the server runs something else.
         """

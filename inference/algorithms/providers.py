@@ -9,6 +9,7 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+ON_GPU = (CUDA, TENSORRT)  # what has a memory of its own
 
 # By device of the settings: the provider that must be there, and those that take what it cannot run.
 # remote computes here what it probes a server with.

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.algorithms.machine import usable_cores
-from inference.algorithms.providers import CPU, provider_options, wanted_providers
-from inference.errors import DeviceUnavailable, InvalidAlgorithm, OutOfMemory, PredictionFailed
+from inference.algorithms.providers import CPU, ON_GPU, Options, provider_options, wanted_providers
+from inference.errors import DeviceFull, DeviceUnavailable, InvalidAlgorithm, OutOfMemory, PredictionFailed
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Array = NDArray[Any]
-_NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")
+_NO_MAIN_MEMORY = ("bad_alloc", "bad allocation")
+# Of the runtime's arenas, of CUDA and TensorRT, of cuBLAS and of cuDNN.
+_NO_MEMORY = ("allocate memory", "out of memory", "alloc_failed", "allocation_failed", *_NO_MAIN_MEMORY)
 _FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 _TYPES: dict[str, np.dtype[Any]] = {"tensor(float16)": np.dtype(np.float16)}
 
@@ -41,7 +46,7 @@ class Session:
 
         Raises:
             InvalidAlgorithm: the runtime does not accept the network.
-            OutOfMemory: there is not memory enough for it.
+            OutOfMemory, DeviceFull: there is not memory enough for it, here or on the device.
             DeviceUnavailable: the device asked for is not there.
         """
         # Imported here: only the worker may load it, and it takes a second.
@@ -62,18 +67,7 @@ class Session:
             provider_options(one, placement.device, placement.precision, threads, placement.cache) for one in wanted
         ]
         self._failures = _runtime_errors()
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=wanted, provider_options=told)
-        except self._failures as error:
-            if _lacks_memory(error):
-                raise OutOfMemory(
-                    f"{title} cannot be loaded into the memory that it may have ({type(error).__name__}); raise "
-                    "[worker] memory_gib or free memory of the device."
-                ) from None
-            raise InvalidAlgorithm(
-                f"ONNX Runtime does not accept the network of {title} ({type(error).__name__}); export it again."
-            ) from None
-        self._session.disable_fallback()
+        self._session = _built(model, options, wanted, told, title)
         self.outdated = False
         self.provider: str = self._session.get_providers()[0]
         if placement.device != "auto" and self.provider != wanted[0]:
@@ -88,18 +82,33 @@ class Session:
             if all(isinstance(extent, int) or (extent is not None and extent in entry.shape) for extent in one.shape)
         }
         self._known: dict[tuple[int, ...], dict[str, tuple[tuple[int, ...], np.dtype[Any]]]] = {}
+        self._most = 0  # of a batch, since a larger one did not fit into memory; 0: none has failed
 
     def run(self, entry: str, batch: Array, outputs: Sequence[str]) -> list[Array]:
         """The outputs of these names for a batch, each in an array of its own.
 
+        A batch that does not fit into memory is given in halves, and so are those after it.
+
         Raises:
+            OutOfMemory, DeviceFull: what cannot be halved any more does not fit either.
             PredictionFailed: the runtime could not do it.
         """
         given = np.ascontiguousarray(batch, self._dtype)
-        try:
+        most = min(self._most or len(given), len(given))
+        while True:
+            try:
+                return self._in_parts(entry, given, outputs, most)
+            except self._failures as error:
+                failure = _failure(error, self.provider)
+            if not isinstance(failure, OutOfMemory | DeviceFull) or most == 1 or self.extents[0]:
+                raise failure
+            self._most = most = (most + 1) // 2
+
+    def _in_parts(self, entry: str, given: Array, outputs: Sequence[str], most: int) -> list[Array]:
+        if len(given) <= most:
             return self._bound(entry, given, outputs)
-        except self._failures as error:
-            raise _failure(error) from None
+        parts = [self._bound(entry, given[start : start + most], outputs) for start in range(0, len(given), most)]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _bound(self, entry: str, given: Array, outputs: Sequence[str]) -> list[Array]:
         binding = self._session.io_binding()
@@ -119,21 +128,68 @@ class Session:
         return [arrays[name] for name in outputs]
 
 
+def _built(
+    model: bytes, options: object, providers: Sequence[str], told: Sequence[Options], title: str
+) -> "InferenceSession":
+    """A session of the runtime, never quietly on another device because the first one was full.
+
+    Where a provider fails for another reason the CPU is tried, which tells a driver from a network that is none.
+    """
+    import onnxruntime
+
+    try:
+        # Its own fallback would also forget what the provider was told of precision.
+        return onnxruntime.InferenceSession(
+            model, options, providers=providers, provider_options=told, enable_fallback=0
+        )
+    except _runtime_errors() as error:
+        if _lacks_memory(error):
+            raise _no_room(title, error, providers[0]) from None
+        if providers[0] == CPU:
+            raise InvalidAlgorithm(
+                f"ONNX Runtime does not accept the network of {title} ({type(error).__name__}); export it again."
+            ) from None
+    return _built(model, options, [CPU], [{}], title)
+
+
+def _no_room(title: str, error: Exception, provider: str) -> PredictionFailed:
+    if _is_of_device(error, provider):
+        return DeviceFull(
+            f"{title} cannot be loaded into what memory {provider} has left; free memory of the device, or set "
+            '[worker] when_device_full = "cpu".'
+        )
+    return OutOfMemory(
+        f"{title} cannot be loaded into the memory that it may have ({type(error).__name__}); raise [worker] "
+        "memory_gib."
+    )
+
+
 def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(said in str(error).lower() for said in _NO_MEMORY)
+
+
+def _is_of_device(error: Exception, provider: str) -> bool:
+    """Whether it is the device's memory that is spent, of what lacks memory."""
+    said = str(error).lower()
+    return provider in ON_GPU and not isinstance(error, MemoryError) and not any(w in said for w in _NO_MAIN_MEMORY)
 
 
 def _kind(array: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return array.shape, array.dtype
 
 
-def _failure(error: Exception) -> PredictionFailed:
+def _failure(error: Exception, provider: str) -> PredictionFailed:
     """The failure by its kind; the runtime has one class for many kinds, so its words decide too."""
     kind, words = type(error).__name__, str(error)
     # With bound arrays the class is always RuntimeError, and the kind stands in the words.
     if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError") or "for input" in words:
         return PredictionFailed(
             f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
+        )
+    if _lacks_memory(error) and _is_of_device(error, provider):
+        return DeviceFull(
+            f"The network asks for more memory than {provider} has left, even with the smallest batch; free memory of "
+            'the device, use smaller windows, or set [worker] when_device_full = "cpu".'
         )
     if _lacks_memory(error):
         return OutOfMemory(

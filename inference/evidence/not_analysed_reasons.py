@@ -110,6 +110,7 @@ REASONS: dict[str, ToldReason] = {
     "unknown-record": ToldReason(_SOFTWARE, "The analysis failed: what it needed was not found in the database."),
     "model-child-died": ToldReason(_SOFTWARE, "The analysis failed: the program that ran the algorithm broke down."),
     "out-of-memory": ToldReason(_TOO_LARGE, "The analysis failed: it needs more memory than this installation has."),
+    "device-full": ToldReason(_TOO_LARGE, "The analysis failed: the memory of the device that runs it was spent."),
     "analysis-too-slow": ToldReason(_TOO_LARGE, "The analysis failed: it took longer than this installation allows."),
     "attempts-spent": ToldReason(
         _UNKNOWN, "The analysis failed: it was started several times without coming to an end."

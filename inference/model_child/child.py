@@ -122,7 +122,7 @@ class _Job:
         from inference.pipeline import analyse
 
         begin(ALGORITHM)
-        ready = self._resident.ready(request.algorithm)
+        ready = self._resident.ready(request.algorithm, on_cpu=request.on_cpu)
         return analyse(request.study, ready, request.started_at, request.site_secret, request.wanted, request.naming)
 
     def _told(self, request: Telling) -> NewResult:

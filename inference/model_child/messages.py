@@ -11,6 +11,7 @@ from inference.conclusion import NotAnalysed
 from inference.errors import (
     ArtifactUnavailable,
     DecodersUnavailable,
+    DeviceFull,
     DeviceUnavailable,
     InferenceError,
     InvalidOutput,
@@ -33,7 +34,10 @@ _PLACE = re.compile(r"[A-Za-z_<>]{1,64}, line [0-9]{1,6}")
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """Run an algorithm on a study; see ``inference.pipeline.analyse``."""
+    """Run an algorithm on a study; see ``inference.pipeline.analyse``.
+
+    ``on_cpu``: on the CPU, whatever the settings say, because their device is full.
+    """
 
     study: StableStudy
     algorithm: RegisteredAlgorithm
@@ -41,6 +45,7 @@ class Analysis:
     site_secret: bytes
     wanted: frozenset[EvidenceForm]
     naming: SeriesNaming
+    on_cpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ _BY_NAME: dict[str, type[InferenceError | StorageError]] = {
     "device-unavailable": DeviceUnavailable,
     "prediction-failed": PredictionFailed,
     "out-of-memory": OutOfMemory,
+    "device-full": DeviceFull,
     "invalid-output": InvalidOutput,
     "decoders-unavailable": DecodersUnavailable,
     "damaged-object": DamagedObject,

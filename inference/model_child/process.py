@@ -4,12 +4,12 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inference.conclusion import NotAnalysed
-from inference.errors import DeviceUnavailable, ModelChildLost, ModelChildNotStarted
+from inference.errors import DeviceFull, DeviceUnavailable, ModelChildLost, ModelChildNotStarted
 from inference.model_child.doors import Doors, GivenUp, Stay
-from inference.model_child.messages import Failure, Request, error_of
+from inference.model_child.messages import Analysis, Failure, Request, error_of
 from inference.model_child.running import ChildLimits, RunningChild, Stopped, Watch, ending, launch
 from inference.model_child.wire import Closed, Garbled
 from inference.settings import WorkerSettings
@@ -24,7 +24,7 @@ _START_S = 120.0  # imports from a cold disk
 _FAREWELL_S = 2.0
 _DYING_S = 5.0
 # Memory that is spent or a device that is lost stays so in a process that met it, so another one takes its place.
-_WORN = ("prediction-failed", "out-of-memory")
+_WORN = ("prediction-failed", "out-of-memory", "device-full")
 _UNBEGUN = 2  # so often a job may lose its child before its first step; then that is what is wrong with it
 
 Answer = NewResult | NotAnalysed | Failure
@@ -43,6 +43,7 @@ class ModelChild:
         self.doors = Doors()
         self.lost = 0  # children that died or had to be ended at work
         self.ended = False
+        self.when_device_full = settings.when_device_full
         self._settings = settings
         self._changing = threading.RLock()  # which child is the one that runs
         self._running: RunningChild | None = None
@@ -181,9 +182,13 @@ class ModelChild:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """The job is to be done again within its attempt; ``alone`` with no other job beside it."""
+    """The job is to be done again within its attempt.
+
+    ``alone`` with no other job beside it, ``on_cpu`` because the device is full.
+    """
 
     alone: bool
+    on_cpu: bool = False
 
 
 class Seat:
@@ -207,6 +212,8 @@ class Seat:
         self._unwanted, self._unbegun = False, 0
         answer: Answer | _Again = _Again(alone)
         while isinstance(answer, _Again):
+            if answer.on_cpu and isinstance(request, Analysis):
+                request = replace(request, on_cpu=True)
             try:
                 with self._child.doors.stay(answer.alone, self._is_given_up) as stay:
                     answer = self._answer(request, stay, answer.alone)
@@ -215,8 +222,14 @@ class Seat:
                     raise ModelChildNotStarted from None
                 raise ModelChildLost(_died("did not begin, because nobody waits for its answer any more")) from None
         if isinstance(answer, Failure):
-            raise error_of(answer)
+            raise self._error(answer)
         return answer
+
+    def _error(self, failure: Failure) -> Exception:
+        error = error_of(failure)
+        if isinstance(error, DeviceFull):
+            error.may_wait = self._child.when_device_full != "fail"
+        return error
 
     def interrupt(self) -> None:
         """End the job in this seat, if there is one; the child is lost with it, and other jobs find the next one."""
@@ -246,6 +259,9 @@ class Seat:
                     running.is_worn = True
                     return _Again(alone=True)
                 self._child.replace(running)
+                if answer.name == "device-full" and self._child.when_device_full == "cpu":
+                    _LOG.warning("%s It is analysed on the CPU, as [worker] when_device_full says.", answer.sentence)
+                    return _Again(alone, on_cpu=True)
             return answer
         finally:
             self._child.leave(running)

@@ -31,6 +31,8 @@ _KEPT_VARIABLES = re.compile(
     r"PATH|PYTHONPATH|LD_LIBRARY_PATH|HOME|TMPDIR|TZ|LANG|LC_[A-Z]+|SSL_CERT_(FILE|DIR)|(CUDA|NVIDIA|ORT|OMP|OPENBLAS|MKL|TRT|OPENVINO)_\w+"
 )
 
+_PROGRAM = ("-P", "-m", "inference.model_child.child")
+
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
@@ -217,7 +219,7 @@ class Watch(threading.Thread):
 def _started(descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
     kept = {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "inference.model_child.child", *map(str, descriptors)],
+        [sys.executable, *_PROGRAM, *map(str, descriptors)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # what a library says may repeat what it met

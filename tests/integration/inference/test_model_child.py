@@ -14,6 +14,7 @@ import pytest
 
 from inference.errors import (
     ArtifactUnavailable,
+    DeviceFull,
     DeviceUnavailable,
     InvalidOutput,
     ModelChildLost,
@@ -233,6 +234,46 @@ def test_a_device_that_fails_gets_a_fresh_process(study: ChildStudy) -> None:
 
         assert isinstance(child.ask(study.request()), NewResult)
         assert child.process_id != before
+
+
+@contextlib.contextmanager
+def _child_on_a_full_gpu(policy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelChild]:
+    monkeypatch.setattr(running_module, "_PROGRAM", ("-m", "tests.peers.full_device"))
+    child = ModelChild(_SETTINGS.model_copy(update={"device": "cuda", "when_device_full": policy}), _ROOMY)
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def test_the_cpu_takes_over_from_a_full_gpu_where_it_may(
+    study: ChildStudy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The result names the CPU, which is where it was computed, and the log says in a sentence why."""
+    with _child_on_a_full_gpu("cpu", monkeypatch) as child:
+        result = child.ask(study.request())
+
+    assert isinstance(result, NewResult)
+    assert result.execution_provider == "CPUExecutionProvider"
+    (said,) = [record.getMessage() for record in caplog.records if "CPU, as" in record.getMessage()]
+    assert said.startswith("The network asks for more memory than CUDAExecutionProvider has left")
+    assert child.lost == 0
+
+
+@pytest.mark.parametrize(("policy", "waits"), [("wait", True), ("fail", False)])
+def test_a_full_gpu_is_told_where_the_cpu_may_not_take_over(
+    study: ChildStudy, monkeypatch: pytest.MonkeyPatch, policy: str, waits: bool
+) -> None:
+    """The job learns whether to wait, and the child that met it is replaced by a fresh one, which is no death."""
+    with _child_on_a_full_gpu(policy, monkeypatch) as child:
+        child.start()
+        before = child.process_id
+        with pytest.raises(DeviceFull) as caught:
+            child.ask(study.request())
+
+        assert caught.value.may_wait is waits
+        assert child.process_id not in (None, before)
+        assert child.lost == 0
 
 
 def test_a_child_that_died_between_two_jobs_is_replaced(study: ChildStudy) -> None:

@@ -13,7 +13,8 @@ import pydicom
 import pytest
 
 from inference import worker as worker_module
-from inference.conclusion import NotAnalysed
+from inference.conclusion import GiveUp, NotAnalysed, TryLater
+from inference.errors import DeviceFull
 from storage.domain.job import ClaimedJob, Reason
 from storage.domain.job_statistics import Stage
 from storage.settings import JobSettings
@@ -270,6 +271,23 @@ def test_a_disk_that_fails_while_reading_is_tried_again(attempt: int) -> None:
     assert os.strerror(errno.EIO) in conclusion.reason.sentence
     assert "secret" not in conclusion.reason.sentence
     assert "Doe" not in conclusion.reason.sentence
+
+
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 30), (2, 300), (4, 5400)])
+def test_a_job_waits_longer_and_longer_for_a_full_device(attempt: int, longest: int) -> None:
+    """Nothing counts as a death of a child, and where the setting forbids to wait the job ends at once."""
+    job = ClaimedJob(1, "inference", "1.2.3.4", 1, "t", attempt, 99, datetime.now(UTC))  # type: ignore[arg-type]
+    full = DeviceFull()
+
+    waiting = worker_module._device_full(job, full)
+    full.may_wait = False
+    ended = worker_module._device_full(job, full)
+
+    assert isinstance(waiting, TryLater)
+    assert timedelta(seconds=longest / 2) <= waiting.delay <= timedelta(seconds=longest)
+    assert not waiting.child_died
+    assert isinstance(ended, GiveUp)
+    assert waiting.reason == ended.reason == Reason("device-full", str(full))
 
 
 _WARNING_WORKER = """
