@@ -48,6 +48,17 @@ METRICS: Mapping[str, Described] = {
     "overread_oldest_waiting_seconds": Described(
         "gauge", ("kind",), "Age of the job that waits longest; 0 for none. Shadows, which may wait long, do not count."
     ),
+    "overread_silent_worker_jobs": Described(
+        "gauge",
+        (),
+        f"Jobs of the last {SUMMARY_DAYS} days whose worker fell silent, so that they were taken from it; not once "
+        "they failed for another reason.",
+    ),
+    "overread_stuck_jobs": Described(
+        "gauge",
+        (),
+        "Jobs whose worker fell silent and that nobody has taken from it for ten seconds, because no housekeeper runs.",
+    ),
     "overread_deliveries": Described(
         "gauge",
         ("destination", "state"),
@@ -147,6 +158,8 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
         "overread_oldest_waiting_seconds": iter(
             [((kind,), jobs.get((kind, JobState.SCHEDULED), {}).get("oldest_seconds", 0)) for kind in JobKind]
         ),
+        "overread_silent_worker_jobs": _one(sum(row["silent"] for row in summary["jobs"])),
+        "overread_stuck_jobs": _one(sum(row["stuck"] for row in summary["jobs"])),
         "overread_deliveries": iter(
             [((place, state), deliveries.get((place, state), 0)) for place in places for state in DeliveryState]
         ),

@@ -9,6 +9,7 @@ from storage.domain.not_analysed import OTHER_KIND
 Facts = Mapping[str, Any]
 
 _UNFINISHED = {"failed": "given up", "scheduled": "tried again"}
+_STUCK = "Its worker fell silent and nobody takes the job back; start `overread housekeep`."
 _TOLD = {"inference": "analysis by {}", "notice": '"Not analysed" report of {}', "delivery": "delivery to {}"}
 
 
@@ -55,10 +56,14 @@ def _parked(facts: Facts) -> Iterator[_Case]:
 
 
 def _of_jobs(facts: Facts) -> Iterator[_Case]:
-    """Analyses and reports; what was not delivered is told object by object."""
+    """Analyses and reports, and any job of a worker that vanished; what was not delivered is told object by object."""
     now = {study["study_instance_uid"]: study["revision"] for study in facts["studies"]}
     done_again = {job["predecessor_id"] for job in facts["jobs"]}
     for job in facts["jobs"]:
+        if job.get("stuck"):
+            what = _TOLD[job["kind"]].format(job["destination"] or job["algorithm"])
+            yield _Case(("stuck", job["kind"]), f"{what} without a worker", _STUCK, job["lease_expires_at"])
+            continue
         outdated = job["revision"] != now.get(job["study_instance_uid"], job["revision"])
         if job["id"] in done_again or outdated or job["kind"] == "delivery":
             continue

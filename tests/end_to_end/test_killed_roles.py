@@ -90,6 +90,7 @@ def test_a_worker_that_stops_for_ever_loses_its_job(
 
     (job,) = [job for job in product.status()["jobs"] if job["kind"] == "inference"]
     assert (job["state"], job["attempt"]) == ("completed", 2)
+    assert (job["reason_code"], job["stuck"]) == ("lease-expired", False), "what an alarm is raised by"
     assert _contents_per_uid(recording_pacs) == [1] * _OBJECTS
     assert product.silent_instances() == []
 

@@ -21,6 +21,7 @@ SELECT
     job.started_at,
     job.finished_at,
     job.lease_expires_at,
+    coalesce(job.lease_expires_at < now() - make_interval(secs => 10), false) AS stuck,
     job.outcome,
     job.refusals,
     job.result_id,

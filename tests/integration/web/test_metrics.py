@@ -1,12 +1,26 @@
 """Prometheus reads what stands in the rows, and nothing of any patient."""
 
+import re
 from pathlib import Path
 
+import pytest
+import yaml
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from listener.web.metrics import METRICS
+from overread.commands.status import status
+from storage.housekeeping.rescue_leases import rescue_leases
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.postgres.engine import open_database
+from storage.settings import JobSettings
+from tests.integration.postgres.conftest import Hospital
 from tests.peers.web_door import PASSWORD, WebDoor, opened
 
+_LEASE_OVER = "UPDATE job SET lease_expires_at = now() - interval '1 minute' WHERE state = 'in_progress'"
+RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "overread.rules.yaml"
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 
 
@@ -27,6 +41,60 @@ def test_the_page_describes_every_metric() -> None:
         f"| `{name}` | {described.kind} | {', '.join(described.labels) or '–'} | {described.meaning} |"
         for name, described in METRICS.items()
     ]
+
+
+def test_every_alarm_is_of_metrics_that_there_are() -> None:
+    """The rules, the page and the metrics speak of the same; a counter has its suffix in a rule."""
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    exposed = {f"{name}_total" if one.kind == "counter" else name for name, one in METRICS.items()}
+    lines = re.findall(r"^\| `(Overread\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [rule["alert"] for rule in rules] == lines
+    for rule in rules:
+        assert set(re.findall(r"overread_\w+", rule["expr"])) <= exposed
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_a_worker_that_vanished_is_told_everywhere(
+    web_door: WebDoor, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault F3: first the job is stuck, and once a housekeeper took it back it is not; the silence stays told."""
+    database = open_database(database_url, "test")
+    hospital = Hospital(database_url, database, ObjectStore(DataFolder(tmp_path)))
+    monkeypatch.setenv("OVERREAD_DATABASE_URL", database_url)
+    monkeypatch.setenv("OVERREAD_DATA_DIR", str(tmp_path))
+    try:
+        hospital.install()
+        hospital.stable_study()
+        hospital.claimed()
+        with database.transaction() as session:
+            session.execute(text(_LEASE_OVER))
+
+        assert _told(web_door) == (1, 0)
+        assert "Nobody takes it back" in web_door.logged_in("viewer").get("/").text
+        assert "analysis by lungs 1 without a worker" in _status()
+        assert "start `overread housekeep`" in _status()
+
+        assert rescue_leases(database, JobSettings()) == 1
+
+        assert _told(web_door) == (0, 1)
+        assert "1 job taken from a worker that fell silent" in web_door.logged_in("viewer").get("/").text
+        assert "analysis by lungs 1 tried again" in _status()
+        assert "The worker fell silent during attempt 1" in _status()
+    finally:
+        hospital.queue.close()
+        database.close()
+
+
+def _told(web_door: WebDoor) -> tuple[float, float]:
+    figures = _scraped(web_door)
+    return figures["overread_stuck_jobs"][()], figures["overread_silent_worker_jobs"][()]
+
+
+def _status() -> str:
+    result = CliRunner().invoke(status, [], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
 
 
 def test_an_empty_site_gives_every_metric(web_door: WebDoor) -> None:
