@@ -81,7 +81,8 @@ def work(
             study = studies.stable_study(job.study_instance_uid, job.revision)
             # Of a shadow only the findings are kept, so no further form is made of them.
             forms = frozenset[EvidenceForm]() if job.shadow else wanted
-            analysis = Analysis(study, algorithm, job.started_at, secret, forms, naming)
+            beside = queue.active_outline(job) if job.shadow else None
+            analysis = Analysis(study, algorithm, job.started_at, secret, forms, naming, beside=beside)
             return seat.ask(analysis, alone=job.child_deaths > 0)
 
         # Notices first: one takes no time, and would wait for ever where studies never end.

@@ -18,13 +18,14 @@ from inference.evidence.report_text import report_text
 from inference.evidence.result_uids import USUAL_NAMING, ResultIdentity, SeriesNaming
 from inference.imaging.series_selection import AcceptedSeries, select_series
 from inference.monitoring.job_watch import JobWatch
+from inference.monitoring.overlap import overlaps
 from inference.monitoring.summary import job_statistics
 from inference.stages import work_on
 from inference.tasks import classification, detection, segmentation
 from inference.tasks.examination import Case, Examination
 from storage.domain.job import Reason, Refusal
 from storage.domain.job_statistics import Stage
-from storage.domain.result import EvidenceForm, NewResult, stand_ins
+from storage.domain.result import ActiveOutline, EvidenceForm, NewResult, stand_ins
 from storage.domain.study import StableStudy
 
 
@@ -48,12 +49,14 @@ def analyse(
     site_secret: bytes,
     wanted: frozenset[EvidenceForm] = DEFAULT_FORMS,
     naming: SeriesNaming = USUAL_NAMING,
+    beside: ActiveOutline | None = None,
 ) -> NewResult | NotAnalysed:
     """Run one algorithm on one revision of a study.
 
     ``started_at`` is the time of the job's first claim; the evidence repeats it, so that every attempt at the
     job makes the same evidence. ``wanted`` are the forms of evidence that destinations may be sent, ``naming`` is
-    how the site calls their series.
+    how the site calls their series. ``beside`` is what the active version outlined, where this one is its shadow: how
+    far they overlap stands among the scores.
 
     Raises:
         UnusableInput: the study has a series for this algorithm, but it cannot be used.
@@ -78,6 +81,9 @@ def analyse(
         raise
     repeating = stand_ins(one.form for one in examined.evidence)
     told = [one for one in examined.evidence if one.form not in repeating]
+    statistics = job_statistics(watch, examined.context.sources, examined.findings, manifest, site_secret)
+    if beside is not None:  # outside of the stages, so that the times of both versions are of the same work
+        statistics.scores.update(overlaps(examined.evidence, beside))
     return NewResult(
         series_instance_uid=series.series_instance_uid,
         input_sop_instance_uids=_instances(examined.context.sources),
@@ -87,7 +93,7 @@ def analyse(
         report_text=report_text(examined.context, examined.findings, told),
         evidence=examined.evidence,
         pictures=examined.pictures,
-        statistics=job_statistics(watch, examined.context.sources, examined.findings, manifest, site_secret),
+        statistics=statistics,
     )
 
 

@@ -123,7 +123,8 @@ class _Job:
 
         begin(ALGORITHM)
         ready = self._resident.ready(request.algorithm, on_cpu=request.on_cpu)
-        return analyse(request.study, ready, request.started_at, request.site_secret, request.wanted, request.naming)
+        asked = (request.started_at, request.site_secret, request.wanted, request.naming, request.beside)
+        return analyse(request.study, ready, *asked)
 
     def _told(self, request: Telling) -> NewResult:
         from inference.notice import identity_of, tell

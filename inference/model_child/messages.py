@@ -24,7 +24,7 @@ from inference.evidence.result_uids import SeriesNaming
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.domain.job import Refusal
 from storage.domain.not_analysed import EndedInference
-from storage.domain.result import EvidenceForm, NewResult
+from storage.domain.result import ActiveOutline, EvidenceForm, NewResult
 from storage.domain.study import StableStudy
 from storage.errors import DamagedObject, StorageError, UnknownRecord
 
@@ -36,7 +36,8 @@ _PLACE = re.compile(r"[A-Za-z_<>]{1,64}, line [0-9]{1,6}")
 class Analysis:
     """Run an algorithm on a study; see ``inference.pipeline.analyse``.
 
-    ``on_cpu``: on the CPU, whatever the settings say, because their device is full.
+    ``on_cpu``: on the CPU, whatever the settings say, because their device is full. ``beside`` is of the active version
+    where the job is one of a shadow.
     """
 
     study: StableStudy
@@ -46,6 +47,7 @@ class Analysis:
     wanted: frozenset[EvidenceForm]
     naming: SeriesNaming
     on_cpu: bool = False
+    beside: ActiveOutline | None = None
 
 
 @dataclass(frozen=True, slots=True)

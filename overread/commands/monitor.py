@@ -164,10 +164,17 @@ def baseline(name: str, version: str, begin: datetime | None, end: datetime | No
     show_default=True,
     help="The relative difference of a measurement from which a study is listed.",
 )
-def compare(name: str, active: str, shadow: str, as_json: bool, listed: bool, tolerance: float) -> None:
+@click.option(
+    "--dice",
+    type=_Number(min=0, max=1),
+    default=0.9,
+    show_default=True,
+    help="The overlap of a structure below which a study is listed.",
+)
+def compare(name: str, active: str, shadow: str, as_json: bool, listed: bool, tolerance: float, dice: float) -> None:
     """How far versions ACTIVE and SHADOW of NAME agree on the studies that both have been through."""
     with _database(load_settings()) as database:
-        facts = compare_versions(database, name, active, shadow, tolerance)
+        facts = compare_versions(database, name, active, shadow, tolerance, dice)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -278,6 +285,12 @@ def _print_agreement(facts: Mapping[str, Any]) -> None:
                 f"{one['relative']:.1%}",
             )
         output_console().print(rows)
+    if facts["overlaps"]:
+        rows = _table("structure", "studies", "median Dice", "worst")
+        for one in facts["overlaps"]:
+            figures = f"{one['median']:.3f}", f"{one['worst']:.3f}"
+            rows.add_row(escape(visible(one["label"])), str(one["studies"]), *figures)
+        output_console().print(rows)
     seconds = facts["seconds"]
     told = " and ".join(
         f"{_figure(of['p50'])} / {_figure(of['p95'])} s" for of in (seconds["active"], seconds["shadow"])
@@ -286,10 +299,14 @@ def _print_agreement(facts: Mapping[str, Any]) -> None:
 
 
 def _print_subgroups(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> None:
-    rows = _table(kind, "studies", "what", "agreement, kappa or relative difference")
+    rows = _table(kind, "studies", "what", "agreement, kappa, relative difference or Dice")
     for group, facts in groups.items():
         told = [(one["label"], f"{one['agreement']:.1%}, {_figure(one['kappa'])}") for one in facts["classes"]]
         told += [(one["name"], f"{one['relative']:.1%}") for one in facts["numbers"]]
+        told += [
+            (f"Dice of {one['label']}", f"median {one['median']:.3f}, worst {one['worst']:.3f}")
+            for one in facts["overlaps"]
+        ]
         for what, figure in told or [("", "")]:
             rows.add_row(escape(visible(group)), str(facts["studies"]), escape(visible(what)), figure)
     output_console().print(rows)

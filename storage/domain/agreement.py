@@ -14,7 +14,8 @@ class Analysis:
     """What one version said of a study: ``outcome`` is ``analysed``, ``not-analysed`` or ``failed``.
 
     ``present`` says of each class whether it counts as present; ``numbers`` are probabilities and measurements by name;
-    ``seconds`` is what its stages took together.
+    ``seconds`` is what its stages took together; ``overlaps`` is, of a shadow, the Dice of each structure with the
+    other version's.
     """
 
     job_id: int
@@ -22,6 +23,7 @@ class Analysis:
     present: Mapping[str, bool] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    overlaps: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,16 @@ class NumberAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class OverlapAgreement:
+    """One structure: on how many studies one of the two outlined it, and the middle and the smallest Dice, 0 to 1."""
+
+    label: str
+    studies: int
+    median: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
 class Disagreement:
     """One study to look at, and why."""
 
@@ -115,6 +127,18 @@ def numbers(pairs: Sequence[Pair]) -> list[NumberAgreement]:
     return [_number(name, both) for name, both in sorted(found.items())]
 
 
+def overlaps(pairs: Iterable[Pair]) -> list[OverlapAgreement]:
+    """Each structure whose overlap was computed, which is when the shadow was done after the active version."""
+    found: dict[str, list[float]] = {}
+    for pair in pairs:
+        for label, dice in pair.shadow.overlaps.items():
+            found.setdefault(label, []).append(dice)
+    return [
+        OverlapAgreement(label, len(values), quantile(values, 0.5) or 0.0, min(values))
+        for label, values in sorted(found.items())
+    ]
+
+
 def _number(name: str, both: Sequence[tuple[float, float]]) -> NumberAgreement:
     differences = [shadow - active for active, shadow in both]
     bias = sum(differences) / len(differences)
@@ -130,21 +154,23 @@ def relative_difference(active: float, shadow: float) -> float:
     return abs(shadow - active) / size if size else 0.0
 
 
-def disagreements(pairs: Iterable[Pair], tolerance: float) -> list[Disagreement]:
+def disagreements(pairs: Iterable[Pair], tolerance: float, least_dice: float = 0.0) -> list[Disagreement]:
     """The studies to look at: another outcome, another class, or a measurement that differs by more than ``tolerance``.
+
+    So is one on which a structure's Dice is below ``least_dice``.
 
     A class or a measurement that only one of them told counts as well, such as one that has another name now.
     ``tolerance`` is a relative difference. Probabilities are not compared here: what they lead to is the class.
     """
     listed = []
     for pair in pairs:
-        reasons = tuple(_reasons(pair, tolerance))
+        reasons = tuple(_reasons(pair, tolerance, least_dice))
         if reasons:
             listed.append(Disagreement(pair.study_instance_uid, pair.active.job_id, pair.shadow.job_id, reasons))
     return listed
 
 
-def _reasons(pair: Pair, tolerance: float) -> Iterable[str]:
+def _reasons(pair: Pair, tolerance: float, least_dice: float) -> Iterable[str]:
     active, shadow = pair.active, pair.shadow
     if active.outcome != shadow.outcome:
         yield f"outcome: {active.outcome} / {shadow.outcome}"
@@ -159,6 +185,9 @@ def _reasons(pair: Pair, tolerance: float) -> Iterable[str]:
         one, other = active.numbers.get(name), shadow.numbers.get(name)
         if one is None or other is None or relative_difference(one, other) > tolerance:
             yield f"{name}: {_figure(one)} / {_figure(other)}"
+    for label, dice in sorted(shadow.overlaps.items()):
+        if dice < least_dice:
+            yield f"{label}: Dice {dice:.3f}"
 
 
 PROBABILITY = "probability of "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from storage.domain.job_statistics import PERCENTILES
+from storage.domain.job_statistics import OVERLAP, PERCENTILES
 
 _BINS = 10  # of the index, at the deciles of the baseline
 _SMOOTHING = 0.5  # results that each bin is given beside its own, so that an empty one of few results weighs little
@@ -200,7 +200,8 @@ def numbers_of(
         percentiles: Sequence[float] = spread["percentiles"]  # type: ignore[assignment]
         found |= {f"{place} p{part}": value for part, value in zip(PERCENTILES, percentiles, strict=True)}
     numbers = {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
-    return numbers | {name: float(score) for name, score in scores.items()}
+    # How a shadow overlaps with the active version changes with that one too.
+    return numbers | {name: float(score) for name, score in scores.items() if not name.startswith(OVERLAP)}
 
 
 _OF_ACQUISITION = {

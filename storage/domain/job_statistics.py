@@ -10,6 +10,12 @@ from enum import StrEnum
 from typing import Any
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+OVERLAP = "Dice of "  # so begin the names of scores that compare a shadow with the active version
+
+
+def overlap_name(label: str, version: str) -> str:
+    """What the overlap of a structure with the same one of another version is called among the scores."""
+    return f"{OVERLAP}{label} with {version}"
 
 
 class Stage(StrEnum):

@@ -128,6 +128,17 @@ class NewResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveOutline:
+    """What the active version outlined where a shadow looks too.
+
+    ``segmentation`` is the file of its BINARY Segmentation; ``None`` where it found nothing.
+    """
+
+    version: str
+    segmentation: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class FrozenFile:
     """Bytes that are kept: by what they are found, and how many they are."""
 

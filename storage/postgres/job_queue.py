@@ -10,7 +10,7 @@ from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
 from storage.domain.not_analysed import EndedInference, refusal_is_told
-from storage.domain.result import NewResult
+from storage.domain.result import ActiveOutline, NewResult
 from storage.domain.route import Routes
 from storage.errors import InvalidTransition, LeaseLost
 from storage.ports import EvidenceStore
@@ -139,6 +139,19 @@ class PostgresJobQueue:
         """The inference that a notice tells of. Raises UnknownRecord."""
         with self._database.transaction() as session:
             return ended_inference(session, notice)
+
+    def active_outline(self, shadow: ClaimedJob) -> ActiveOutline | None:
+        """What the active version outlined on the same images; ``None`` where it has no result of them yet."""
+        asked = {
+            "study_instance_uid": shadow.study_instance_uid,
+            "revision": shadow.revision,
+            "algorithm_name": shadow.algorithm_name,
+        }
+        with self._database.transaction() as session:
+            found = session.execute(statement("active_outline"), asked).one_or_none()
+        if found is None:
+            return None
+        return ActiveOutline(found.version, found.sha256 and self._evidence_store.evidence(found.sha256))
 
     def complete_notice(self, job: ClaimedJob, told: NewResult, destinations: Sequence[str]) -> int | None:
         """Freeze the report, store it and schedule its deliveries, all as ``complete_analysed`` does; return its id.

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from storage.domain.agreement import Analysis, Pair, classes, disagreements, numbers, outcomes, quantile
+from storage.domain.agreement import Analysis, Pair, classes, disagreements, numbers, outcomes, overlaps, quantile
+from storage.domain.job_statistics import OVERLAP, overlap_name
 from storage.errors import UnknownRecord
 from storage.ports import Facts
 from storage.postgres.engine import Database
@@ -16,10 +17,13 @@ from storage.postgres.tables import AlgorithmRow
 _GROUPS = ("modality", "scanner", "protocol")
 
 
-def compare_versions(database: Database, name: str, active: str, shadow: str, tolerance: float) -> Facts:
+def compare_versions(
+    database: Database, name: str, active: str, shadow: str, tolerance: float, least_dice: float = 0.0
+) -> Facts:
     """How far two versions agree, on all studies and by modality, scanner and protocol, and where they do not.
 
-    ``tolerance`` is the relative difference of a measurement from which a study is worth a look.
+    ``tolerance`` is the relative difference of a measurement from which a study is worth a look, ``least_dice`` the
+    overlap of a structure below which it is.
 
     Raises:
         UnknownRecord: a version is not installed, or no study was analysed by both.
@@ -40,12 +44,12 @@ def compare_versions(database: Database, name: str, active: str, shadow: str, to
             f"No study has been through versions {active} and {shadow} of algorithm {name}; "
             f"`overread algorithms shadow {name} {shadow}` has it look at what comes."
         )
-    pairs = [_pair(row) for row in rows]
+    pairs = [_pair(row, active) for row in rows]
     return {
-        **{"name": name, "active": active, "shadow": shadow, "tolerance": tolerance},
+        **{"name": name, "active": active, "shadow": shadow, "tolerance": tolerance, "least_dice": least_dice},
         **_agreement(pairs),
         "subgroups": {kind: _by_group(pairs, kind) for kind in _GROUPS},
-        "disagreements": [asdict(one) for one in disagreements(pairs, tolerance)],
+        "disagreements": [asdict(one) for one in disagreements(pairs, tolerance, least_dice)],
     }
 
 
@@ -61,6 +65,7 @@ def _agreement(pairs: list[Pair]) -> Facts:
             for one in classes(pairs)
         ],
         "numbers": [asdict(one) for one in numbers(pairs)],
+        "overlaps": [asdict(one) for one in overlaps(pairs)],
         "seconds": {
             "active": _seconds(pair.active for pair in pairs),
             "shadow": _seconds(pair.shadow for pair in pairs),
@@ -80,23 +85,30 @@ def _by_group(pairs: list[Pair], kind: str) -> dict[str, Facts]:
     return {group: _agreement(of) for group, of in sorted(groups.items())}
 
 
-def _pair(row: Row[Any]) -> Pair:
+def _pair(row: Row[Any], active: str) -> Pair:
     facts = row._mapping
     return Pair(
         row.study_instance_uid,
-        _analysis(facts, "active"),
-        _analysis(facts, "shadow"),
+        _analysis(facts, "active", active),
+        _analysis(facts, "shadow", active),
         {kind: facts[kind] or "unknown" for kind in _GROUPS},
     )
 
 
-def _analysis(facts: Mapping[Any, Any], which: str) -> Analysis:
+def _analysis(facts: Mapping[Any, Any], which: str, active: str) -> Analysis:
     told = [finding["classification"] for finding in facts[f"{which}_findings"] or () if finding["classification"]]
     stages = facts[f"{which}_stages"]
+    scores = facts[f"{which}_scores"] or {}
+    ending = overlap_name("", active).removeprefix(OVERLAP)
     return Analysis(
         facts[f"{which}_job_id"],
         facts[f"{which}_outcome"],
         {one["label"]: one["present"] for one in told},
-        facts[f"{which}_scores"] or {},
+        {name: score for name, score in scores.items() if not name.startswith(OVERLAP)},
         None if stages is None else sum(stages.values()),
+        {
+            name.removeprefix(OVERLAP).removesuffix(ending): score
+            for name, score in scores.items()
+            if name.startswith(OVERLAP) and name.endswith(ending)
+        },
     )

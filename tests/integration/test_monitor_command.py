@@ -103,6 +103,7 @@ def test_versions_are_compared(site: Hospital) -> None:
         (statistics,) = spread(seed, 1)
         statistics.scores["Volume of Brain (cm3)"] = 1000.0 * seed
         statistics.scores["Surface Area of Mesh of Brain (mm2)"] = 13_020.0 * seed
+        statistics.scores.update({"Dice of Brain with 1": 0.62} if seed == 2 else {})
         site.queue.complete_analysed(
             site.claimed(), replace(site.result(arrivals), statistics=statistics, evidence=()), []
         )
@@ -115,6 +116,9 @@ def test_versions_are_compared(site: Hospital) -> None:
     assert "Surface Area of Mesh of Brain (mm2): 13020 / 26040" in told
     assert "13020 to 13020" in " ".join(told.split())
     assert "Volume of Brain (cm3): 1000 / 2000" in told
+    assert "Brain 1 0.620 0.620" in " ".join(told.split())
+    assert "Brain: Dice 0.620" in told
+    assert "Dice 0.620" not in _run("compare", "lungs", "1", "2", "--list", "--dice", "0.6").output
     assert json.loads(_run("compare", "lungs", "1", "2", "--json").output)["numbers"][-1]["bias"] == 1000
 
 

@@ -89,6 +89,27 @@ def test_two_versions_are_compared_on_what_both_have_seen(shadowed: Any) -> None
     }
 
 
+def test_overlaps_are_those_with_the_version_that_is_named(shadowed: Any) -> None:
+    """Median and worst Dice of each structure, by subgroup too; below the bound the study is listed."""
+    for study, dice in (("1.2.1", 0.95), ("1.2.2", 0.5), ("1.2.3", 0.97)):
+        arrivals = shadowed.stable_study(study)
+        for _ in range(2):
+            job = shadowed.claimed()
+            result = _result(shadowed, arrivals, 0.9, 100.0, "A" if dice > 0.9 else "B", 2.0)
+            if job.shadow:
+                result.statistics.scores.update({"Dice of Lung with 1": dice, "Dice of Lung with 0": 0.1})
+            shadowed.queue.complete_analysed(job, result, [])
+
+    facts = compare_versions(shadowed.database, "lungs", "1", "2", 0.1, 0.9)
+
+    assert facts["overlaps"] == [{"label": "Lung", "studies": 3, "median": 0.95, "worst": 0.5}]
+    by_scanner = {group: of["overlaps"][0]["worst"] for group, of in facts["subgroups"]["scanner"].items()}
+    assert by_scanner == {"ACME A": 0.95, "ACME B": 0.5}
+    assert [(one["study_instance_uid"], one["reasons"]) for one in facts["disagreements"]] == [
+        ("1.2.2", ("Lung: Dice 0.500",))
+    ]
+
+
 def test_each_revision_is_a_pair_of_its_own(shadowed: Any) -> None:
     """What one said of the first revision is not held against what the other said of the second."""
     _both(shadowed, "1.2.1", (0.9, 100.0), (0.9, 100.0), "A")

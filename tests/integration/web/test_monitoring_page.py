@@ -1,13 +1,16 @@
 """What the page on monitoring says of real rows, the overview's line, and the figures for Prometheus."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from listener.web.pages.monitoring_page import PLOT_HEIGHT, PLOT_WIDTH, steps
+from overread.commands.monitor import monitor
 from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -73,6 +76,43 @@ def test_prometheus_is_told_of_a_drift(web_door: WebDoor, hospital: Hospital) ->
     assert figures["overread_drift_alarms"] == {("lungs", "1"): 1.0}
     assert {labels[2] for labels in figures["overread_drift_index"]} == {"ACME A<1>", "ACME B"}
     assert max(figures["overread_drift_index"].values()) > 0.25
+
+
+def test_command_page_and_metrics_tell_one_state(
+    web_door: WebDoor, hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words, figures and alarms of each scanner are the same wherever somebody looks, during a drift and after it."""
+    monkeypatch.setenv("OVERREAD_DATABASE_URL", hospital.url)
+    monkeypatch.setenv("OVERREAD_DATA_DIR", str(tmp_path))
+
+    assert _agreed(web_door) == (["drifted", "stable"], 1)
+
+    remember(hospital.url, spread(3, 40, scanner="A<1>"))  # the scanner is as it was
+    watch_drift(hospital.database, SETTINGS)
+
+    assert _agreed(web_door) == (["stable", "stable"], 0)
+
+
+def _agreed(web_door: WebDoor) -> tuple[list[str], int]:
+    """The words of the scanners and the number of alarms, when all three say the same."""
+    result = CliRunner().invoke(monitor, ["--json"], catch_exceptions=False)
+    told = json.loads(result.output)
+    groups = [group for algorithm in told["algorithms"] for group in algorithm["groups"]]
+    words = [group["drift"]["state"] for group in groups]
+    page = web_door.logged_in("auditor").get("/monitoring").text
+    answer = web_door.browser().get("/metrics", auth=("operator", PASSWORD))
+    figures = {
+        family.name: {tuple(sample.labels.values()): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(answer.text)
+    }
+    assert re.findall(r'<span class="state [a-z]+">(drifted|stable|watch|too few)</span>', page) == words
+    assert {labels[2]: round(index, 9) for labels, index in figures["overread_drift_index"].items()} == {
+        group["scanner"]: round(group["drift"]["comparisons"][0]["index"], 9) for group in groups
+    }
+    alarms = len(told["alarms"])
+    assert figures["overread_drift_alarms"] == {("lungs", "1"): alarms}
+    assert web_door.logged_in("viewer").get("/").text.count("no longer as in the baseline") == alarms
+    return words, alarms
 
 
 def test_a_drawing_is_as_high_as_its_highest_share() -> None:
