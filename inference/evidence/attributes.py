@@ -221,9 +221,10 @@ def _mend_thickness(sop: SOPClass, context: EvidenceContext) -> None:
 
     A value is wanted of segmentations (PS3.3 section C.7.6.16.2.1), and the one that highdicom was given is made up.
     """
-    if all(states_thickness(source) for source in context.sources):
+    shared = sop.get("SharedFunctionalGroupsSequence", ())
+    if not shared or all(states_thickness(source) for source in context.sources):
         return
-    for groups in sop.get("SharedFunctionalGroupsSequence", ()):
+    for groups in shared:
         for measures in groups.get("PixelMeasuresSequence", ()):
             measures.pop("SliceThickness", None)  # a radiograph with Pixel Spacing has been given none
             if len(context.sources) == 1:  # whose distance is made up as well

@@ -25,9 +25,9 @@ from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
 from inference.evidence.context import EvidenceContext
+from inference.evidence.evidence_list import EVIDENCE, evidence_list, named_images
 from inference.evidence.report_parts import device_observer
 from inference.evidence.report_text import finding_sentence
-from inference.evidence.sources import instance_stand_in, stand_in
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -72,7 +72,7 @@ def basic_text(
         ]
     )
     report = _TextSR(
-        evidence=[stand_in(context.sources[0]), *map(instance_stand_in, context.sources[1:])],
+        evidence=named_images(context, [root]),
         content=root,
         series_instance_uid=context.identity.uid(f"report-series {name}"),
         series_number=1,
@@ -88,7 +88,9 @@ def basic_text(
     report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
     if coding_schemes:
         report.CodingSchemeIdentificationSequence = list(coding_schemes)
-    return complete(report, context, EvidenceRole.REPORT, description)
+    del report[EVIDENCE]
+    evidence = {EVIDENCE: evidence_list(context)}
+    return complete(report, context, EvidenceRole.REPORT, description, encoded=evidence)
 
 
 def section(name: Code, items: Sequence[ContentItem]) -> ContainerContentItem:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -65,6 +66,7 @@ def _stated_zone(text: str) -> timezone | None:
     return timezone(offset) if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
 
 
+@cache
 def service_version() -> str:
     """The version of this installation of Overread."""
     return version("overread")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from highdicom.base import SOPClass
 from highdicom.sr import CodedConcept as ItemCode
+from pydicom.tag import Tag
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from inference.evidence.attributes import (
@@ -15,13 +16,15 @@ from inference.evidence.attributes import (
 )
 from inference.evidence.basic_text_report import DIAGNOSTIC_IMAGING_REPORT
 from inference.evidence.context import EvidenceContext, service_version
-from inference.evidence.references import instance_references
+from inference.evidence.explicit_vr import sequence
+from inference.evidence.frame_items import instance_items
 from inference.evidence.shown_image import Picture
 from inference.evidence.summary import Summary
 from inference.evidence.summary_pdf import summary_pdf
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 _MIME_TYPE = "application/pdf"
+_SOURCES = Tag("SourceInstanceSequence")
 
 
 def build_document(context: EvidenceContext, summary: Summary, pictures: Sequence[Picture]) -> EvidenceObject:
@@ -45,7 +48,6 @@ def build_document(context: EvidenceContext, summary: Summary, pictures: Sequenc
     document.VerificationFlag = "UNVERIFIED"
     document.DocumentTitle = f"{summary.title} by {context.algorithm.name} {context.algorithm.version}. {context.mark}"
     document.ConceptNameCodeSequence = [ItemCode.from_code(DIAGNOSTIC_IMAGING_REPORT)]
-    document.SourceInstanceSequence = instance_references(context.sources)
     pdf = summary_pdf(
         summary,
         pictures,
@@ -56,4 +58,5 @@ def build_document(context: EvidenceContext, summary: Summary, pictures: Sequenc
     document.MIMETypeOfEncapsulatedDocument = _MIME_TYPE
     document.EncapsulatedDocument = pdf + bytes(len(pdf) % 2)
     document.EncapsulatedDocumentLength = len(pdf)
-    return complete(document, context, EvidenceRole.DOCUMENT, series_description(context, "summary"))
+    sources = {_SOURCES: sequence(_SOURCES, instance_items(context.sources))}
+    return complete(document, context, EvidenceRole.DOCUMENT, series_description(context, "summary"), encoded=sources)

@@ -58,11 +58,9 @@ def source_lists(seg: Segmentation, sources: Sequence[Dataset]) -> dict[BaseTag,
     """Take the lists of source images from an object that has the first one only, and give those of all."""
     (series,) = seg.ReferencedSeriesSequence
     del series.ReferencedInstanceSequence, seg.ReferencedSeriesSequence, seg.SourceImageSequence
-    if any(frame_number(one) is not None for one in sources):
-        images = [encoded(one) for one in references(sources)]
-        instances = [encoded(one) for one in instance_references(sources)]
-    else:
-        images = instances = [_reference(one) for one in sources]
+    instances = instance_items(sources)
+    framed = any(frame_number(one) is not None for one in sources)
+    images = [encoded(one) for one in references(sources)] if framed else instances
     listed = sequence(_REFERENCED_INSTANCE, instances)
     return {
         _REFERENCED_SERIES: sequence(_REFERENCED_SERIES, [listed + encoded(series)]),
@@ -70,10 +68,22 @@ def source_lists(seg: Segmentation, sources: Sequence[Dataset]) -> dict[BaseTag,
     }
 
 
+def instance_items(sources: Sequence[Dataset]) -> list[bytes]:
+    """What ``references.instance_references`` says of images."""
+    if any(frame_number(one) is not None for one in sources):
+        return [encoded(one) for one in instance_references(sources)]
+    return [_reference(one) for one in sources]
+
+
+def referring(sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """An item that refers to an instance (PS3.3 table 10-11)."""
+    item = element(_REFERENCED_SOP_CLASS, "UI", [sop_class_uid])
+    return item + element(_REFERENCED_SOP_INSTANCE, "UI", [sop_instance_uid])
+
+
 def _reference(image: Dataset) -> bytes:
     """What ``references.reference`` says of an image."""
-    item = element(_REFERENCED_SOP_CLASS, "UI", [image[_SOP_CLASS].value])
-    item += element(_REFERENCED_SOP_INSTANCE, "UI", [image[_SOP_INSTANCE].value])
+    item = referring(image[_SOP_CLASS].value, image[_SOP_INSTANCE].value)
     number = frame_number(image)
     return item if number is None else item + element(_REFERENCED_FRAME, "IS", [number])
 

@@ -31,8 +31,8 @@ from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, E
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
+from inference.evidence.evidence_list import EVIDENCE, evidence_list, named_images
 from inference.evidence.explicit_vr import encoded, sequence
-from inference.evidence.sources import instance_stand_in, stand_in
 from inference.imaging.frames import frame_number
 from storage.domain.finding import Finding
 from storage.domain.finding import Measurement as FindingMeasurement
@@ -66,7 +66,7 @@ _PROCEDURES: dict[str, Code] = {
     "NM": codes.cid100.NMUnspecifiedBodyRegion,
 }
 
-_LONG = (Tag("CurrentRequestedProcedureEvidenceSequence"), Tag("ContentSequence"))
+_CONTENT = Tag("ContentSequence")
 
 
 def build_reports(
@@ -84,26 +84,26 @@ def build_reports(
     if not forms:
         return ()
     report = _report(context, groups, others, _CLASSES[forms[0]])
-    taken = _taken(report)
-    # They differ in class and UIDs only, so that the long content is made once.
-    copies = [*(deepcopy(report) for _ in forms[1:]), report]
+    del report[EVIDENCE]
+    taken = {EVIDENCE: evidence_list(context, others), **_taken(report)}
+    # They differ in class and UIDs only, so that the long content is made once, and the tree behind it is not copied.
+    tree = {id(report.content): report.content}
+    copies = [*(deepcopy(report, dict(tree)) for _ in forms[1:]), report]
     return tuple(_frozen(context, one, form, taken) for one, form in zip(copies, forms, strict=True))
 
 
 def _report(
     context: EvidenceContext, groups: Sequence[Group], others: Sequence[EvidenceObject], kind: type[_Report]
 ) -> _Report:
-    images = [stand_in(context.sources[0]), *map(instance_stand_in, context.sources[1:])]
     # highdicom copies and searches what it is given; it is given the first group, and the others are added to it.
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=device_observer(context)),
-        procedure_reported=_PROCEDURES.get(images[0].Modality, codes.cid100.ImagingProcedure),
+        procedure_reported=_PROCEDURES.get(context.sources[0].Modality, codes.cid100.ImagingProcedure),
         imaging_measurements=groups[:1],
         title=codes.cid7021.ImagingMeasurementReport,
     )
     report = kind(
-        # The image series stands first: readers take the first series of the evidence for the one that is outlined.
-        evidence=[*images, *(_reference(context, one) for one in others)],
+        evidence=[*named_images(context, content), *(_reference(context, one) for one in others)],
         content=content,
         series_instance_uid=context.identity.uid("report-series"),
         series_number=1,
@@ -134,14 +134,12 @@ def _frozen(
 
 
 def _taken(report: Dataset) -> dict[BaseTag, bytes]:
-    """Take the long sequences out of a report, encoded; not those with letters, which want its character set."""
-    taken = {}
-    for tag in _LONG:
-        try:
-            taken[tag] = sequence(tag, map(encoded, report[tag].value))
-        except ValueError:
-            continue
-        del report[tag]
+    """Take the content out of a report, encoded; not one with letters, which wants its character set."""
+    try:
+        taken = {_CONTENT: sequence(_CONTENT, map(encoded, report[_CONTENT].value))}
+    except ValueError:
+        return {}
+    del report[_CONTENT]
     return taken
 
 

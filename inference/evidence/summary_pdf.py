@@ -8,7 +8,8 @@ from fpdf.enums import TableBordersLayout
 from fpdf.fonts import FontFace
 
 from inference.evidence.drawing import Rgb
-from inference.evidence.letters import FONT, printable
+from inference.evidence.letters import printable
+from inference.evidence.pdf_font import add_font
 from inference.evidence.shown_image import Picture
 from inference.evidence.summary import Summary
 
@@ -43,6 +44,12 @@ def summary_pdf(
     return bytes(pages.output())
 
 
+def _words(summary: Summary) -> str:
+    rows = (words for row in summary.rows for words in row.cells)
+    facts = (words for fact in summary.facts for words in fact)
+    return printable("\n".join((summary.title, *summary.marks, *summary.headings, *rows, *facts)))
+
+
 class _Pages(FPDF):
     def __init__(self, summary: Summary, identifier: str) -> None:
         super().__init__(format="A4")
@@ -50,7 +57,7 @@ class _Pages(FPDF):
         self._identifier = identifier
         self.set_margin(_MARGIN)
         self.set_auto_page_break(True, _MARGIN + _GAP)
-        self.add_font(_FAMILY, fname=FONT)
+        add_font(self, _FAMILY, _words(summary))
 
     def file_id(self) -> str:  # the name is fpdf2's
         """One identifier for this file and for the one that it was first."""

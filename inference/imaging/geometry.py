@@ -149,15 +149,19 @@ def _one_pixel_spacing(headers: Sequence[Dataset]) -> tuple[float, float]:
 
 def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> NDArray[np.float64]:
     """The values of one attribute, a line per header."""
-    lines = []
+    lines: list[list[float]] = []
+    read: object = None
     for header in headers:
         try:
-            line = [float(value) for value in header.get(keyword) or ()]
+            values = header.get(keyword)
+            alike = lines and values is read  # headers share what they say alike
+            line = lines[-1] if alike else [float(value) for value in values or ()]
         except (TypeError, ValueError):
             line = []
         if len(line) != count:
             raise _missing(keyword)
         lines.append(line)
+        read = values
     numbers = np.array(lines, np.float64)
     if not np.isfinite(numbers).all():
         raise _missing(keyword)

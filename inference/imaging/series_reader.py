@@ -25,6 +25,7 @@ from inference.imaging.deflated import read_deflated, read_deflated_header, read
 from inference.imaging.frames import frame_count, frame_headers
 from inference.imaging.header_items import refuse_too_many_items
 from inference.imaging.pixel_format import pixel_format
+from inference.imaging.shared_elements import SharedElements
 from inference.stages import work_on_instance
 from storage.domain.image_record import ImageRecord
 from storage.domain.study import StoredInstance
@@ -69,7 +70,7 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
             ``no-pixel-data``.
         OSError: a file that is there cannot be read now.
     """
-    headers, left = [], _INFLATED_HEADERS
+    headers, left, alike = [], _INFLATED_HEADERS, SharedElements()
     for instance in instances:
         work_on_instance(instance.header.sop_instance_uid)
         if instance.image is None:
@@ -78,6 +79,7 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
             header, inflated = _recorded_header(instance, instance.image), 0
         header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
         _drop_unknown(header)
+        alike.share(header)
         with malformed():
             headers.extend(frame_headers(header))
         left -= inflated

@@ -32,12 +32,16 @@ _YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 @dataclass(frozen=True)
 class AcceptedSeries:
-    """A series that meets the input contract, with the headers of its images in slice order."""
+    """A series that meets the input contract, with the headers of its images in slice order.
+
+    ``geometry`` is the grid of a series that is taken for a volume.
+    """
 
     series_instance_uid: str
     series_number: int | None
     headers: list[Dataset]
     instances: dict[str, StoredInstance]  # by SOP Instance UID
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True)
@@ -101,15 +105,15 @@ def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> Acce
     for header in headers:
         pixel_bytes(header)
     _check_header(headers, manifest)
-    ordered = _in_order(headers, manifest)
+    ordered, geometry = _in_order(headers, manifest)
     by_uid = {member.header.sop_instance_uid: member for member in members}
-    return AcceptedSeries(uid, members[0].header.series_number, ordered, by_uid)
+    return AcceptedSeries(uid, members[0].header.series_number, ordered, by_uid, geometry)
 
 
-def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
+def _in_order(headers: list[Dataset], manifest: Manifest) -> tuple[list[Dataset], Geometry | None]:
     """A segmentation needs a volume; a classification takes images as they are, and the geometry they state."""
     if isinstance(manifest, SegmentationManifest) and manifest.input.projection:
-        return _projection(headers, manifest)
+        return _projection(headers, manifest), None
     frames = [header for header in headers if frame_number(header) is not None]
     without_place = {str(frame.SOPClassUID) for frame in frames if not frame.get("ImagePositionPatient")}
     if isinstance(manifest, ClassificationManifest | DetectionManifest):
@@ -117,13 +121,13 @@ def _in_order(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:
             raise _no_place()
         images, layout = order_images(headers)
         _check_layout(layout, manifest)
-        return images
+        return images, None
     if frames and not any(frame.get("ImagePositionPatient") for frame in frames):
         raise _no_place()
     slices, geometry = _volume(headers, frames)
     spacing = geometry.spacing_mm
     _check_layout(Layout(geometry.plane, spacing[0], max(spacing[1:]), spacing[0] * len(slices)), manifest)
-    return slices
+    return slices, geometry
 
 
 def _projection(headers: list[Dataset], manifest: Manifest) -> list[Dataset]:

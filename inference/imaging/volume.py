@@ -32,17 +32,22 @@ class Volume:
         return str(self.headers[0].Modality)
 
 
-def load_volume(instances: dict[str, StoredInstance], headers: list[Dataset]) -> Volume:
+def load_volume(
+    instances: dict[str, StoredInstance], headers: list[Dataset], geometry: Geometry | None = None
+) -> Volume:
     """Decode a series whose headers were read; ``instances`` are found by SOP Instance UID.
+
+    ``geometry`` is given with headers that ``order_slices`` has put in order already.
 
     Raises:
         UnusableInput: as ``order_slices``, ``check_budget`` and ``ImageValues.of``.
     """
-    ordered, geometry = order_slices(headers)
-    check_budget(ordered)
+    if geometry is None:
+        headers, geometry = order_slices(headers)
+    check_budget(headers)
     values = np.empty(geometry.shape, np.float32)
-    ImageValues(instances).fill(ordered, values)
-    return Volume(values, geometry, tuple(ordered))
+    ImageValues(instances).fill(headers, values)
+    return Volume(values, geometry, tuple(headers))
 
 
 def load_projection(instances: dict[str, StoredInstance], header: Dataset) -> Volume:

@@ -50,7 +50,7 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
 def _volume(case: Case, manifest: SegmentationManifest) -> Volume:
     if manifest.input.projection:
         return load_projection(case.series.instances, case.series.headers[0])
-    return load_volume(case.series.instances, case.series.headers)
+    return load_volume(case.series.instances, case.series.headers, case.series.geometry)
 
 
 def _labelled(
