@@ -53,7 +53,7 @@ PUBLISHED: tuple[PublishedAlgorithm, ...] = (
     ),
     PublishedAlgorithm(
         name="liver",
-        what="liver in CT and MR of the abdomen",
+        what="liver in CT of the abdomen",
         licence="Apache-2.0",
         megabytes=28,
         package=PYLIVERLESIONSEG,

@@ -3,11 +3,14 @@
 Collected only where OVERREAD_LONG_TESTS is set.
 """
 
+import shutil
 from pathlib import Path
 
 import pydicom
 import pytest
 
+from inference.algorithms.manifest import MANIFEST_NAME
+from inference.algorithms.trial import try_out
 from inference.pipeline import NotAnalysed
 from overread.demo.brain_extraction import write_brain_extraction
 from overread.demo.head_study import write_head_study
@@ -29,7 +32,10 @@ TOTALSEGMENTATOR = PackageFile(
 
 @pytest.mark.timeout(1200)
 def test_the_liver_in_a_ct(tmp_path: Path) -> None:
-    """The liver of a torso agrees with TotalSegmentator's, and a series of the chest alone is refused by its length."""
+    """The liver of a torso agrees with TotalSegmentator's, and a part of the torso is refused by its length.
+
+    The golden pair of the original is met, and with it a lower precision may be permitted.
+    """
     folder = published_algorithm("liver")
     name = "totalsegmentator-2.18.0/tests/reference_files"
     torso = unpacked(TOTALSEGMENTATOR, f"{name}/example_ct.nii.gz", tmp_path)
@@ -46,6 +52,18 @@ def test_the_liver_in_a_ct(tmp_path: Path) -> None:
     assert (attenuation.unit.value, attenuation.value) == ("[hnsf'U]", pytest.approx(43, abs=2))
     assert isinstance(short, NotAnalysed)
     assert short.reason.code == "coverage-too-small"
+    assert (try_out(folder).golden or "").endswith("Dice 1.0000")
+    assert try_out(_permitting("float16", folder, tmp_path / "float16")).golden
+
+
+def _permitting(precision: str, folder: Path, copy: Path) -> Path:
+    """A copy of the algorithm whose manifest permits a lower precision."""
+    shutil.copytree(folder, copy)
+    manifest = copy / MANIFEST_NAME
+    manifest.write_text(
+        manifest.read_text().replace("  output: probability", f"  output: probability\n  precision: {precision}")
+    )
+    return copy
 
 
 @pytest.mark.timeout(1200)
@@ -60,9 +78,11 @@ def test_the_brain_in_a_head(tmp_path: Path) -> None:
 
     result = analysed(files, folder)
     second = analysed(files, other)
+    golden = try_out(folder).golden
 
     assert isinstance(result, NewResult)
     assert isinstance(second, NewResult)
+    assert (golden or "").endswith("Dice 1.0000")
     volume, _ = result.findings[0].measurements
     assert volume.value == pytest.approx(1776, rel=0.005)
     assert dice(segmented(result, files), segmented(second, files)) > 0.96

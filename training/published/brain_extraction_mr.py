@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import UntrustedCheckpoint
-from training.published.conversion import INPUT, OPSET, OUTPUT, Converted, checked, onnx_file
+from training.published.conversion import INPUT, OPSET, OUTPUT, Converted, compared, golden_volume, onnx_file
+from training.published.drawn import drawn_head
 
 _COARSE, _FINE = 128, 256  # voxels per axis
 _MARGIN = 0.2  # of the size of the box
 _PLANE = 0.02  # of a plane is brain where the box begins
 _QUANTILE = 0.005
 _MEAN, _DEVIATION = 0.449, 0.226
-_TOLERANCE = 0.1  # of a probability: at an edge of the noise, rounding may choose the neighbouring voxel
+_TOLERANCE = 0.02  # of a probability, as the golden pair is judged
 _AXES = (2, 3, 4)
 _EXAMPLE = (96, 112, 104)
 _EXPORTED = 64  # voxels per axis with which a network is exported; it takes any
@@ -40,9 +41,10 @@ def convert(files: Sequence[Path]) -> Converted:
         coarse, fine = (_script(file) for file in files)
     except RuntimeError:
         raise UntrustedCheckpoint from None
-    example = _drawn_head()
+    example = torch.from_numpy(drawn_head(_EXAMPLE))[None, None]
     model = _joined(coarse, fine, example)
-    return Converted(model, checked(_Network(coarse, fine), model, example, _TOLERANCE))
+    run = compared(_Network(coarse, fine), model, example, _TOLERANCE)
+    return Converted(model, run.difference, golden_volume(example, run.output))
 
 
 def _script(file: Path) -> Any:  # noqa: ANN401 - a ScriptModule, which torch does not type
@@ -84,15 +86,6 @@ def _exported(module: Any, inputs: tuple[Tensor, ...]) -> bytes:  # noqa: ANN401
     names = [f"input{number}" for number in range(len(inputs))]
     axes = {axis: f"axis{axis}" for axis in _AXES}
     return onnx_file(module, inputs, names, "output", {"input0": axes, "output": axes})
-
-
-def _drawn_head() -> Tensor:
-    """An ellipsoid in another one, so that the first network has something to find."""
-    places = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in _EXAMPLE), indexing="ij")
-    radius = sum(place**2 for place in places)
-    assert isinstance(radius, Tensor)  # noqa: S101 - three axes are added
-    noise = 20 * torch.rand(_EXAMPLE, generator=torch.Generator().manual_seed(0))
-    return (noise + 500 * (radius < 0.7) - 300 * ((radius < 0.7) & (radius > 0.55)))[None, None]
 
 
 class _Before(nn.Module):

@@ -11,11 +11,12 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from inference.algorithms.golden import Golden
+from inference.algorithms.golden import Golden, GoldenVolume
 from training.errors import ExportDiffers
 
 OPSET = 17
 INPUT, OUTPUT = "image", "probability"
+_KEPT = 2**16  # steps of a probability in a golden volume: finer than any tolerance, and few bytes when compressed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,15 @@ class Converted:
 
     model: bytes
     difference: float
-    golden: Golden | None = None
+    golden: Golden | GoldenVolume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """What the original makes of one input, and how far at most the ONNX file is from it."""
+
+    output: NDArray[np.float32]
+    difference: float
 
 
 def onnx_bytes(
@@ -75,14 +84,14 @@ def outputs(model: bytes, example: torch.Tensor) -> NDArray[np.float32]:
     return made
 
 
-def checked(network: torch.nn.Module, model: bytes, example: torch.Tensor, tolerance: float) -> float:
-    """The largest difference between the two on one input.
+def compared(network: torch.nn.Module, model: bytes, example: torch.Tensor, tolerance: float) -> Compared:
+    """Run both on one input.
 
     Raises:
         ExportDiffers: it is larger than rounding explains.
     """
     with torch.inference_mode():
-        original = network.eval()(example).numpy()
+        original: NDArray[np.float32] = network.eval()(example).numpy()
     made = outputs(model, example)
     difference = float(np.abs(made - original).max()) if made.shape == original.shape else float("inf")
     if not difference <= tolerance:
@@ -90,4 +99,15 @@ def checked(network: torch.nn.Module, model: bytes, example: torch.Tensor, toler
             f"ONNX Runtime's outputs differ from the original's by {difference:.2g}, more than {tolerance:g}; "
             "nothing was written."
         )
-    return difference
+    return Compared(original, difference)
+
+
+def golden_volume(example: torch.Tensor, output: NDArray[np.float32]) -> GoldenVolume:
+    """The pair of one volume and the original's output, as (1, channel, three axes), for its golden file.
+
+    Where the output lacks a margin, the margin is 0, as in serving.
+    """
+    volume = example.numpy()[0, 0]
+    margins = [(size - given) // 2 for size, given in zip(volume.shape, output.shape[2:], strict=True)]
+    padded = np.pad(output[0], [(0, 0), *((margin, margin) for margin in margins)])
+    return GoldenVolume(volume, (np.rint(padded * _KEPT) / _KEPT).astype(np.float32))

@@ -10,10 +10,11 @@ from string import Template
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
-from inference.algorithms.golden import check_golden, read_golden
-from inference.algorithms.manifest import MANIFEST_NAME
+from inference.algorithms.golden import AnyGolden, GoldenVolume, check_golden, read_golden
+from inference.algorithms.manifest import MANIFEST_NAME, Manifest, load_manifest
+from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.settings import WorkerSettings
-from training.errors import InvalidRun
+from training.errors import ConversionFailed, InvalidRun
 from training.published.confined import MODEL_NAME, RECORD_NAME, convert_confined
 
 DESCRIPTIONS = resources("training.published") / "descriptions"
@@ -52,11 +53,23 @@ def _described(name: str, source: Mapping[str, str], folder: Path) -> VerifiedAl
     record.unlink()
     digest = hashlib.sha256((folder / MODEL_NAME).read_bytes()).hexdigest()
     words = {**source, "model_sha256": digest, "difference": f"{difference:.1g}"}
-    for description, target in ((f"{name}.yaml", MANIFEST_NAME), (f"{name}.md", CARD_NAME)):
-        text = Template((DESCRIPTIONS / description).read_text(encoding="utf-8")).substitute(words)
-        (folder / target).write_text(text, encoding="utf-8")
+    _write(f"{name}.yaml", words, folder / MANIFEST_NAME)
+    _write(f"{name}.md", {**words, "intended_use": load_manifest(folder).identity.intended_use}, folder / CARD_NAME)
     verified = verify(folder)
     golden = read_golden(folder)
-    if golden is not None:
-        check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
+    if golden is None or not _shows_something(golden, verified.manifest):
+        raise ConversionFailed(f"The golden pair of {name} holds nothing to compare; install the pinned versions.")
+    check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
     return verified
+
+
+def _write(description: str, words: Mapping[str, str], path: Path) -> None:
+    text = (DESCRIPTIONS / description).read_text(encoding="utf-8")
+    path.write_text(Template(text).substitute(words), encoding="utf-8")
+
+
+def _shows_something(golden: AnyGolden, manifest: Manifest) -> bool:
+    """Whether each segment has voxels in the pair; where there are none, any two outputs agree on them."""
+    if not (isinstance(golden, GoldenVolume) and isinstance(manifest, SegmentationManifest)):
+        return True
+    return all((golden.output[one.channel] >= one.threshold).any() for one in manifest.outputs.segments)

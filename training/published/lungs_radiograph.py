@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.published.conversion import Converted, checked, onnx_bytes
+from training.published.conversion import Converted, compared, golden_volume, onnx_bytes
+from training.published.drawn import drawn_chest
 from training.published.unpickling import read_whole_module
 
 _STAND_INS = (("lung_segmentation", "PretrainedUNet"), ("lung_segmentation", "Block"))
@@ -19,7 +20,7 @@ _TOLERANCE = 1e-4
 
 
 def convert(files: Sequence[Path]) -> Converted:
-    """The network with input (batch, 1, 1, 512, 512) and the softmax of its two channels as output.
+    """The network with input (batch, 1, 1, 512, 512) and the softmax of its two channels, and a golden pair.
 
     Raises:
         UntrustedCheckpoint: the checkpoint is not the pickled network.
@@ -27,9 +28,10 @@ def convert(files: Sequence[Path]) -> Converted:
     """
     network = _Served()
     network.net.load_state_dict(read_whole_module(files[0], _STAND_INS))
-    example = torch.rand(1, 1, 1, _SIZE, _SIZE, generator=torch.Generator().manual_seed(0)) - 0.5
+    example = torch.from_numpy(drawn_chest(_SIZE))[None, None]
     model = onnx_bytes(network, example)
-    return Converted(model, checked(network, model, example, _TOLERANCE))
+    run = compared(network, model, example, _TOLERANCE)
+    return Converted(model, run.difference, golden_volume(example, run.output))
 
 
 class _Served(nn.Module):

@@ -17,7 +17,7 @@ from inference.algorithms.classification_manifest import ImagePreprocessing
 from inference.algorithms.golden import Golden
 from inference.imaging.plane import network_input, prepare_plane
 from training.errors import UntrustedCheckpoint
-from training.published.conversion import Converted, checked, onnx_bytes
+from training.published.conversion import Converted, compared, onnx_bytes
 
 _CLASSES = 4
 _STAGES = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
@@ -44,10 +44,8 @@ def convert(files: Sequence[Path]) -> Converted:
     prepared = np.stack([prepare_plane(one, image) for one in drawn])
     example = torch.from_numpy(network_input(prepared, image))
     model = onnx_bytes(network, example)
-    difference = checked(network, model, example, _TOLERANCE)
-    with torch.inference_mode():
-        golden = Golden(drawn, prepared, network(example).numpy(), None)
-    return Converted(model, difference, golden)
+    run = compared(network, model, example, _TOLERANCE)
+    return Converted(model, run.difference, Golden(drawn, prepared, run.output, None))
 
 
 def _image() -> ImagePreprocessing:
