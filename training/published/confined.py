@@ -3,6 +3,7 @@
 The parent gives it the checkpoint's files and an empty folder, and takes back an ONNX file and numbers.
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -24,10 +25,11 @@ def convert_confined(name: str, files: Sequence[Path], folder: Path) -> None:
     Raises:
         ConversionFailed: the child could not, or used more time or memory than it may.
         TrainingError: the child refused the checkpoint; its sentence is the message.
+        OSError: the disk is full.
     """
     # The child stands in a folder of its own, so every path is absolute.
     command = [sys.executable, "-P", "-m", "training.published", name, *map(os.path.abspath, (folder, *files))]
-    with tempfile.TemporaryDirectory(prefix="overread-conversion-") as home:
+    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix="conversion-") as home:
         # Not our environment: settings, tokens and passwords of the service may stand there.
         environment = {
             "PATH": os.defpath,
@@ -55,6 +57,8 @@ def convert_confined(name: str, files: Sequence[Path], folder: Path) -> None:
     refused = [line.removeprefix(REFUSED) for line in said.splitlines() if line.startswith(REFUSED)]
     if child.returncode and refused:
         raise TrainingError(refused[0])
+    if child.returncode and os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if child.returncode or not (folder / MODEL_NAME).is_file():
         raise ConversionFailed(f"The conversion of {name} ended with status {child.returncode}: {_last_words(said)}.")
 

@@ -25,7 +25,7 @@ class Converted:
 
     model: bytes
     difference: float
-    golden: Golden | GoldenVolume
+    golden: Golden | GoldenVolume | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
@@ -21,9 +20,9 @@ DESCRIPTIONS = resources("training.published") / "descriptions"
 
 
 def write_published(
-    name: str, checkpoint: Sequence[Path], source: Mapping[str, str], folder: Path
+    name: str, checkpoint: Sequence[Path], source: Mapping[str, str], folder: Path, work: Path
 ) -> VerifiedAlgorithm:
-    """Write the folder beside its final place, verify it there, then rename.
+    """Write the algorithm in ``work``, a folder on the same disk that the caller removes, verify it, then rename it.
 
     ``source`` is what the card says of the package: ``package``, ``version``, ``file``, ``sha256`` and ``licence``.
 
@@ -33,16 +32,12 @@ def write_published(
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_NAME).is_file():
         raise InvalidRun(f"{folder} is not empty and holds no algorithm; give another folder.")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        convert_confined(name, checkpoint, partial)
-        verified = _described(name, source, partial)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    partial = work / "algorithm"
+    partial.mkdir()
+    convert_confined(name, checkpoint, partial)
+    verified = _described(name, source, partial)
+    if folder.exists():
+        folder.rename(work / "before")
     partial.rename(folder)
     return verified
 
@@ -57,9 +52,10 @@ def _described(name: str, source: Mapping[str, str], folder: Path) -> VerifiedAl
     _write(f"{name}.md", {**words, "intended_use": load_manifest(folder).identity.intended_use}, folder / CARD_NAME)
     verified = verify(folder)
     golden = read_golden(folder)
-    if golden is None or not _shows_something(golden, verified.manifest):
-        raise ConversionFailed(f"The golden pair of {name} holds nothing to compare; install the pinned versions.")
-    check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
+    if golden is not None:
+        if not _shows_something(golden, verified.manifest):
+            raise ConversionFailed(f"The golden pair of {name} holds nothing to compare; install the pinned versions.")
+        check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
     return verified
 
 

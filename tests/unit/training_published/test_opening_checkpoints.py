@@ -1,5 +1,6 @@
 """Checkpoints of strangers build tensors and nothing else, and are opened where there is nothing to steal."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -104,11 +105,16 @@ def test_the_confined_process_writes_where_the_caller_stands(tmp_path: Path, mon
     assert (tmp_path / "algorithms" / "model.onnx").read_text() == "weights"
     with pytest.raises(ConversionFailed, match=r"ended with status 1: FileNotFoundError: .*absent"):
         convert_confined("any", [Path("in.pt")], Path("absent"))
+    Path("full").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as full:  # of which the command makes its sentence
+        convert_confined("any", [Path("in.pt")], Path("full"))
+    assert full.value.errno == errno.ENOSPC
 
 
 _COPYING = """
 import shutil, sys
-shutil.copy(sys.argv[3], sys.argv[2] + "/model.onnx")
+full = sys.argv[2].endswith("full")
+shutil.copy(sys.argv[3], sys.argv[2] + "/model.onnx" * (not full))
 """
 
 
