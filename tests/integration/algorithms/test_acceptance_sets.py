@@ -1,7 +1,6 @@
 """A version is promoted only if it gets its acceptance set right; what fell short is told and written down."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from inference.acceptance.acceptance_set import read_acceptance_set
 from inference.errors import InvalidAcceptanceSet
-from overread.cli import overread
 from overread.errors import AcceptanceFailed
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.audit_reading import AuditReader
-from storage.postgres.engine import Database, open_database
+from storage.postgres.engine import Database
 from tests.peers.analysis import analysed
 from tests.peers.hostile_networks import endless_loop
 from tests.peers.synthetic_series import kept, slice_headers, with_pixels
@@ -25,31 +22,6 @@ from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
 
 Run = Callable[..., str]
 SLICES, SIZE = 6, (8, 9)
-
-
-@pytest.fixture
-def database(service_url: str):
-    """The service's database."""
-    database = open_database(service_url, "tests")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def run(service_url: str, tmp_path: Path) -> Run:
-    """Runs `overread algorithms …` on a data folder of the test and returns what it prints; errors come as they are."""
-    environment = {name: None for name in os.environ if name.startswith("OVERREAD_")} | {
-        "OVERREAD_CONFIG": os.devnull,
-        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
-        "OVERREAD_DATABASE_URL": service_url,
-    }
-
-    def run_one(*arguments: str) -> str:
-        done = CliRunner().invoke(overread, ["algorithms", *arguments], env=environment, catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return run_one
 
 
 def _images(folder: Path) -> tuple[list[Path], dict[str, np.ndarray]]:

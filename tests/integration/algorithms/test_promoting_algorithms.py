@@ -1,63 +1,18 @@
 """Which version of an algorithm is given work: held, promoted, retired, rolled back, each with its audit row."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from click.testing import CliRunner
 
 from inference.errors import InvalidAlgorithm
-from overread.cli import overread
 from storage.domain.algorithm import AlgorithmStage
 from storage.errors import InvalidTransition, UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.audit_reading import AuditReader
-from storage.postgres.engine import Database, open_database
-from tests.peers.tiny_algorithm import write_tiny_algorithm
+from storage.postgres.engine import Database
 
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def database(service_url: str):
-    """The service's database."""
-    database = open_database(service_url, "tests")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def run(service_url: str, tmp_path: Path) -> Run:
-    """Runs `overread algorithms …` on a data folder of the test and returns what it prints; errors come as they are."""
-    environment = {name: None for name in os.environ if name.startswith("OVERREAD_")} | {
-        "OVERREAD_CONFIG": os.devnull,
-        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
-        "OVERREAD_DATABASE_URL": service_url,
-    }
-
-    def run_one(*arguments: str) -> str:
-        done = CliRunner().invoke(overread, ["algorithms", *arguments], env=environment, catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return run_one
-
-
-@pytest.fixture
-def version(tmp_path: Path) -> Callable[[str], str]:
-    """Writes a version of the same small algorithm and returns its folder."""
-
-    def write(number: str) -> str:
-        folder = write_tiny_algorithm(tmp_path / f"version-{number}")
-        manifest = yaml.safe_load((folder / "algorithm.yaml").read_text())
-        manifest["identity"]["version"] = number
-        (folder / "algorithm.yaml").write_text(yaml.safe_dump(manifest))
-        return str(folder)
-
-    return write
 
 
 def _stages(database: Database) -> dict[str, str]:

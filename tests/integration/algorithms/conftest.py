@@ -1,0 +1,54 @@
+"""`overread algorithms …` on a data folder and a database of the test's own."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from overread.cli import overread
+from storage.postgres.engine import Database, open_database
+from tests.peers.tiny_algorithm import write_tiny_algorithm
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def database(service_url: str) -> Iterator[Database]:
+    """The service's database."""
+    database = open_database(service_url, "tests")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def environment(service_url: str, tmp_path: Path) -> dict[str, str | None]:
+    """What the command is told by its environment; ``None`` takes a variable away."""
+    return {name: None for name in os.environ if name.startswith("OVERREAD_")} | {
+        "OVERREAD_CONFIG": os.devnull,
+        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
+        "OVERREAD_DATABASE_URL": service_url,
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str | None]) -> Run:
+    """Runs `overread algorithms …` and returns what it prints; errors come as they are."""
+
+    def run_one(*arguments: str) -> str:
+        done = CliRunner().invoke(overread, ["algorithms", *arguments], env=environment, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return run_one
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Callable[[str], str]:
+    """Writes a version of the same small algorithm and returns its folder."""
+
+    def write(number: str) -> str:
+        return str(write_tiny_algorithm(tmp_path / f"version-{number}", identity={"version": number}))
+
+    return write
