@@ -10,14 +10,18 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from inference.errors import InvalidAlgorithm
 
 _ANSWER_LIMIT = 2**16
 _SENTENCE_LIMIT = 2000
+_LAST_WORDS = 2**13  # bytes of standard error that are looked through, and shown to nobody
+_OF_MEMORY = (b"memory allocation", b"allocate memory", b"out of memory", b"bad_alloc", b"memoryerror", b"map segment")
+_OOM_COUNTS = (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))  # lines such as `oom_kill 3`
 _KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 # One pool of memory and of threads: what a limit on addresses counts stays what is used.
 _SPARING = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -25,6 +29,8 @@ _MOST_THREADS = 4
 _MEMORY_OF_ITSELF = 6 * 2**30  # libraries, and what a network works with
 _MEMORY_PER_BYTE = 8  # of the model: read, parsed, inferred shapes, loaded, optimised
 TIME_LIMIT_S = 300
+_KIND_LIMIT = 64  # letters
+_PATIENCE_S = 5  # for the last words of a process that has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,12 @@ def _command(folder: Path, memory: int, seconds: int) -> list[str]:
 
 def _answer(command: list[str], title: str, memory: int, seconds: int) -> dict[str, Any]:
     """What the child says. Raises InvalidAlgorithm where it ends without a word, is too late, or talks too much."""
+    killed_before = _killed_for_memory()
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what a library says of a hostile file is not for a terminal
+        stderr=subprocess.PIPE,  # what a library says of a hostile file is not for a terminal
         cwd="/",
         env=_SPARING | {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
     )
@@ -96,25 +103,59 @@ def _answer(command: list[str], title: str, memory: int, seconds: int) -> dict[s
 
     alarm = threading.Timer(seconds, end)
     alarm.start()
+    assert child.stdout is not None and child.stderr is not None  # noqa: S101, PT018 - they are pipes
+    last_words = _LastWords(child.stderr)
     try:
-        assert child.stdout is not None  # noqa: S101 - it is a pipe
         said = child.stdout.read(_ANSWER_LIMIT + 1)
     finally:
         alarm.cancel()
         child.kill()
         status = child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        child.stdout.close()
+        hungry = last_words.tell_of_memory()
     told = _parsed(said)
     if len(said) > _ANSWER_LIMIT:
         raise InvalidAlgorithm(
             f"The network of {title} makes the process that loads it talk without end; do not use it."
         )
+    if told is None and (late.is_set() or status == -signal.SIGXCPU):
+        raise InvalidAlgorithm(
+            f"The network of {title} did not come to an end of its first load within {seconds} seconds; export it "
+            "without endless loops, or give it more time with --time-limit."
+        )
+    if (told is None and hungry) or (told is not None and "memory" in told):
+        raise InvalidAlgorithm(
+            f"The network of {title} asks for more than the {memory // 2**20} MiB that its first load may take; export "
+            "a smaller one."
+        )
     if told is None:
-        raise InvalidAlgorithm(_how_it_ended(title, status, late.is_set(), memory, seconds))
-    if "memory" in told:
-        raise InvalidAlgorithm(_too_large(title, memory))
+        raise InvalidAlgorithm(_how_it_ended(title, status, _killed_for_memory() > killed_before))
+    if "failed" in told:
+        raise InvalidAlgorithm(
+            f"The first look into the network of {title} failed in a way that was not foreseen "
+            f"({str(told['failed'])[:_KIND_LIMIT]}); export it anew, or report this with its files."
+        )
     return told
+
+
+class _LastWords:
+    """The end of what a process says on standard error, read aside so that it never waits for us."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._end = b""
+        self._stream = stream
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with self._stream:
+            while said := self._stream.read1(_LAST_WORDS):  # type: ignore[attr-defined]
+                self._end = (self._end + said)[-_LAST_WORDS:]
+
+    def tell_of_memory(self) -> bool:
+        """Whether a library said that there was not enough, as some do before they end the process."""
+        self._reader.join(_PATIENCE_S)
+        return any(words in self._end.lower() for words in _OF_MEMORY)
 
 
 def _parsed(said: bytes) -> dict[str, Any] | None:
@@ -125,20 +166,21 @@ def _parsed(said: bytes) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
-def _how_it_ended(title: str, status: int, late: bool, memory: int, seconds: int) -> str:
-    if late or status == -signal.SIGXCPU:
+def _how_it_ended(title: str, status: int, for_memory: bool) -> str:
+    if status == -signal.SIGKILL and for_memory:
         return (
-            f"The network of {title} did not come to an end of its first load within {seconds} seconds; export it "
-            "without endless loops, or give it more time with --time-limit."
+            f"The system killed the process that loaded the network of {title} first, because this machine's memory "
+            "was used up; free memory and try again, or export a smaller one."
         )
-    if status == -signal.SIGKILL or status > 0:
-        return _too_large(title, memory)
-    name = signal.Signals(-status).name if status < 0 else "no signal"
+    name = signal.Signals(-status).name if status < 0 else f"exit status {status}, no answer"
     return f"The network of {title} ended the process that loaded it first ({name}); do not use it, export it anew."
 
 
-def _too_large(title: str, memory: int) -> str:
-    return (
-        f"The network of {title} asks for more than the {memory // 2**20} MiB that its first load may take; export a "
-        "smaller one."
-    )
+def _killed_for_memory() -> int:
+    """How many processes the system has killed so far for lack of memory, as far as it says so (proc(5))."""
+    count = 0
+    for source in _OOM_COUNTS:
+        with suppress(OSError, ValueError):
+            lines = source.read_text().splitlines()
+            count += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return count

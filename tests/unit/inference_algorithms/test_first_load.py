@@ -1,5 +1,6 @@
 """The first load of a network costs a child at most: whatever it does, a sentence says so."""
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from inference.algorithms import trial
 from inference.algorithms.folder import read_folder
 from inference.algorithms.golden import GoldenVolume, write_golden
 from inference.algorithms.trial import TrialLimits, try_out
+from inference.algorithms.trial_child import failure
 from inference.errors import InvalidAlgorithm
 from tests.peers.hostile_networks import endless_loop, memory_eater
 from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
@@ -59,7 +61,7 @@ def test_a_pair_of_another_task_or_shape_is_refused(tmp_path: Path) -> None:
     ("make", "limits", "sentence"),
     [
         (endless_loop, TrialLimits(seconds=12), "did not come to an end of its first load within 12 seconds"),
-        (memory_eater, TrialLimits(), "asks for more memory"),
+        (memory_eater, TrialLimits(), "asks for more than the 6144 MiB"),
         (bright_network, TrialLimits(memory=64 * 2**20), "asks for more than the 64 MiB"),
     ],
     ids=["endless", "hungry", "no room at all"],
@@ -78,10 +80,17 @@ def test_a_hostile_network_ends_with_a_sentence(
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
         ("import os; os.abort()", "SIGABRT"),
         ("while True: print('x' * 10000)", "talk without end"),
-        ("print('{\"truth\": 1')", "no signal"),
+        ("print('{\"truth\": 1')", "exit status 0, no answer"),
         ("print('{\"truth\": 1}')", "no answer"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("raise SystemExit(3)", "exit status 3"),
+        ("import sys; sys.exit('OpenBLAS error: Memory allocation still failed')", r"asks for more than the \d+ MiB"),
+        ("import sys; sys.stderr.write('x' * 10**6); sys.exit(1)", "exit status 1"),
     ],
-    ids=["segfault", "abort", "endless answer", "half an answer", "another answer"],
+    ids=[
+        *("segfault", "abort", "endless answer", "half an answer", "another answer"),
+        *("killed", "ended", "no memory", "many last words"),
+    ],
 )
 def test_a_child_that_dies_or_talks_nonsense_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, sentence: str
@@ -89,8 +98,57 @@ def test_a_child_that_dies_or_talks_nonsense_is_a_refusal(
     """Whatever a network makes of the process that loads it, nothing but a refusal comes of it."""
     monkeypatch.setattr(trial, "_command", lambda *_: [sys.executable, "-c", program])
 
-    with pytest.raises(InvalidAlgorithm, match=sentence):
+    monkeypatch.setattr(trial, "_OOM_COUNTS", ())  # what becomes of others on this machine says nothing here
+
+    with pytest.raises(InvalidAlgorithm, match=sentence) as refused:
         try_out(write_tiny_algorithm(tmp_path / "algorithm"), TrialLimits(seconds=60))
+
+    assert ("asks for more" in str(refused.value)) == ("asks for more" in sentence)
+
+
+def test_a_child_that_the_system_killed_for_memory_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL alone tells no reason; the system's count of processes that it killed for lack of memory does."""
+    counts = tmp_path / "vmstat"
+    counts.write_text("nr_free_pages 7\noom_kill 2\n")
+    monkeypatch.setattr(trial, "_OOM_COUNTS", (counts, tmp_path / "missing"))
+    program = (
+        f"import os, signal; open({str(counts)!r}, 'w').write('nr_free_pages 1\\noom_kill 3\\n'); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    monkeypatch.setattr(trial, "_command", lambda *_: [sys.executable, "-c", program])
+
+    with pytest.raises(InvalidAlgorithm, match="because this machine's memory was used up"):
+        try_out(write_tiny_algorithm(tmp_path / "algorithm"), TrialLimits(seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("x"), {"failed": "KeyError"}),
+        (ImportError("no module"), {"failed": "ImportError"}),
+        (OSError(errno.ENOSPC, "full"), {"failed": "OSError"}),
+        (OSError(errno.ENOMEM, "none"), {"memory": True}),
+        (MemoryError(), {"memory": True}),
+        (ImportError("cv2.abi3.so: failed to map segment from shared object"), {"memory": True}),
+    ],
+    ids=["key", "import", "disk", "no memory", "memory", "library"],
+)
+def test_an_exception_that_nobody_foresaw_is_told_by_its_kind(error: Exception, told: dict[str, object]) -> None:
+    """Memory is the reason only where it was, be it at the root of another exception."""
+    later = RuntimeError("later")
+    later.__cause__ = error
+
+    assert failure(error) == told
+    assert ("memory" in failure(later)) == ("memory" in told)
+
+
+def test_a_failure_of_ours_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception's kind is told, not its words, which may hold anything."""
+    program = 'print(\'{"failed": "KeyError"}\')'
+    monkeypatch.setattr(trial, "_command", lambda *_: [sys.executable, "-c", program])
+
+    with pytest.raises(InvalidAlgorithm, match=r"not foreseen \(KeyError\); export it anew"):
+        try_out(write_tiny_algorithm(tmp_path / "algorithm"))
 
 
 def test_the_child_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +171,7 @@ def test_the_child_cannot_write_files(tmp_path: Path) -> None:
     """Its limit on files is nothing at all, and it opens few."""
     script = (
         "from inference.algorithms.trial_child import _confine; import resource; _confine(2**33, 60); "
-        "import json; print(json.dumps([resource.getrlimit(one)[1] for one in (resource.RLIMIT_FSIZE, "
+        "import json; print(json.dumps([resource.getrlimit(one)[0] for one in (resource.RLIMIT_FSIZE, "
         "resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_AS)]))"
     )
     told = os.popen(f"{sys.executable} -B -c '{script}'").read()  # noqa: S605 - the words above
