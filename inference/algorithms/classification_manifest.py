@@ -4,7 +4,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, Execution, InputContract, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_parts import (
+    Code,
+    Color,
+    Deviation,
+    Execution,
+    InputContract,
+    Intensity,
+    ManifestCore,
+    Number,
+    Part,
+    Whole,
+)
 from inference.algorithms.manifest_text import Line, Text
 
 MOST_RUNS = 1024  # of the network for the map of one image
@@ -18,7 +29,7 @@ class ImageContract(InputContract):
     and not stated refuses the series.
     """
 
-    min_slices: int = Field(default=1, ge=1)
+    min_slices: int = Field(default=1, ge=1, le=10_000)
     max_slices: int = Field(default=2000, ge=1, le=10_000)
     min_content: float = Field(
         default=0,
@@ -43,8 +54,8 @@ class ImageContract(InputContract):
 class Channels(Part):
     """For networks that learned from colour photographs: each channel is the image, less a mean, by a deviation."""
 
-    mean: tuple[float, ...] = Field(min_length=1, max_length=4)
-    deviation: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=4)
+    mean: tuple[Number, ...] = Field(min_length=1, max_length=4)
+    deviation: tuple[Deviation, ...] = Field(min_length=1, max_length=4)
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -56,7 +67,7 @@ class Channels(Part):
 class ImagePreprocessing(Part):
     """From one image to the network's input, which is float32 in 0 to 1: size, then intensity, then borders of 0."""
 
-    size: tuple[int, int] = Field(description="Rows and columns that the network takes.")
+    size: tuple[Whole, Whole] = Field(description="Rows and columns that the network takes.")
     fit: Literal["pad", "stretch"] = Field(
         default="pad", description="pad keeps the image's proportions and fills up with 0; stretch fills the size."
     )
@@ -107,8 +118,8 @@ class Occlusion(Part):
     """Where a network without maps looks: parts of the key image are covered, one after the other."""
 
     method: Literal["occlusion"]
-    patch: int = Field(ge=1, description="Pixels of the network's input that are covered at once, along each axis.")
-    stride: int = Field(ge=1, description="Pixels from one patch to the next, at most the patch: none is missed.")
+    patch: Whole = Field(ge=1, description="Pixels of the network's input that are covered at once, along each axis.")
+    stride: Whole = Field(ge=1, description="Pixels from one patch to the next, at most the patch: none is missed.")
     fill: Literal["mean"] | Annotated[float, Field(ge=0, le=1)] = Field(
         default="mean", description="What covers: the mean of the image, or a value of the network's input, 0 to 1."
     )
@@ -128,7 +139,7 @@ class Occlusion(Part):
 class FindingClass(Part):
     """One class that is reported, taken from one position of the network's output."""
 
-    index: int = Field(ge=0, description="Position in the network's output, from 0.")
+    index: Whole = Field(description="Position in the network's output, from 0.")
     label: Text
     finding: Code
     site: Code | None = None

@@ -13,6 +13,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ColorValue = Annotated[int, Field(ge=0, le=255)]
 Color = tuple[ColorValue, ColorValue, ColorValue]
 Percentage = Annotated[float, Field(ge=0, le=100)]
+# Every number has a least and a most, far beyond what is meant, so that a slip is told at once and a sentence never has
+# three hundred digits. A test walks the published schema for one without.
+Number = Annotated[float, Field(ge=-1e9, le=1e9)]  # in the unit of an image, or as a network takes it
+Deviation = Annotated[float, Field(ge=1e-6, le=1e9)]  # what is divided by
+Millimetres = Annotated[float, Field(ge=0, le=10_000)]
+Age = Annotated[float, Field(ge=0, le=200)]
+Whole = Annotated[int, Field(ge=0, le=65_536)]  # pixels, voxels, channels
 _ONNX_FILE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.onnx$"
 ANY_SPACING_MM = 1000.0  # a limit that no image comes near, so that none is meant
 
@@ -120,8 +127,8 @@ class AcquisitionCondition(Part):
         "ImageType",
         "ContrastBolusAgent",
     ]
-    at_least: float | None = Field(default=None, description="Holds for numbers from here on.")
-    at_most: float | None = Field(default=None, description="Holds for numbers up to here.")
+    at_least: Number | None = Field(default=None, description="Holds for numbers from here on.")
+    at_most: Number | None = Field(default=None, description="Holds for numbers up to here.")
     one_of: tuple[Text, ...] = Field(default=(), description="Holds where one of the values is among these.")
     none_of: tuple[Text, ...] = Field(default=(), description="Holds where none of the values is among these.")
 
@@ -146,17 +153,19 @@ class InputContract(Part):
     modalities: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,16}$")], ...] = Field(min_length=1)
     body_parts: tuple[Text, ...] = Field(default=(), description="Body Part Examined; empty takes any, also none.")
     plane: Literal["any", "axial", "coronal", "sagittal"] = "any"
-    min_slices: int = Field(default=2, ge=2)
+    min_slices: int = Field(default=2, ge=2, le=10_000)
     max_slices: int = Field(default=2000, ge=2, le=10_000)
-    max_slice_spacing_mm: float = Field(
+    max_slice_spacing_mm: Millimetres = Field(
         default=ANY_SPACING_MM, gt=0, description="Between centres of neighbouring slices."
     )
-    max_pixel_spacing_mm: float = Field(default=ANY_SPACING_MM, gt=0)
-    min_coverage_mm: float = Field(default=0, ge=0, description="From the first slice to the last, both included.")
-    max_coverage_mm: float | None = Field(default=None, gt=0, description="From the first slice to the last.")
-    min_matrix: int = Field(default=1, ge=1, description="The smaller of Rows and Columns is at least this.")
-    min_age_years: float | None = Field(default=None, ge=0)
-    max_age_years: float | None = Field(default=None, ge=0)
+    max_pixel_spacing_mm: Millimetres = Field(default=ANY_SPACING_MM, gt=0)
+    min_coverage_mm: Millimetres = Field(default=0, description="From the first slice to the last, both included.")
+    max_coverage_mm: Annotated[Millimetres, Field(gt=0)] | None = Field(
+        default=None, description="From the first slice to the last."
+    )
+    min_matrix: Whole = Field(default=1, ge=1, description="The smaller of Rows and Columns is at least this.")
+    min_age_years: Age | None = None
+    max_age_years: Age | None = None
     excluded_series_descriptions: tuple[Text, ...] = Field(
         default=(), description="Shell patterns such as *MIP*, compared without regard to case."
     )
@@ -183,8 +192,8 @@ class Intensity(Part):
     """How values are scaled, after resampling."""
 
     method: Literal["none", "max", "minmax", "percentile", "zscore", "window"] = "none"
-    center: float | None = Field(default=None, description="Of the window, in the unit of the image; window only.")
-    width: float | None = Field(default=None, gt=0, description="Of the window, which becomes 0 to 1; window only.")
+    center: Number | None = Field(default=None, description="Of the window, in the unit of the image; window only.")
+    width: Deviation | None = Field(default=None, description="Of the window, which becomes 0 to 1; window only.")
     percentiles: tuple[Percentage, Percentage] | None = Field(
         default=None, description="Of the values, which become 0 and 1; what lies outside is clipped; percentile only."
     )
@@ -194,10 +203,10 @@ class Intensity(Part):
         le=1,
         description="Share of the range, from the lowest value up, that becomes 0 to 1; minmax only.",
     )
-    range: tuple[float, float] | None = Field(
+    range: tuple[Number, Number] | None = Field(
         default=None, description="What 0 and 1 become, such as [-0.5, 0.5]; with max, minmax, percentile or window."
     )
-    mean_and_deviation: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
+    mean_and_deviation: tuple[Number, Deviation] | None = Field(
         default=None, description="What the values are given at the end, whatever they had, such as [0.449, 0.226]."
     )
 

@@ -34,8 +34,10 @@ class MinimumSize(Part):
     """Parts whose voxels touch by faces and that are smaller than this are taken away; exactly this size stays."""
 
     step: Literal["minimum_size"]
-    ml: float | None = Field(default=None, gt=0, description="The least volume of a part; this or voxels.")
-    voxels: int | None = Field(default=None, ge=1, description="The least number of voxels of a part; this or ml.")
+    ml: float | None = Field(default=None, gt=0, le=100_000, description="The least volume of a part; this or voxels.")
+    voxels: int | None = Field(
+        default=None, ge=1, le=1_000_000_000, description="The least number of voxels of a part; this or ml."
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:

@@ -4,14 +4,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inference.algorithms.manifest_parts import Code, Color, Execution, InputContract, Intensity, ManifestCore, Part
+from inference.algorithms.manifest_parts import (
+    Code,
+    Color,
+    Execution,
+    InputContract,
+    Intensity,
+    ManifestCore,
+    Number,
+    Part,
+    Whole,
+)
 from inference.algorithms.manifest_text import Line, Text
 from inference.algorithms.postprocessing_steps import LargestComponent, MinimumSize, Step
 from inference.findings.segment import SegmentDescription
 
-# Far above and below what a machine can hold or a patient needs, so that what is beyond is told when it is added.
-_Voxels = Annotated[int, Field(le=65_536)]
-Extent3D = tuple[_Voxels, _Voxels, _Voxels]
+Extent3D = tuple[Whole, Whole, Whole]
 _Spacing = Annotated[float, Field(ge=0.01, le=1000)]
 MeasurementName = Literal[
     "volume",
@@ -42,7 +50,7 @@ def _axes(orientation: str) -> list[str]:
 class VolumeContract(InputContract):
     """What a segmentation may be given: slices that are a volume, or one radiograph."""
 
-    min_slices: int = Field(default=2, ge=1)
+    min_slices: int = Field(default=2, ge=1, le=10_000)
     projection: bool = Field(
         default=False,
         description=(
@@ -83,7 +91,7 @@ class Preprocessing(Part):
             "target_spacing_mm. What lies outside the field is in no segment."
         ),
     )
-    fill: float | None = Field(
+    fill: Number | None = Field(
         default=None,
         description="What the network is given of the field outside the volume, after intensity, such as -0.5 for air.",
     )
@@ -148,7 +156,7 @@ class Inference(Execution):
             "axis doubles the time."
         ),
     )
-    background: float | None = Field(
+    background: Number | None = Field(
         default=None,
         description=(
             "Windows in which no value, after preprocessing, exceeds this are not given to the network; they count as "
@@ -174,8 +182,6 @@ class Inference(Execution):
 
     @model_validator(mode="after")
     def _something_is_left_inside_the_margin(self) -> Self:
-        if min(self.output_margin) < 0:
-            raise ValueError("output_margin is not negative")
         if self.window and any(s <= 2 * m for s, m in zip(self.window, self.output_margin, strict=True)):
             raise ValueError("a window is larger than twice the output_margin")
         return self
@@ -195,7 +201,7 @@ class Segment(Part):
     """One segment, taken from one output channel (PS3.3 section C.8.20.2)."""
 
     number: int = Field(ge=1, le=255)
-    channel: int = Field(ge=0)
+    channel: Whole
     label: Text
     category: Code
     type: Code

@@ -72,6 +72,46 @@ def test_a_contradictory_manifest_is_refused_in_one_sentence(tmp_path: Path, cha
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 300, "1" + "0" * 400, "1.0e+300", "-1.0e+300", ".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize(
+    "field",
+    ["input.max_slice_spacing_mm", "input.min_coverage_mm", "input.max_age_years", "preprocessing.intensity.width"],
+)
+def test_a_number_beyond_all_bounds_is_refused_at_the_door(tmp_path: Path, field: str, number: str) -> None:
+    """The sentence names place and bound, not the number: none that comes later has hundreds of digits or "inf mm"."""
+    changes: dict[str, Any] = {"preprocessing": {"intensity": {"method": "window", "center": 40, "width": 400}}}
+    place = document = manifest_with(**changes)
+    *sections, key = field.split(".")
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[key] = "HERE"
+    (tmp_path / "algorithm.yaml").write_text(yaml.safe_dump(document).replace("HERE", number))
+
+    with pytest.raises(InvalidAlgorithm, match=f"algorithm.yaml: {field}: Input should be") as refusal:
+        load_manifest(tmp_path)
+
+    assert not re.search(r"\d{12}", str(refusal.value).removeprefix(str(tmp_path)))
+
+
+def _unbounded(node: Any, place: str = "") -> list[str]:
+    found = []
+    if isinstance(node, dict):
+        if node.get("type") in ("number", "integer") and "enum" not in node and "const" not in node:
+            least = {"minimum", "exclusiveMinimum"} & set(node)
+            most = {"maximum", "exclusiveMaximum"} & set(node)
+            found += [] if least and most else [place]
+        found += [one for key, value in node.items() for one in _unbounded(value, f"{place}.{key}")]
+    if isinstance(node, list):
+        found += [one for index, value in enumerate(node) for one in _unbounded(value, f"{place}.{index}")]
+    return found
+
+
+def test_every_number_of_a_manifest_has_bounds() -> None:
+    """Whatever key is added later: a number has a least and a most in the published schema."""
+    assert _unbounded(json.loads(json_schema())) == []
+    assert _unbounded({"a": [{"type": "number", "minimum": 0}]}) == [".a.0"]
+
+
 def test_segments_that_could_not_be_told_apart_are_refused() -> None:
     """Two segments with the same type and site would give two findings of the same name."""
     document = manifest_with()
