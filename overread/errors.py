@@ -20,6 +20,10 @@ class AcceptanceFailed(FrontDeskError):
     """A version fell short of its acceptance set; it was not promoted."""
 
 
+class VerificationFailed(FrontDeskError):
+    """An installed algorithm is not as it was added; add it again."""
+
+
 class InstallationFailed(FrontDeskError):
     """The algorithm could not be copied; nothing was added."""
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,10 +12,12 @@ from inference.algorithms.trial import TrialLimits, try_out
 from inference.errors import InvalidAlgorithm
 from overread.algorithm_archive import ACCEPTANCE_FOLDER, is_archive, unpack
 from overread.errors import InstallationFailed
+from overread.scratch import scratch_folder
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.ports import AlgorithmCatalog
 
 _DIGEST_LETTERS = 12
+_INCOMING = ".incoming-"  # on the disk of the workers' copies, so that a copy is put in place by a rename
 _CARD_LIMIT = 2**20
 _GOLDEN_LIMIT = 2**29
 _ACCEPTANCE_FILES = 50_000
@@ -45,17 +46,22 @@ def install(
     root = data_dir / "algorithms"
     with _told_of_disk(root):
         root.mkdir(parents=True, exist_ok=True)
-        with _incoming(root) as scratch, _told_of_source(scratch, source):
+        with scratch_folder(root, _INCOMING) as scratch, _told_of_source(scratch, source):
             folder = unpack(source, _made(scratch / "unpacked")) if is_archive(source) else source
             copy = scratch / "copy"
             read = _copy(folder, copy)
             home = root / read.manifest.identity.name / _folder_name(read)
             intact = _is_intact(home, read)
-            golden = None if intact else try_out(copy, limits).golden
+            known = any(
+                (one.name, one.version) == (read.manifest.identity.name, read.manifest.identity.version)
+                for one in catalog.all()
+            )
+            # A whole copy that is not registered was left by a process that was killed before it wrote its row.
+            golden = None if intact and known else try_out(copy, limits).golden
             algorithm = _described(read, home, AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE)
             with _in_place(home, None if intact else copy, scratch):
-                if algorithm not in catalog.all(AlgorithmStage.ACTIVE):
-                    catalog.add(algorithm, actor, golden)
+                if not intact or algorithm not in catalog.all(AlgorithmStage.ACTIVE):
+                    catalog.add(algorithm, actor, golden, restored=known and not intact)
     return catalog.find(algorithm.name, algorithm.version)
 
 
@@ -80,16 +86,6 @@ def _is_intact(home: Path, wanted: VerifiedAlgorithm) -> bool:
         return read_folder(home) == wanted
     except InvalidAlgorithm:
         return False
-
-
-@contextmanager
-def _incoming(root: Path) -> Iterator[Path]:
-    """A folder on the disk of the workers' copies, which is gone afterwards, whatever happens."""
-    scratch = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

@@ -43,22 +43,22 @@ def promote(
         InvalidAlgorithm: the files are not those that were added.
         InvalidAcceptanceSet: the set cannot be run.
         AcceptanceFailed: a case fell short; the message says by which number, and the version stands where it stood.
+        StandingChanged: somebody else decided about the algorithm since this began.
         InvalidTransition: it is active already.
     """
     from inference.acceptance.acceptance_set import has_acceptance_set  # here: it needs an extra
 
-    check_bytes(algorithm)
     catalog = PostgresAlgorithmCatalog(database)
-    if acceptance.skipped_because:
-        told: dict[str, str | int | float | None] = {"acceptance_skipped_because": acceptance.skipped_because}
-        return Promoted(catalog.promote(algorithm.name, algorithm.version, actor, told), 0)
+    seen = catalog.standing(algorithm.name)  # before the run, which takes its time
+    check_bytes(algorithm)
     folder = acceptance.folder or algorithm.folder / ACCEPTANCE_FOLDER
-    if acceptance.folder is None and not has_acceptance_set(folder):
-        return Promoted(catalog.promote(algorithm.name, algorithm.version, actor), 0)
-    details = _passed(settings, database, algorithm, actor, folder)
-    return Promoted(
-        catalog.promote(algorithm.name, algorithm.version, actor, details), int(details["acceptance_cases"] or 0)
-    )
+    details: dict[str, str | int | float | None] = {}
+    if acceptance.skipped_because:
+        details = {"acceptance_skipped_because": acceptance.skipped_because}
+    elif acceptance.folder is not None or has_acceptance_set(folder):
+        details = _passed(settings, database, algorithm, actor, folder)
+    before = catalog.promote(algorithm.name, algorithm.version, actor, details, seen=seen)
+    return Promoted(before, int(details.get("acceptance_cases") or 0))
 
 
 def check_bytes(algorithm: RegisteredAlgorithm) -> None:

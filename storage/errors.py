@@ -16,6 +16,10 @@ class InvalidTransition(StorageError):
     """The job's state does not allow this event."""
 
 
+class StandingChanged(InvalidTransition):
+    """Somebody else decided about the algorithm meanwhile, so nothing was changed; look at it and decide again."""
+
+
 class LeaseLost(StorageError):
     """The lease on this job has passed to another worker, so nothing was changed."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from storage.domain.account import Account, ApiToken, Credential, Role, TokenOwner
-from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm, Standing
 from storage.domain.arrival import Arrival, QuarantinedObject
 from storage.domain.association import Association
 from storage.domain.audit_event import AuditAction, AuditEvent
@@ -268,21 +268,33 @@ class DeliveryLog(Protocol):
 class AlgorithmCatalog(Protocol):
     """Which algorithms are installed."""
 
-    def add(self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None) -> None:
+    def add(
+        self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None, *, restored: bool = False
+    ) -> None:
         """Record a version; one that is to be active is promoted in the same transaction."""
         ...
 
+    def standing(self, name: str) -> Standing:
+        """Where every version of a name stands now, to be shown again with the decision that is made on it."""
+        ...
+
     def promote(
-        self, name: str, version: str, actor: str, acceptance: dict[str, str | int | float | None] | None = None
+        self,
+        name: str,
+        version: str,
+        actor: str,
+        details: dict[str, str | int | float | None] | None = None,
+        *,
+        seen: Standing | None = None,
     ) -> RegisteredAlgorithm | None:
         """Give a version the work of its name from now on; return the version that had it, which is retired."""
         ...
 
-    def shadow(self, name: str, version: str, actor: str) -> None:
+    def shadow(self, name: str, version: str, actor: str, *, seen: Standing | None = None) -> None:
         """Give a version the same studies as the active one, with results that stay in the database."""
         ...
 
-    def retire(self, name: str, version: str, actor: str) -> None:
+    def retire(self, name: str, version: str, actor: str, *, seen: Standing | None = None) -> None:
         """Give a version no more work; retiring the active one leaves its name without any."""
         ...
 

@@ -7,21 +7,22 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from inference.algorithms.trial import TIME_LIMIT_S, Trial, TrialLimits, try_out
+from inference.algorithms.trial import TrialLimits
 from overread.caller import caller
 from overread.commands.algorithms_fetch import fetch
 from overread.commands.algorithms_import import import_group
 from overread.commands.algorithms_show import show
+from overread.commands.algorithms_verify import TIME_LIMIT, verify
 from overread.commands.status import output_console
 from overread.database import database_to_fill, existing_database
-from overread.plain_text import visible
 from overread.promotion import Acceptance, Promoted, check_bytes
 from overread.promotion import promote as promote_version
 from overread.settings import Settings, load_settings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
-from storage.errors import UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import Database, open_database
+
+_LONGEST_REASON = 500
 
 
 @click.group()
@@ -32,6 +33,7 @@ def algorithms() -> None:
 algorithms.add_command(fetch)
 algorithms.add_command(import_group)
 algorithms.add_command(show)
+algorithms.add_command(verify)
 
 
 @algorithms.command("list")
@@ -48,19 +50,10 @@ def list_algorithms() -> None:
         output_console().print(table)
 
 
-_TIME_LIMIT = click.option(
-    "--time-limit",
-    type=click.IntRange(1, 86_400),
-    default=TIME_LIMIT_S,
-    show_default=True,
-    help="How many seconds the first load and the golden pair may take.",
-)
-
-
 @algorithms.command()
 @click.argument("source", metavar="FOLDER_OR_ARCHIVE", type=click.Path(path_type=Path))
 @click.option("--hold", is_flag=True, help="Give it no work until it is promoted.")
-@_TIME_LIMIT
+@TIME_LIMIT
 def add(source: Path, hold: bool, time_limit: int) -> None:
     """Try out the algorithm in a folder, .zip or .tar.gz, copy it and make it the active version of its name.
 
@@ -88,18 +81,22 @@ def add(source: Path, hold: bool, time_limit: int) -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Run the acceptance set in this folder instead of the algorithm's own.",
 )
-@click.option("--skip-acceptance", "reason", metavar="REASON", default="", help="Run none; the audit row says why.")
-def promote(name: str, version: str, acceptance: Path | None, reason: str) -> None:
+@click.option("--skip-acceptance", "reason", metavar="REASON", help="Run none; the audit row says why.")
+def promote(name: str, version: str, acceptance: Path | None, reason: str | None) -> None:
     """Give VERSION of NAME the work from now on, and retire the version that had it.
 
     A version with an acceptance set has to get its cases right first.
     """
-    if acceptance is not None and reason:
+    if acceptance is not None and reason is not None:
         raise click.UsageError("--acceptance runs a set and --skip-acceptance runs none; give one of them.")
+    if reason is not None and not 0 < len(reason.strip()) <= _LONGEST_REASON:
+        raise click.UsageError(
+            f"--skip-acceptance needs a reason of at most {_LONGEST_REASON} characters for the audit trail."
+        )
     settings = load_settings()
     with existing_database(settings) as url, _database(url) as database:
         algorithm = PostgresAlgorithmCatalog(database).find(name, version)
-        _promote(settings, database, algorithm, Acceptance(acceptance, reason.strip()))
+        _promote(settings, database, algorithm, Acceptance(acceptance, (reason or "").strip()))
 
 
 @algorithms.command()
@@ -108,9 +105,10 @@ def promote(name: str, version: str, acceptance: Path | None, reason: str) -> No
 def shadow(name: str, version: str) -> None:
     """Try VERSION of NAME on each study that comes, after all other work; what it finds is sent to nobody."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        seen = catalog.standing(name)
         algorithm = catalog.find(name, version)
         check_bytes(algorithm)
-        catalog.shadow(name, version, caller())
+        catalog.shadow(name, version, caller(), seen=seen)
     left = f" {name} has no active version now." if algorithm.stage is AlgorithmStage.ACTIVE else ""
     click.echo(f"{name} {version} is in shadow; `overread explain UID` tells what it finds.{left}")
 
@@ -120,9 +118,11 @@ def shadow(name: str, version: str) -> None:
 def rollback(name: str) -> None:
     """Promote the version of NAME that was active before the last one."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
+        seen = catalog.standing(name)
         algorithm = catalog.previous(name)
         check_bytes(algorithm)
-        _say_promoted(algorithm, Promoted(catalog.promote(algorithm.name, algorithm.version, caller()), 0))
+        before = catalog.promote(name, algorithm.version, caller(), {"decision": "rollback"}, seen=seen)
+        _say_promoted(algorithm, Promoted(before, 0))
 
 
 @algorithms.command()
@@ -131,7 +131,7 @@ def rollback(name: str) -> None:
 def retire(name: str, version: str) -> None:
     """Give VERSION of NAME no more work; where it is the active one, nothing analyses in its place."""
     with existing_database(load_settings()) as url, _catalog(url) as catalog:
-        catalog.retire(name, version, caller())
+        catalog.retire(name, version, caller(), seen=catalog.standing(name))
     click.echo(f"{name} {version} is retired; what is scheduled already is still done.")
 
 
@@ -147,31 +147,6 @@ def _say_promoted(algorithm: RegisteredAlgorithm, promoted: Promoted) -> None:
     passed = f" It passed {cases} of its acceptance set." if promoted.cases else ""
     title = f"{algorithm.name} {algorithm.version}"
     click.echo(f"{title} is active{replaced}; SHA-256 {algorithm.artifact_sha256}.{passed}")
-
-
-@algorithms.command()
-@click.argument("name_or_folder", required=False)
-@_TIME_LIMIT
-def verify(name_or_folder: str | None, time_limit: int) -> None:
-    """Check the bytes of a FOLDER, of the installed versions of a NAME, or of everything installed."""
-    limits = TrialLimits(time_limit)
-    if name_or_folder and Path(name_or_folder).is_dir():
-        trial = try_out(Path(name_or_folder), limits)
-        click.echo(f"{name_or_folder}: complete and consistent; SHA-256 {trial.artifact_sha256}.{_golden(trial)}")
-        return
-    chosen = [known for known in _installed() if name_or_folder in (None, known.name)]
-    if name_or_folder and not chosen:
-        raise UnknownRecord(f"{name_or_folder} is neither a folder nor an installed algorithm.")
-    for algorithm in chosen:
-        check_bytes(algorithm)
-        trial = try_out(algorithm.folder, limits)
-        click.echo(
-            f"{algorithm.name} {algorithm.version}: as added; SHA-256 {algorithm.artifact_sha256}.{_golden(trial)}"
-        )
-
-
-def _golden(trial: Trial) -> str:
-    return f" The golden pair holds ({visible(trial.golden)})." if trial.golden else " It has no golden pair."
 
 
 def _installed() -> tuple[RegisteredAlgorithm, ...]:

@@ -119,12 +119,14 @@ def _counted(counts: Facts) -> str:
 
 def _event(event: Facts) -> str:
     details = event["details"]
-    told = f"{_WORDS.get(event['action'], event['action'])} by {event['actor']}"
+    what = "rolled back to" if details.get("decision") == "rollback" else _WORDS.get(event["action"], event["action"])
+    told = f"{what} by {event['actor']}"
     if event["action"] == "algorithm-acceptance-run":
         verdict = "passed" if event["outcome"] == "success" else "fell short"
         return f"{told}: {verdict}, {details['passed']} of {details['cases']} cases ({details['numbers']})"
     if event["action"] == "algorithm-added":
-        return f"{told}; golden pair: {details.get('golden') or 'none'}"
+        again = f" again ({details['again']})" if "again" in details else ""
+        return f"{told}{again}; golden pair: {details.get('golden') or 'none'}"
     if "acceptance_skipped_because" in details:
         told += f"; acceptance set skipped, because: {details['acceptance_skipped_because']}"
     if "previous_version" in details:

@@ -4,6 +4,7 @@ The table of stages also stands in a trigger of the database and in ``docs/refer
 the three equal.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +54,18 @@ def next_stage(stage: AlgorithmStage, event: AlgorithmEvent, title: str) -> Algo
         return STAGES[stage, event]
     except KeyError:
         raise InvalidTransition(f"{title} is {_DONE[event]} already; nothing was changed.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where each version of a name stood at one moment, such as when somebody began to decide about one of them."""
+
+    stages: Mapping[str, AlgorithmStage]
+
+    @property
+    def active(self) -> str | None:
+        """The version that was given work."""
+        return next((version for version, stage in self.stages.items() if stage is AlgorithmStage.ACTIVE), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import logging
 
-from storage.domain.algorithm import AlgorithmStage
+from storage.domain.algorithm import AlgorithmStage, Standing
 from storage.errors import InvalidTransition
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.drift_watch import watch_algorithms
@@ -39,7 +39,9 @@ def watch_drift(database: Database, monitoring: MonitoringSettings) -> int:
 
 def _demote(database: Database, name: str, version: str) -> None:
     try:
-        PostgresAlgorithmCatalog(database).shadow(name, version, _ACTOR)
+        PostgresAlgorithmCatalog(database).shadow(
+            name, version, _ACTOR, seen=Standing({version: AlgorithmStage.ACTIVE})
+        )
     except InvalidTransition:
         return  # somebody has decided meanwhile
     _LOG.warning("%s %s is in shadow now, because it has drifted; nothing analyses in its place", name, version)

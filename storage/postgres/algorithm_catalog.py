@@ -6,10 +6,10 @@ from pathlib import Path
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredAlgorithm, next_stage
+from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredAlgorithm, Standing, next_stage
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.job import FINAL_STATES, JobKind
-from storage.errors import StorageError, UnknownRecord
+from storage.errors import StandingChanged, StorageError, UnknownRecord
 from storage.ports import Facts
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import ALGORITHM_LOCK, Database
@@ -28,10 +28,13 @@ class PostgresAlgorithmCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None) -> None:
+    def add(
+        self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None, *, restored: bool = False
+    ) -> None:
         """Record a version; one that is to be active is promoted in the same transaction.
 
-        ``golden`` is how near its golden pair was met, for the audit row.
+        ``golden`` is how near its golden pair was met, ``restored`` whether a damaged copy of its files was replaced;
+        both are for the audit row.
 
         Adding what is already there changes its folder, and its stage only where that makes it active.
 
@@ -44,7 +47,7 @@ class PostgresAlgorithmCatalog:
             known = _row(session, algorithm.name, algorithm.version)
             if known is None:
                 known = _insert(session, algorithm)
-                append(session, _event(AuditAction.ALGORITHM_ADDED, actor, known, {"golden": golden} if golden else {}))
+                append(session, _added(known, actor, golden))
             elif (known.manifest_sha256, known.artifact_sha256) != (
                 algorithm.manifest_sha256,
                 algorithm.artifact_sha256,
@@ -53,25 +56,43 @@ class PostgresAlgorithmCatalog:
                     f"Version {algorithm.version} of algorithm {algorithm.name} is already registered with other "
                     "bytes; give the changed one a new version."
                 )
+            elif restored or known.folder != str(algorithm.folder):
+                append(session, _added(known, actor, golden, "copy restored" if restored else "folder changed"))
             known.folder = str(algorithm.folder)
             if algorithm.stage is AlgorithmStage.ACTIVE and known.stage != algorithm.stage:
                 _promote(session, known, actor)
 
+    def standing(self, name: str) -> Standing:
+        """Where every version of a name stands now, to be shown again with the decision that is made on it."""
+        wanted = select(AlgorithmRow.version, AlgorithmRow.stage).where(AlgorithmRow.name == name)
+        with self._database.transaction() as session:
+            return Standing({row.version: AlgorithmStage(row.stage) for row in session.execute(wanted)})
+
     def promote(
-        self, name: str, version: str, actor: str, acceptance: AuditDetails | None = None
+        self,
+        name: str,
+        version: str,
+        actor: str,
+        details: AuditDetails | None = None,
+        *,
+        seen: Standing | None = None,
     ) -> RegisteredAlgorithm | None:
         """Give a version the work of its name from now on; return the version that had it, which is retired.
 
-        Jobs that are scheduled already stay with the version they were scheduled for. ``acceptance`` is what the audit
-        row says of the acceptance set.
+        Jobs that are scheduled already stay with the version they were scheduled for. ``details`` is what the audit
+        row says beside the digests, such as of the acceptance set. With ``seen`` the decision holds only while neither
+        the version nor which one is active has changed since.
 
         Raises:
             UnknownRecord: no such version.
+            StandingChanged: somebody else has decided since ``seen``; nothing was changed.
             InvalidTransition: it is the active one already; nothing was changed.
         """
         with self._database.transaction() as session:
             _hold_name(session, name)
-            return _promote(session, _known(session, name, version), actor, acceptance)
+            row = _known(session, name, version)
+            _refuse_other_than(session, row, seen)
+            return _promote(session, row, actor, details)
 
     def record_acceptance(
         self, algorithm: RegisteredAlgorithm, actor: str, outcome: AuditOutcome, details: AuditDetails
@@ -105,7 +126,7 @@ class PostgresAlgorithmCatalog:
                 counts[_COUNTED[row.pop("shadow")]] = row
         return counts
 
-    def shadow(self, name: str, version: str, actor: str) -> None:
+    def shadow(self, name: str, version: str, actor: str, *, seen: Standing | None = None) -> None:
         """Give a version the same studies as the active one, after all other work; what it finds stays in the database.
 
         Several versions of a name may be in shadow at once. Putting the active one there leaves its name without any;
@@ -113,26 +134,31 @@ class PostgresAlgorithmCatalog:
 
         Raises:
             UnknownRecord: no such version.
+            StandingChanged: as with ``promote``.
             InvalidTransition: it is in shadow already; nothing was changed.
         """
         with self._database.transaction() as session:
             _hold_name(session, name)
             row = _known(session, name, version)
+            _refuse_other_than(session, row, seen)
             before = row.stage
             row.stage = str(_after(row, AlgorithmEvent.SHADOW))
             session.flush()
             append(session, _event(AuditAction.ALGORITHM_SHADOWED, actor, row, {"previous_stage": before}))
 
-    def retire(self, name: str, version: str, actor: str) -> None:
+    def retire(self, name: str, version: str, actor: str, *, seen: Standing | None = None) -> None:
         """Give a version no more work; retiring the active one leaves its name without any.
 
         Raises:
             UnknownRecord: no such version.
+            StandingChanged: as with ``promote``.
             InvalidTransition: it is retired already; nothing was changed.
         """
         with self._database.transaction() as session:
             _hold_name(session, name)
-            _retire(session, _known(session, name, version), actor)
+            row = _known(session, name, version)
+            _refuse_other_than(session, row, seen)
+            _retire(session, row, actor)
 
     def previous(self, name: str) -> RegisteredAlgorithm:
         """The version that was active before the one that was active last.
@@ -218,13 +244,32 @@ def _after(row: AlgorithmRow, event: AlgorithmEvent) -> AlgorithmStage:
     return next_stage(AlgorithmStage(row.stage), event, f"Version {row.version} of algorithm {row.name}")
 
 
+def _active(session: Session, name: str) -> AlgorithmRow | None:
+    return session.scalar(
+        select(AlgorithmRow).where(AlgorithmRow.name == name, AlgorithmRow.stage == str(AlgorithmStage.ACTIVE))
+    )
+
+
+def _refuse_other_than(session: Session, row: AlgorithmRow, seen: Standing | None) -> None:
+    """Compare and set: what somebody decided on must still be so. Raises StandingChanged."""
+    if seen is None:
+        return
+    active = _active(session, row.name)
+    now = active.version if active else None
+    if now == seen.active and row.stage == seen.stages.get(row.version):
+        return
+    was = "" if now == seen.active else f" (it was {seen.active or 'none'} before)"
+    raise StandingChanged(
+        f"Somebody else decided about algorithm {row.name} meanwhile: its active version is {now or 'none'} now{was}, "
+        f"and version {row.version} is {row.stage}; nothing was changed, decide again."
+    )
+
+
 def _promote(
-    session: Session, row: AlgorithmRow, actor: str, acceptance: AuditDetails | None = None
+    session: Session, row: AlgorithmRow, actor: str, details: AuditDetails | None = None
 ) -> RegisteredAlgorithm | None:
     stage = _after(row, AlgorithmEvent.PROMOTE)
-    before = session.scalar(
-        select(AlgorithmRow).where(AlgorithmRow.name == row.name, AlgorithmRow.stage == str(AlgorithmStage.ACTIVE))
-    )
+    before = _active(session, row.name)
     replaced: AuditDetails = {}
     if before is not None:
         _retire(session, before, actor)
@@ -236,7 +281,7 @@ def _promote(
     row.stage = str(stage)
     row.activated_at = session.scalar(select(func.clock_timestamp()))
     session.flush()
-    append(session, _event(AuditAction.ALGORITHM_PROMOTED, actor, row, replaced | (acceptance or {})))
+    append(session, _event(AuditAction.ALGORITHM_PROMOTED, actor, row, replaced | (details or {})))
     return None if before is None else _registered(before)
 
 
@@ -244,6 +289,11 @@ def _retire(session: Session, row: AlgorithmRow, actor: str) -> None:
     row.stage = str(_after(row, AlgorithmEvent.RETIRE))
     session.flush()  # before another version becomes active: a name has one at most
     append(session, _event(AuditAction.ALGORITHM_RETIRED, actor, row))
+
+
+def _added(row: AlgorithmRow, actor: str, golden: str | None, again: str | None = None) -> AuditEvent:
+    told: AuditDetails = {key: value for key, value in (("golden", golden), ("again", again)) if value}
+    return _event(AuditAction.ALGORITHM_ADDED, actor, row, told)
 
 
 def _event(action: AuditAction, actor: str, row: AlgorithmRow, more: AuditDetails | None = None) -> AuditEvent:

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
+from inference.algorithms.folder import read_folder
 from overread.cli import overread
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import Database, open_database
 from tests.peers.tiny_algorithm import write_tiny_algorithm
 
@@ -37,11 +40,18 @@ def run(environment: dict[str, str | None]) -> Run:
     """Runs `overread algorithms …` and returns what it prints; errors come as they are."""
 
     def run_one(*arguments: str) -> str:
-        done = CliRunner().invoke(overread, ["algorithms", *arguments], env=environment, catch_exceptions=False)
+        command = ["algorithms", *arguments]
+        done = CliRunner().invoke(overread, command, env=environment, standalone_mode=False, catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.output
 
     return run_one
+
+
+@pytest.fixture
+def attempt(environment: dict[str, str | None]) -> Callable[..., Result]:
+    """Runs `overread algorithms …` and returns what it prints where, and the error that ended it, if one did."""
+    return lambda *arguments: CliRunner().invoke(overread, ["algorithms", *arguments], env=environment)
 
 
 @pytest.fixture
@@ -52,3 +62,19 @@ def version(tmp_path: Path) -> Callable[[str], str]:
         return str(write_tiny_algorithm(tmp_path / f"version-{number}", identity={"version": number}))
 
     return write
+
+
+@pytest.fixture
+def registered(database: Database) -> Callable[..., RegisteredAlgorithm]:
+    """Registers a folder where it lies, which costs no first load as `add` does."""
+
+    def register(folder: Path, stage: AlgorithmStage = AlgorithmStage.REGISTERED) -> RegisteredAlgorithm:
+        read = read_folder(folder)
+        who = read.manifest.identity
+        algorithm = RegisteredAlgorithm(
+            who.name, who.version, stage, folder, read.manifest_sha256, read.artifact_sha256
+        )
+        PostgresAlgorithmCatalog(database).add(algorithm, "tester")
+        return algorithm
+
+    return register

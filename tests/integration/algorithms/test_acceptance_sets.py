@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import yaml
@@ -12,6 +13,7 @@ import yaml
 from inference.acceptance.acceptance_set import read_acceptance_set
 from inference.errors import InvalidAcceptanceSet
 from overread.errors import AcceptanceFailed
+from storage.domain.algorithm import RegisteredAlgorithm
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.audit_reading import AuditReader
 from storage.postgres.engine import Database
@@ -145,6 +147,23 @@ def test_a_set_can_be_skipped_for_a_reason(run: Run, database: Database, tmp_pat
     assert _stages(database) == {"1.0": "active"}
     assert _audited(database)[-1][2]["acceptance_skipped_because"] == "The set is being mended."
     assert "skipped, because: The set is being mended." in run("show", "tiny")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501], ids=["empty", "blank", "endless"])
+def test_a_set_is_not_skipped_without_a_reason(
+    run: Run,
+    database: Database,
+    version: Callable[[str], str],
+    registered: Callable[..., RegisteredAlgorithm],
+    reason: str,
+) -> None:
+    """What the audit row would say has to say something, also where there is no set to skip."""
+    registered(Path(version("1.0")))
+
+    with pytest.raises(click.UsageError, match="needs a reason of at most 500 characters"):
+        run("promote", "tiny", "1.0", "--skip-acceptance", reason)
+
+    assert _stages(database) == {"1.0": "registered"}
 
 
 def test_a_study_that_was_received_is_a_case(run: Run, database: Database, tmp_path: Path) -> None:

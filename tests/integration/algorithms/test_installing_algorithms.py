@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ from sqlalchemy import text
 
 from inference.algorithms.folder import verify
 from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.manifest import read_manifest
 from inference.algorithms.trial import TrialLimits
 from inference.errors import InvalidAlgorithm
 from overread.installation import install
+from overread.scratch import scratch_folder
 from storage.errors import StorageError
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
@@ -60,15 +64,23 @@ def test_every_member_is_copied(tmp_path: Path, catalog: PostgresAlgorithmCatalo
     assert added.artifact_sha256 == verify(folder).artifact_sha256 != manifest["artifact"]["sha256"]
 
 
-def test_adding_again_mends_a_damaged_copy(tmp_path: Path, catalog: PostgresAlgorithmCatalog) -> None:
-    """The advice to add an algorithm again after a failed check helps, and makes no second version."""
+@pytest.mark.parametrize("hold", [False, True])
+def test_adding_again_mends_a_damaged_copy(tmp_path: Path, catalog: PostgresAlgorithmCatalog, hold: bool) -> None:
+    """The advice to add an algorithm again after a failed check helps, makes no second version, and is an audit row."""
     folder = write_tiny_algorithm(tmp_path / "algorithm")
-    added = install(folder, tmp_path / "data", catalog, "tester")
+    added = install(folder, tmp_path / "data", catalog, "tester", hold=hold)
     (added.folder / "model.onnx").write_bytes(b"damaged")
 
-    assert install(folder, tmp_path / "data", catalog, "tester") == added
+    assert install(folder, tmp_path / "data", catalog, "mender", hold=hold) == added
     assert verify(added.folder) == verify(folder)
     assert catalog.all() == (added,)
+    rows = [row for row in catalog.history("tiny", "1.0") if row["action"] == "algorithm-added"]
+    assert [(row["actor"], row["details"].get("again")) for row in rows] == [
+        ("tester", None),
+        ("mender", "copy restored"),
+    ]
+    install(folder, tmp_path / "data", catalog, "tester", hold=hold)
+    assert len(catalog.history("tiny", "1.0")) == (2 if hold else 3)
 
 
 def test_a_model_that_is_no_regular_file_is_refused(tmp_path: Path, catalog: PostgresAlgorithmCatalog) -> None:
@@ -211,3 +223,59 @@ def test_a_refusal_names_what_was_added(tmp_path: Path, catalog: PostgresAlgorit
         install(source, tmp_path / "data", catalog, "tester")
 
     assert str(refused.value).startswith(f"{source}/golden.npz holds no golden pair")
+
+
+def _incoming(data: Path) -> list[str]:
+    return sorted(path.name for path in (data / "algorithms").glob(".incoming-*"))
+
+
+def test_what_a_killed_command_left_is_removed_and_what_runs_is_not(
+    run: Callable[..., str], environment: dict[str, str | None], tmp_path: Path
+) -> None:
+    """The next `add` tells by a lock which folders are in use: that of a command that was killed goes."""
+    hanging = write_tiny_algorithm(tmp_path / "endless", endless_loop(), identity={"name": "endless"})
+    write_golden(hanging, GoldenVolume(np.zeros((2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)))
+    variables = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
+    command = [sys.executable, "-m", "overread", "algorithms", "add", str(hanging)]
+    adding = subprocess.Popen(command, env=variables, start_new_session=True)
+    try:
+        while not (held := list((tmp_path / "data" / "algorithms").glob(".incoming-*/copy/golden.npz"))):
+            assert adding.poll() is None
+            time.sleep(0.05)
+        left = held[0].parents[1].name
+        run("add", str(write_tiny_algorithm(tmp_path / "one")))
+        while_it_ran = _incoming(tmp_path / "data")
+    finally:
+        adding.kill()
+        adding.wait()
+    after_its_death = _incoming(tmp_path / "data")
+    run("add", str(write_tiny_algorithm(tmp_path / "one")))
+
+    assert while_it_ran == after_its_death == [left]
+    assert _incoming(tmp_path / "data") == []
+
+
+def test_only_old_folders_without_a_lock_are_removed(tmp_path: Path) -> None:
+    """One of this moment is being made by another process; one of days ago was left by an older release."""
+    for name in ("new", "old"):
+        (tmp_path / f".incoming-{name}").mkdir()
+    days_ago = time.time() - 2 * 86_400
+    os.utime(tmp_path / ".incoming-old", (days_ago, days_ago))
+
+    with scratch_folder(tmp_path, ".incoming-"):
+        pass
+
+    assert [path.name for path in tmp_path.iterdir()] == [".incoming-new"]
+
+
+def test_a_copy_without_a_row_is_tried_out(tmp_path: Path, catalog: PostgresAlgorithmCatalog) -> None:
+    """A process that was killed between the copy and its row leaves a copy that no audit row is about."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    write_golden(folder, GoldenVolume(np.full((2, 2, 2), 200, np.float32), np.ones((1, 2, 2, 2), np.float32)))
+    digest = read_manifest(folder).sha256[:12]
+    shutil.copytree(folder, tmp_path / "data" / "algorithms" / "tiny" / f"1.0-{digest}")
+
+    install(folder, tmp_path / "data", catalog, "tester", hold=True)
+
+    (added,) = catalog.history("tiny", "1.0")
+    assert "Dice 1.0000" in added["details"]["golden"]

@@ -1,13 +1,18 @@
 """Which version of an algorithm is given work: held, promoted, retired, rolled back, each with its audit row."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import overread.commands.algorithms as commands
 from inference.errors import InvalidAlgorithm
-from storage.domain.algorithm import AlgorithmStage
-from storage.errors import InvalidTransition, UnknownRecord
+from overread import promotion
+from overread.caller import caller
+from overread.promotion import check_bytes
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm, Standing
+from storage.errors import InvalidTransition, StandingChanged, UnknownRecord
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.audit_reading import AuditReader
 from storage.postgres.engine import Database
@@ -90,6 +95,81 @@ def test_a_rollback_returns_to_the_version_before(run: Run, database: Database, 
     assert once == {"1": "retired", "2": "active", "3": "retired"}
     assert twice == {"1": "retired", "2": "retired", "3": "active"}
     assert _stages(database) == once
+
+
+def test_a_rollback_is_told_as_one(
+    run: Run, database: Database, version: Callable[[str], str], registered: Callable[..., RegisteredAlgorithm]
+) -> None:
+    """Its audit row says that it was a rollback and whose, and `show` repeats it."""
+    for number in ("1", "2"):
+        registered(Path(version(number)), AlgorithmStage.ACTIVE)
+    name = _name(database)
+
+    run("rollback", name)
+
+    newest = AuditReader(database).newest(1, "tester")[0]
+    assert (newest.action, newest.details["decision"], newest.actor) == ("algorithm-promoted", "rollback", caller())
+    assert f"rolled back to by {caller()}, in place of 2" in run("show", name, "1")
+
+
+DECISIONS: dict[str, Callable[[PostgresAlgorithmCatalog, str, Standing], object]] = {
+    "promote": lambda catalog, name, seen: catalog.promote(name, "2", "anna", seen=seen),
+    "shadow": lambda catalog, name, seen: catalog.shadow(name, "2", "anna", seen=seen),
+    "retire": lambda catalog, name, seen: catalog.retire(name, "2", "anna", seen=seen),
+}
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+@pytest.mark.parametrize(
+    ("meanwhile", "sentence"),
+    [
+        (("promote", "3"), r"its active version is 3 now \(it was 1 before\), and version 2 is registered"),
+        (("retire", "1"), r"its active version is none now \(it was 1 before\), and version 2 is registered"),
+        (("shadow", "2"), r"its active version is 1 now, and version 2 is shadow"),
+    ],
+    ids=["another is active", "none is active", "it stands elsewhere"],
+)
+def test_a_decision_on_what_is_no_longer_so_is_refused(
+    database: Database, decision: str, meanwhile: tuple[str, str], sentence: str
+) -> None:
+    """The second of two people who decide at once is told what is active now; nothing changes, no row is written."""
+    catalog = PostgresAlgorithmCatalog(database)
+    for number in ("1", "2", "3"):
+        stage = AlgorithmStage.ACTIVE if number == "1" else AlgorithmStage.REGISTERED
+        catalog.add(RegisteredAlgorithm("tiny", number, stage, Path("/gone"), "a" * 64, number * 64), "tester")
+    seen = catalog.standing("tiny")
+    getattr(catalog, meanwhile[0])("tiny", meanwhile[1], "bert")
+    stages, rows = _stages(database), _audited(database)
+
+    with pytest.raises(StandingChanged, match=sentence):
+        DECISIONS[decision](catalog, "tiny", seen)
+
+    assert (_stages(database), _audited(database)) == (stages, rows)
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback", "shadow"])
+def test_what_somebody_decides_while_a_command_reads_is_not_overwritten(
+    run: Run,
+    database: Database,
+    version: Callable[[str], str],
+    registered: Callable[..., RegisteredAlgorithm],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    """What the command began with counts: files and acceptance sets take long to read and run."""
+    for number in ("1", "2", "3"):
+        registered(Path(version(number)), AlgorithmStage.REGISTERED if number == "3" else AlgorithmStage.ACTIVE)
+    name = _name(database)
+
+    def read_slowly(algorithm: RegisteredAlgorithm) -> None:
+        check_bytes(algorithm)
+        PostgresAlgorithmCatalog(database).retire(name, "2", "bert")
+
+    monkeypatch.setattr(promotion if command == "promote" else commands, "check_bytes", read_slowly)
+    with pytest.raises(StandingChanged, match=r"its active version is none now \(it was 2 before\)"):
+        run(command, name, *([] if command == "rollback" else ["3"]))
+
+    assert _stages(database) == {"1": "retired", "2": "retired", "3": "registered"}
 
 
 def test_a_retired_name_has_no_version_that_is_given_work(
