@@ -13,6 +13,7 @@ from storage.domain.job import Reason
 from storage.domain.job_statistics import JobStatistics
 from storage.errors import UnknownRecord
 from storage.housekeeping.watch_drift import watch_drift
+from storage.postgres.drift_watch import watch_algorithms
 from storage.postgres.monitoring import PostgresMonitoring
 from storage.settings import MonitoringSettings
 from tests.peers.monitored_results import SETTINGS, remember, spread
@@ -98,6 +99,25 @@ def test_a_drifted_algorithm_is_demoted_where_the_rule_says_so(hospital: Any) ->
 
     assert hospital.rows("SELECT stage FROM algorithm") == [("active",)]
     assert hospital.rows("SELECT count(*) FROM drift_alarm WHERE ended_at IS NULL") == [(1,)]
+
+
+def test_the_rule_moves_no_version_that_somebody_has_just_retired(
+    hospital: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the rule decides on is that the version is active; one that was retired while it looked stays retired."""
+    hospital.install()
+    remember(hospital.url, spread(1, 60))
+    remember(hospital.url, spread(2, 40, shift=120.0))
+
+    def looked_at(*given: Any) -> Any:
+        for one in watch_algorithms(*given):
+            hospital.algorithms.retire("lungs", "1", "alice")
+            yield one
+
+    monkeypatch.setattr("storage.housekeeping.watch_drift.watch_algorithms", looked_at)
+    watch_drift(hospital.database, SETTINGS.model_copy(update={"demote_on_drift": True}))
+
+    assert hospital.rows("SELECT stage FROM algorithm") == [("retired",)]
 
 
 def test_a_drifted_algorithm_stays_active_without_the_rule(hospital: Any) -> None:
