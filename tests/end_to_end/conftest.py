@@ -27,6 +27,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from storage.errors import DatabaseUnavailable
+from storage.postgres.engine import Database, open_database
+from storage.postgres.overview import Overview
 from tests.peers.free_ports import free_port
 
 _DEADLINE = 120.0
@@ -42,6 +44,7 @@ class Product:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
     _process: subprocess.Popen[bytes] | None = None
+    _database: Database | None = None
 
     def environment(self) -> dict[str, str]:
         """The variables that make a command use this product's settings."""
@@ -98,6 +101,9 @@ class Product:
 
     def stop(self) -> int:
         """End it as an operator would, and return the exit status."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
         if self._process is None:
             return 0
         self._process.send_signal(signal.SIGTERM)
@@ -134,16 +140,15 @@ class Product:
         """The URL of the running embedded database."""
         return (self.data_dir / "postgres" / "url").read_text()
 
-    def status(self) -> dict[str, Any]:
-        """What `overread status --json` reads, without starting a process each time."""
-        from storage.postgres.engine import open_database
-        from storage.postgres.overview import Overview
+    def overview(self) -> Overview:
+        """What `overread status` reads, over a connection that is kept: whoever waits looks ten times a second."""
+        if self._database is None:
+            self._database = open_database(self.database_url(), "tests")
+        return Overview(self._database)
 
-        database = open_database(self.database_url(), "tests")
-        try:
-            return Overview(database).status()
-        finally:
-            database.close()
+    def status(self) -> dict[str, Any]:
+        """What `overread status --json` prints, without starting a process each time."""
+        return self.overview().status()
 
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """One study's line of the status."""
@@ -161,14 +166,7 @@ class Product:
 
     def silent_instances(self) -> list[Any]:
         """Acknowledged instances that are nowhere accounted for; the promise is that there are none."""
-        from storage.postgres.engine import open_database
-        from storage.postgres.overview import Overview
-
-        database = open_database(self.database_url(), "tests")
-        try:
-            return list(Overview(database).no_silent_state())
-        finally:
-            database.close()
+        return list(self.overview().no_silent_state())
 
     def explain(self, uid: str) -> str:
         """The sentences of `overread explain`."""
