@@ -24,6 +24,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian
 
 from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, complete, series_description
+from inference.evidence.class_words import examined_parameter
 from inference.evidence.context import EvidenceContext
 from inference.evidence.evidence_list import EVIDENCE, evidence_list, named_images
 from inference.evidence.report_parts import device_observer
@@ -44,8 +45,10 @@ class _TextSR(EnhancedSR):
 
 
 def build_basic_text_report(context: EvidenceContext, findings: Sequence[Finding]) -> EvidenceObject:
-    """One sentence for each finding."""
-    sentences = ["\r\n".join(wrap(finding_sentence(finding, context), _LINE)) for finding in findings]
+    """One sentence for each finding, behind one on what was examined where that is not all."""
+    told = [f"{words}." for words in examined_parameter(findings[0], context.sources)]
+    told += [finding_sentence(finding, context) for finding in findings]
+    sentences = ["\r\n".join(wrap(sentence, _LINE)) for sentence in told]
     items = [text_item(codes.DCM.Finding, sentence) for sentence in sentences]
     return basic_text(
         context, "basic-text", [section(codes.DCM.Findings, items)], series_description(context, "report")

@@ -37,8 +37,30 @@ def sentence(finding: Finding, sources: Sequence[Dataset]) -> str:
         return f"{class_verdict(finding)} (threshold {numbers(one)[1]}, {_origin(one)})"
     probability, threshold = numbers(one)
     where = "" if len(sources) == 1 else f" on image {image_number(one.key_image, sources)}"
-    highest = "probability" if len(sources) == 1 else "highest probability"
+    highest = "probability" if len(sources) == 1 or one.images_examined == 1 else "highest probability"
     return f"{class_verdict(finding)}; {highest} {probability}{where}, threshold {threshold} ({_origin(one)})"
+
+
+def examined_words(findings: Sequence[Finding], sources: Sequence[Dataset]) -> str:
+    """How many images there are, and which of them the algorithm looked at where it left some out.
+
+    Such as ``256 images``, ``250 of 256 images examined`` or ``1 of 256 images examined: image 129``.
+    """
+    images = "1 image" if len(sources) == 1 else f"{len(sources)} images"
+    for finding in findings:
+        one = finding.classification
+        if one is None or one.images_examined >= one.images:
+            continue
+        alone = one.images_examined == 1 and finding.is_scored
+        which = f": image {image_number(one.key_image, sources)}" if alone else ""
+        return f"{one.images_examined} of {images} examined{which}"
+    return images
+
+
+def examined_parameter(finding: Finding, sources: Sequence[Dataset]) -> list[str]:
+    """The same as a parameter of the algorithm, for a report that counts no images; none where all were examined."""
+    words = examined_words([finding], sources)
+    return [words] if "examined" in words else []
 
 
 def image_number(image: tuple[str, int | None], sources: Sequence[Dataset]) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Container, Sequence
 from highdicom.sr import CoordinatesForMeasurement, MeasurementsAndQualitativeEvaluations, QualitativeEvaluation
 from pydicom.sr.codedict import codes
 
+from inference.evidence.class_words import examined_parameter
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
 from inference.evidence.detection_group import CERTAINTY, PERCENT, detection_group
@@ -59,6 +60,7 @@ def _group(context: EvidenceContext, key: KeyImage) -> MeasurementsAndQualitativ
         algorithm_id=algorithm_identification(
             context,
             f"threshold for {one.label}: {one.threshold:g} ({one.threshold_origin})",
+            *examined_parameter(finding, context.sources),
             *([f"region of {one.label}: occlusion sensitivity"] if key.occluded else []),
         ),
         measurements=[number(number_of_it, coordinates=[seen])],

@@ -16,6 +16,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from inference.evidence.class_words import examined_parameter
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext
 from inference.evidence.outline import box_outline
@@ -57,7 +58,9 @@ def detection_group(context: EvidenceContext, key: KeyImage) -> Group:
         "finding_type": item_code(finding.kind),
         "finding_sites": finding_sites(finding),
         "algorithm_id": algorithm_identification(
-            context, f"threshold for {label}: {one.threshold:g} ({one.threshold_origin})"
+            context,
+            f"threshold for {label}: {one.threshold:g} ({one.threshold_origin})",
+            *examined_parameter(finding, context.sources),
         ),
         "measurements": [number(score, images=[_image(context.sources[key.index])])],
         "qualitative_evaluations": [QualitativeEvaluation(name=codes.DCM.PresenceOfProperty, value=codes.DCM.Present)],

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from inference.evidence.class_words import image_number, sentence
+from inference.evidence.class_words import examined_words, image_number, sentence
 from inference.evidence.context import EvidenceContext
 from inference.imaging.image_series import pixel_spacing
-from storage.domain.finding import Classification, Detection, Finding, Measurement
+from storage.domain.finding import Detection, Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole
 
 _SIGNIFICANT = 4
@@ -46,6 +46,7 @@ _ROLE_WORDS = {
 def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence: Sequence[EvidenceObject]) -> str:
     """What was examined, by which algorithm, what it measured, and which objects say so in the archive."""
     source, algorithm = context.sources[0], context.algorithm
+    images = examined_words(findings, context.sources)
     study_date = str(source.get("StudyDate") or "")
     lines = [
         f"AI {_kind(findings)} REPORT",
@@ -53,7 +54,7 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         "",
         f"Study date    {_dashed(study_date) or 'not given'}",
         f"Study         {source.StudyInstanceUID}",
-        f"Series        {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {_images(context)}",
+        f"Series        {source.get('Modality', '')} {source.get('SeriesNumber') or ''}, {images}",
         f"              {source.SeriesInstanceUID}",
         f"Algorithm     {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
         f"              artifact sha256:{algorithm.artifact_sha256}",
@@ -62,7 +63,7 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
     ]
     for finding in findings:
         if finding.classification is not None:
-            lines.extend(_classification_lines(finding, finding.classification, context))
+            lines.append(sentence(finding, context.sources))
             lines.extend(_detection_lines(finding.detection, context) if finding.detection is not None else [])
             continue
         lines.append(_heading(finding))
@@ -75,11 +76,6 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         lines.extend([*wrap(f"Intended use: {algorithm.intended_use}", _LINE), ""])
     lines.extend(f"{_ROLE_WORDS[one.role]:<14}{one.sop_instance_uid}" for one in evidence)
     return "\n".join(lines) + "\n"
-
-
-def _images(context: EvidenceContext) -> str:
-    count = len(context.sources)
-    return f"{count} {'image' if count == 1 else 'images'}"
 
 
 def _why_not(context: EvidenceContext) -> str:
@@ -99,16 +95,6 @@ def _detection_lines(one: Detection, context: EvidenceContext) -> list[str]:
     numbers = sorted(image_number((box.sop_instance_uid, box.frame_number), context.sources) for box in one.boxes)
     images = f"images {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"image {numbers[0]}"
     return [f"  found on {images}; {one.reached} of this class reached the threshold"]
-
-
-def _classification_lines(finding: Finding, one: Classification, context: EvidenceContext) -> list[str]:
-    lines = [sentence(finding, context.sources)]
-    if one.images_examined < one.images:
-        was = "was" if one.images_examined == 1 else "were"
-        lines.append(
-            f"  {one.images_examined} of {one.images} images {was} examined; the algorithm leaves the others out"
-        )
-    return lines
 
 
 def finding_sentence(finding: Finding, context: EvidenceContext) -> str:

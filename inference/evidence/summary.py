@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.evidence.class_words import image_number, numbers, threshold_words, verdict
+from inference.evidence.class_words import examined_words, image_number, numbers, threshold_words, verdict
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.drawing import Rgb
 from inference.evidence.outline import largest_slice
@@ -13,6 +13,7 @@ from inference.evidence.report_text import measurement_words
 from inference.evidence.segment_findings import FoundSegment
 from inference.findings.classification import KeyImage
 from inference.imaging.frames import image_key
+from storage.domain.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,12 @@ def segmentation_summary(context: EvidenceContext, found: Sequence[FoundSegment]
         headings=("Finding", "Measurements", "Largest on image"),
         shares=(0.36, 0.44, 0.20),
         rows=tuple(_segment_row(context, one) for one in found),
-        facts=_facts(context, "Outlined with", [(one.segment.label, "; ".join(one.finding.made_by)) for one in found]),
+        facts=_facts(
+            context,
+            [one.finding for one in found],
+            "Outlined with",
+            [(one.segment.label, "; ".join(one.finding.made_by)) for one in found],
+        ),
     )
 
 
@@ -58,7 +64,12 @@ def classification_summary(context: EvidenceContext, keys: Sequence[KeyImage]) -
         headings=("Class", "Result", "Probability", "Threshold", "Highest on image"),
         shares=(0.34, 0.18, 0.16, 0.14, 0.18),
         rows=tuple(_class_row(context, key) for key in keys),
-        facts=_facts(context, "Thresholds", [(_class_name(key), threshold_words(key.finding)) for key in keys]),
+        facts=_facts(
+            context,
+            [key.finding for key in keys],
+            "Thresholds",
+            [(_class_name(key), threshold_words(key.finding)) for key in keys],
+        ),
     )
 
 
@@ -98,11 +109,14 @@ def _together(said: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield words if {name for name, _ in said} == set(alike) else f"{', '.join(alike)}: {words}"
 
 
-def _facts(context: EvidenceContext, how: str, said: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _facts(
+    context: EvidenceContext, findings: Sequence[Finding], how: str, said: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
     """What stands below the table; ``how`` names what is ``said`` of each thing that was looked for."""
-    algorithm, count = context.algorithm, len(context.sources)
+    algorithm = context.algorithm
+    images = examined_words(findings, context.sources)
     facts = [
-        ("Images", f"{context.sources[0].get('Modality', '')}, {count} {'image' if count == 1 else 'images'}"),
+        ("Images", f"{context.sources[0].get('Modality', '')}, {images}"),
         ("Algorithm", f"{algorithm.name} {algorithm.version}, {algorithm.manufacturer}"),
         ("Artifact", f"sha256:{algorithm.artifact_sha256}"),
         ("Manifest", f"sha256:{algorithm.manifest_sha256}"),

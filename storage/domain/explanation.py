@@ -100,7 +100,7 @@ def _analysis(job: Facts, facts: Facts) -> Iterator[str]:
         for result in facts["results"]:
             if result["job_id"] == job["id"]:
                 yield (
-                    f"{name}{again} analysed {_count(result['inputs'], 'instance')} of series "
+                    f"{name}{again} {examined(result)} of series "
                     f"{result['series_instance_uid']} in attempt {job['attempt']} on {result['execution_provider']}; "
                     f"its model file has SHA-256 {result['artifact_sha256']}."
                 )
@@ -112,6 +112,19 @@ def _analysis(job: Facts, facts: Facts) -> Iterator[str]:
         yield _unfinished(job, f"{name}{again}")
     for refusal in job["refusals"]:
         yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
+
+
+def examined(result: Facts) -> str:
+    """What the algorithm looked at: ``analysed 256 instances``, or ``examined 1 of 256 images (instance 1.2.3)``."""
+    for finding in result["findings"]:
+        one = finding.get("classification")
+        if one and one["images_examined"] < one["images"]:
+            scored = not finding.get("detection") or finding["detection"]["candidates"]
+            frame = f", frame {one['key_frame_number']}" if one.get("key_frame_number") else ""
+            alone = one["images_examined"] == 1 and scored
+            which = f" (instance {one['key_sop_instance_uid']}{frame})" if alone else ""
+            return f"examined {one['images_examined']} of {_count(one['images'], 'image')}{which}"
+    return f"analysed {_count(result['inputs'], 'instance')}"
 
 
 def _not_told(job: Facts, facts: Facts) -> Iterator[str]:

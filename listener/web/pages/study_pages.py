@@ -16,7 +16,7 @@ from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import DeliveryState
-from storage.domain.explanation import not_needed, sentences, shadow_sentences
+from storage.domain.explanation import examined, not_needed, sentences, shadow_sentences
 from storage.domain.identifiers import checked_uid
 from storage.domain.job import JobKind
 from storage.domain.study import StudyState
@@ -117,6 +117,7 @@ def study_router(desk: Desk) -> APIRouter:
             results=newest + older,
             newest=len(newest),
             not_needed=_not_needed(facts),
+            examined=examined,
             shadow=list(shadow_sentences(facts)) if operates else [],
             jobs=desk.reading.jobs(study_instance_uid=uid, shadow=None if operates else False, rows=200) if uid else [],
         )

@@ -161,7 +161,7 @@ def test_slices_that_show_nothing_are_left_out_and_counted(site: Site) -> None:
     (finding,) = result.findings
     assert finding.classification.key_sop_instance_uid == study[3].SOPInstanceUID
     assert (finding.classification.images_examined, finding.classification.images) == (4, 6)
-    assert "4 of 6 images were examined" in result.report_text
+    assert "4 of 6 images examined" in result.report_text
     assert len(result.input_sop_instance_uids) == 6
 
 

@@ -140,7 +140,7 @@ def test_each_reason_reaches_the_pacs_exactly_once(site: Site, orthanc: Orthanc,
     }
     story = _story(site)
     assert 'The "Not analysed" report of tiny 1.0 was made for the destinations.' in story
-    assert f"The not-analysed report (basic-text) {report.SOPInstanceUID} was acknowledged by pacs" in story
+    assert f"The not-analysed report (basic-text) {report.SOPInstanceUID} of tiny 1.0 was acknowledged by pacs" in story
     assert f"Series {images[0].SeriesInstanceUID} ({case.reason}): " in story
 
     site.queue.resubmit(1, "alice")

@@ -163,9 +163,9 @@ def test_a_study_that_was_not_analysed_shows_what_was_told(web_door: WebDoor, ho
 
     assert "NOT ANALYSED by lungs 1." in page
     assert "The &#34;Not analysed&#34; report of lungs 1 was made for the destinations." in page
-    assert f"The not-analysed report ({owed.form}) {owed.sop_instance_uid} was acknowledged by pacs" in page
+    assert f"The not-analysed report ({owed.form}) {owed.sop_instance_uid} of lungs 1 was acknowledged by pacs" in page
     assert "Report of no result by lungs 1" in page
-    assert "Made from" not in page
+    assert "<dt>Tells of</dt>" in page
     assert re.search(r"<h1>Study [^/]*failed", page)
     assert re.search(r"<h2>lungs 1 [^/]*not-analysed", page)
 

@@ -1,7 +1,7 @@
 """What report, Secondary Capture, text and picture say of a classification."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,16 +12,19 @@ from pydicom import Dataset, dcmread
 
 from inference.algorithms.image_scoring import Highest
 from inference.errors import UnusableInput
+from inference.evidence.build import build_classification_evidence
 from inference.evidence.class_words import numbers, sentence
 from inference.evidence.drawing import Pen
 from inference.evidence.key_image_picture import among, draw_key_image
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.report_text import report_text
+from inference.evidence.summary import classification_summary
 from inference.evidence.windowing import windowing
+from storage.domain import explanation
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.explanation import reported
 from storage.domain.finding import Classification, Detection, Finding
-from storage.domain.result import EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceRole
 from tests.conformance.source_classification import (
     HAEMORRHAGE,
     TUMOUR,
@@ -240,9 +243,7 @@ def test_images_that_show_nothing_are_told_in_the_text(absent: Classified) -> No
     text = report_text(absent.context, [some], absent.evidence)
 
     assert "Tumour: not found; highest probability 0.31 on image 5" in text
-    assert "5 of 6 images were examined; the algorithm leaves the others out" in text
-    (told,) = reported(text)
-    assert told.endswith("; 5 of 6 images were examined; the algorithm leaves the others out.")
+    assert ", 5 of 6 images examined\n" in text
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,37 @@ def test_the_picture_counts_the_images_that_were_examined(present: Classified, e
     assert among(some.classification) == words
     assert np.array_equal(picture, reference) is (examined == 6)
     text = report_text(present.context, [some], present.evidence)
-    assert ("1 of 6 images was examined" in text) is (examined == 1)
+    assert ("1 of 6 images examined: image 3\n" in text) is (examined == 1)
+
+
+@pytest.mark.parametrize(
+    ("examined", "words"), [(6, ""), (5, "5 of 6 images examined"), (1, "1 of 6 images examined: image 3")]
+)
+def test_each_form_says_what_was_examined(present: Classified, examined: int, words: str) -> None:
+    """Who reads the report, the sentences, the summary or the story learns it, in the same words."""
+    key = present.keys[0]
+    some = replace(key.finding, classification=replace(key.classification, images_examined=examined))
+    keys = [replace(key, finding=some, classification=some.classification)]
+    wanted = {EvidenceForm.COMPREHENSIVE_3D, EvidenceForm.BASIC_TEXT}
+
+    reports = build_classification_evidence(present.context, keys, [], wanted)
+
+    assert len(reports) == 2
+    for report in reports:
+        texts = [str(item.get("TextValue", "")) for item in _walk(dcmread(BytesIO(report.part10)))]
+        assert any(words in text for text in texts)
+        assert any("examined" in text for text in texts) is (examined < 6)
+    facts = dict(classification_summary(present.context, keys).facts)
+    assert facts["Images"] == f"MR, {words or '6 images'}"
+    story = {"findings": [asdict(some)], "inputs": 6}
+    assert (
+        explanation.examined(story)
+        == {
+            6: "analysed 6 instances",
+            5: "examined 5 of 6 images",
+            1: f"examined 1 of 6 images (instance {key.classification.key_sop_instance_uid})",
+        }[examined]
+    )
 
 
 def test_explain_repeats_what_the_report_found(present: Classified) -> None:
