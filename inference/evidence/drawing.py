@@ -1,5 +1,6 @@
 """What all our pictures share: outlined letters, and how a picture becomes a file."""
 
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -25,7 +26,7 @@ class Pen:
 
     def __init__(self, picture: Image.Image, size: float = 13) -> None:
         self.draw = ImageDraw.Draw(picture)
-        self._font = ImageFont.truetype(FONT, size=size, layout_engine=ImageFont.Layout.BASIC)
+        self._font = _font(size)
 
     def text(self, position: tuple[float, float], words: str, fill: Rgb = WHITE) -> None:
         """Write with the upper left corner at this position."""
@@ -64,6 +65,11 @@ class Pen:
                 else:
                     lines[-1] = self.fitted(longer, width)
         return lines
+
+
+@cache
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(FONT, size=size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _without_middle(words: str, kept: int) -> str:

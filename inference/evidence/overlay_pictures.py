@@ -115,8 +115,8 @@ def _labels(volume: Volume, seg: Dataset | None) -> Labels:
         source = referred_image(groups.DerivationImageSequence[0].SourceImageSequence[0])
         if source not in place:
             raise ValueError("The segmentation was made from an image that was not given.")
-        segment = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        labels[place[source]][_frame(seg, number)] = segment
+        segment = np.uint8(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        np.copyto(labels[place[source]], segment, where=_frame(seg, number))
     return labels
 
 
@@ -126,7 +126,7 @@ def _frame(seg: Dataset, number: int) -> npt.NDArray[np.bool_]:
     first, end = number * size, (number + 1) * size
     packed = np.frombuffer(seg.PixelData, np.uint8, -(-end // 8) - first // 8, first // 8)
     bits = np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + size]
-    return bits.reshape(seg.Rows, seg.Columns).astype(bool)
+    return bits.reshape(seg.Rows, seg.Columns).view(np.bool_)
 
 
 def _segment(item: Dataset) -> _Segment:

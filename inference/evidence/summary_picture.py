@@ -20,18 +20,27 @@ _GAP = 16  # between columns, pictures and parts of the page
 _SWATCH = 12
 _THUMBNAILS_PER_ROW = 3
 MOST_THUMBNAILS = 6
+_SIDE = round((_WIDTH - 2 * _EDGE - _GAP * (_THUMBNAILS_PER_ROW - 1)) / _THUMBNAILS_PER_ROW)  # of a thumbnail
 _FACT = 0.16  # of the width, for the names of facts
 _MARK: Rgb = (255, 214, 10)
 
 
 def draw_summary(summary: Summary, pictures: Sequence[Picture]) -> Picture:
     """The page; the first of the pictures stand in it."""
+    small = [reduced(one.image(), _SIDE) for one in pictures[:MOST_THUMBNAILS]]
     sheet = _Sheet(Image.new("RGB", (_WIDTH, 1)))
-    _Page(sheet, summary, pictures).draw()  # once to learn how high it becomes
+    _Page(sheet, summary, small, _Ruler).draw()  # once to learn how high it becomes
     height = max(round(sheet.bottom) + _BOTTOM, _LEAST_HEIGHT)
     sheet = _Sheet(Image.new("RGB", (_WIDTH, height)))
-    _Page(sheet, summary, pictures).draw()
+    _Page(sheet, summary, small).draw()
     return Picture(np.asarray(sheet.picture), None)
+
+
+class _Ruler(Pen):
+    """Tells how much room words take, and writes none."""
+
+    def text(self, position: tuple[float, float], words: str, fill: Rgb = WHITE) -> None:
+        """Nothing."""
 
 
 @dataclass
@@ -44,10 +53,11 @@ class _Sheet:
 class _Page:
     sheet: _Sheet
     summary: Summary
-    pictures: Sequence[Picture]
+    thumbnails: Sequence[Image.Image]
+    pens: type[Pen] = Pen
 
     def draw(self) -> None:
-        title, mark, letters = (Pen(self.sheet.picture, size) for size in _SIZES)
+        title, mark, letters = (self.pens(self.sheet.picture, size) for size in _SIZES)
         self._lines(title, [self.summary.title], WHITE, 40)
         self._lines(mark, self.summary.marks, _MARK, 30)
         self.sheet.bottom += _GAP
@@ -94,12 +104,10 @@ class _Page:
             self.sheet.bottom += _LINE
 
     def _thumbnails(self) -> None:
-        chosen = [one.image() for one in self.pictures[:MOST_THUMBNAILS]]
-        side = round((_WIDTH - 2 * _EDGE - _GAP * (_THUMBNAILS_PER_ROW - 1)) / _THUMBNAILS_PER_ROW)
-        for start in range(0, len(chosen), _THUMBNAILS_PER_ROW):
-            row = [reduced(one, side) for one in chosen[start : start + _THUMBNAILS_PER_ROW]]
+        for start in range(0, len(self.thumbnails), _THUMBNAILS_PER_ROW):
+            row = self.thumbnails[start : start + _THUMBNAILS_PER_ROW]
             for place, picture in enumerate(row):
-                self.sheet.picture.paste(picture, (_EDGE + place * (side + _GAP), round(self.sheet.bottom)))
+                self.sheet.picture.paste(picture, (_EDGE + place * (_SIDE + _GAP), round(self.sheet.bottom)))
             self.sheet.bottom += max(one.height for one in row) + _GAP
 
 

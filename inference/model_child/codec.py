@@ -18,6 +18,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from inference.model_child.wire import Garbled
 
 _T = TypeVar("_T")
+_Contents = Sequence[Sequence[bytes]]
+_Teller = Callable[[Any, list[Iterable[bytes]]], Any]
+_Reader = Callable[[Any, _Contents], Any]
 _PLAIN: tuple[type, ...] = (str, int, float, bool)
 # As text, and from text. A datetime is a date too, so it stands first.
 _AS_TEXT: dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
@@ -34,7 +37,8 @@ def encode(kind: type[_T], value: _T) -> tuple[Any, list[Iterable[bytes]]]:
         TypeError: something in it has a type that cannot be carried.
     """
     contents: list[Iterable[bytes]] = []
-    return _told(kind, value, contents), contents
+    hashable: Any = kind
+    return _teller(hashable)(value, contents), contents
 
 
 def decode(kind: type[_T], told: Any, contents: Sequence[Sequence[bytes]]) -> _T:  # noqa: ANN401 - JSON
@@ -45,69 +49,104 @@ def decode(kind: type[_T], told: Any, contents: Sequence[Sequence[bytes]]) -> _T
         TypeError: the type itself cannot be carried.
     """
     try:
-        value: _T = _value(kind, told, contents)
+        hashable: Any = kind
+        value: _T = _reader(hashable)(told, contents)
         return value
     except (ValueError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise Garbled from error
 
 
-def _told(kind: Any, value: Any, contents: list[Iterable[bytes]]) -> Any:  # noqa: ANN401
+@cache
+def _teller(kind: Any) -> _Teller:  # noqa: ANN401
+    """What tells values of this type; a study has thousands of fields, so types are looked into once."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind in _PLAIN:
-        return kind(value)
+        return lambda value, _: kind(value)
     if kind is bytes or _is_content(kind):
-        contents.append([value] if isinstance(value, bytes) else value)
-        return len(contents) - 1
+        return _told_content
     if kind in _AS_TEXT:
-        return _AS_TEXT[kind][0](value)
+        as_text = _AS_TEXT[kind][0]
+        return lambda value, _: as_text(value)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return str(kind(value))
+        return lambda value, _: str(kind(value))
     if _is_dataclass(kind):
-        return {name: _told(hint, getattr(value, name), contents) for name, hint in _hints(kind).items()}
+        named = tuple((name, _teller(hint)) for name, hint in _hints(kind).items())
+        return lambda value, contents: {name: tell(getattr(value, name), contents) for name, tell in named}
     if _is_optional(kind):
-        return None if value is None else _told(_without_none(inner), value, contents)
+        told = _teller(_without_none(inner))
+        return lambda value, contents: None if value is None else told(value, contents)
     if origin is tuple and inner[-1:] != (...,):
-        return [_told(hint, part, contents) for hint, part in zip(inner, value, strict=True)]
+        each = tuple(map(_teller, inner))
+        return lambda value, contents: [tell(part, contents) for tell, part in zip(each, value, strict=True)]
     if origin in (tuple, list):
-        return [_told(inner[0], part, contents) for part in value]
+        one = _teller(inner[0])
+        return lambda value, contents: [one(part, contents) for part in value]
     if origin is frozenset:
-        return sorted(_told(inner[0], part, contents) for part in value)
+        member = _teller(inner[0])
+        return lambda value, contents: sorted(member(part, contents) for part in value)
     if _is_mapping(kind):
-        return {_told(inner[0], key, contents): _told(inner[1], part, contents) for key, part in value.items()}
-    raise TypeError(f"A value of the type {kind} cannot be carried between worker and child; teach the codec to.")
+        key, content = map(_teller, inner)
+        return lambda value, contents: {key(name, contents): content(part, contents) for name, part in value.items()}
+    raise _uncarried(kind)
 
 
-def _value(kind: Any, told: Any, contents: Sequence[Sequence[bytes]]) -> Any:  # noqa: ANN401
+@cache
+def _reader(kind: Any) -> _Reader:  # noqa: ANN401
+    """What makes values of this type from what was told."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is float:
-        return float(_of(told, int, float))
+        return lambda told, _: float(_of(told, int, float))
     if kind in _PLAIN:
-        return _of(told, kind)
+        return lambda told, _: _of(told, kind)
     if kind is bytes:
-        return b"".join(contents[_place(told)])
+        return lambda told, contents: b"".join(contents[_place(told)])
     if _is_content(kind):
-        return tuple(contents[_place(told)])
+        return lambda told, contents: tuple(contents[_place(told)])
     if kind in _AS_TEXT:
-        return _AS_TEXT[kind][1](_of(told, str))
+        from_text = _AS_TEXT[kind][1]
+        return lambda told, _: from_text(_of(told, str))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(_of(told, str))
+        return lambda told, _: kind(_of(told, str))
     if _is_dataclass(kind):
-        hints = _hints(kind)
-        if _of(told, dict).keys() != hints.keys():
-            raise Garbled
-        made: Callable[..., Any] = kind
-        return made(**{name: _value(hint, told[name], contents) for name, hint in hints.items()})
+        return _dataclass_reader(kind)
     if _is_optional(kind):
-        return None if told is None else _value(_without_none(inner), told, contents)
+        given = _reader(_without_none(inner))
+        return lambda told, contents: None if told is None else given(told, contents)
     if origin is tuple and inner[-1:] != (...,):
-        return tuple(_value(hint, part, contents) for hint, part in zip(inner, _of(told, list), strict=True))
+        each = tuple(map(_reader, inner))
+        return lambda told, contents: tuple(
+            read(part, contents) for read, part in zip(each, _of(told, list), strict=True)
+        )
     if origin in (tuple, list, frozenset):
-        return origin(_value(inner[0], part, contents) for part in _of(told, list))
+        one = _reader(inner[0])
+        return lambda told, contents: origin(one(part, contents) for part in _of(told, list))
     if _is_mapping(kind):
-        return {
-            _value(inner[0], key, contents): _value(inner[1], part, contents) for key, part in _of(told, dict).items()
+        key, content = map(_reader, inner)
+        return lambda told, contents: {
+            key(name, contents): content(part, contents) for name, part in _of(told, dict).items()
         }
-    raise TypeError(f"A value of the type {kind} cannot be carried between worker and child; teach the codec to.")
+    raise _uncarried(kind)
+
+
+def _dataclass_reader(kind: Any) -> _Reader:  # noqa: ANN401
+    readers = {name: _reader(hint) for name, hint in _hints(kind).items()}
+    made: Callable[..., Any] = kind
+
+    def read(told: Any, contents: _Contents) -> Any:  # noqa: ANN401
+        if _of(told, dict).keys() != readers.keys():
+            raise Garbled
+        return made(**{name: reader(told[name], contents) for name, reader in readers.items()})
+
+    return read
+
+
+def _told_content(value: Any, contents: list[Iterable[bytes]]) -> int:  # noqa: ANN401
+    contents.append([value] if isinstance(value, bytes) else value)
+    return len(contents) - 1
+
+
+def _uncarried(kind: Any) -> TypeError:  # noqa: ANN401
+    return TypeError(f"A value of the type {kind} cannot be carried between worker and child; teach the codec to.")
 
 
 @cache
