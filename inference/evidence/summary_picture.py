@@ -32,7 +32,7 @@ def draw_summary(summary: Summary, pictures: Sequence[Picture]) -> Picture:
     _Page(sheet, summary, small, _Ruler).draw()  # once to learn how high it becomes
     height = max(round(sheet.bottom) + _BOTTOM, _LEAST_HEIGHT)
     sheet = _Sheet(Image.new("RGB", (_WIDTH, height)))
-    _Page(sheet, summary, small).draw()
+    _Page(sheet, summary, small, Pen).draw()
     return Picture(np.asarray(sheet.picture), None)
 
 
@@ -54,7 +54,7 @@ class _Page:
     sheet: _Sheet
     summary: Summary
     thumbnails: Sequence[Image.Image]
-    pens: type[Pen] = Pen
+    pens: type[Pen]
 
     def draw(self) -> None:
         title, mark, letters = (self.pens(self.sheet.picture, size) for size in _SIZES)

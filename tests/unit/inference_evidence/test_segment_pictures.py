@@ -191,7 +191,7 @@ def test_a_found_segment_is_never_told_as_nothing(written: Written) -> None:
     captures(empty)
     words = [one for one, _, _ in written]
     assert "Nothing found" in words
-    assert words.count("not found") == 2 * 2  # the page is drawn twice
+    assert words.count("not found") == 2
 
     written.clear()
     captures(result_of(SourceSeries(), make_labels((6, 24, 32))))
