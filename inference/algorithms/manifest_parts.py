@@ -176,6 +176,13 @@ class InputContract(Part):
         default=(),
         description="View Position of radiographs, such as PA; images of other views are left out. Empty takes any.",
     )
+    colour: Literal["refuse", "grey"] = Field(
+        default="refuse",
+        description=(
+            "grey: of colour images, such as ultrasound, the luminance is taken (ITU-R BT.601), 0 for black to 255 for "
+            "white; refuse: they are not taken."
+        ),
+    )
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> Self:

@@ -29,6 +29,9 @@ _CODECS: dict[str, tuple[_Size, _Decoder]] = {
 }
 # Of those whose decoder does not mind an end that is missing, the marker before their coded data.
 _FORGIVING = dict.fromkeys(JPEG, JPEG_DATA) | dict.fromkeys(HTJ2K, JPEG_2000_DATA)
+# Components as they are stored; left to itself, the decoder takes three for YCbCr and gives red, green and blue.
+_JPEG_AS_STORED = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"}
+_ADOBE = b"\xff\xee\x00\x0eAdobe"  # the head of the segment that says what components are (ITU-T T.872 6.5.3)
 _SEGMENTS = 15  # at most, of a frame in RLE
 _LONGEST_RUN = 128  # bytes
 
@@ -36,7 +39,9 @@ _LONGEST_RUN = 128  # bytes
 def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:
     """Put the samples of a frame into an array of (row, column), or of (row, column, sample).
 
-    Samples are little-endian and as wide as Bits Allocated; negative ones are in two's complement.
+    Samples are little-endian and as wide as Bits Allocated; negative ones are in two's complement. Three of them are
+    those that the header's Photometric Interpretation names, where that is RGB or YBR_FULL; of JPEG 2000 with a
+    component transformation (YBR_ICT, YBR_RCT) they are red, green and blue.
 
     Raises:
         Undecodable: they cannot be had.
@@ -49,14 +54,22 @@ def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsigne
         raise Undecodable
     if request.transfer_syntax_uid in _FORGIVING:
         refuse_cut_off(content, _FORGIVING[request.transfer_syntax_uid])
+    options = _JPEG_AS_STORED if _is_kept(request, content) else {}
     try:
-        decoder(content, out=samples)  # where they shall be, if it agrees about their type
+        decoder(content, out=samples, **options)  # where they shall be, if it agrees about their type
         return
     except (ValueError, TypeError):
-        found = decoder(content)
+        found = decoder(content, **options)
     if found.shape != samples.shape or found.dtype.kind not in "iu" or found.itemsize > request.bytes_per_sample:
         raise Undecodable
     samples[...] = found.astype(samples.dtype, casting="unsafe", copy=False)
+
+
+def _is_kept(request: DecodingRequest, content: bytes) -> bool:
+    """Whether the components of a JPEG are what the header says; RGB may be stored as YCbCr that says so itself."""
+    if request.samples != 3 or request.transfer_syntax_uid not in JPEG:
+        return False
+    return not (request.is_rgb and _ADOBE in content[: content.find(JPEG_DATA)])
 
 
 def _run_length(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:

@@ -4,6 +4,7 @@ import atexit
 import fcntl
 import json
 import logging
+import math
 import mmap
 import os
 import select
@@ -59,7 +60,7 @@ class DecodingPool:
 
     @contextmanager
     def decoded(self, syntax: UID, form: PixelFormat, content: bytes | memoryview) -> Iterator[NDArray[np.generic]]:
-        """The samples of a frame, as (row, column), in memory that the next frames take.
+        """The samples of a frame, as (row, column), or (row, column, sample), in memory that the next frames take.
 
         Raises:
             UnusableInput: ``undecodable-pixel-data`` or ``too-many-pixels``.
@@ -82,7 +83,7 @@ class DecodingPool:
         """
         if syntax not in DECODED_SYNTAXES:
             raise undecodable(syntax)
-        if any(form.size > FRAME_BUDGET or len(content) > FRAME_BUDGET for form, content in frames):
+        if any(form.decoded_size > FRAME_BUDGET or len(content) > FRAME_BUDGET for form, content in frames):
             raise UnusableInput(
                 "too-many-pixels", f"A compressed image has more than {FRAME_BUDGET} bytes, which is our limit."
             )
@@ -121,7 +122,7 @@ class DecodingPool:
 
         A frame may lose one child, which need not be its fault: where memory is short, the system ends whom it likes.
         """
-        seconds = [self._seconds + _SECONDS_PER_MEBIBYTE * (form.size >> 20) for form, _ in frames]
+        seconds = [self._seconds + _SECONDS_PER_MEBIBYTE * (form.decoded_size >> 20) for form, _ in frames]
         losses: dict[int, str] = {}
         while True:
             child = self._taken()
@@ -226,7 +227,7 @@ class _Child:
         memory = self._map
         assert memory is not None  # noqa: S101 - it was asked before
         return [
-            np.frombuffer(memory, form.dtype(), form.rows * form.columns, offset).reshape(form.shape)
+            np.frombuffer(memory, form.dtype(), math.prod(form.decoded_shape), offset).reshape(form.decoded_shape)
             for form, offset in self._asked
         ]
 
@@ -314,13 +315,13 @@ def _ending(code: int | None) -> str:
 def _places(syntax: str, frames: Sequence[EncodedFrame]) -> tuple[list[DecodingRequest], int]:
     """Where frames and, behind all of them, their samples lie in the memory, each in pages of its own."""
     starts, at = [], 0
-    for length in (*(len(content) for _, content in frames), *(form.size for form, _ in frames)):
+    for length in (*(len(content) for _, content in frames), *(form.decoded_size for form, _ in frames)):
         starts.append(at)
         at += -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
     requests = [
         DecodingRequest(
-            *(syntax, form.rows, form.columns, 1, form.bits_allocated // 8),
-            *(starts[number], len(content), starts[number + len(frames)]),
+            *(syntax, form.rows, form.columns, form.samples, form.bits_allocated // 8),
+            *(starts[number], len(content), starts[number + len(frames)], form.photometric == "RGB"),
         )
         for number, (form, content) in enumerate(frames)
     ]

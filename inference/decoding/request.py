@@ -28,6 +28,7 @@ class DecodingRequest:
     content_offset: int  # in bytes, as the following ones
     content_length: int
     samples_offset: int
+    is_rgb: bool = False  # of three samples: as the header says
 
     @property
     def samples_length(self) -> int:

@@ -37,6 +37,7 @@ from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.source_display import is_inverse, modality_lut, show_true_proportions, softcopy_vois
 from inference.evidence.sources import image_stand_in
 from inference.findings.classification import KeyImage
+from inference.imaging.pixel_format import is_colour
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceObject, EvidenceRole
 
@@ -105,7 +106,7 @@ def _groups(context: EvidenceContext, shapes: Sequence[Shape]) -> list[list[Shap
     groups: dict[tuple[object, ...], list[Shape]] = {}
     for shape in shapes:
         source = context.sources[shape.index]
-        alike = (source.SOPClassUID, source.Rows, source.Columns, _is_color(source), is_inverse(source))
+        alike = (source.SOPClassUID, source.Rows, source.Columns, is_colour(source), is_inverse(source))
         groups.setdefault((*alike, modality_lut(source).to_json()), []).append(shape)
     return list(groups.values())
 
@@ -122,7 +123,7 @@ def _state(context: EvidenceContext, shapes: Sequence[Shape], place: int) -> Evi
     indices = list(dict.fromkeys(shape.index for shape in shapes))
     sources = [context.sources[index] for index in indices]
     images = [_stand_in(source) for source in sources]
-    is_color = _is_color(sources[0])
+    is_color = is_colour(sources[0])
     make = ColorSoftcopyPresentationState if is_color else GrayscaleSoftcopyPresentationState
     profile: dict[str, Any] = {"icc_profile": _srgb()} if is_color else {}
     state = make(
@@ -207,12 +208,10 @@ def _pieces(line: Polyline) -> list[Polyline]:
 
 def _stand_in(source: Dataset) -> Dataset:
     image = image_stand_in(source)
-    image.SamplesPerPixel = source.get("SamplesPerPixel", 1)
+    image.SamplesPerPixel = (
+        3 if is_colour(source) else 1
+    )  # highdicom asks for 3, also of a palette, which is colour too
     return image
-
-
-def _is_color(source: Dataset) -> bool:
-    return bool(source.get("SamplesPerPixel", 1) != 1)
 
 
 @cache

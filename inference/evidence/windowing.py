@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
+from inference.imaging.luminance import WHITE
+from inference.imaging.pixel_format import is_colour
+
 Grey = npt.NDArray[np.float32]
 
 _SAMPLE = 1_000_000  # values that a window is estimated from
@@ -50,8 +53,11 @@ class Table:
 def windowing(image: Dataset, values: Grey) -> Window | Table:
     """How the image wants its values shown: its first table, else its first window.
 
-    An image that states neither is shown from the 1st to the 99th percentile of the values.
+    An image that states neither is shown from the 1st to the 99th percentile of the values; the luminance of a colour
+    image from 0 to 255, as it is.
     """
+    if is_colour(image):
+        return Window(0.0, WHITE)
     is_inverse = image.get("PhotometricInterpretation") == "MONOCHROME1"
     table = _table(image)
     if table is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
+from inference.imaging.pixel_format import is_colour
 from storage.domain.coded_concept import CodedConcept
 
 Quantity = tuple[CodedConcept, CodedConcept]
@@ -53,6 +54,8 @@ def quantity_of(headers: Sequence[Dataset]) -> Quantity | None:
 
 
 def _quantity(header: Dataset) -> Quantity | None:
+    if is_colour(header):
+        return None  # luminance is how something is shown, whatever the modality measured
     modality = _text(header, "Modality")
     if modality == "MR":
         return _MR_SIGNAL, NO_UNITS

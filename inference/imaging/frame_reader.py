@@ -30,7 +30,7 @@ from inference.decoding.pool import FRAMES_TOGETHER, DecodingPool
 from inference.errors import UnusableInput
 from inference.imaging.encapsulated import single_frame
 from inference.imaging.frames import frame_count, frame_number
-from inference.imaging.modality_lut import rescale_into
+from inference.imaging.luminance import values_into
 from inference.imaging.pixel_format import PixelFormat, meant_values, native_values, pixel_format, short_pixel_data
 from inference.imaging.series_reader import (
     NATIVE,
@@ -74,10 +74,13 @@ class ImageValues:
     def of(self, header: Dataset) -> NDArray[np.float32]:
         """The values of one image after the Modality LUT (PS3.3 section C.11.1), as (row, column).
 
+        Those of a colour image are its luminance, see ``inference.imaging.luminance``; whether colour is wanted is
+        asked when a series is selected.
+
         Raises:
             UnusableInput: ``missing-object``, ``damaged-object``, ``inflates-too-large``, ``unreadable``,
                 ``no-pixel-data``, ``short-pixel-data``, ``undecodable-pixel-data``, ``not-monochrome``,
-                ``modality-lut`` or ``not-finite``.
+                ``modality-lut``, ``palette`` or ``not-finite``.
             OSError: a file that is there cannot be read now.
         """
         values = np.empty(pixel_format(header).shape, np.float32)
@@ -115,7 +118,7 @@ class ImageValues:
                 encoded = self._encoded(header, form)
                 if encoded.syntax in NATIVE:
                     order = ">" if encoded.syntax == ExplicitVRBigEndian else "<"
-                    rescale_into(native_values(form, encoded.content, order), header, target)
+                    values_into(native_values(form, encoded.content, order), form, header, target)
                 else:
                     waiting.append(_Waiting(header, form, encoded, target))
         finally:
@@ -129,7 +132,7 @@ class ImageValues:
                 for image, samples in zip(images, decoded, strict=True):
                     meant = image.form.signed or syntax == RLELossless
                     pixels = meant_values(image.form, samples) if meant else samples
-                    rescale_into(pixels, image.header, image.target)
+                    values_into(pixels, image.form, image.header, image.target)
 
     def _encoded(self, header: Dataset, form: PixelFormat) -> "_Encoded":
         """The stored samples of an image, or its frame; native ones in memory that this thread's next image takes."""

@@ -70,6 +70,7 @@ SINGLE_FRAMES_CLASSES = frozenset(
         UltrasoundMultiFrameImageStorage,
         MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
         MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+        MultiFrameTrueColorSecondaryCaptureImageStorage,
     }
 )
 

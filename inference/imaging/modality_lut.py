@@ -56,15 +56,25 @@ class LookUpTable:
     entries: NDArray[np.float32]
     bits: int
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The first value and how many follow, itself included."""
+        return self.first, len(self.entries)
+
 
 def read_table(item: Dataset, header: Dataset) -> LookUpTable | None:
     """A table of the image of a header (PS3.3 sections C.11.1.1 and C.11.2.1.1), or ``None`` where it is malformed."""
+    return named_table(item, "LUT", header)
+
+
+def named_table(item: Dataset, name: str, header: Dataset) -> LookUpTable | None:
+    """The same of a table whose two attributes begin with ``name``, such as a palette's (section C.7.6.3.1.5)."""
     try:
-        count, first, bits = (int(number) for number in item.LUTDescriptor)
+        count, first, bits = (int(number) for number in item[f"{name}Descriptor"].value)
         count = count or 65536
         if header.get("PixelRepresentation") == 1 and first > 32767:
             first -= 65536
-        content = item.LUTData
+        content = item[f"{name}Data"].value
         if not isinstance(content, bytes):
             entries = np.array(content, np.float32).reshape(-1)
         else:

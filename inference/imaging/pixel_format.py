@@ -10,10 +10,24 @@ from inference.errors import UnusableInput
 
 _MISSING = (AttributeError, TypeError, ValueError, OverflowError)
 
+# Samples per Pixel of each Photometric Interpretation that is read (PS3.3 section C.7.6.3.1.2).
+_SAMPLES = {
+    "MONOCHROME1": 1,
+    "MONOCHROME2": 1,
+    "PALETTE COLOR": 1,
+    "RGB": 3,
+    "YBR_FULL": 3,
+    "YBR_FULL_422": 3,
+    "YBR_ICT": 3,
+    "YBR_RCT": 3,
+}
+_GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+_SHARED_CHROMINANCE = "YBR_FULL_422"  # native: Y, Y, Cb, Cr of two neighbours in a row
+
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """One image or frame of one sample per pixel, as its header describes it."""
+    """One image or frame, as its header describes it; ``planar`` says that native samples stand plane after plane."""
 
     rows: int
     columns: int
@@ -21,6 +35,18 @@ class PixelFormat:
     bits_stored: int
     high_bit: int
     signed: bool
+    photometric: str = "MONOCHROME2"
+    planar: bool = False
+
+    @property
+    def samples(self) -> int:
+        """Samples per pixel, as decoding gives them: 1 or 3."""
+        return _SAMPLES[self.photometric]
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether its pixels are colours, be it by a palette."""
+        return self.photometric not in _GREY
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -29,8 +55,19 @@ class PixelFormat:
 
     @property
     def size(self) -> int:
-        """Bytes of the samples."""
-        return self.rows * self.columns * (self.bits_allocated // 8)
+        """Bytes of the native samples."""
+        samples = 2 if self.photometric == _SHARED_CHROMINANCE else self.samples
+        return self.rows * self.columns * samples * (self.bits_allocated // 8)
+
+    @property
+    def decoded_shape(self) -> tuple[int, ...]:
+        """Rows and columns, and samples where a pixel has several."""
+        return self.shape if self.samples == 1 else (*self.shape, self.samples)
+
+    @property
+    def decoded_size(self) -> int:
+        """Bytes of the samples that a codec gives."""
+        return self.rows * self.columns * self.samples * (self.bits_allocated // 8)
 
     def dtype(self, order: str = "<") -> np.dtype[np.generic]:
         """That of the samples as they stand in native pixel data."""
@@ -41,39 +78,66 @@ def pixel_format(header: Dataset) -> PixelFormat:
     """What a header says of its samples.
 
     Raises:
-        UnusableInput: ``not-monochrome``, ``no-pixel-data``, when an attribute is missing or impossible.
+        UnusableInput: ``not-monochrome``, when they are in a colour space that is not read here; ``no-pixel-data``,
+            when an attribute is missing or impossible.
     """
     try:
         rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
-        samples, kind = int(header.get("SamplesPerPixel", 1)), header.get("PhotometricInterpretation")
+        samples, kind = int(header.get("SamplesPerPixel", 1)), str(header.get("PhotometricInterpretation"))
     except _MISSING:
         raise no_image() from None
-    if samples != 1 or kind not in ("MONOCHROME1", "MONOCHROME2"):
-        raise UnusableInput("not-monochrome", "The images are in colour; algorithms of this release take grey values.")
+    if _SAMPLES.get(kind) != samples:
+        raise UnusableInput("not-monochrome", "The images are in a colour space that this release does not read.")
     if allocated not in (8, 16, 32) or rows <= 0 or columns <= 0:
         raise no_image()
     try:
         stored, high = int(header.BitsStored), int(header.get("HighBit", int(header.BitsStored) - 1))
         representation = int(header.PixelRepresentation)
+        planar = samples > 1 and int(header.get("PlanarConfiguration") or 0) == 1
     except _MISSING:
         raise no_image() from None
     if not 0 < stored <= allocated or not stored - 1 <= high < allocated or representation not in (0, 1):
         raise no_image()
-    return PixelFormat(rows, columns, allocated, stored, high, representation == 1)
+    form = PixelFormat(rows, columns, allocated, stored, high, representation == 1, kind, planar)
+    if form.is_colour and not _can_be_colour(form):
+        raise no_image()
+    return form
+
+
+def _can_be_colour(form: PixelFormat) -> bool:
+    if form.photometric == _SHARED_CHROMINANCE and (form.bits_allocated != 8 or form.columns % 2):
+        return False
+    return form.bits_allocated in (8, 16) and not form.signed
+
+
+def is_colour(header: Dataset) -> bool:
+    """Whether the pixels of an image are colours, be it by a palette."""
+    return str(header.get("PhotometricInterpretation") or "MONOCHROME2") not in _GREY
 
 
 def native_values(form: PixelFormat, content: memoryview | bytes, order: str = "<") -> NDArray[np.generic]:
     """The values of native samples, as (row, column), without what stands in bits that are not theirs.
 
-    They are a view of ``content``, changed in place where that may be written.
+    Those of three samples a pixel are (row, column, sample); where pixels share their chrominance, Y alone is given,
+    as one sample a pixel. They are a view of ``content``, changed in place where that may be written.
 
     Raises:
         UnusableInput: ``short-pixel-data``.
     """
     if len(content) < form.size:
         raise short_pixel_data()
-    samples = np.frombuffer(content, form.dtype(order), form.rows * form.columns).reshape(form.shape)
-    return meant_values(form, samples)
+    samples = np.frombuffer(content, form.dtype(order), form.size // (form.bits_allocated // 8))
+    return _by_pixel(form, meant_values(form, samples))
+
+
+def _by_pixel(form: PixelFormat, samples: NDArray[np.generic]) -> NDArray[np.generic]:
+    if form.samples == 1:
+        return samples.reshape(form.shape)
+    if form.photometric == _SHARED_CHROMINANCE:
+        return samples.reshape(form.rows, form.columns // 2, 4)[..., :2].reshape(*form.shape, 1)
+    if form.planar:
+        return np.moveaxis(samples.reshape(form.samples, *form.shape), 0, -1)
+    return samples.reshape(form.decoded_shape)
 
 
 def meant_values(form: PixelFormat, samples: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -17,7 +17,8 @@ from inference.imaging.frames import MULTI_FRAME_CLASSES, SINGLE_FRAMES_CLASSES,
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import Layout, order_images
 from inference.imaging.modality import shown_modality
-from inference.imaging.series_reader import pixel_bytes, read_headers
+from inference.imaging.pixel_format import pixel_format
+from inference.imaging.series_reader import read_headers
 from storage.domain.job import Reason, Refusal
 from storage.domain.study import StoredInstance
 
@@ -102,12 +103,18 @@ def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> Acce
     """Check from the cheapest to the dearest: rows of storage, then headers, then geometry."""
     _check_summary(members, manifest)
     headers = _of_accepted_views(read_headers(members), manifest)
-    for header in headers:
-        pixel_bytes(header)
+    _check_colour(headers, manifest)
     _check_header(headers, manifest)
     ordered, geometry = _in_order(headers, manifest)
     by_uid = {member.header.sop_instance_uid: member for member in members}
     return AcceptedSeries(uid, members[0].header.series_number, ordered, by_uid, geometry)
+
+
+def _check_colour(headers: list[Dataset], manifest: Manifest) -> None:
+    """Every header describes an image that we can read, and colours only where the manifest takes them."""
+    forms = [pixel_format(header) for header in headers]
+    if any(form.is_colour for form in forms) and manifest.input.colour == "refuse":
+        raise UnusableInput("not-monochrome", f"The images are in colour; {manifest.title} takes grey values.")
 
 
 def _in_order(headers: list[Dataset], manifest: Manifest) -> tuple[list[Dataset], Geometry | None]:

@@ -7,20 +7,23 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference.errors import UnusableInput
+from inference.imaging.luminance import WHITE
 from inference.imaging.modality_lut import read_table
-
-WHITE = 255.0  # what is brightest, as in a picture of 8 bits that somebody made of the image
+from inference.imaging.pixel_format import is_colour
 
 
 def as_displayed(values: NDArray[np.float32], header: Dataset) -> NDArray[np.float32]:
     """What an image shows at first, 0 for black to 255 for white, not rounded; MONOCHROME1 is inverted.
 
     ``values`` are those after the Modality LUT. The first item of the VOI LUT Sequence counts, else the first window;
-    an image that states neither is shown from its lowest to its highest value.
+    an image that states neither is shown from its lowest to its highest value. The luminance of a colour image is that
+    already: windows are for grey values (PS3.3 section C.11.2.1.2).
 
     Raises:
         UnusableInput: ``voi-lut``: the table is malformed.
     """
+    if is_colour(header):
+        return values
     if header.get("VOILUTSequence"):
         shown = _by_table(values, header)
     else:

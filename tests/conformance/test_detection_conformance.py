@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from highdicom.sr import srread
 from pydicom import Dataset, dcmread
-from pydicom.uid import DigitalXRayImageStorageForPresentation
+from pydicom.uid import ColorSoftcopyPresentationStateStorage, DigitalXRayImageStorageForPresentation
 
 from inference.acceptance.acceptance_set import AcceptanceCase
 from inference.acceptance.judging import judged
@@ -20,7 +20,7 @@ from inference.imaging.frames import image_key
 from storage.domain.result import EvidenceForm, EvidenceRole, NewResult
 from tests.conformance.every_evidence import MEASUREMENT_FORMS, child, content_items, groups_of
 from tests.conformance.iod_check import missing_attributes
-from tests.conformance.source_detection import STACK, detected, images_with_squares
+from tests.conformance.source_detection import STACK, colour_image, detected, images_with_squares
 from tests.peers.multi_frame import image_of
 from tests.peers.report_validator import pixelmed_says
 from tests.peers.tiny_detector import write_tiny_detector
@@ -42,6 +42,8 @@ CASES = {
     "sagittal": lambda: images_with_squares(series=replace(STACK, orientation="sagittal", reverse=True)),
     "nothing": lambda: images_with_squares(shown=False),
     "radiograph": _radiograph,
+    "colour": lambda: colour_image("RGB"),
+    "palette": lambda: colour_image("PALETTE COLOR"),
 }
 
 
@@ -118,6 +120,18 @@ def test_the_findings_are_the_squares(found: NewResult) -> None:
         (one.classification.present, one.classification.probability) for one in found.findings if one.classification
     ]
     assert said == [(True, 1.0), (True, pytest.approx(0.9)), (False, 0.0)]
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "PALETTE COLOR"])
+def test_what_is_found_in_colours_is_drawn_on_colours(tmp_path: Path, photometric: str) -> None:
+    """The squares are found by their luminance; the presentation state is one for colour images (PS3.3 A.33.2)."""
+    result = detected(tmp_path, colour_image(photometric))
+
+    boxes = [box for one in result.findings if one.detection for box in one.detection.boxes]
+    assert [(box.top, box.left, box.bottom, box.right) for box in boxes] == [(8, 16, 16, 24), (40, 44, 48, 52)]
+    assert [box.score for box in boxes] == pytest.approx([1, 230 / 255], abs=1e-4)
+    state = _read(result, EvidenceForm.PRESENTATION_STATE)
+    assert state.SOPClassUID == ColorSoftcopyPresentationStateStorage
 
 
 def test_every_object_draws_the_same_boxes_under_the_same_name(found: NewResult) -> None:

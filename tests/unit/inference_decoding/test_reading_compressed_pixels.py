@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
 from inference.decoding import child, pool
@@ -75,22 +77,14 @@ def test_every_encoding_gives_what_was_encoded(tmp_path: Path, decoders: Decodin
     [
         *("MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm"),
         *("JPEG2000.dcm", "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "JPEGLSNearLossless_16.dcm"),
-        *("JPEGLSNearLossless_08.dcm", "JPEG-lossy.dcm", "rtdose_rle.dcm", "SC_rgb_jpeg_dcmtk.dcm"),
+        *("JPEGLSNearLossless_08.dcm", "JPEG-lossy.dcm", "rtdose_rle.dcm"),
     ],
 )
 def test_files_of_others_read_as_their_uncompressed_twins_or_as_elsewhere(
     tmp_path: Path, decoders: DecodingPool, name: str
 ) -> None:
     """Files that other toolkits wrote, signed ones and multi-frame ones among them."""
-    path = get_testdata_file(name, download=False)
-    assert path is not None
-    ds = dcmread(path)
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SeriesNumber, ds.Modality, ds.PatientID = "1.2", "1.3", 1, "MR", "P1"
-    ds.save_as(tmp_path / "image.dcm", enforce_file_format=True)
-    instance = as_kept(ds, tmp_path / "image.dcm")
-    if int(ds.SamplesPerPixel) != 1:
-        assert _fault(instance, decoders) == "not-monochrome"
-        return
+    path, instance = _file_of_others(name, tmp_path)
     headers = read_headers([instance])
     images = ImageValues({instance.header.sop_instance_uid: instance}, lambda: decoders)
 
@@ -101,6 +95,55 @@ def test_files_of_others_read_as_their_uncompressed_twins_or_as_elsewhere(
         slope, intercept = float(headers[0].get("RescaleSlope", 1)), float(headers[0].get("RescaleIntercept", 0))
         assert (found == (expected.reshape(found.shape) * slope + intercept).astype(np.float32)).all()
     assert found.std() > 0
+
+
+def _file_of_others(name: str, folder: Path) -> tuple[str, StoredInstance]:
+    path = get_testdata_file(name, download=False)
+    assert path is not None
+    ds = dcmread(path)
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SeriesNumber, ds.Modality, ds.PatientID = "1.2", "1.3", 1, "MR", "P1"
+    ds.save_as(folder / "image.dcm", enforce_file_format=True)
+    return path, as_kept(ds, folder / "image.dcm")
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        *(("SC_rgb_dcmtk_+eb+cr.dcm", 0), ("SC_rgb_dcmtk_+eb+cy+n1.dcm", 9), ("SC_rgb_dcmtk_+eb+cy+s2.dcm", 2)),
+        *(("SC_jpeg_no_color_transform_2.dcm", 0), ("SC_rgb_jpeg_app14_dcmd.dcm", 0), ("SC_rgb_rle_16bit.dcm", 0)),
+        *(("SC_rgb_gdcm_KY.dcm", 0), ("SC_rgb_jls_lossy_sample.dcm", 0), ("examples_jpeg2k.dcm", 0)),
+    ],
+)
+def test_the_luminance_of_colours_is_that_of_the_colours_that_others_see(
+    tmp_path: Path, decoders: DecodingPool, name: str, most: float
+) -> None:
+    """RGB, YBR_FULL, YBR_FULL_422 and YBR_RCT: the weights of BT.601 on pydicom's red, green and blue.
+
+    YBR holds colours beyond what red, green and blue can show, which are cut off there and keep their Y here.
+    """
+    path, instance = _file_of_others(name, tmp_path)
+
+    found = _values(instance, decoders)
+
+    seen = pixel_array(path, raw=False).astype(np.float64)
+    expected = seen @ [0.299, 0.587, 0.114] / (257 if "16bit" in name else 1)
+    assert found.std() > 1
+    assert np.abs(found - expected).max() <= most + 1e-3
+
+
+def test_colours_in_a_lossless_jpeg_are_kept(tmp_path: Path, decoders: DecodingPool) -> None:
+    """Process 14 with three components, which say that they are red, green and blue."""
+    (ds,) = slice_headers(count=1)
+    colours = np.stack([picture(bits=8, seed=seed) for seed in range(3)], axis=-1)
+    encoded = imagecodecs.jpeg8_encode(colours, lossless=True, predictor=1, colorspace="RGB", outcolorspace="RGB")
+    compress(ds, "jpeg-lossless-sv1", [picture(bits=8)])
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.PixelData = encapsulate([encoded])
+    (instance,) = kept([ds], tmp_path)
+
+    found = _values(instance, decoders)
+
+    assert np.abs(found - colours @ [0.299, 0.587, 0.114]).max() < 1e-3
 
 
 def _expected(path: str, name: str) -> np.ndarray | None:
