@@ -11,6 +11,7 @@ from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.engine import Classifier, Detector, Predictor
 from inference.algorithms.folder import VerifiedAlgorithm
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.conclusion import NotAnalysed
 from inference.errors import UnusableInput
 from inference.evidence.build import DEFAULT_FORMS
@@ -21,7 +22,7 @@ from inference.monitoring.job_watch import JobWatch
 from inference.monitoring.overlap import overlaps
 from inference.monitoring.summary import job_statistics
 from inference.stages import work_on
-from inference.tasks import classification, detection, segmentation
+from inference.tasks import classification, detection, segmentation, volume_detection
 from inference.tasks.examination import Case, Examination
 from storage.domain.job import Reason, Refusal
 from storage.domain.job_statistics import Stage
@@ -103,6 +104,8 @@ def _examine(case: Case, algorithm: ReadyAlgorithm) -> Examination:
         return classification.examine(case, algorithm.network, manifest)
     if isinstance(manifest, DetectionManifest):
         return detection.examine(case, algorithm.network, manifest)
+    if isinstance(manifest, VolumeDetectionManifest):
+        return volume_detection.examine(case, algorithm.network, manifest)
     return segmentation.examine(case, algorithm.network, manifest)
 
 

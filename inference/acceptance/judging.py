@@ -9,6 +9,7 @@ from inference.acceptance.masks import Mask, dice, mask_of_part10, read_mask
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.manifest import Manifest
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.conclusion import NotAnalysed
 from inference.errors import InvalidAcceptanceSet
 from storage.domain.finding import Finding
@@ -76,7 +77,7 @@ def _refusal(wanted: str | None, code: str, codes: set[str]) -> Check:
 
 
 def _labels(manifest: Manifest) -> set[str]:
-    if isinstance(manifest, ClassificationManifest | DetectionManifest):
+    if isinstance(manifest, ClassificationManifest | DetectionManifest | VolumeDetectionManifest):
         return {one.label for one in manifest.outputs.classes}
     return {one.label for one in manifest.outputs.segments}
 
@@ -84,7 +85,7 @@ def _labels(manifest: Manifest) -> set[str]:
 def _checks(case: AcceptanceCase, folder: Path, manifest: Manifest, result: NewResult) -> Iterator[Check]:
     # The surest detection of a class stands first, so that it is the one that is kept.
     classes = {_label(one): one.classification for one in reversed(result.findings) if one.classification}
-    if isinstance(manifest, ClassificationManifest | DetectionManifest):
+    if isinstance(manifest, ClassificationManifest | DetectionManifest | VolumeDetectionManifest):
         present = {label for label, one in classes.items() if one.present}
         masks: dict[str, Mask] = {}
     else:

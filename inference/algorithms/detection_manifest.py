@@ -1,11 +1,11 @@
 """The manifest of a detection: single images in, boxes with a score and a class each out."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from inference.algorithms.classification_manifest import ClassOutputs, ImageContract, ImagePreprocessing
-from inference.algorithms.manifest_parts import Execution, ManifestCore
+from inference.algorithms.manifest_parts import Artifact, Execution, ManifestCore
 from inference.algorithms.manifest_text import Text
 
 
@@ -15,6 +15,8 @@ class BoxInference(Execution):
     A box is x of its left edge, y of its upper edge, x of its right edge and y of its lower edge, in pixels of the
     input, origin at the top left corner of the top left pixel. Scores are in 0 to 1.
     """
+
+    box_axes: ClassVar[int] = 2
 
     input: Text = "input"
     boxes: Text = "boxes"
@@ -28,23 +30,31 @@ class BoxInference(Execution):
         return self
 
 
-class DetectionOutputs(ClassOutputs):
+class BoxOutputs(ClassOutputs):
     """What is concluded from the boxes; ``index`` of a class is its number in ``labels``, others are left out."""
 
     nms_iou: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="Of two boxes on an image that overlap by more (intersection over union), the surer one stays.",
+        description=(
+            "Of two boxes of a class, on an image or in a volume, that overlap by more (intersection over union), the "
+            "surer one stays."
+        ),
     )
+    most_findings: int = Field(
+        default=20, ge=1, le=100, description="Of a series; of more than these, the ones with the highest scores."
+    )
+
+
+class DetectionOutputs(BoxOutputs):
+    """What is concluded from the boxes of single images."""
+
     merge_iou: float = Field(
         default=0.3,
         gt=0,
         le=1,
         description="Boxes of a class on neighbouring slices that overlap by as much are one finding; stacks only.",
-    )
-    most_findings: int = Field(
-        default=20, ge=1, le=100, description="Of a series; of more than these, the ones with the highest scores."
     )
 
 
@@ -59,6 +69,11 @@ class DetectionManifest(ManifestCore):
 
     @model_validator(mode="after")
     def _one_network(self) -> Self:
-        if self.artifact.members:
-            raise ValueError("boxes of several networks are not averaged; a detection has one network")
+        refuse_members(self.artifact)
         return self
+
+
+def refuse_members(artifact: Artifact) -> None:
+    """Raises ValueError."""
+    if artifact.members:
+        raise ValueError("boxes of several networks are not averaged; a detection has one network")

@@ -55,7 +55,7 @@ class Detector(Protocol):
     """What the pipeline asks of a network that finds boxes."""
 
     def detect(self, image: Tensor) -> ImageBoxes:
-        """Run the network on one image, (1, channel, rows, columns).
+        """Run the network on one image, (1, channel, rows, columns), or one window of a volume, (1, 1, three axes).
 
         Raises:
             PredictionFailed: the runtime could not do it.
@@ -88,7 +88,7 @@ class Engine:
         self.provider: str = self._runners[0].provider
         self._input = run.input
         if isinstance(run, BoxInference):
-            self._boxes = (run.boxes, run.scores, run.labels)
+            self._boxes, self._box_axes = (run.boxes, run.scores, run.labels), run.box_axes
             return
         self._output = run.output
         self._saliency_output = run.saliency_output if isinstance(run, ImageInference) else None
@@ -124,7 +124,7 @@ class Engine:
         """See ``Detector.detect``."""
         with DEVICE:
             boxes, scores, labels = self._runners[0].run(self._input, image, self._boxes)
-        return checked_boxes(boxes, scores, labels)
+        return checked_boxes(boxes, scores, labels, self._box_axes)
 
     def score(self, batch: Tensor) -> ImageScores:
         """See ``Classifier.score``."""

@@ -13,6 +13,7 @@ from inference.algorithms.manifest import Manifest, read_manifest
 from inference.algorithms.manifest_parts import Member
 from inference.algorithms.precision import END_TYPES, refuse_lower_precision
 from inference.algorithms.segmentation_manifest import SegmentationManifest
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ GOLDEN_NAME = "golden.npz"
 _VOLUMES = ("batch", "channel", "three", "spatial", "axes")
 _IMAGES = ("batch", "1", "rows", "columns")
 _SCORES = ("batch", "classes")
-_BOXES = ("boxes", "4")
+_BOXES = ("boxes",)
 _WHOLE_NUMBERS = frozenset({1, 6, 7})  # TensorProto.FLOAT, INT32 and INT64
 _MAPS = ("batch", "classes", "rows", "columns")
 _SIZE_LIMIT = 2**31 - 1  # of one protobuf message
@@ -139,7 +140,7 @@ def _check_ends(graph: "GraphProto", manifest: Manifest) -> None:
     """Compare the network's ends with the manifest: names, element type, rank and fixed extents."""
     if isinstance(manifest, ClassificationManifest):
         _check_classifier(graph, manifest)
-    elif isinstance(manifest, DetectionManifest):
+    elif isinstance(manifest, DetectionManifest | VolumeDetectionManifest):
         _check_detector(graph, manifest)
     else:
         _check_segmenter(graph, manifest)
@@ -177,18 +178,24 @@ def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> 
             raise InvalidAlgorithm("A class names a position that the network's output does not have.")
 
 
-def _check_detector(graph: "GraphProto", manifest: DetectionManifest) -> None:
+def _check_detector(graph: "GraphProto", manifest: DetectionManifest | VolumeDetectionManifest) -> None:
     run = manifest.inference
     named = {run.boxes: "boxes", run.scores: "scores", run.labels: "labels"}
     entry, boxes, scores, labels = _ends(graph, run.input, named)
-    extents = _extents(entry, _IMAGES, run.precision)
-    channels = manifest.image.channels
-    _check_input(extents, manifest.image.size, "image.size", len(channels.mean) if channels else 1)
+    if isinstance(manifest, DetectionManifest):
+        extents = _extents(entry, _IMAGES, run.precision)
+        channels = manifest.image.channels
+        _check_input(extents, manifest.image.size, "image.size", len(channels.mean) if channels else 1)
+    else:
+        extents = _extents(entry, _VOLUMES, run.precision)
+        spatial = manifest.inference.window or manifest.preprocessing.target_size or manifest.preprocessing.field
+        _check_input(extents, spatial or (0, 0, 0), "window, target_size or field")
     if extents[0] not in (0, 1):
-        raise InvalidAlgorithm("The network's batch is fixed; a detection is run on one image at a time.")
-    if _extents(boxes, _BOXES, run.precision)[1] not in (0, 4):
-        raise InvalidAlgorithm("The network's boxes are not (boxes, 4); export them as corners in pixels.")
-    _extents(scores, _BOXES[:1], run.precision)
+        raise InvalidAlgorithm("The network's batch is fixed; a detection is run on one image or window at a time.")
+    edges = 2 * run.box_axes
+    if _extents(boxes, ("boxes", str(edges)), run.precision)[1] not in (0, edges):
+        raise InvalidAlgorithm(f"The network's boxes are not (boxes, {edges}); export them as corners in pixels.")
+    _extents(scores, _BOXES, run.precision)
     kind = labels.type.tensor_type
     if kind.elem_type not in _WHOLE_NUMBERS or len(kind.shape.dim) != 1:
         raise InvalidAlgorithm("The network's labels are no tensor of (boxes,) with class numbers; export it that way.")

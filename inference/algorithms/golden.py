@@ -8,6 +8,10 @@ Of a classification they are ``images`` (image, row, column) as decoded, ``prepa
 Of a segmentation they are ``volume`` (three axes), as it stands after preprocessing, and ``output`` (channel, three
 axes): the probabilities of that volume, windows blended and activation done.
 
+Of a detection in volumes they are ``volume`` (three axes), as it stands after preprocessing, and the boxes that remain
+of it: ``boxes`` (box, 6), low edges along the three axes, then high edges, in voxels of ``volume``, ``scores`` (box)
+and ``labels`` (box), the numbers of their classes.
+
 Of a detection they are ``images`` and ``prepared`` as of a classification, ``counts`` (image), how many boxes each of
 the images has, and the boxes of all images in their order: ``boxes`` (box, 4), left, top, right, bottom in pixels of
 the network's input, ``scores`` (box) and ``labels`` (box), the numbers of their classes.
@@ -15,7 +19,7 @@ the network's input, ``scores`` (box) and ``labels`` (box), the numbers of their
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -23,14 +27,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.algorithms.checked_boxes import ImageBoxes, checked_boxes
+from inference.algorithms.box_windows import detect_volume
+from inference.algorithms.checked_boxes import ImageBoxes, checked_boxes, reached
 from inference.algorithms.classification_manifest import ClassificationManifest, ImagePreprocessing
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.engine import Classifier, Detector, Predictor
 from inference.algorithms.folder import GOLDEN_NAME, VerifiedAlgorithm
-from inference.algorithms.golden_boxes import BOX_TOLERANCES, likeness, reached
+from inference.algorithms.golden_boxes import BOX_TOLERANCES, likeness
 from inference.algorithms.segmentation_manifest import Segment, SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm, InvalidOutput
 from inference.imaging.plane import network_input, prepare_plane
 
@@ -84,7 +90,25 @@ class GoldenBoxes:
         return [checked_boxes(*arrays) for arrays in zip(*parts, strict=True)]
 
 
-AnyGolden = Golden | GoldenVolume | GoldenBoxes
+@dataclass(frozen=True, eq=False)
+class GoldenVolumeBoxes:
+    """The pair of a detection in volumes as it stands in the file."""
+
+    volume: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+    def checked(self) -> ImageBoxes:
+        """The boxes.
+
+        Raises:
+            InvalidOutput: nothing may be concluded from them.
+        """
+        return checked_boxes(self.boxes, self.scores, self.labels, axes=3)
+
+
+AnyGolden = Golden | GoldenVolume | GoldenBoxes | GoldenVolumeBoxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +161,7 @@ def read_golden(folder: Path) -> AnyGolden | None:
 
 def _pair(found: Mapping[str, NDArray[np.float32]]) -> AnyGolden | None:
     if "volume" in found:
-        return _volume(found)
+        return _volume_boxes(found) if "boxes" in found else _volume(found)
     return _boxes(found) if "boxes" in found else _images(found)
 
 
@@ -153,6 +177,17 @@ def _volume(found: Mapping[str, NDArray[np.float32]]) -> GoldenVolume | None:
     if volume.ndim != 3 or output.ndim != 4 or output.shape[1:] != volume.shape or output.size == 0:
         return None
     return GoldenVolume(volume, output)
+
+
+def _volume_boxes(found: Mapping[str, NDArray[np.float32]]) -> GoldenVolumeBoxes | None:
+    golden = GoldenVolumeBoxes(*(found[name] for name in ("volume", "boxes", "scores", "labels")))
+    if golden.volume.ndim != 3 or golden.volume.size == 0:
+        return None
+    try:
+        golden.checked()
+    except InvalidOutput:
+        return None
+    return golden
 
 
 def _boxes(found: Mapping[str, NDArray[np.float32]]) -> GoldenBoxes | None:
@@ -189,6 +224,8 @@ def check_golden(algorithm: VerifiedAlgorithm, golden: AnyGolden, network: Netwo
         return _check_volume(manifest, golden, network)
     if isinstance(manifest, DetectionManifest) and isinstance(golden, GoldenBoxes):
         return _check_boxes(manifest, golden, network)
+    if isinstance(manifest, VolumeDetectionManifest) and isinstance(golden, GoldenVolumeBoxes):
+        return _check_volume_boxes(manifest, golden, network)
     raise InvalidAlgorithm(f"{GOLDEN_NAME} of {manifest.title} is one of another task; remove it.")
 
 
@@ -205,21 +242,43 @@ def _check_images(manifest: ClassificationManifest, golden: Golden, classifier: 
 
 
 def _check_boxes(manifest: DetectionManifest, golden: GoldenBoxes, detector: Detector) -> Parity:
-    thresholds = {one.index: one.threshold for one in manifest.outputs.classes}
     expected = golden.of_each_image()
-    if not any(reached(one, thresholds).any() for one in expected):
+    _require_something_found(manifest, expected)
+    prepared, preparing = _prepared(manifest.title, manifest.image, golden)
+    found = [detector.detect(network_input(plane[np.newaxis], manifest.image)) for plane in prepared]
+    parity = _alike(manifest, found, expected)
+    return Parity(max(preparing, parity.largest), overlap=parity.overlap)
+
+
+def _check_volume_boxes(manifest: VolumeDetectionManifest, golden: GoldenVolumeBoxes, detector: Detector) -> Parity:
+    expected = [golden.checked()]
+    _require_something_found(manifest, expected)
+    return _alike(manifest, [detect_volume(detector, golden.volume, manifest)], expected)
+
+
+def _require_something_found(
+    manifest: DetectionManifest | VolumeDetectionManifest, expected: Sequence[ImageBoxes]
+) -> None:
+    if not any(reached(one, _thresholds(manifest)).any() for one in expected):
         raise InvalidAlgorithm(
             f"{GOLDEN_NAME} of {manifest.title} has no box that reaches the threshold of its class, so it compares "
             "nothing; export it with images on which something is found."
         )
-    prepared, preparing = _prepared(manifest.title, manifest.image, golden)
-    found = [detector.detect(network_input(plane[np.newaxis], manifest.image)) for plane in prepared]
-    alike = [likeness(one, other, thresholds) for one, other in zip(found, expected, strict=True)]
+
+
+def _alike(
+    manifest: DetectionManifest | VolumeDetectionManifest, found: Sequence[ImageBoxes], expected: Sequence[ImageBoxes]
+) -> Parity:
+    alike = [likeness(one, other, _thresholds(manifest)) for one, other in zip(found, expected, strict=True)]
     parity = Parity(max(one.score for one in alike), overlap=min(one.overlap for one in alike))
     precision = manifest.inference.precision
     if not (parity.largest <= SCORE_TOLERANCES[precision] and (parity.overlap or 0) >= BOX_TOLERANCES[precision]):
         raise _other_outputs(manifest.title, parity)
-    return Parity(max(preparing, parity.largest), overlap=parity.overlap)
+    return parity
+
+
+def _thresholds(manifest: DetectionManifest | VolumeDetectionManifest) -> dict[int, float]:
+    return {one.index: one.threshold for one in manifest.outputs.classes}
 
 
 def _prepared(title: str, image: ImagePreprocessing, golden: Golden | GoldenBoxes) -> tuple[NDArray[np.float32], float]:

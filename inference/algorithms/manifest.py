@@ -12,26 +12,31 @@ from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.segmentation_manifest import SegmentationManifest
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm
 
 MANIFEST_NAME = "algorithm.yaml"
 _SIZE_LIMIT = 256 * 1024
 
+_IN_VOLUMES = "detection in volumes"  # the task is detection; preprocessing in place of image says of what
 _TASKS = "task is segmentation, classification or detection"
 
-Manifest = SegmentationManifest | ClassificationManifest | DetectionManifest
+Manifest = SegmentationManifest | ClassificationManifest | DetectionManifest | VolumeDetectionManifest
 
 
 def _task(document: Any) -> str:  # noqa: ANN401 - whatever a YAML file may hold
     task = document.get("task", "segmentation") if isinstance(document, dict) else "segmentation"
-    return task if isinstance(task, str) else ""
+    if task == "detection" and isinstance(document, dict) and "preprocessing" in document:
+        return _IN_VOLUMES
+    return task if isinstance(task, str) and task != _IN_VOLUMES else ""
 
 
 _SCHEMA: TypeAdapter[Manifest] = TypeAdapter(
     Annotated[
         Annotated[SegmentationManifest, Tag("segmentation")]
         | Annotated[ClassificationManifest, Tag("classification")]
-        | Annotated[DetectionManifest, Tag("detection")],
+        | Annotated[DetectionManifest, Tag("detection")]
+        | Annotated[VolumeDetectionManifest, Tag(_IN_VOLUMES)],
         Discriminator(
             _task,
             custom_error_type="unknown_task",

@@ -21,6 +21,7 @@ from inference.algorithms.kserve_connection import Connection
 from inference.algorithms.kserve_tensors import BINARY, Answer, decode, encode
 from inference.algorithms.runner import Runner
 from inference.algorithms.session import Placement, Session
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import ArtifactUnavailable, DeviceUnavailable
 from inference.settings import WorkerSettings
 
@@ -36,7 +37,7 @@ _MOST_LETTERS = 64
 def remote_models(algorithm: VerifiedAlgorithm, settings: WorkerSettings) -> list[Runner]:
     """Every network of an algorithm at the server, each made sure of; raises as ``RemoteModel.identify`` does."""
     manifest = algorithm.manifest
-    if isinstance(manifest, DetectionManifest):
+    if isinstance(manifest, DetectionManifest | VolumeDetectionManifest):
         raise DeviceUnavailable(
             f"{manifest.title} finds boxes, which no server is asked for; set [worker] device = auto."
         )

@@ -90,7 +90,7 @@ def sliding_window(
     extended = np.pad(volume, around, mode="edge") if any(before + after) else volume
     covered = tuple(size + gap for size, gap in zip(volume.shape, missing, strict=True))
     blended = _Blended(covered, gaussian_weight((inner[0], inner[1], inner[2])))
-    places = list(_places(covered, inner, overlap))
+    places = list(window_places(covered, inner, overlap))
     shown = places
     if background is not None:
         seen = [place for place in places if extended[_with_margin(place, margin)].max() > background]
@@ -165,7 +165,7 @@ def _with_margin(place: Place, margin: Extent3D) -> Place:
     return tuple(slice(part.start, part.stop + 2 * gap) for part, gap in zip(place, margin, strict=True))
 
 
-def _places(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Place]:
+def window_places(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Place]:
     """Windows that cover the volume; the last one on each axis ends exactly at its edge."""
     starts = []
     for size, extent in zip(shape, window, strict=True):

@@ -32,6 +32,9 @@ class Box:
         return -self.score, self.index, self.top, self.left, self.bottom, self.right
 
 
+Chain = tuple[Box, ...]  # one thing: a box on each of some neighbouring slices, in their order
+
+
 def on_image(found: ImageBoxes, index: int, shape: tuple[int, int], image: ImagePreprocessing) -> list[tuple[int, Box]]:
     """The boxes with their class numbers, on the image they were made from; what lies beyond its edges is cut off.
 
@@ -96,8 +99,12 @@ def _pairs(chains: Sequence[Sequence[Box]], boxes: Sequence[Box], iou: float) ->
 
 
 def surest(chain: Sequence[Box]) -> Box:
-    """The box with the highest score, the first of equal ones."""
-    return min(chain, key=lambda one: one.order)
+    """The box with the highest score; of equal ones on neighbouring slices the middle one, else the first."""
+    ordered = sorted(chain, key=lambda one: one.order)
+    equal = [one for one in ordered if one.score == ordered[0].score]
+    if len({one.index for one in equal}) == equal[-1].index - equal[0].index + 1 == len(equal):
+        return equal[len(equal) // 2]
+    return ordered[0]
 
 
 def overlap(one: Box, other: Box) -> float:

@@ -7,8 +7,9 @@ import numpy as np
 
 from inference.algorithms.classification_manifest import FindingClass
 from inference.algorithms.detection_manifest import DetectionManifest
+from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import UnusableInput
-from inference.findings.boxes import Box, merged, suppressed, surest
+from inference.findings.boxes import Box, Chain, merged, suppressed, surest
 from inference.findings.classification import KeyImage
 from inference.findings.saliency import Region
 from inference.imaging.frames import frame_number
@@ -16,11 +17,13 @@ from inference.imaging.geometry import order_slices
 from inference.imaging.image_series import ImageSeries
 from storage.domain.finding import Classification, DetectedBox, Detection, Finding
 
+AnyManifest = DetectionManifest | VolumeDetectionManifest
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     described: FindingClass
-    chain: tuple[Box, ...]
+    chain: Chain
 
 
 def conclude_detections(
@@ -35,12 +38,45 @@ def conclude_detections(
     ``boxes`` are those of each class number. Boxes count from the threshold of their class on; of those that overlap
     on an image the best stays; in a stack, those on neighbouring slices are one finding.
     """
-    outputs = manifest.outputs
+    is_stack = _is_stack(series)
     found = [
         _Found(one, chain)
-        for one in outputs.classes
-        for chain in _chains(boxes.get(one.index, ()), one, manifest, is_stack=_is_stack(series))
+        for one in manifest.outputs.classes
+        for chain in _chains(boxes.get(one.index, ()), one, manifest, is_stack=is_stack)
     ]
+    return _told(series, found, boxes, images_examined, manifest, tracking_uid)
+
+
+def conclude_volume_detections(
+    series: ImageSeries,
+    chains: Mapping[int, Sequence[Chain]],
+    manifest: VolumeDetectionManifest,
+    tracking_uid: Callable[[str], str],
+) -> tuple[KeyImage, ...]:
+    """The same of boxes in a volume, each of which is a chain of boxes on slices of the series.
+
+    ``chains`` are those of each class number, of which one that reaches the threshold of its class is a finding.
+    """
+    found = [
+        _Found(one, chain)
+        for one in manifest.outputs.classes
+        for chain in sorted(chains.get(one.index, ()), key=lambda each: surest(each).order)
+        if _is_sure(surest(chain), one)
+    ]
+    boxes = {label: [surest(chain) for chain in some] for label, some in chains.items()}
+    return _told(series, found, boxes, len(series.headers), manifest, tracking_uid)
+
+
+def _told(
+    series: ImageSeries,
+    found: Sequence[_Found],
+    boxes: Mapping[int, Sequence[Box]],
+    images_examined: int,
+    manifest: AnyManifest,
+    tracking_uid: Callable[[str], str],
+) -> tuple[KeyImage, ...]:
+    """The surest of what was found, class by class; ``boxes`` are all that the network gave, sure or not."""
+    outputs = manifest.outputs
     told = sorted(found, key=lambda one: surest(one.chain).order)[: outputs.most_findings]
     keys = []
     for one in outputs.classes:
@@ -67,7 +103,7 @@ def _is_stack(series: ImageSeries) -> bool:
 def _chains(
     boxes: Sequence[Box], one: FindingClass, manifest: DetectionManifest, *, is_stack: bool
 ) -> list[tuple[Box, ...]]:
-    sure = [box for box in boxes if np.float32(box.score) >= np.float32(one.threshold)]
+    sure = [box for box in boxes if _is_sure(box, one)]
     best = [
         box
         for index in sorted({box.index for box in sure})
@@ -78,6 +114,11 @@ def _chains(
     return [(box,) for box in sorted(best, key=lambda each: each.order)]
 
 
+def _is_sure(box: Box, one: FindingClass) -> bool:
+    """As the network computes, in float32."""
+    return bool(np.float32(box.score) >= np.float32(one.threshold))
+
+
 def _key_image(
     series: ImageSeries,
     described: FindingClass,
@@ -85,7 +126,7 @@ def _key_image(
     label: str,
     detection: Detection,
     images_examined: int,
-    manifest: DetectionManifest,
+    manifest: AnyManifest,
 ) -> KeyImage:
     best = surest(chain)
     classification = _classification(series, described, label, best.index, best.score, images_examined, present=True)
@@ -107,7 +148,7 @@ def _absent(
     described: FindingClass,
     boxes: Sequence[Box],
     images_examined: int,
-    manifest: DetectionManifest,
+    manifest: AnyManifest,
 ) -> KeyImage:
     """The class on the image with the surest box that is not sure enough; with none at all, on the middle image."""
     best = surest(boxes) if boxes else None
@@ -155,7 +196,7 @@ def _finding(
     label: str,
     classification: Classification,
     detection: Detection,
-    manifest: DetectionManifest,
+    manifest: AnyManifest,
 ) -> Finding:
     return Finding(
         kind=described.finding.concept(),

@@ -52,6 +52,21 @@ class GridMap:
             _fill_outside(turned, inverse, origins, self.target_shape, 0.0)
         return np.ascontiguousarray(np.transpose(turned[self._flip()], np.argsort(self.axes)))
 
+    def boxes_back(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Boxes (n, 6) in voxels of the network's grid, taken to (slice, row, column) of the source and cut off there.
+
+        A box is its low edges along the three axes, then its high ones, counted from the outer corner of the first
+        voxel; one of which nothing lies in the source has no extent along an axis.
+        """
+        factors, origins = np.asarray(self.factors), np.asarray(self.origins)
+        low, high = boxes[:, :3] * factors + origins, boxes[:, 3:] * factors + origins
+        turned = np.array([self.source_shape[axis] for axis in self.axes], np.float64)
+        low, high = np.where(self.flips, turned - high, low), np.where(self.flips, turned - low, high)
+        order = np.argsort(self.axes)
+        corners = np.concatenate([low[:, order], high[:, order]], axis=1)
+        cut: NDArray[np.float64] = np.clip(corners, 0, np.tile(self.source_shape, 2))
+        return cut
+
     def _flip(self) -> tuple[slice, ...]:
         return tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
 

@@ -11,11 +11,10 @@ from inference.evidence.segment_picture import draw_segments
 from inference.findings.measurement import measure
 from inference.findings.postprocessing import postprocessed
 from inference.findings.segmentation import Labels, Probabilities, label_voxels
-from inference.imaging.intensity import scale_intensity
-from inference.imaging.resampling import to_network_grid
 from inference.imaging.volume import Volume, as_seen, load_projection, load_volume
 from inference.monitoring.job_watch import JobWatch
 from inference.tasks.examination import Case, Examination
+from inference.tasks.volume_preparation import prepared_volume
 from inference.turns import DEVICE
 from storage.domain.job_statistics import Seen, Stage
 from storage.domain.result import EvidenceForm, EvidenceRole, ResultPicture
@@ -74,11 +73,7 @@ def predict(volume: Volume, predictor: Predictor, manifest: SegmentationManifest
     preprocessing = manifest.preprocessing
     with watch.stage(Stage.PREPROCESS):
         seen = as_seen(volume, preprocessing.voi) if manifest.input.projection else volume
-        resampled, mapping = to_network_grid(seen, preprocessing)
-        prepared = scale_intensity(resampled, preprocessing.intensity_for(volume.modality))
-        if preprocessing.fill is not None:
-            mapping.fill_outside(prepared, preprocessing.fill)
-        watch.saw(Seen.PREPARED, prepared)
+    prepared, mapping = prepared_volume(seen, preprocessing, watch)
     with watch.stage(Stage.INFER), DEVICE:
         output = predict_volume(predictor, prepared, manifest.inference)
     channels = {segment.number: segment.channel for segment in manifest.outputs.segments}
