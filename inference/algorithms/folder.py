@@ -150,7 +150,9 @@ def _check_segmenter(graph: "GraphProto", manifest: SegmentationManifest) -> Non
     run = manifest.inference
     (entry, result) = _ends(graph, run.input, {run.output: "output"})
     spatial = run.window or manifest.preprocessing.target_size or manifest.preprocessing.field or (0, 0, 0)
-    _check_input(_extents(entry, _VOLUMES, run.precision), spatial, "window, target_size or field")
+    extents = _extents(entry, _VOLUMES, run.precision)
+    _check_input(extents, spatial, "window, target_size or field")
+    _check_batch(extents[0], run.batch if run.window else 1)
     given = _extents(result, _VOLUMES, run.precision)
     inside = tuple(max(0, size - 2 * gap) for size, gap in zip(spatial, run.output_margin, strict=True))
     if any(fixed and size and fixed != size for fixed, size in zip(given[2:], inside, strict=True)):
@@ -169,8 +171,7 @@ def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> 
     extents = _extents(entry, _IMAGES, run.precision)
     channels = manifest.image.channels
     _check_input(extents, manifest.image.size, "image.size", len(channels.mean) if channels else 1)
-    if extents[0] and not extents[0] == run.batch == 1:
-        raise InvalidAlgorithm("The network's batch is fixed; export it with an open batch, or set inference.batch 1.")
+    _check_batch(extents[0], run.batch)
     last = max(one.index for one in manifest.outputs.classes)
     ends = [(scores, _SCORES), *((one, _MAPS) for one in maps)]
     for classes in (_extents(one, axes, run.precision)[1] for one, axes in ends):
@@ -221,6 +222,12 @@ def _check_input(extents: list[int], wanted: tuple[int, ...], key: str, channels
         )
     if any(fixed not in (0, size) for fixed, size in zip(extents[2:], wanted, strict=True)):
         raise InvalidAlgorithm(f"The network's fixed input size is not the manifest's {key}.")
+
+
+def _check_batch(fixed: int, wanted: int) -> None:
+    """A fixed batch is 1, for the last batch of a series is smaller than the others."""
+    if fixed and not fixed == wanted == 1:
+        raise InvalidAlgorithm("The network's batch is fixed; export it with an open batch, or set inference.batch 1.")
 
 
 def _extents(end: "ValueInfoProto", axes: tuple[str, ...], precision: str) -> list[int]:

@@ -31,6 +31,28 @@ def test_a_consistent_folder_is_verified(tmp_path: Path) -> None:
     assert verified.identity.manifest_sha256 == verified.manifest_sha256
 
 
+@pytest.mark.parametrize(
+    ("fixed", "windows", "accepted"),
+    [(2, {"batch": 2}, False), (1, {"batch": 2}, False), (1, {}, True), (1, {"batch": 2, "window": None}, True)],
+)
+def test_a_network_of_volumes_takes_also_the_last_batch(
+    tmp_path: Path, fixed: int, windows: dict[str, object], accepted: bool
+) -> None:
+    """The last windows of a volume fill no batch, so one that is fixed is 1; without windows there is one volume."""
+    model = onnx.load_model_from_string(bright_network())
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = fixed
+    inference: dict[str, object] = {"mode": "sliding_window", "window": [4, 4, 4]} | windows
+    if inference["window"] is None:
+        inference["mode"] = "whole_volume"
+    folder = write_tiny_algorithm(tmp_path, model.SerializeToString(), inference=inference)
+
+    if accepted:
+        assert verify(folder).networks
+        return
+    with pytest.raises(InvalidAlgorithm, match="open batch"):
+        verify(folder)
+
+
 @pytest.mark.parametrize("name", ["algorithm.yaml", "model.onnx", "card.md"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     """Each of the three files is needed."""

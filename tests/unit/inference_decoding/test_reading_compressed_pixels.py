@@ -131,6 +131,22 @@ def test_the_luminance_of_colours_is_that_of_the_colours_that_others_see(
     assert np.abs(found - expected).max() <= most + 1e-3
 
 
+def test_a_jpeg_may_say_that_its_rgb_is_stored_as_ycbcr(tmp_path: Path, decoders: DecodingPool) -> None:
+    """As some cameras' writers do it: Photometric Interpretation RGB, and Adobe's segment with a transform."""
+    (ds,) = slice_headers(count=1)
+    colours = np.stack([picture(bits=8, seed=seed) for seed in range(3)], axis=-1)
+    encoded = imagecodecs.jpeg8_encode(colours, level=98, colorspace="RGB", outcolorspace="YCBCR")
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x01"
+    compress(ds, "jpeg-baseline", [picture(bits=8)])
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.PixelData = encapsulate([encoded[:2] + adobe + encoded[2:]])
+    (instance,) = kept([ds], tmp_path)
+
+    found = _values(instance, decoders)
+
+    assert np.abs(found - colours @ [0.299, 0.587, 0.114]).mean() < 3
+
+
 def test_colours_in_a_lossless_jpeg_are_kept(tmp_path: Path, decoders: DecodingPool) -> None:
     """Process 14 with three components, which say that they are red, green and blue."""
     (ds,) = slice_headers(count=1)
