@@ -22,7 +22,7 @@ def examine(case: Case, detector: Detector, manifest: VolumeDetectionManifest) -
         InvalidOutput: the network's output is no result.
     """
     with case.watch.stage(Stage.LOAD):
-        volume = load_volume(case.series.instances, case.series.headers)
+        volume = load_volume(case.series.instances, case.series.headers, case.series.geometry)
         case.watch.saw(Seen.RECEIVED, volume.values)
     prepared, mapping = prepared_volume(volume, manifest.preprocessing, case.watch)
     series = open_series(case.series.instances, volume.headers)
