@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from inference.algorithms.detection_manifest import BoxInference, BoxOutputs, refuse_members
-from inference.algorithms.manifest_parts import InputContract, ManifestCore
+from inference.algorithms.manifest_parts import InputContract, ManifestCore, Number
 from inference.algorithms.segmentation_manifest import Extent3D, Preprocessing
 
 
@@ -29,7 +29,7 @@ class VolumeBoxInference(BoxInference):
             "parts only."
         ),
     )
-    background: float | None = Field(
+    background: Number | None = Field(
         default=None,
         description=(
             "Windows in which no value, after preprocessing, exceeds this are not given to the network; nothing is "
