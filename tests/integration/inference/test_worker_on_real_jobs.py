@@ -326,6 +326,6 @@ def test_statistics_are_kept_with_the_result(site: Site) -> None:
         "prepared": (120, 0, 1000),
     }
     assert scores["Volume of Brain (cm3)"] == pytest.approx(0.024)
-    assert scores["Mean MR signal intensity of Brain (1)"] == 1000
+    assert scores["Mean MR signal intensity of Brain ({unitless})"] == 1000
     assert set(stages) == {str(stage) for stage in Stage}
     assert all(seconds >= 0 for seconds in stages.values())
