@@ -16,7 +16,7 @@ from inference.errors import DeviceUnavailable
 from inference.model_child.board import StageBoard
 from inference.model_child.codec import decode, encode
 from inference.model_child.confinement import confine, limit_memory
-from inference.model_child.messages import ANSWERS, REQUESTS, Analysis, Answer, Request, Telling, failure_of
+from inference.model_child.messages import ANSWERS, PING, REQUESTS, Analysis, Answer, Request, Telling, failure_of
 from inference.model_child.wire import Closed, Wire
 from inference.settings import WorkerSettings
 from inference.stages import ALGORITHM, TELL, begin, tell_stages_to
@@ -59,6 +59,9 @@ def _serve(job: "_Job", wire: Wire, board: StageBoard) -> None:
     tell_stages_to(board.write)
     while True:
         told, contents = wire.receive()
+        if told["request"] == PING:
+            wire.send({"answer": PING})
+            continue
         request: Request = decode(REQUESTS[told["request"]], told["told"], contents)
         _send(wire, job.done(request))
 

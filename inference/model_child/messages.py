@@ -80,6 +80,8 @@ class Failure:
 Request = Analysis | Telling
 Answer = NewResult | NotAnalysed | Failure
 
+PING = "ping"  # whether it is there: a request that has nothing to tell, and its answer
+
 REQUESTS: dict[str, type[Request]] = {"analysis": Analysis, "telling": Telling}
 ANSWERS: dict[str, type[Answer]] = {"result": NewResult, "not-analysed": NotAnalysed, "failure": Failure}
 

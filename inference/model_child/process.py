@@ -21,6 +21,7 @@ __all__ = ["ChildLimits", "ModelChild", "Seat"]
 _LOG = logging.getLogger(__name__)
 
 _START_S = 120.0  # imports from a cold disk
+_PING_S = 60.0  # what is loaded before the first job takes long on a busy machine; stopped ones are seen at once
 _FAREWELL_S = 2.0
 _DYING_S = 5.0
 # Memory that is spent or a device that is lost stays so in a process that met it, so another one takes its place.
@@ -146,9 +147,10 @@ class ModelChild:
             raise ModelChildNotStarted
         running = self._running
         if running is not None and not self._guests.get(running):
-            if running.process.poll() is not None:
-                self._forget(running)  # it died between two jobs
-            elif running.is_worn:
+            if running.is_worn:
+                self._forget(running)
+            elif fault := running.fault(_PING_S):  # between two jobs, so no job is to blame
+                _LOG.warning("a model child without a job %s; a fresh one takes its place", fault)
                 self._forget(running)
         running = self._running = self._running or self._launch()
         if not running.is_ready:

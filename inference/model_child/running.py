@@ -19,12 +19,14 @@ from inference.model_child import starter
 from inference.model_child.board import StageBoard
 from inference.model_child.codec import decode, encode
 from inference.model_child.memory import own_bytes
-from inference.model_child.messages import ANSWERS, REQUESTS, Failure, Request
+from inference.model_child.messages import ANSWERS, PING, REQUESTS, Failure, Request
+from inference.model_child.stopped import is_stopped
 from inference.model_child.wire import Closed, Garbled, Wire
 from inference.settings import WorkerSettings
 from inference.stages import WAIT
 from storage.domain.result import NewResult
 
+_STOPPED = "was stopped"
 _LOOK_S = 0.1  # how often a child at work is looked at
 # Everything else stays with the worker: the environment is where the database's password and other secrets are.
 _KEPT_VARIABLES = re.compile(
@@ -85,6 +87,28 @@ class RunningChild:
         self.is_ready = told.get("ready") is True
         if not self.is_ready:
             raise Garbled
+
+    def fault(self, patience: float) -> str:
+        """What is wrong with it, in words; empty where it answers. Asked while it has no job.
+
+        One that was stopped is seen at once; ``patience`` is for one that only takes long.
+        """
+        if (code := self.process.poll()) is not None:
+            return ending(code)
+        if not self.is_ready:
+            return _STOPPED if is_stopped(self.process.pid) else ""  # it is being started, which has its own watch
+        watch = Watch(self, ChildLimits(0, patience))
+        try:
+            self._wires[0].send({"request": PING})
+            while not self._wires[0].has_more(_LOOK_S):
+                if is_stopped(self.process.pid):
+                    return _STOPPED
+            told, _ = self._wires[0].receive()
+        except (Closed, Garbled):
+            return "did not answer" if watch.stopped else ending(self.end(_LOOK_S))
+        finally:
+            watch.end()
+        return "" if told.get("answer") == PING and not watch.stopped else "did not answer"
 
     def answer(self, seat: int, request: Request) -> NewResult | NotAnalysed | Failure:
         """Raises Closed, Garbled."""

@@ -5,6 +5,7 @@ contents. A content is any number of chunks, each with its size before it (8 byt
 """
 
 import json
+import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,6 +82,19 @@ class Wire:
                 content.append(self._exactly(size))
             contents.append(content)
         return told, contents
+
+    def has_more(self, seconds: float) -> bool:
+        """Whether anything comes within this time, be it the end; asked between two messages.
+
+        Raises:
+            Closed: this end was closed.
+        """
+        poll = select.poll()
+        try:
+            poll.register(self._end, select.POLLIN)
+            return bool(poll.poll(seconds * 1000))
+        except (OSError, ValueError) as error:
+            raise Closed from error
 
     def close(self) -> None:
         """Close this end; the other one notices."""

@@ -14,6 +14,7 @@ from inference.evidence.build import DEFAULT_FORMS
 from inference.evidence.result_uids import USUAL_NAMING
 from inference.model_child.messages import Analysis
 from inference.model_child.process import ChildLimits, ModelChild
+from inference.model_child.running import RunningChild
 from inference.settings import WorkerSettings
 from storage.domain.job import ClaimedJob
 from storage.domain.job_statistics import Stage
@@ -130,8 +131,10 @@ def test_a_job_that_asks_for_too_much_memory_is_given_up(site: Site) -> None:
     assert site.rows("SELECT count(*) FROM result_origin") == [(0,)]
 
 
-def test_a_child_that_dies_before_its_job_begins_costs_nothing(site: Site) -> None:
-    """The job is not to blame, so a fresh child does it within the same attempt."""
+def test_a_child_that_is_stopped_while_it_has_no_job_costs_nothing(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is noticed before a job is given to it: a fresh one does the next job in its first attempt."""
     site.install(write_tiny_algorithm(site.folder / "tiny"))
     uid = receive(site, 1)
 
@@ -140,9 +143,37 @@ def test_a_child_that_dies_before_its_job_begins_costs_nothing(site: Site) -> No
         assert process is not None
         os.kill(process, signal.SIGSTOP)
         with _worker(site, child):
-            site.wait_for(lambda: jobs(site)[uid][0] == "in_progress")
+            site.wait_for(lambda: jobs(site)[uid][0] == "completed")
+        assert child.process_id not in (process, None)
+        assert child.lost == 0
+
+    assert jobs(site)[uid][2:] == (1, 0)
+    assert "a model child without a job was stopped" in caplog.text
+
+
+def test_a_child_that_dies_before_its_job_begins_costs_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job is not to blame, so a fresh child does it within the same attempt."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    uid = receive(site, 1)
+    fault, stopped = RunningChild.fault, threading.Event()
+
+    def well_for_the_last_time(running: RunningChild, patience: float) -> str:
+        """It answers, and is stopped before it is given the job."""
+        answered = fault(running, patience)
+        if not stopped.is_set():
+            os.kill(running.process.pid, signal.SIGSTOP)
+            stopped.set()
+        return answered
+
+    monkeypatch.setattr(RunningChild, "fault", well_for_the_last_time)
+    with _child(site) as child:
+        process = child.process_id
+        assert process is not None
+        with _worker(site, child):
+            site.wait_for(stopped.is_set)
             os.kill(process, signal.SIGKILL)
             site.wait_for(lambda: jobs(site)[uid][0] == "completed")
+        assert child.lost == 1
 
     assert jobs(site)[uid][2:] == (1, 0)
 

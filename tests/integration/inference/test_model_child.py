@@ -22,6 +22,7 @@ from inference.errors import (
     PredictionFailed,
     UnusableInput,
 )
+from inference.model_child import process as process_module
 from inference.model_child import running as running_module
 from inference.model_child.process import ChildLimits, ModelChild
 from inference.pipeline import analyse
@@ -276,15 +277,24 @@ def test_a_full_gpu_is_told_where_the_cpu_may_not_take_over(
         assert child.lost == 0
 
 
-def test_a_child_that_died_between_two_jobs_is_replaced(study: ChildStudy) -> None:
-    """Nobody's job pays for it."""
+@pytest.mark.parametrize("how", ["killed", "stopped", "silent"])
+def test_a_child_that_is_lost_between_two_jobs_is_replaced(
+    study: ChildStudy, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Nobody's job pays for it: it is noticed by its status, by its state, or because it does not answer."""
     with _child() as child:
         process = child.process_id
         assert process is not None
-        os.kill(process, signal.SIGKILL)
-        _wait_for(lambda: _state(process) in ("Z", ""))
+        if how == "silent":
+            child.ask(study.request())  # what is loaded before the first job is, so an answer would come at once
+            monkeypatch.setattr(process_module, "_PING_S", 1.0)
+            monkeypatch.setattr(running_module, "is_stopped", lambda _: False)
+        os.kill(process, signal.SIGKILL if how == "killed" else signal.SIGSTOP)
+        _wait_for(lambda: _state(process) in ("Z", "", "T"))
 
         assert isinstance(child.ask(study.request()), NewResult)
+        assert child.process_id != process
+        assert child.lost == 0
 
 
 def test_a_job_that_nobody_waits_for_is_ended(study: ChildStudy) -> None:
