@@ -1,6 +1,8 @@
 """From the encoded bytes of a frame to samples; runs in the child only."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import imagecodecs
@@ -8,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.decoding.codestream import (
-    JPEG_2000_DATA,
     JPEG_DATA,
     Undecodable,
     jpeg_2000_size,
     jpeg_size,
     refuse_cut_off,
+    refuse_incomplete_tiles,
 )
 from inference.decoding.request import HTJ2K, JPEG, JPEG_2000, JPEG_LS, RLE, DecodingRequest
 
@@ -27,8 +29,8 @@ _CODECS: dict[str, tuple[_Size, _Decoder]] = {
     **dict.fromkeys(JPEG_2000, (jpeg_2000_size, imagecodecs.jpeg2k_decode)),
     **dict.fromkeys(HTJ2K, (jpeg_2000_size, imagecodecs.htj2k_decode)),
 }
-# Of those whose decoder does not mind an end that is missing, the marker before their coded data.
-_FORGIVING = dict.fromkeys(JPEG, JPEG_DATA) | dict.fromkeys(HTJ2K, JPEG_2000_DATA)
+# Of those whose decoder does not mind that something is missing, or takes seconds to find out: what does.
+_COMPLETE = dict.fromkeys(JPEG | JPEG_LS, refuse_cut_off) | dict.fromkeys(JPEG_2000 | HTJ2K, refuse_incomplete_tiles)
 # Components as they are stored; left to itself, the decoder takes three for YCbCr and gives red, green and blue.
 _JPEG_AS_STORED = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"}
 _ADOBE = b"\xff\xee\x00\x0eAdobe"  # the head of the segment that says what components are (ITU-T T.872 6.5.3)
@@ -52,14 +54,14 @@ def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsigne
     told, decoder = _CODECS[request.transfer_syntax_uid]
     if told(content) != (request.rows, request.columns, request.samples):
         raise Undecodable
-    if request.transfer_syntax_uid in _FORGIVING:
-        refuse_cut_off(content, _FORGIVING[request.transfer_syntax_uid])
+    _COMPLETE[request.transfer_syntax_uid](content)
     options = _JPEG_AS_STORED if _is_kept(request, content) else {}
-    try:
-        decoder(content, out=samples, **options)  # where they shall be, if it agrees about their type
-        return
-    except (ValueError, TypeError):
-        found = decoder(content, **options)
+    with _nothing_swallowed():
+        try:
+            decoder(content, out=samples, **options)  # where they shall be, if it agrees about their type
+            return
+        except (ValueError, TypeError):
+            found = decoder(content, **options)
     if found.shape != samples.shape or found.dtype.kind not in "iu" or found.itemsize > request.bytes_per_sample:
         raise Undecodable
     samples[...] = found.astype(samples.dtype, casting="unsafe", copy=False)
@@ -70,6 +72,23 @@ def _is_kept(request: DecodingRequest, content: bytes) -> bool:
     if request.samples != 3 or request.transfer_syntax_uid not in JPEG:
         return False
     return not (request.is_rgb and _ADOBE in content[: content.find(JPEG_DATA)])
+
+
+@contextmanager
+def _nothing_swallowed() -> Iterator[None]:
+    """Refuse what a codec found at fault and went on: the binding of OpenJPH writes such errors down and returns.
+
+    Raises:
+        Undecodable: it found something.
+    """
+    found: list[object] = []
+    hook, sys.unraisablehook = sys.unraisablehook, found.append
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+    if found:
+        raise Undecodable
 
 
 def _run_length(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:
@@ -91,8 +110,9 @@ def _run_length(request: DecodingRequest, content: bytes, samples: NDArray[np.un
 
 
 def _unpacked(segment: bytes, pixels: int) -> NDArray[np.uint8]:
-    """A byte plane; its last run may be longer than what is missing."""
+    """A byte plane; a segment that was damaged is seldom of the right length. Zeros may fill it up behind its end."""
     found = imagecodecs.packbits_decode(segment, out=bytearray(pixels + _LONGEST_RUN))
-    if len(found) < pixels:
+    more = len(found) - pixels
+    if more < 0 or not segment.endswith(bytes(2 * more)):
         raise Undecodable
     return np.frombuffer(found, np.uint8, pixels)

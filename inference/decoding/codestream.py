@@ -6,24 +6,50 @@ _JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})  # baseline, extended, 
 _NO_SEGMENT = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # the start of a codestream and of its first segment
 _SIZE = struct.Struct(">HHLLLLLLLLH")
+_TILE_PART, _TILE = b"\xff\x90", struct.Struct(">HHLBB")  # SOT and its segment
 _END = b"\xff\xd9"  # of a JPEG and of a JPEG 2000 codestream; coded data cannot hold it
-JPEG_DATA, JPEG_2000_DATA = b"\xff\xda", b"\xff\x93"  # the markers before coded data: SOS and SOD
+JPEG_DATA = b"\xff\xda"  # the marker before coded data: SOS
 
 
 class Undecodable(Exception):
     """The bytes are not what the attributes say, or not in their format."""
 
 
-def refuse_cut_off(content: bytes, data: bytes) -> None:
-    """Refuse a codestream without an end behind its last coded data (ITU-T T.81 B.2.1, T.800 A.4.4).
+def refuse_cut_off(content: bytes) -> None:
+    """Refuse a JPEG or JPEG-LS codestream without an end behind its last coded data (ITU-T T.81 B.2.1, T.87 C.1).
 
-    ``data`` is the marker that stands before those. Some decoders fill up what is missing with one value, without a
-    word, and half of an image would be analysed as the whole.
+    Some decoders fill up what is missing with one value, without a word, and half of an image would be analysed as the
+    whole.
 
     Raises:
         Undecodable: it was cut off.
     """
-    if content.rfind(_END) < content.rfind(data):
+    if content.rfind(_END) < content.rfind(JPEG_DATA):
+        raise Undecodable
+
+
+def refuse_incomplete_tiles(content: bytes) -> None:
+    """Refuse a JPEG 2000 codestream that lacks bytes of its tile-parts, or a tile (ITU-T T.800 A.4.2).
+
+    Each tile-part says how long it is and which tile it belongs to, and the next one or the end stands behind it. A
+    decoder that is content with less leaves what is missing dark, or takes one tile-part for another.
+
+    Raises:
+        Undecodable: something is missing.
+    """
+    start = content.find(_JPEG_2000)
+    at = content.find(_TILE_PART, start)
+    seen: set[int] = set()
+    while content[at : at + 2] == _TILE_PART and at + 2 + _TILE.size <= len(content):
+        _, tile, length, _, _ = _TILE.unpack_from(content, at + 2)
+        seen.add(tile)
+        if length == 0:  # up to the end, which only the last one may say
+            at = content.rfind(_END)
+            break
+        if length < 2 + _TILE.size:
+            raise Undecodable
+        at += length
+    if content[at : at + 2] != _END or len(seen) != _tiles(content, start):
         raise Undecodable
 
 
@@ -65,10 +91,16 @@ def jpeg_2000_size(content: bytes) -> tuple[int, int, int]:
     at = content.find(_JPEG_2000)
     if at < 0 or at + 4 + _SIZE.size > len(content):
         raise Undecodable
-    _, _, right, bottom, left, top, width, height, tile_left, tile_top, components = _SIZE.unpack_from(content, at + 4)
+    _, _, right, bottom, left, top, width, height, _, _, components = _SIZE.unpack_from(content, at + 4)
     if width == 0 or height == 0 or right <= left or bottom <= top:
         raise Undecodable
-    tiles = -(-(right - min(tile_left, right)) // width) * -(-(bottom - min(tile_top, bottom)) // height)
-    if tiles > 65535:
+    if _tiles(content, at) > 65535:
         raise Undecodable
     return bottom - top, right - left, components
+
+
+def _tiles(content: bytes, at: int) -> int:
+    """How many there are, of a codestream with a size that begins here (ITU-T T.800 B.3)."""
+    _, _, right, bottom, _, _, width, height, left, top, _ = _SIZE.unpack_from(content, at + 4)
+    tiles: int = -(-(right - min(left, right)) // width) * -(-(bottom - min(top, bottom)) // height)
+    return tiles

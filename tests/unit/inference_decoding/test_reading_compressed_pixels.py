@@ -539,3 +539,76 @@ def test_what_stands_behind_the_end_of_a_codestream_does_not_matter(tmp_path: Pa
     (filled_up,) = kept([ds], tmp_path)
 
     assert (_values(filled_up, decoders) == pixels).all()
+
+
+_CT = get_testdata_file("CT_small.dcm", download=False)
+# Of the encodings that tell of lengths: those of JPEG do not, see docs/decisions/0022-decoding-for-analysis.md.
+_TELLING = [name for name in ENCODINGS if not name.startswith("jpeg-") or name.startswith(("jpeg-ls", "jpeg-2000"))]
+
+
+def _frame_of_ct(name: str) -> tuple[PixelFormat, np.ndarray, bytes]:
+    """A real slice and its codestream."""
+    pixels = np.clip(dcmread(str(_CT)).pixel_array, 0, 4095).astype(np.uint16)
+    return PixelFormat(*pixels.shape, 16, 12, 11, False), pixels, ENCODINGS[name][1](pixels)
+
+
+@pytest.mark.parametrize("name", _TELLING)
+def test_a_slice_that_lost_bytes_in_the_middle_is_refused(decoders: DecodingPool, name: str) -> None:
+    """One byte, fifty, or all up to the end: what is left ends as it should, and is no image."""
+    form, pixels, good = _frame_of_ct(name)
+    middle = len(good) // 2
+    with decoders.decoded(UID(ENCODINGS[name][0]), form, good) as samples:
+        assert np.abs(samples.astype(int) - pixels).max() <= ENCODINGS[name][2]
+
+    for damaged in (good[:middle] + good[middle + gap :] for gap in (1, 50, middle - 2)):
+        with (
+            pytest.raises(UnusableInput, match="cannot be decoded") as fault,
+            decoders.decoded(UID(ENCODINGS[name][0]), form, damaged),
+        ):
+            pass
+        assert fault.value.reason.code == "undecodable-pixel-data"
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("jpeg-ls", 8), ("jpeg-ls-near", 8), ("rle", 6), ("htj2k-lossless", 1), ("htj2k", 1)]
+)
+def test_a_slice_with_other_bytes_in_the_middle_is_refused_where_the_codec_sees_it(
+    decoders: DecodingPool, name: str, least: int
+) -> None:
+    """Of eight damaged slices these notice so many, and none is passed over that a codec found at fault."""
+    form, _, good = _frame_of_ct(name)
+    refused = 0
+    for place in range(8):
+        damaged = bytearray(good)
+        for step in range(40):
+            damaged[len(good) // 4 + (place * 40 + step) * len(good) // 1000] ^= 0x55
+        try:
+            with decoders.decoded(UID(ENCODINGS[name][0]), form, bytes(damaged)):
+                pass
+        except UnusableInput:
+            refused += 1
+
+    assert refused >= least
+
+
+@pytest.mark.parametrize("name", ["jpeg-2000-lossless", "htj2k-lossless"])
+def test_a_slice_without_one_of_its_tiles_is_refused(decoders: DecodingPool, name: str) -> None:
+    """A decoder would leave that part of the image dark; with all of them it is read. Both read this codestream."""
+    form, pixels, _ = _frame_of_ct(name)
+    start = b"\xff\x90\x00\x0a"
+    good = imagecodecs.htj2k_encode(pixels, tile=(64, 64), reversible=True)
+    head, *tiles = good.split(start)
+    assert len(tiles) == 4
+    syntax = UID(ENCODINGS[name][0])
+    with decoders.decoded(syntax, form, good) as samples:
+        assert (samples == pixels).all()
+
+    with pytest.raises(UnusableInput), decoders.decoded(syntax, form, start.join([head, *tiles[:1], *tiles[2:]])):
+        pass
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2, 5])
+def test_zeros_behind_a_segment_of_run_lengths_do_not_matter(decoders: DecodingPool, padding: int) -> None:
+    """A segment is filled up to an even length (PS3.5 section G.3.1), by some with more."""
+    with decoders.decoded(RLE, FORM, GOOD + bytes(padding)) as samples:
+        assert (samples == picture()).all()
