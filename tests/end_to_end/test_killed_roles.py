@@ -75,9 +75,12 @@ def test_a_worker_that_stops_for_ever_loses_its_job(
     product.wait_until(lambda: "studies at a time: " in product.log(), "the worker and its child are ready")
     worker, (child,) = product.role("work"), _model_children(product)
     assert worker is not None
-    os.kill(child, signal.SIGSTOP)  # so that the job does not end before the worker is stopped
+    os.kill(child, signal.SIGSTOP)
     series = write_series(tmp_path / "series")
     assert _Sender(product).send(series) == {}
+    product.wait_until(lambda: _model_children(product) not in ([child], []), "a fresh child is started for the job")
+    (child,) = _model_children(product)
+    os.kill(child, signal.SIGSTOP)  # so that the job does not end before the worker is stopped
     product.wait_until(lambda: bool(_held_jobs(product)), "the worker holds the job")
     os.kill(worker, signal.SIGSTOP)
 
