@@ -14,17 +14,40 @@ from inference.decoding.codestream import (
     Undecodable,
     jpeg_2000_size,
     jpeg_size,
+    jpeg_with_more_data,
     refuse_cut_off,
     refuse_incomplete_tiles,
 )
-from inference.decoding.request import HTJ2K, JPEG, JPEG_2000, JPEG_LS, RLE, DecodingRequest
+from inference.decoding.request import (
+    HTJ2K,
+    JPEG,
+    JPEG_2000,
+    JPEG_LS,
+    RLE,
+    DecodingRequest,
+)
 
 _Size = Callable[[bytes], tuple[int, int, int]]
 _Decoder = Callable[..., Any]
 
+
+def _jpeg(content: bytes, out: NDArray[np.unsignedinteger[Any]] | None = None) -> NDArray[np.unsignedinteger[Any]]:
+    """libjpeg-turbo, which fills up what is missing without a word: so it decodes twice, with other bytes at the end.
+
+    A complete image does not depend on what stands behind its data.
+
+    Raises:
+        Undecodable: the data ended before the image did.
+    """
+    found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(content, out=out)
+    if not np.array_equal(found, imagecodecs.jpeg8_decode(jpeg_with_more_data(content))):
+        raise Undecodable
+    return found
+
+
 # By transfer syntax: what a codestream says of its size, and what decodes it.
 _CODECS: dict[str, tuple[_Size, _Decoder]] = {
-    **dict.fromkeys(JPEG, (jpeg_size, imagecodecs.jpeg8_decode)),
+    **dict.fromkeys(JPEG, (jpeg_size, _jpeg)),
     **dict.fromkeys(JPEG_LS, (jpeg_size, imagecodecs.jpegls_decode)),
     **dict.fromkeys(JPEG_2000, (jpeg_2000_size, imagecodecs.jpeg2k_decode)),
     **dict.fromkeys(HTJ2K, (jpeg_2000_size, imagecodecs.htj2k_decode)),

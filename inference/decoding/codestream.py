@@ -8,6 +8,7 @@ _JPEG_2000 = b"\xff\x4f\xff\x51"  # the start of a codestream and of its first s
 _SIZE = struct.Struct(">HHLLLLLLLLH")
 _TILE_PART, _TILE = b"\xff\x90", struct.Struct(">HHLBB")  # SOT and its segment
 _END = b"\xff\xd9"  # of a JPEG and of a JPEG 2000 codestream; coded data cannot hold it
+_MORE_DATA = bytes(17 + number * 67 % 211 for number in range(64))  # of no order, and without a marker
 JPEG_DATA = b"\xff\xda"  # the marker before coded data: SOS
 
 
@@ -26,6 +27,12 @@ def refuse_cut_off(content: bytes) -> None:
     """
     if content.rfind(_END) < content.rfind(JPEG_DATA):
         raise Undecodable
+
+
+def jpeg_with_more_data(content: bytes) -> bytes:
+    """The same JPEG codestream with a few more bytes of coded data before its end."""
+    data = content[: content.rfind(_END)].rstrip(b"\xff")  # which may fill up before a marker (ITU-T T.81 B.1.1.2)
+    return data + _MORE_DATA + _END
 
 
 def refuse_incomplete_tiles(content: bytes) -> None:

@@ -542,7 +542,7 @@ def test_what_stands_behind_the_end_of_a_codestream_does_not_matter(tmp_path: Pa
 
 
 _CT = get_testdata_file("CT_small.dcm", download=False)
-# Of the encodings that tell of lengths: those of JPEG do not, see docs/decisions/0022-decoding-for-analysis.md.
+# Of the encodings that tell of lengths; those of JPEG do not, see docs/decisions/0022-decoding-for-analysis.md.
 _TELLING = [name for name in ENCODINGS if not name.startswith("jpeg-") or name.startswith(("jpeg-ls", "jpeg-2000"))]
 
 
@@ -567,6 +567,24 @@ def test_a_slice_that_lost_bytes_in_the_middle_is_refused(decoders: DecodingPool
         ):
             pass
         assert fault.value.reason.code == "undecodable-pixel-data"
+
+
+@pytest.mark.parametrize("name", ["jpeg-baseline", "jpeg-extended", "jpeg-lossless", "jpeg-lossless-sv1"])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.97])
+def test_a_jpeg_slice_that_lost_its_last_part_is_refused_though_it_has_an_end(
+    decoders: DecodingPool, name: str, part: float
+) -> None:
+    """The decoder fills it up without a word, and what it fills up with depends on what stands behind the data."""
+    form, pixels, _ = _frame_of_ct("jpeg-extended")
+    if name == "jpeg-baseline":
+        form, pixels = PixelFormat(*pixels.shape, 8, 8, 7, False), (pixels >> 4).astype(np.uint8)
+    good = ENCODINGS[name][1](pixels)
+    syntax = UID(ENCODINGS[name][0])
+    with decoders.decoded(syntax, form, good) as samples:
+        assert np.abs(samples.astype(int) - pixels).max() <= ENCODINGS[name][2]
+
+    with pytest.raises(UnusableInput), decoders.decoded(syntax, form, good[: int(len(good) * part)] + b"\xff\xd9"):
+        pass
 
 
 @pytest.mark.parametrize(
