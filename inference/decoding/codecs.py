@@ -32,15 +32,16 @@ _Decoder = Callable[..., Any]
 
 
 def _jpeg(content: bytes, out: NDArray[np.unsignedinteger[Any]] | None = None) -> NDArray[np.unsignedinteger[Any]]:
-    """libjpeg-turbo, which fills up what is missing without a word: so it decodes twice, with other bytes at the end.
+    """libjpeg-turbo, which fills up what is missing without a word, up to the last sample with one value.
 
-    A complete image does not depend on what stands behind its data.
+    An image that ends so is decoded once more, with other bytes behind its data, which do not change a complete one.
 
     Raises:
         Undecodable: the data ended before the image did.
     """
     found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(content, out=out)
-    if not np.array_equal(found, imagecodecs.jpeg8_decode(jpeg_with_more_data(content))):
+    end = found[-1, -_FILLED_UP:]
+    if (end == end[0]).all() and not np.array_equal(found, imagecodecs.jpeg8_decode(jpeg_with_more_data(content))):
         raise Undecodable
     return found
 
@@ -59,6 +60,7 @@ _JPEG_AS_STORED = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"}
 _ADOBE = b"\xff\xee\x00\x0eAdobe"  # the head of the segment that says what components are (ITU-T T.872 6.5.3)
 _SEGMENTS = 15  # at most, of a frame in RLE
 _LONGEST_RUN = 128  # bytes
+_FILLED_UP = 8  # samples, as wide as a block
 
 
 def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:
