@@ -31,7 +31,9 @@ _Size = Callable[[bytes], tuple[int, int, int]]
 _Decoder = Callable[..., Any]
 
 
-def _jpeg(content: bytes, out: NDArray[np.unsignedinteger[Any]] | None = None) -> NDArray[np.unsignedinteger[Any]]:
+def _jpeg(
+    content: bytes, out: NDArray[np.unsignedinteger[Any]] | None = None, **options: Any
+) -> NDArray[np.unsignedinteger[Any]]:
     """libjpeg-turbo, which fills up what is missing without a word, up to the last sample with one value.
 
     An image that ends so is decoded once more, with other bytes behind its data, which do not change a complete one.
@@ -39,9 +41,11 @@ def _jpeg(content: bytes, out: NDArray[np.unsignedinteger[Any]] | None = None) -
     Raises:
         Undecodable: the data ended before the image did.
     """
-    found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(content, out=out)
+    found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(content, out=out, **options)
     end = found[-1, -_FILLED_UP:]
-    if (end == end[0]).all() and not np.array_equal(found, imagecodecs.jpeg8_decode(jpeg_with_more_data(content))):
+    if (end != end[0]).any():
+        return found
+    if not np.array_equal(found, imagecodecs.jpeg8_decode(jpeg_with_more_data(content), **options)):
         raise Undecodable
     return found
 
