@@ -32,7 +32,10 @@ _Decoder = Callable[..., Any]
 
 
 def _jpeg(
-    content: bytes, out: NDArray[np.unsignedinteger[Any]] | None = None, **options: Any
+    content: bytes,
+    out: NDArray[np.unsignedinteger[Any]] | None = None,
+    colorspace: str | None = None,
+    outcolorspace: str | None = None,
 ) -> NDArray[np.unsignedinteger[Any]]:
     """libjpeg-turbo, which fills up what is missing without a word, up to the last sample with one value.
 
@@ -41,11 +44,14 @@ def _jpeg(
     Raises:
         Undecodable: the data ended before the image did.
     """
-    found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(content, out=out, **options)
+    found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(
+        content, out=out, colorspace=colorspace, outcolorspace=outcolorspace
+    )
     end = found[-1, -_FILLED_UP:]
     if (end != end[0]).any():
         return found
-    if not np.array_equal(found, imagecodecs.jpeg8_decode(jpeg_with_more_data(content), **options)):
+    again = imagecodecs.jpeg8_decode(jpeg_with_more_data(content), colorspace=colorspace, outcolorspace=outcolorspace)
+    if not np.array_equal(found, again):
         raise Undecodable
     return found
 
