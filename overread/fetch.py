@@ -9,7 +9,7 @@ from pathlib import Path
 
 from overread.errors import FrontDeskError
 from overread.packages import PackageFile
-from overread.working_folder import working_folder
+from overread.scratch import scratch_folder
 
 _TIMEOUT_S = 300
 _OTHER_DIGEST = b"DO NOT MATCH THE HASHES"  # as the package client says it
@@ -37,7 +37,7 @@ def fetch(package: PackageFile, cache: Path) -> Path:
     cached = cache / package.filename
     if _is_pinned(cached, package):
         return cached
-    with working_folder(cache, "fetch-") as scratch:
+    with scratch_folder(cache, "fetch-") as scratch:
         _download(package, scratch)
         fetched = scratch / package.filename
         if not _is_pinned(fetched, package):

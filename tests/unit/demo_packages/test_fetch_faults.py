@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,8 @@ import pytest
 
 from overread.fetch import PackageUnavailable, fetch
 from overread.packages import PackageFile
-from overread.working_folder import working_folder
+from overread.scratch import scratch_folder
+from tests.peers.small_disk import run_on_small_disk
 
 NAME = "pinned-1.0-py3-none-any.whl"
 METADATA = "Metadata-Version: 2.1\nName: pinned\nVersion: 1.0\n"
@@ -79,16 +79,7 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, index: Path) -> None:
         except OSError as error:
             print(error.strerror, list(place.iterdir()))
     """
-    script = 'mount -t tmpfs -o size=128k none "$1" && exec "$0" -c "$PROGRAM" "$@"'
-    told = [sys.executable, str(place), NAME, package.sha256]
-    for way in (("unshare", "--mount"), ("unshare", "--user", "--map-root-user", "--mount")):
-        if shutil.which("unshare") and subprocess.run([*way, "true"], capture_output=True, check=False).returncode == 0:
-            environment = os.environ | {"PROGRAM": textwrap.dedent(program)}
-            command = [*way, "sh", "-c", script, *told]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            break
-    else:
-        pytest.skip("This account may not mount a file system; run the tests as root, or allow user namespaces.")
+    done = run_on_small_disk(place, "128k", program, NAME, package.sha256)
 
     assert done.stdout == "No space left on device []\n", done.stderr
 
@@ -97,8 +88,8 @@ def test_what_a_killed_command_left_behind_goes_with_the_next(tmp_path: Path) ->
     """A folder whose holder was killed is removed; one whose holder works is not."""
     program = """
         import pathlib, sys, time
-        from overread.working_folder import working_folder
-        with working_folder(pathlib.Path(sys.argv[1]), "work-") as folder:
+        from overread.scratch import scratch_folder
+        with scratch_folder(pathlib.Path(sys.argv[1]), "work-") as folder:
             (folder / "half").write_bytes(b"half")
             print(folder, flush=True)
             time.sleep(600)
@@ -108,13 +99,13 @@ def test_what_a_killed_command_left_behind_goes_with_the_next(tmp_path: Path) ->
     assert holder.stdout is not None
     held = Path(holder.stdout.readline().strip())
 
-    with working_folder(tmp_path, "work-") as folder:
+    with scratch_folder(tmp_path, "work-") as folder:
         assert sorted(tmp_path.iterdir()) == sorted([held, folder])
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     holder.stdout.close()
     assert list(held.iterdir()) != []
-    with working_folder(tmp_path, "work-") as folder:
+    with scratch_folder(tmp_path, "work-") as folder:
         assert list(tmp_path.iterdir()) == [folder]
 
     assert list(tmp_path.iterdir()) == []

@@ -2,41 +2,24 @@
 
 import errno
 import os
-import shutil
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
 from storage.errors import SpoolFull
 from storage.objects import claims
-
-_AS_ROOT = ("unshare", "--mount")
-_AS_ANYBODY = ("unshare", "--user", "--map-root-user", "--mount")
-
-
-def _on_a_small_disk(mount_point, program: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with a tmpfs of 64 KiB at ``mount_point`` that only it and its children see."""
-    script = f'mount -t tmpfs -o size=64k none "{mount_point}" && exec "{sys.executable}" -c "$PROGRAM"'
-    for way in (_AS_ROOT, _AS_ANYBODY):
-        if shutil.which("unshare") and subprocess.run([*way, "true"], capture_output=True, check=False).returncode == 0:
-            environment = os.environ | {"PROGRAM": textwrap.dedent(program), "PLACE": str(mount_point)}
-            return subprocess.run(
-                [*way, "sh", "-c", script], env=environment, capture_output=True, text=True, check=False
-            )
-    pytest.skip("This account may not mount a file system; run the tests as root, or allow user namespaces.")
+from tests.peers.small_disk import run_on_small_disk
 
 
 def test_a_claim_on_a_full_disk_is_refused_and_the_process_lives(tmp_path):
     """Claims go into holes of their table until the disk has no block left: the next one is an error, not a signal."""
-    done = _on_a_small_disk(
+    done = run_on_small_disk(
         tmp_path,
+        "64k",
         """
-        import errno, os, pathlib
+        import errno, pathlib, sys
         from storage.objects.claims import Claim, Claims
         from storage.objects.layout import DataFolder
-        folder = DataFolder(pathlib.Path(os.environ["PLACE"]))
+        folder = DataFolder(pathlib.Path(sys.argv[1]))
         folder.claims.parent.mkdir(parents=True, exist_ok=True)
         table = Claims(folder)
         taken = 0
@@ -61,12 +44,13 @@ def test_a_claim_on_a_full_disk_is_refused_and_the_process_lives(tmp_path):
 
 def test_a_board_on_a_full_disk_is_an_error_and_the_process_lives(tmp_path):
     """The page of a log has its block before it is mapped: without one it cannot be made."""
-    done = _on_a_small_disk(
+    done = run_on_small_disk(
         tmp_path,
+        "64k",
         """
-        import errno, os, pathlib
+        import errno, pathlib, sys
         from storage.objects.log_board import ImportedBoard
-        place = pathlib.Path(os.environ["PLACE"])
+        place = pathlib.Path(sys.argv[1])
         try:
             (place / "full").write_bytes(bytes(2**20))
         except OSError:
