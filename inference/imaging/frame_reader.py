@@ -24,6 +24,7 @@ from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
+from pydicom.valuerep import VR
 
 from inference.decoding import pool as decoding_pool
 from inference.decoding.pool import FRAMES_TOGETHER, DecodingPool
@@ -51,6 +52,7 @@ _READERS = 4  # threads: reading, digests and decoding let others run
 _HEAD = 2**16  # bytes in which file meta information ends
 _STEP = 2**20  # bytes read at a time to check a file
 _PIXELS_TOGETHER = 2**21  # at most, of images that are decoded together; one may have more
+_BYTE = 8  # bits
 _CAPSULE = 12  # bytes of the head of an encapsulated Pixel Data element (PS3.5 section 7.1.2)
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_DATA_OF_ANY_KIND = 0x7FE00008
@@ -148,10 +150,10 @@ class ImageValues:
 
     def _whole(self, instance: StoredInstance, form: PixelFormat) -> "_Encoded":
         """The pixel data of a single-frame instance."""
-        record = instance.image
-        if record is None or record.number_of_frames != 1:
+        record, syntax = instance.image, UID(instance.header.transfer_syntax_uid)
+        if record is None or record.number_of_frames != 1 or _may_be_swapped(syntax, form):
             return _parsed(instance, form)
-        syntax, data_set = UID(instance.header.transfer_syntax_uid), self._checked(instance)
+        data_set = self._checked(instance)
         if record.pixel_offset is None or record.pixel_length is None:
             return _Encoded(syntax, single_frame(data_set[record.head_length + _CAPSULE :]))
         return _Encoded(syntax, data_set[record.pixel_offset : record.pixel_offset + record.pixel_length])
@@ -234,7 +236,14 @@ def _parsed(instance: StoredInstance, form: PixelFormat) -> _Encoded:
     if not isinstance(pixels, bytes):
         raise no_pixel_data()
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if _may_be_swapped(syntax, form) and dataset["PixelData"].VR == VR.OW:
+        pixels = np.frombuffer(pixels, np.uint16, len(pixels) // 2).byteswap().tobytes()
     return _Encoded(syntax, pixels if syntax in NATIVE else single_frame(memoryview(pixels)))
+
+
+def _may_be_swapped(syntax: UID, form: PixelFormat) -> bool:
+    """Whether samples of a byte may stand in words, which big endian turns (PS3.5 section 8.1.1)."""
+    return syntax == ExplicitVRBigEndian and form.bits_allocated == _BYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +319,11 @@ def _check(file: BinaryIO, start: int, sha256: str) -> None:
 
 
 def _located(file: BinaryIO, path: Path, syntax: UID) -> _Frames:
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, int, str | None]] = []
 
-    def at_pixels(tag: BaseTag, _: str | None, length: int) -> bool:
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
         if tag == _PIXEL_DATA:
-            found.append((file.tell(), length))
+            found.append((file.tell(), length, vr))
         return int(tag) >= _PIXEL_DATA_OF_ANY_KIND
 
     with malformed():
@@ -326,7 +335,11 @@ def _located(file: BinaryIO, path: Path, syntax: UID) -> _Frames:
         )
     if not found:
         raise no_pixel_data()
-    offset, length = found[0]
+    offset, length, vr = found[0]
+    if syntax == ExplicitVRBigEndian and vr == VR.OW and described.get("BitsAllocated") == _BYTE:
+        raise UnusableInput(
+            "undecodable-pixel-data", "The frames of an instance are bytes in big-endian words, which is not read here."
+        )
     return _Frames(path, _pixel_attributes(described), offset, None if length == _UNDEFINED else length)
 
 
