@@ -81,6 +81,7 @@ def test_the_brain_in_a_head(tmp_path: Path) -> None:
 
     assert isinstance(result, NewResult)
     assert isinstance(second, NewResult)
+    assert (try_out(folder).golden or "").endswith("Dice 1.0000")
     volume, _ = result.findings[0].measurements
     assert volume.value == pytest.approx(1776, rel=0.005)
     assert dice(segmented(result, files), segmented(second, files)) > 0.96

@@ -39,8 +39,7 @@ def _main(name: str, folder: Path, files: list[Path]) -> None:
 
     converted = convert(name, files)
     (folder / MODEL_NAME).write_bytes(converted.model)
-    if converted.golden is not None:
-        write_golden(folder, converted.golden)
+    write_golden(folder, converted.golden)
     (folder / RECORD_NAME).write_text(json.dumps({"difference": converted.difference}))
 
 

@@ -25,7 +25,7 @@ class Converted:
 
     model: bytes
     difference: float
-    golden: Golden | GoldenVolume | None
+    golden: Golden | GoldenVolume
 
 
 @dataclass(frozen=True, slots=True, eq=False)

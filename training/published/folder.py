@@ -52,10 +52,9 @@ def _described(name: str, source: Mapping[str, str], folder: Path) -> VerifiedAl
     _write(f"{name}.md", {**words, "intended_use": load_manifest(folder).identity.intended_use}, folder / CARD_NAME)
     verified = verify(folder)
     golden = read_golden(folder)
-    if golden is not None:
-        if not _shows_something(golden, verified.manifest):
-            raise ConversionFailed(f"The golden pair of {name} holds nothing to compare; install the pinned versions.")
-        check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
+    if golden is None or not _shows_something(golden, verified.manifest):
+        raise ConversionFailed(f"The golden pair of {name} holds nothing to compare; install the pinned versions.")
+    check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
     return verified
 
 
