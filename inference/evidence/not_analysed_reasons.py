@@ -73,7 +73,9 @@ REASONS: dict[str, ToldReason] = {
         _ACQUISITION, "The images were acquired in a way that the algorithm was not made for."
     ),
     "patient-age-not-accepted": ToldReason(_AGE, "The patient's age is outside the range of the algorithm."),
-    "patient-age-unknown": ToldReason(_AGE, "The images do not state the patient's age, which the algorithm needs."),
+    "patient-age-unknown": ToldReason(
+        _AGE, "The images state neither the patient's age nor the birth date, and the algorithm has limits of age."
+    ),
     "matrix-too-small": ToldReason(_RESOLUTION, "The images have too few pixels."),
     "slice-spacing-too-large": ToldReason(_RESOLUTION, "The slices are too far apart."),
     "pixel-spacing-too-large": ToldReason(_RESOLUTION, "The pixels are too large."),

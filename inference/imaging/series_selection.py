@@ -17,6 +17,7 @@ from inference.imaging.frames import MULTI_FRAME_CLASSES, SINGLE_FRAMES_CLASSES,
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import Layout, order_images
 from inference.imaging.modality import shown_modality
+from inference.imaging.patient_age import age_years
 from inference.imaging.pixel_format import pixel_format
 from inference.imaging.series_reader import read_headers
 from storage.domain.job import Reason, Refusal
@@ -28,7 +29,6 @@ _OTHER_KINDS = frozenset(
     {"multi-frame", "several-volumes", "not-monochrome", "duplicate-positions", "mixed-orientation"}
 )
 _VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})  # PS3.3 sections C.8.1.1, C.8.11.5
-_YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
 @dataclass(frozen=True)
@@ -274,9 +274,9 @@ def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
         if "LOCALIZER" in image_type:
             raise _Refused("localizer", "The series is a localizer, which is only for planning.")
     if contract.min_age_years is not None or contract.max_age_years is not None:
-        age = _age_years(headers[0])
+        age = age_years(headers[0])
         if age is None:
-            raise _Refused("patient-age-unknown", f"Patient's Age is missing; {title} has limits on it.")
+            raise _Refused("patient-age-unknown", f"Neither Patient's Age nor Patient's Birth Date is told; {title} has limits.")
         low, high = contract.min_age_years or 0.0, contract.max_age_years
         if age < low or (high is not None and age > high):
             raise _Refused("patient-age-not-accepted", f"The patient's age is outside the limits of {title}.")
@@ -319,14 +319,6 @@ def _check_spacing(what: str, spacing: float | None, limit: float, title: str) -
 
 def _several(value: object) -> list[object]:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-def _age_years(header: Dataset) -> float | None:
-    """Patient's Age in years (PS3.5 section 6.2, AS: three digits and D, W, M or Y)."""
-    text = str(header.get("PatientAge") or "")
-    if len(text) != 4 or not (text[:3].isascii() and text[:3].isdigit()) or text[3] not in _YEARS_PER_UNIT:
-        return None
-    return int(text[:3]) * _YEARS_PER_UNIT[text[3]]
 
 
 def _listed(words: Sequence[str], last: str = "or") -> str:
