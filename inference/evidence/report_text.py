@@ -106,7 +106,12 @@ def finding_sentence(finding: Finding, context: EvidenceContext) -> str:
 
 
 def _heading(finding: Finding) -> str:
-    return f"{finding.kind.meaning}, {finding.site.meaning}" if finding.site is not None else finding.kind.meaning
+    """What pictures call it, and what its codes mean where that is something else."""
+    site = finding.site.meaning if finding.site is not None else ""
+    coded = ", ".join(filter(None, (finding.kind.meaning, site)))
+    if finding.label.casefold() in ("", finding.kind.meaning.casefold()):
+        return coded
+    return f"{finding.label} ({coded})"
 
 
 def measurement_words(measurement: Measurement) -> str:

@@ -88,6 +88,7 @@ def measure(
                 _Region(volume, labels, segment, found[segment.number - 1]), outputs.measurements, quantity
             ),
             made_by=segment.made_by(),
+            label=segment.label,
         )
         for segment in outputs.segments
     )

@@ -276,7 +276,9 @@ def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
     if contract.min_age_years is not None or contract.max_age_years is not None:
         age = age_years(headers[0])
         if age is None:
-            raise _Refused("patient-age-unknown", f"Neither Patient's Age nor Patient's Birth Date is told; {title} has limits.")
+            raise _Refused(
+                "patient-age-unknown", f"Neither Patient's Age nor Patient's Birth Date is told; {title} has limits."
+            )
         low, high = contract.min_age_years or 0.0, contract.max_age_years
         if age < low or (high is not None and age > high):
             raise _Refused("patient-age-not-accepted", f"The patient's age is outside the limits of {title}.")

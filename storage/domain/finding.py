@@ -100,7 +100,8 @@ class Finding:
 
     ``tracking_uid`` and ``tracking_identifier`` are the same in the segmentation, the report and the
     presentation state that speak of it (PS3.16 TID 1501). ``made_by`` are phrases on how a segment's voxels were
-    chosen, such as ``threshold 0.5 (chosen on validation)``.
+    chosen, such as ``threshold 0.5 (chosen on validation)``. ``label`` is what a segment is called where people read,
+    as in segmentation and pictures; empty for a class, which has its own.
     """
 
     kind: CodedConcept
@@ -111,6 +112,7 @@ class Finding:
     classification: Classification | None = None
     detection: Detection | None = None
     made_by: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def is_scored(self) -> bool:

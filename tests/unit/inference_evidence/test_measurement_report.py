@@ -275,6 +275,16 @@ def test_the_text_says_how_each_segment_was_chosen(built: Built) -> None:
     assert "threshold" not in finding_sentence(findings[0], context)
 
 
+def test_the_words_call_a_segment_as_pictures_do(built: Built) -> None:
+    """The label comes first; what its codes mean follows where that is something else."""
+    context, findings, _ = built
+    finding = replace(findings[0], measurements=(), made_by=(), site=None)
+    coded = finding.kind.meaning
+
+    assert finding_sentence(replace(finding, label=coded.upper()), context) == f"{coded}."
+    assert finding_sentence(replace(finding, label="Left side"), context) == f"Left side ({coded})."
+
+
 def test_the_text_repeats_what_the_algorithm_is_for(built: Built) -> None:
     """Who reads the result reads in the same place what it may be used for."""
     context, findings, evidence = built

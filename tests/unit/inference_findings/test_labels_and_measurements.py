@@ -65,6 +65,7 @@ def test_volume_and_mean_have_codes_and_units() -> None:
     (finding,) = _findings(labels)
 
     volume, mean = finding.measurements
+    assert finding.label == "Brain"
     assert (volume.name, volume.unit, volume.value) == (VOLUME, CUBIC_CENTIMETER, pytest.approx(0.03))
     assert (mean.name.value, mean.unit.value, mean.value) == ("110852", "{unitless}", pytest.approx(4.5))
     assert mean.derivation is not None
