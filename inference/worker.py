@@ -35,7 +35,7 @@ from storage.errors import (
     StorageError,
     UnknownRecord,
 )
-from storage.ports import JobQueue
+from storage.ports.jobs import JobQueue
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from overread.algorithm_archive import ACCEPTANCE_FOLDER, is_archive, unpack
 from overread.errors import InstallationFailed
 from overread.scratch import scratch_folder
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
-from storage.ports import AlgorithmCatalog
+from storage.ports.algorithms import AlgorithmCatalog
 
 _DIGEST_LETTERS = 12
 _INCOMING = ".incoming-"  # on the disk of the workers' copies, so that a copy is put in place by a rename

@@ -20,7 +20,7 @@ from storage.objects.object_store import ObjectStore
 from storage.objects.pending import Entry, PendingEntries
 from storage.objects.spool import FileSpool
 from storage.objects.sweep import sweep
-from storage.ports import ArrivalLog
+from storage.ports.arrivals import ArrivalLog
 from storage.study_quota import StudyQuota
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from storage.domain.study import StudySize
 from storage.objects.full_studies import FullStudies
-from storage.ports import ArrivalLog
+from storage.ports.arrivals import ArrivalLog
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from listener.scp.transport import PeerGone, PlainTransport, Transport, prepare
 from listener.settings import ListenerSettings
 from storage.domain.association import Association
 from storage.errors import SpoolFull, SpoolWriteFailed
-from storage.ports import CommitmentRequests
+from storage.ports.commitment import CommitmentRequests
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from storage.domain.commitment import CommitmentReport, CommitmentRequest, Refer
 from storage.domain.element_walk import Encoding, item_values, wanted_values
 from storage.domain.identifiers import is_uid
 from storage.errors import SpoolFull, SpoolWriteFailed, UnreadableDataSet
-from storage.ports import CommitmentRequests
+from storage.ports.commitment import CommitmentRequests
 
 SOP_CLASS = STORAGE_COMMITMENT
 SOP_INSTANCE = "1.2.840.10008.1.20.1.1"  # well known (PS3.4 section J.3.5)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from listener.scp.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT_INSTANCE, PROCESSING_FAILURE
 from storage.domain.commitment import CommitmentRequest, HeldInstance
 from storage.errors import DamagedObject, StorageError
-from storage.ports import CommitmentRequests, HeldInstances
+from storage.ports.commitment import CommitmentRequests, HeldInstances
 
 log = logging.getLogger(__name__)
 

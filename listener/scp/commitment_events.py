@@ -8,7 +8,7 @@ from listener.scp.command_set import Command, event_report
 from listener.scp.commitment import SOP_CLASS, SOP_INSTANCE, report_data_set
 from listener.scp.negotiation import AcceptedContext
 from listener.scp.upper_layer import UserAbort
-from storage.ports import CommitmentRequests
+from storage.ports.commitment import CommitmentRequests
 
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 

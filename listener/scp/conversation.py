@@ -31,7 +31,7 @@ from listener.scp.store import StoreHandler
 from listener.scp.transport import Transport
 from listener.scp.upper_layer import UpperLayer, UserAbort
 from storage.domain.association import Association, AssociationEnd
-from storage.ports import CommitmentRequests
+from storage.ports.commitment import CommitmentRequests
 
 
 @dataclass

@@ -11,7 +11,7 @@ from listener.scp.upper_layer import UserAbort
 from listener.scp.verification import answer_echo
 from storage.domain.association import Association
 from storage.domain.identifiers import is_uid
-from storage.ports import IncomingInstance
+from storage.ports.arrivals import IncomingInstance
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from storage.domain.association import Association
 from storage.domain.identifiers import checked_uid
 from storage.domain.study import InstanceHeader, QuarantineReason
 from storage.errors import InvalidIdentifier, SpoolFull, SpoolWriteFailed, UnreadableDataSet
-from storage.ports import IncomingInstance, InstanceSpool
+from storage.ports.arrivals import IncomingInstance, InstanceSpool
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from listener.scu.checkpoint import hold_answers
 from listener.settings import PeerSettings
 from storage.domain.commitment import CommitmentReport
 from storage.domain.identifiers import same_ae_title
-from storage.ports import CommitmentRequests
+from storage.ports.commitment import CommitmentRequests
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import FrozenEvidence
 from storage.errors import DamagedObject, LeaseLost
-from storage.ports import DeliveryLog, JobQueue
+from storage.ports.delivery import DeliveryLog
+from storage.ports.jobs import JobQueue
 from storage.settings import JobSettings
 
 _LOG = logging.getLogger(__name__)

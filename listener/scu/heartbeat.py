@@ -5,7 +5,7 @@ import threading
 
 from storage.domain.job import ClaimedJob
 from storage.errors import DatabaseUnavailable, LeaseLost
-from storage.ports import JobQueue
+from storage.ports.jobs import JobQueue
 
 _LOG = logging.getLogger(__name__)
 

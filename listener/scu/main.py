@@ -16,7 +16,7 @@ from storage.domain.viewer_profile import PROFILES, ViewerProfile
 from storage.errors import DatabaseUnavailable
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
-from storage.ports import JobQueue
+from storage.ports.jobs import JobQueue
 from storage.postgres.delivery_log import PostgresDeliveryLog
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from listener.web.access import Gate, guards
 from listener.web.errors import add_error_handlers
 from listener.web.health import Check, health_router
-from storage.ports import AuditTrail
+from storage.ports.audit import AuditTrail
 
 
 def create_app(

@@ -27,7 +27,7 @@ from storage.errors import (
     StorageError,
     UnknownRecord,
 )
-from storage.ports import AuditTrail
+from storage.ports.audit import AuditTrail
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from listener.web.set_aside_allowance import SetAsideAllowance
 from storage.domain.association import Association, AssociationEnd, Door
 from storage.domain.study import QuarantineReason
 from storage.errors import UnreadableDataSet
-from storage.ports import IncomingInstance
+from storage.ports.arrivals import IncomingInstance
 
 SPILL_BYTES = 2**20  # of one instance are in memory at most, and as much again on its way to the disk
 SET_ASIDE_LIMIT = 100  # instances of one request that may go to quarantine

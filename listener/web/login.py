@@ -9,7 +9,7 @@ from fastapi import Request
 from listener.web.access import BASIC_PREFIXES, Principal
 from listener.web.password_check import LoginRefused, PasswordCheck
 from listener.web.program_login import ProgramLogin
-from storage.ports import SessionStore
+from storage.ports.accounts import SessionStore
 
 LIVE_HEADER = "x-overread-live"  # sent by a page that brings itself up to date
 EVENTS_PATH = "/events"

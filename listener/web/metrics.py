@@ -20,7 +20,7 @@ from storage.domain.delivery import DeliveryState
 from storage.domain.job import JobKind, JobState
 from storage.domain.study import QuarantineReason, StudyState
 from storage.errors import StorageError
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 Samples = Iterator[tuple[tuple[str, ...], float]]
 

@@ -5,7 +5,8 @@ from listener.web import passwords
 from listener.web.throttle import Throttle
 from storage.domain.account import Credential
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
-from storage.ports import AccountDirectory, AuditTrail
+from storage.ports.accounts import AccountDirectory
+from storage.ports.audit import AuditTrail
 
 UNKNOWN = "unknown"  # the actor of a login under a name that no account has; what was typed may be a password
 

@@ -24,7 +24,8 @@ from listener.web.password_check import UNKNOWN, LoginRefused, PasswordCheck, To
 from listener.web.throttle import Throttle
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.errors import DatabaseUnavailable, StorageError
-from storage.ports import AccountDirectory, AuditTrail, TokenStore
+from storage.ports.accounts import AccountDirectory, TokenStore
+from storage.ports.audit import AuditTrail
 
 TOKEN_PREFIX = "overread_"  # noqa: S105 - so that a scanner for leaked secrets can know one
 

@@ -12,7 +12,7 @@ from overread.settings import load_settings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.errors import UnknownRecord
 from storage.objects.algorithm_card import card_text
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
 

@@ -5,7 +5,7 @@ import secrets
 from listener.web.passwords import hash_password
 from storage.domain.account import Role
 from storage.errors import AccountRefused
-from storage.ports import AccountDirectory
+from storage.ports.accounts import AccountDirectory
 
 NAME = "demo"
 _ROLES = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})

@@ -11,7 +11,7 @@ from storage.domain.delivery import Verdict
 from storage.domain.result import UNALIGNED, EvidenceForm
 from storage.domain.self_test import SELF_TEST_PATIENT_ID, SelfTest, SelfTestInstance
 from storage.domain.viewer_profile import Chain, ViewerProfile
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 CONTEXT_ANSWERS: dict[int | None, str] = {  # PS3.8 table 9-18
     0: "accepted",

@@ -39,7 +39,7 @@ from storage.objects.log_writer import LogWriter, Ticket
 from storage.objects.manifest import association_to_json, quarantined_to_json, spooled_to_json
 from storage.objects.object_store import ObjectStore
 from storage.objects.peer_shares import PeerShares
-from storage.ports import IncomingInstance
+from storage.ports.arrivals import IncomingInstance
 from storage.settings import SpoolSettings
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -10,7 +10,7 @@ from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredA
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.job import FINAL_STATES, JobKind
 from storage.errors import StandingChanged, StorageError, UnknownRecord
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import ALGORITHM_LOCK, Database
 from storage.postgres.facts import as_facts, ask

@@ -10,7 +10,7 @@ from storage.domain.delivery import SETTLED, DeliveryStanding, DeliveryState, Se
 from storage.domain.job import ClaimedJob, Outcome
 from storage.domain.result import DELIVERY_ORDER, EvidenceForm, EvidenceRole, FrozenEvidence
 from storage.errors import UnknownRecord
-from storage.ports import EvidenceStore
+from storage.ports.objects import EvidenceStore
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.held_job import HeldJob

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from storage.domain.drift import Drift, compare, numbers_of, samples
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.statement import statement
 from storage.postgres.tables import MonitoringBaselineRow
 from storage.settings import MonitoringSettings

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.statement import statement
 
 

@@ -13,7 +13,7 @@ from storage.domain.not_analysed import EndedInference, refusal_is_told
 from storage.domain.result import ActiveOutline, NewResult
 from storage.domain.route import Routes
 from storage.errors import InvalidTransition, LeaseLost
-from storage.ports import EvidenceStore
+from storage.ports.objects import EvidenceStore
 from storage.postgres import job_operation
 from storage.postgres.audit_trail import append
 from storage.postgres.called_titles import called_ae_titles

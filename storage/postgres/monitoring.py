@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import UnknownRecord
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.audit_trail import append
 from storage.postgres.drift_look import look
 from storage.postgres.engine import Database

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from storage.domain.study import EXCLUSION_SENTENCES, QUARANTINE_SENTENCES, ExclusionRule, QuarantineReason
 from storage.errors import UnknownRecord
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
 from storage.postgres.statement import statement

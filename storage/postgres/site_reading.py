@@ -12,7 +12,7 @@ from storage.domain.audit_event import AuditAction
 from storage.domain.job import JobKind, JobState
 from storage.domain.study import QUARANTINE_SENTENCES, QuarantineReason, StudyState
 from storage.errors import UnknownRecord
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
 from storage.postgres.statement import statement

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from storage.domain.image_record import ImageRecord
 from storage.domain.study import InstanceHeader, StableStudy, StoredInstance
 from storage.errors import DamagedObject, UnknownRecord
-from storage.ports import ObjectPaths
+from storage.ports.objects import ObjectPaths
 from storage.postgres.engine import Database
 from storage.postgres.tables import InstanceImageRow, InstanceRow, SeriesRow, StudyRevisionRow, StudyRow
 

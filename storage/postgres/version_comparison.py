@@ -9,7 +9,7 @@ from sqlalchemy import Row, select
 from storage.domain.agreement import Analysis, Pair, classes, disagreements, numbers, outcomes, overlaps, quantile
 from storage.domain.job_statistics import OVERLAP, overlap_name
 from storage.errors import UnknownRecord
-from storage.ports import Facts
+from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.statement import statement
 from storage.postgres.tables import AlgorithmRow

@@ -6,7 +6,7 @@ from typing import Any
 from listener.web.analyze.models import AlgorithmRun, Analysis, AnalysisFinding, AnalysisReason, Picture, Refused
 from storage.domain.job import JobKind, JobState
 from storage.domain.study import StudyState
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 PREFIX = "/api/v1"
 _UNFINISHED = frozenset({StudyState.RECEIVING, StudyState.QUEUED, StudyState.ANALYSING})

@@ -24,7 +24,10 @@ from listener.web.set_aside_allowance import AllowanceSpent
 from listener.web.uploads import Uploads, remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import DatabaseUnavailable, UnknownRecord
-from storage.ports import AuditTrail, EvidenceStore, Facts, StudyExplainer, StudySettlement
+from storage.ports.audit import AuditTrail
+from storage.ports.facts import Facts
+from storage.ports.objects import EvidenceStore
+from storage.ports.studies import StudyExplainer, StudySettlement
 
 LONGEST_WAIT = 120
 _SETTLE_SECONDS = 15.0  # for the rows of what was just stored; after that the housekeeper settles it

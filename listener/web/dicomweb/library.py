@@ -15,7 +15,8 @@ from listener.web.dicomweb.frames import FrameSource, frame_source
 from listener.web.uploads import remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.search import HeldObject
-from storage.ports import AuditTrail, StudyIndex
+from storage.ports.audit import AuditTrail
+from storage.ports.studies import StudyIndex
 
 RETRIEVE_STATUSES: dict[int, str] = {
     200: "What was asked for.",

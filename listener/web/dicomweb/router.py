@@ -10,7 +10,8 @@ from listener.web.dicomweb.search import search_router
 from listener.web.dicomweb.store import store_router
 from listener.web.pictures.pool import DecoderPool
 from listener.web.uploads import Uploads
-from storage.ports import AuditTrail, StudyIndex
+from storage.ports.audit import AuditTrail
+from storage.ports.studies import StudyIndex
 
 
 def dicomweb_router(uploads: Uploads, index: StudyIndex, trail: AuditTrail, decoders: DecoderPool) -> APIRouter:

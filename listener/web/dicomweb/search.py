@@ -16,7 +16,8 @@ from listener.web.problem import described
 from listener.web.uploads import remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.search import Found, FoundInstance, FoundSeries, FoundStudy
-from storage.ports import AuditTrail, StudyIndex
+from storage.ports.audit import AuditTrail
+from storage.ports.studies import StudyIndex
 
 SEARCH_STATUSES: dict[int, str] = {
     200: "What was found, `[]` when nothing was; X-Total-Count says how much there is in all.",

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from listener.settings import DestinationSettings
 from listener.web.viewer.links import ViewerLinks
 from storage.domain.algorithm import RegisteredAlgorithm
-from storage.ports import (
-    AccountDirectory,
-    AlgorithmCatalog,
-    AuditTrail,
-    EvidenceStore,
-    JobDesk,
-    Monitoring,
-    SiteReading,
-    StudyExplainer,
-)
+from storage.ports.accounts import AccountDirectory
+from storage.ports.algorithms import AlgorithmCatalog
+from storage.ports.audit import AuditTrail
+from storage.ports.jobs import JobDesk
+from storage.ports.objects import EvidenceStore
+from storage.ports.reading import Monitoring, SiteReading
+from storage.ports.studies import StudyExplainer
 
 SUMMARY_DAYS = 7
 

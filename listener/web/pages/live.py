@@ -18,7 +18,7 @@ from listener.web.login import EVENTS_PATH, AccountGate
 from listener.web.pages.desk import Desk
 from storage.domain.identifiers import checked_uid
 from storage.errors import StorageError
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 _LOOK_SECONDS = 1.0
 _PING_SECONDS = 20

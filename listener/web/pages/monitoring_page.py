@@ -8,7 +8,7 @@ from listener.web.access import Permission, require
 from listener.web.pages.desk import SUMMARY_DAYS, Desk
 from listener.web.pages.rendering import render
 from storage.domain.job_statistics import Stage
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 PLOT_WIDTH, PLOT_HEIGHT = 240, 56  # in the units of the drawing
 

@@ -8,7 +8,7 @@ from listener.web.pages.desk import SUMMARY_DAYS, Desk
 from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.study import StudyState
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 _ORDER = tuple(StudyState)
 

@@ -21,7 +21,7 @@ from storage.domain.identifiers import checked_uid
 from storage.domain.job import JobKind
 from storage.domain.study import StudyState
 from storage.errors import InvalidIdentifier, UnknownRecord
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 _ROWS = 50
 _LONGEST_SEARCH = 64

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from listener.web.dicomweb.addresses import VIEWER_PREFIX
 from storage.domain.result import EvidenceRole
-from storage.ports import Facts
+from storage.ports.facts import Facts
 
 # What is opened first, of the roles that OHIF shows.
 _OPENED = (EvidenceRole.SEGMENTATION, EvidenceRole.REPORT, EvidenceRole.SECONDARY_CAPTURE)

@@ -13,7 +13,8 @@ from listener.web.dicomweb.search import search_router
 from listener.web.pictures.pool import DecoderPool
 from listener.web.viewer.package import APP_CONFIG, ViewerPackage
 from storage.errors import UnknownRecord
-from storage.ports import AuditTrail, StudyIndex
+from storage.ports.audit import AuditTrail
+from storage.ports.studies import StudyIndex
 
 _KEPT = "private, max-age=31536000, immutable"
 _SCRIPT = "text/javascript; charset=utf-8"

@@ -1,0 +1,1 @@
+"""What other rooms may ask of storage; `storage.postgres` and `storage.objects` answer."""

@@ -1,0 +1,51 @@
+"""Storage commitment: requests that wait, and what is held."""
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance
+
+
+class CommitmentRequests(Protocol):
+    """Requests for storage commitment, kept until their report has arrived."""
+
+    def keep(self, request: CommitmentRequest) -> str:
+        """Make a request durable and return its identifier.
+
+        Raises:
+            SpoolFull: too many wait.
+            SpoolWriteFailed: the disk refuses it.
+        """
+        ...
+
+    def undecided(self) -> Iterator[tuple[str, CommitmentRequest]]:
+        """The requests whose answer is not known yet, oldest first."""
+        ...
+
+    def settle(self, request_id: str, failures: dict[str, int]) -> None:
+        """The answer is known. Raises OSError."""
+        ...
+
+    def settled(self) -> Iterator[tuple[str, float]]:
+        """Identifiers of the reports that nobody has taken, and for how many seconds each has been known."""
+        ...
+
+    def take(self, request_id: str) -> CommitmentReport | None:
+        """Deliver a report, and nobody else may; ``None`` when it is not known or somebody does already."""
+        ...
+
+    def give_back(self, request_id: str) -> None:
+        """It could not be delivered."""
+        ...
+
+    def forget(self, request_id: str) -> None:
+        """It was delivered, or is given up."""
+        ...
+
+
+class HeldInstances(Protocol):
+    """What is known of single instances."""
+
+    def of(self, sop_instance_uids: Collection[str]) -> dict[str, HeldInstance]:
+        """The instances of these UIDs that have a row, by UID. Raises DatabaseUnavailable."""
+        ...
