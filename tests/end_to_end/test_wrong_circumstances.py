@@ -76,7 +76,11 @@ def test_an_installed_model_file_that_was_changed(product: Product, bright_voxel
     with installed.open("ab") as model:
         model.write(b"\0")
 
-    _assert_one_sentence(product.command("algorithms", "verify"), "model.onnx", "is not the file")
+    verified = product.command("algorithms", "verify")
+    _assert_one_sentence(verified, "1 of 1 version did not pass: bright-voxels 1.0")
+    line = verified.stderr.splitlines()[0]
+    assert "model.onnx" in line
+    assert "is not the file" in line
 
 
 def test_a_second_product_on_one_folder(product: Product) -> None:

@@ -97,7 +97,7 @@ def test_the_demo_finds_a_brain_of_about_1720_ml(
     assert isinstance(result, NewResult)
     (finding,) = result.findings
     volume, intensity = finding.measurements
-    assert (volume.unit.value, intensity.unit.value) == ("cm3", "1")
+    assert (volume.unit.value, intensity.unit.value) == ("cm3", "{unitless}")
     assert volume.value == pytest.approx(1723, rel=0.01)
 
 
