@@ -72,6 +72,7 @@ def run_acceptance(
     Raises:
         InvalidAcceptanceSet: a case cannot be tried; the message says which and why.
         InvalidAlgorithm, ArtifactUnavailable, DeviceUnavailable: the algorithm cannot be loaded.
+        DeviceFull: its device has no room now.
         ModelChildNotStarted: there is no process to run it in.
         UnknownRecord: a study is not here.
     """
@@ -106,7 +107,7 @@ def _outcome(case: AcceptanceCase, folder: Path, trial: _Trial, received: Callab
     except OutOfMemory:
         return failed(case, "out-of-memory")
     except DeviceFull:
-        return failed(case, "device-full")
+        raise  # others' work fills it, which says nothing of the version
     except PredictionFailed:
         return failed(case, "prediction-failed")
     except InvalidOutput:

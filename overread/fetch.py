@@ -37,7 +37,7 @@ def fetch(package: PackageFile, cache: Path) -> Path:
     cached = cache / package.filename
     if _is_pinned(cached, package):
         return cached
-    with scratch_folder(cache, "fetch-") as scratch:
+    with scratch_folder(cache, ".overread-fetch-") as scratch:
         _download(package, scratch)
         fetched = scratch / package.filename
         if not _is_pinned(fetched, package):

@@ -51,13 +51,13 @@ def install(
             copy = scratch / "copy"
             read = _copy(folder, copy)
             home = root / read.manifest.identity.name / _folder_name(read)
-            intact = _is_intact(home, read)
             known = any(
                 (one.name, one.version) == (read.manifest.identity.name, read.manifest.identity.version)
                 for one in catalog.all()
             )
-            # A whole copy that is not registered was left by a process that was killed before it wrote its row.
-            golden = None if intact and known else try_out(copy, limits).golden
+            # A copy that is not registered was left by a process that was killed before it wrote its row: it gives way.
+            intact = known and _is_intact(home, read) and _same_pair(home, copy)
+            golden = None if intact else try_out(copy, limits).golden
             algorithm = _described(read, home, AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE)
             with _in_place(home, None if intact else copy, scratch):
                 if not intact or algorithm not in catalog.all(AlgorithmStage.ACTIVE):
@@ -86,6 +86,13 @@ def _is_intact(home: Path, wanted: VerifiedAlgorithm) -> bool:
         return read_folder(home) == wanted
     except InvalidAlgorithm:
         return False
+
+
+def _same_pair(home: Path, copy: Path) -> bool:
+    one, other = home / GOLDEN_NAME, copy / GOLDEN_NAME
+    if not (one.is_file() and other.is_file()):
+        return one.is_file() == other.is_file()
+    return one.read_bytes() == other.read_bytes()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from inference.errors import InvalidAlgorithm
 from overread.algorithm_archive import ACCEPTANCE_FOLDER
 from overread.errors import AcceptanceFailed
 from overread.settings import Settings
-from storage.domain.algorithm import RegisteredAlgorithm
+from storage.domain.algorithm import RegisteredAlgorithm, Standing
 from storage.domain.audit_event import AuditOutcome
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -35,21 +35,29 @@ class Promoted:
 
 
 def promote(
-    settings: Settings, database: Database, algorithm: RegisteredAlgorithm, actor: str, acceptance: Acceptance
+    settings: Settings,
+    database: Database,
+    algorithm: RegisteredAlgorithm,
+    actor: str,
+    acceptance: Acceptance,
+    seen: Standing | None = None,
 ) -> Promoted:
     """Run the acceptance set, if there is one, and give the version the work of its name.
+
+    ``seen`` is how the versions stood when it was decided, ``None`` for now.
 
     Raises:
         InvalidAlgorithm: the files are not those that were added.
         InvalidAcceptanceSet: the set cannot be run.
         AcceptanceFailed: a case fell short; the message says by which number, and the version stands where it stood.
+        DeviceFull: others' work fills the device, which says nothing of the version; nothing is recorded.
         StandingChanged: somebody else decided about the algorithm since this began.
         InvalidTransition: it is active already.
     """
     from inference.acceptance.acceptance_set import has_acceptance_set  # here: it needs an extra
 
     catalog = PostgresAlgorithmCatalog(database)
-    seen = catalog.standing(algorithm.name)  # before the run, which takes its time
+    seen = seen or catalog.standing(algorithm.name)  # before the run, which takes its time
     check_bytes(algorithm)
     folder = acceptance.folder or algorithm.folder / ACCEPTANCE_FOLDER
     details: dict[str, str | int | float | None] = {}

@@ -18,7 +18,7 @@ from overread.database import database_to_fill, existing_database
 from overread.promotion import Acceptance, Promoted, check_bytes
 from overread.promotion import promote as promote_version
 from overread.settings import Settings, load_settings
-from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm, Standing
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import Database, open_database
 
@@ -63,14 +63,14 @@ def add(source: Path, hold: bool, time_limit: int) -> None:
 
     settings = load_settings()
     with database_to_fill(settings) as url, _database(url) as database:
-        limits = TrialLimits(time_limit)
-        added = install(
-            source, settings.data_dir, PostgresAlgorithmCatalog(database), caller(), limits=limits, hold=True
-        )
+        catalog, limits = PostgresAlgorithmCatalog(database), TrialLimits(time_limit)
+        before = catalog.all()  # what is decided while it is tried out is not overruled by it
+        added = install(source, settings.data_dir, catalog, caller(), limits=limits, hold=True)
         if hold or added.stage is AlgorithmStage.ACTIVE:
             click.echo(f"{added.name} {added.version} is {added.stage}; SHA-256 {added.artifact_sha256}.")
         else:
-            _promote(settings, database, added)
+            others = {one.version: one.stage for one in before if one.name == added.name}
+            _promote(settings, database, added, seen=Standing({**others, added.version: added.stage}))
 
 
 @algorithms.command()
@@ -136,9 +136,14 @@ def retire(name: str, version: str) -> None:
 
 
 def _promote(
-    settings: Settings, database: Database, algorithm: RegisteredAlgorithm, acceptance: Acceptance | None = None
+    settings: Settings,
+    database: Database,
+    algorithm: RegisteredAlgorithm,
+    acceptance: Acceptance | None = None,
+    seen: Standing | None = None,
 ) -> None:
-    _say_promoted(algorithm, promote_version(settings, database, algorithm, caller(), acceptance or Acceptance()))
+    promoted = promote_version(settings, database, algorithm, caller(), acceptance or Acceptance(), seen)
+    _say_promoted(algorithm, promoted)
 
 
 def _say_promoted(algorithm: RegisteredAlgorithm, promoted: Promoted) -> None:

@@ -48,6 +48,8 @@ def verify(name_or_folder: str | None, parity: bool, time_limit: int) -> None:
     chosen = [known for known in _installed() if name_or_folder in (None, known.name)]
     if name_or_folder and not chosen:
         raise UnknownRecord(f"{name_or_folder} is neither a folder nor an installed algorithm.")
+    if not chosen:
+        raise VerificationFailed("No algorithm is installed, so nothing was verified; see `overread config show`.")
     failed = [f"{known.name} {known.version}" for known in chosen if not _is_sound(known, limits, parity)]
     if failed:
         versions = "1 version" if len(chosen) == 1 else f"{len(chosen)} versions"
@@ -76,7 +78,7 @@ def _require_pair(title: str, trial: Trial) -> None:
     if trial.golden is None:
         raise InvalidAlgorithm(
             f"{title} has no golden pair, so nothing tells what the original framework computes; export, import or "
-            "fetch it again with this release."
+            "fetch it again with this release, then add it."
         )
 
 

@@ -273,9 +273,26 @@ def test_a_copy_without_a_row_is_tried_out(tmp_path: Path, catalog: PostgresAlgo
     folder = write_tiny_algorithm(tmp_path / "algorithm")
     write_golden(folder, GoldenVolume(np.full((2, 2, 2), 200, np.float32), np.ones((1, 2, 2, 2), np.float32)))
     digest = read_manifest(folder).sha256[:12]
-    shutil.copytree(folder, tmp_path / "data" / "algorithms" / "tiny" / f"1.0-{digest}")
+    left = tmp_path / "data" / "algorithms" / "tiny" / f"1.0-{digest}"
+    shutil.copytree(folder, left)
+    (left / "acceptance").mkdir()
 
     install(folder, tmp_path / "data", catalog, "tester", hold=True)
 
     (added,) = catalog.history("tiny", "1.0")
     assert "Dice 1.0000" in added["details"]["golden"]
+    assert not (left / "acceptance").exists()
+
+
+def test_adding_again_mends_a_damaged_golden_pair(tmp_path: Path, catalog: PostgresAlgorithmCatalog) -> None:
+    """What `verify` advises works: the pair is whole again, and the history says that a copy was restored."""
+    folder = write_tiny_algorithm(tmp_path / "algorithm")
+    write_golden(folder, GoldenVolume(np.full((2, 2, 2), 200, np.float32), np.ones((1, 2, 2, 2), np.float32)))
+    pair = install(folder, tmp_path / "data", catalog, "tester").folder / "golden.npz"
+    pair.chmod(0o600)
+    pair.write_bytes(b"cut")
+
+    install(folder, tmp_path / "data", catalog, "tester")
+
+    assert pair.read_bytes() == (folder / "golden.npz").read_bytes()
+    assert len(catalog.history("tiny", "1.0")) > 1

@@ -8,8 +8,9 @@ import pytest
 
 import overread.commands.algorithms as commands
 from inference.errors import InvalidAlgorithm
-from overread import promotion
+from overread import installation, promotion
 from overread.caller import caller
+from overread.installation import install
 from overread.promotion import check_bytes
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm, Standing
 from storage.errors import InvalidTransition, StandingChanged, UnknownRecord
@@ -170,6 +171,23 @@ def test_what_somebody_decides_while_a_command_reads_is_not_overwritten(
         run(command, name, *([] if command == "rollback" else ["3"]))
 
     assert _stages(database) == {"1": "retired", "2": "retired", "3": "registered"}
+
+
+def test_what_somebody_decides_while_a_version_is_tried_out_is_not_overwritten(
+    run: Run, database: Database, version: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`add` promotes what it installed only if the name stands as it did when it began; the version is there, held."""
+    run("add", version("1"))
+
+    def install_slowly(*arguments: Any, **options: Any) -> RegisteredAlgorithm:
+        PostgresAlgorithmCatalog(database).retire(_name(database), "1", "bert")
+        return install(*arguments, **options)
+
+    monkeypatch.setattr(installation, "install", install_slowly)
+    with pytest.raises(StandingChanged, match=r"its active version is none now \(it was 1 before\)"):
+        run("add", version("2"))
+
+    assert _stages(database) == {"1": "retired", "2": "registered"}
 
 
 def test_a_retired_name_has_no_version_that_is_given_work(

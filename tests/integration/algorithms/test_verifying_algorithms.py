@@ -59,3 +59,8 @@ def test_parity_compares_with_the_original(
     assert "tiny 2 has no golden pair" in looked.stderr
     assert "has no golden pair" in str(without.exception)
     assert without.stdout == ""
+
+
+def test_where_nothing_is_installed_nothing_was_verified(attempt: Callable[..., Result]) -> None:
+    """A check against the wrong database does not look green."""
+    assert str(attempt("verify").exception).startswith("No algorithm is installed, so nothing was verified; ")

@@ -42,13 +42,14 @@ def _pinned(folder: Path) -> PackageFile:
 def test_the_pinned_file_takes_the_place_of_a_damaged_one(tmp_path: Path, index: Path) -> None:
     """What is in the cache is judged by its digest, and nothing but the file is there afterwards."""
     cache = tmp_path / "cache"
-    cache.mkdir()
+    (cache / "fetch-tools").mkdir(parents=True)
+    os.utime(cache / "fetch-tools", (0, 0))
     (cache / NAME).write_bytes(b"half")
 
     path = fetch(_pinned(index), cache)
 
     assert path.read_bytes() == (index / NAME).read_bytes()
-    assert list(cache.iterdir()) == [path]
+    assert sorted(cache.iterdir()) == [cache / "fetch-tools", path]
 
 
 @pytest.mark.parametrize("kept", [-1, 1000], ids=["another file", "half a file"])
