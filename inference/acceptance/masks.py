@@ -16,7 +16,7 @@ from inference.errors import InvalidAcceptanceSet
 Place = tuple[str, int]  # SOP Instance UID of an image, and its frame from 1 on; 1 for an instance that is one image
 Mask = Mapping[Place, NDArray[np.bool_]]
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"  # Segmentation Storage
-_BROKEN = (
+BROKEN = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError),  # NotImplementedError too
     *(zipfile.BadZipFile, zlib.error, pydicom.errors.InvalidDicomError),
 )
@@ -36,7 +36,7 @@ def read_mask(path: Path, label: str | None) -> Mask:
         if segmentation.SOPClassUID != _SEGMENTATION:
             raise InvalidAcceptanceSet(f"{path} is no DICOM Segmentation; give one, or an .npz.")
         return mask_of(segmentation, label)
-    except _BROKEN:
+    except BROKEN:
         raise InvalidAcceptanceSet(f"{path} cannot be read as a mask; give a DICOM Segmentation or an .npz.") from None
 
 

@@ -74,14 +74,14 @@ REASONS: dict[str, ToldReason] = {
     ),
     "patient-age-not-accepted": ToldReason(_AGE, "The patient's age is outside the range of the algorithm."),
     "patient-age-unknown": ToldReason(
-        _AGE, "The images state neither the patient's age nor the birth date, and the algorithm has limits of age."
+        _AGE, "The patient's age does not follow from what the images state, and the algorithm has limits of age."
     ),
     "matrix-too-small": ToldReason(_RESOLUTION, "The images have too few pixels."),
     "slice-spacing-too-large": ToldReason(_RESOLUTION, "The slices are too far apart."),
     "pixel-spacing-too-large": ToldReason(_RESOLUTION, "The pixels are too large."),
     "plane-not-accepted": ToldReason(_PLANE, "The images are in a plane that the algorithm does not take."),
     "multi-frame": ToldReason(_TYPE, "The images are frames without a place in the patient, such as a film."),
-    "not-monochrome": ToldReason(_TYPE, "The images are in colour, which the algorithm does not take."),
+    "not-monochrome": ToldReason(_TYPE, "The images are in colour, or in a colour space, that is not taken here."),
     "modality-lut": ToldReason(_FORMAT, "The images need a table for their values, which is malformed."),
     "palette": ToldReason(_FORMAT, "The images need a table for their colours, which is missing or malformed."),
     "voi-lut": ToldReason(_FORMAT, "The images need a table for their display, which is malformed."),

@@ -77,7 +77,7 @@ def _told(
 ) -> tuple[KeyImage, ...]:
     """The surest of what was found, class by class; ``boxes`` are all that the network gave, sure or not."""
     outputs = manifest.outputs
-    told = sorted(found, key=lambda one: surest(one.chain).order)[: outputs.most_findings]
+    told = _surest(found, outputs.most_findings)
     keys = []
     for one in outputs.classes:
         reached = sum(each.described is one for each in found)
@@ -89,6 +89,21 @@ def _told(
         if not reached:
             keys.append(_absent(series, one, boxes.get(one.index, ()), images_examined, manifest))
     return tuple(_tracked(key, tracking_uid) for key in keys)
+
+
+def _surest(found: Sequence[_Found], most: int) -> list[_Found]:
+    """No more than ``most``, but one of each class that was found: to be silent about a class would read as none."""
+    ranked = sorted(found, key=lambda one: surest(one.chain).order)
+    classes: list[FindingClass] = []
+    firsts, others = [], []
+    for one in ranked:
+        if one.described in classes:
+            others.append(one)
+        else:
+            classes.append(one.described)
+            firsts.append(one)
+    told = [*firsts, *others[: max(0, most - len(firsts))]]
+    return sorted(told, key=lambda one: surest(one.chain).order)
 
 
 def _is_stack(series: ImageSeries) -> bool:

@@ -6,7 +6,7 @@ from pydicom import Dataset
 
 _YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 _DAYS = 366.0  # of a year, at most: no birthday is reached before its day
-_OLDEST = 130.0  # years; a birth date of which more have passed stands for none, as after de-identification
+_OLDEST = 120.0  # years; an earlier birth date, such as 1900-01-01, is a stand-in for none
 
 
 def age_years(header: Dataset) -> float | None:

@@ -87,7 +87,7 @@ def pixel_format(header: Dataset) -> PixelFormat:
     except _MISSING:
         raise no_image() from None
     if _SAMPLES.get(kind) != samples:
-        raise UnusableInput("not-monochrome", "The images are in a colour space that this release does not read.")
+        raise _unread_colour()
     if allocated not in (8, 16, 32) or rows <= 0 or columns <= 0:
         raise no_image()
     try:
@@ -100,14 +100,18 @@ def pixel_format(header: Dataset) -> PixelFormat:
         raise no_image()
     form = PixelFormat(rows, columns, allocated, stored, high, representation == 1, kind, planar)
     if form.is_colour and not _can_be_colour(form):
-        raise no_image()
+        raise _unread_colour()
     return form
 
 
 def _can_be_colour(form: PixelFormat) -> bool:
-    if form.photometric == _SHARED_CHROMINANCE and (form.bits_allocated != 8 or form.columns % 2):
+    if form.photometric == _SHARED_CHROMINANCE and form.bits_allocated != 8:
         return False
     return form.bits_allocated in (8, 16) and not form.signed
+
+
+def _unread_colour() -> UnusableInput:
+    return UnusableInput("not-monochrome", "The images are in a colour space that this release does not read.")
 
 
 def is_colour(header: Dataset) -> bool:
@@ -122,7 +126,7 @@ def native_values(form: PixelFormat, content: memoryview | bytes, order: str = "
     as one sample a pixel. They are a view of ``content``, changed in place where that may be written.
 
     Raises:
-        UnusableInput: ``short-pixel-data``.
+        UnusableInput: ``short-pixel-data``; ``no-pixel-data``, where pairs of pixels do not fill a row.
     """
     if len(content) < form.size:
         raise short_pixel_data()
@@ -134,6 +138,8 @@ def _by_pixel(form: PixelFormat, samples: NDArray[np.generic]) -> NDArray[np.gen
     if form.samples == 1:
         return samples.reshape(form.shape)
     if form.photometric == _SHARED_CHROMINANCE:
+        if form.columns % 2:  # native pixels come in pairs (PS3.3 section C.7.6.3.1.2); those in a JPEG need not
+            raise no_image()
         return samples.reshape(form.rows, form.columns // 2, 4)[..., :2].reshape(*form.shape, 1)
     if form.planar:
         return np.moveaxis(samples.reshape(form.samples, *form.shape), 0, -1)

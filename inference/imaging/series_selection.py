@@ -277,7 +277,7 @@ def _check_header(headers: list[Dataset], manifest: Manifest) -> None:
         age = age_years(headers[0])
         if age is None:
             raise _Refused(
-                "patient-age-unknown", f"Neither Patient's Age nor Patient's Birth Date is told; {title} has limits."
+                "patient-age-unknown", f"The patient's age is not told and follows from no dates; {title} has limits."
             )
         low, high = contract.min_age_years or 0.0, contract.max_age_years
         if age < low or (high is not None and age > high):

@@ -152,6 +152,8 @@ class ModelChild:
             elif fault := running.fault(_PING_S):  # between two jobs, so no job is to blame
                 _LOG.warning("a model child without a job %s; a fresh one takes its place", fault)
                 self._forget(running)
+        if self.ended:  # while the child without a job was asked
+            raise ModelChildNotStarted
         running = self._running = self._running or self._launch()
         if not running.is_ready:
             watch = Watch(running, ChildLimits(0, _START_S))

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 import pydicom
 from pydicom import Dataset
 
-from inference.acceptance.masks import Mask, dice, mask_of
+from inference.acceptance.masks import BROKEN, Mask, dice, mask_of
 from inference.errors import InvalidAcceptanceSet
 from storage.domain.job_statistics import overlap_name
 from storage.domain.result import ActiveOutline, EvidenceForm, EvidenceObject
 
 _BINARY = (EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED)
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pydicom.errors.InvalidDicomError)
 
 
 def overlaps(evidence: Iterable[EvidenceObject], active: ActiveOutline) -> dict[str, float]:
@@ -21,12 +20,12 @@ def overlaps(evidence: Iterable[EvidenceObject], active: ActiveOutline) -> dict[
     Voxels are compared image by image, so it is 0 as well where the two looked at different images. A file of the
     active version that is missing or damaged gives no Dice: monitoring never fails a job.
     """
-    here = _segmentation(b"".join(one.pieces) for one in evidence if one.form in _BINARY)
     try:
+        here = _segmentation(b"".join(one.pieces) for one in evidence if one.form in _BINARY)
         there = _segmentation([active.segmentation.read_bytes()] if active.segmentation else [])
         labels = sorted({*_labels(here), *_labels(there)})
         return {overlap_name(label, active.version): dice(_mask(here, label), _mask(there, label)) for label in labels}
-    except (*_UNREADABLE, InvalidAcceptanceSet):
+    except (*BROKEN, InvalidAcceptanceSet):
         return {}
 
 

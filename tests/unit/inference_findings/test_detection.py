@@ -100,6 +100,16 @@ def test_no_more_than_the_surest_are_told_and_all_are_counted(tmp_path: Path) ->
     assert [(key.index, _detection(key).reached) for key in present] == [(2, 3), (4, 3)]
 
 
+def test_a_class_is_told_of_whatever_is_surer_of_another(tmp_path: Path) -> None:
+    """Two nodules surer than the mass do not hide it: a report that is silent about a class would read as none."""
+    boxes = {0: [_box(0, 0, 0.9), _box(2, 0, 0.8)], 7: [_box(4, 0, 0.7)]}
+
+    keys = _concluded(_series(tmp_path), boxes, most_findings=2)
+
+    present = [key.classification.label for key in keys if key.classification.present]
+    assert present == ["Nodule 1", "Mass 1"]
+
+
 def test_the_network_finds_the_square_that_it_is_shown(tmp_path: Path) -> None:
     """Through the engine the surest box is the square, and an image without one has none."""
     engine = Engine(verify(write_tiny_detector(tmp_path)), WorkerSettings(device="cpu"))

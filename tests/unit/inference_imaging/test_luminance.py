@@ -1,5 +1,6 @@
 """Colour images become one number a pixel where the manifest says so, and are refused where it does not."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from inference.imaging.series_reader import read_headers
 from inference.imaging.series_selection import select_series
 from inference.imaging.voi_lut import as_displayed
 from storage.domain.study import StoredInstance
-from tests.peers.synthetic_series import kept, slice_headers
+from tests.peers.synthetic_series import as_kept, kept, slice_headers
 from tests.peers.tiny_detector import manifest_with
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 4, 3)).astype(np.uint8)
@@ -117,7 +118,7 @@ def test_a_palette_of_somebody_else_is_read(tmp_path: Path) -> None:
         (lambda ds: ds.pop("GreenPaletteColorLookupTableData"), "palette"),
         (lambda ds: setattr(ds, "BluePaletteColorLookupTableDescriptor", [9, 0, 16]), "palette"),
         (lambda ds: setattr(ds, "RedPaletteColorLookupTableDescriptor", [10, 0, 99]), "palette"),
-        (lambda ds: setattr(ds, "PixelRepresentation", 1), "no-pixel-data"),
+        (lambda ds: setattr(ds, "PixelRepresentation", 1), "not-monochrome"),
         (lambda ds: setattr(ds, "PhotometricInterpretation", "YBR_PARTIAL_420"), "not-monochrome"),
     ],
 )
@@ -131,6 +132,20 @@ def test_colours_that_cannot_be_known_are_refused(tmp_path: Path, edit: Callable
         _values(instance)
 
     assert fault.value.reason.code == code
+
+
+def test_a_jpeg_with_shared_chrominance_may_be_odd_columns_wide(tmp_path: Path) -> None:
+    """DCMTK writes such an image of any width; only native pixels come in pairs."""
+    ramp = np.repeat(np.tile(np.arange(0, 250, 10, dtype=np.uint8), (16, 1))[..., None], 3, axis=2)
+    (instance,) = kept([_colour("RGB", 0, ramp, Rows=16, Columns=25)], tmp_path)
+    packed = tmp_path / "packed.dcm"
+    subprocess.run(["dcmcjpeg", "+eb", "+s2", str(instance.path), str(packed)], check=True)
+    ds = dcmread(packed)
+    assert (ds.PhotometricInterpretation, ds.Columns) == ("YBR_FULL_422", 25)
+
+    (values,) = _values(as_kept(ds, packed))
+
+    assert np.abs(values - ramp[..., 0]).max() < 4
 
 
 def test_pixels_that_are_too_short_for_their_colours_are_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _YEAR, _DAY = 1.0, 1 / 366
         ("", "20080310", "", None),
         ("", "20261310", "20260310", None),
         ("", "20260311", "20260310", None),
-        ("", "18000101", "20260310", None),
+        ("", "19000101", "20260310", None),
     ],
 )
 def test_the_age_is_told_or_reckoned(age: str, born: str, studied: str, years: float | None) -> None:
