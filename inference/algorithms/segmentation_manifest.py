@@ -126,6 +126,14 @@ class Preprocessing(Part):
         return self
 
 
+def check_window(mode: str, window: Extent3D | None) -> None:
+    """Raise ValueError unless a sliding window, and nothing else, has a window with a voxel on each axis."""
+    if (mode == "sliding_window") != (window is not None):
+        raise ValueError("window goes with mode sliding_window, and only with it")
+    if window is not None and min(window) < 1:
+        raise ValueError("a window has at least one voxel per axis")
+
+
 class Inference(Execution):
     """How the network is run; it takes and gives tensors of (batch, channel, axis 0, axis 1, axis 2)."""
 
@@ -174,10 +182,7 @@ class Inference(Execution):
 
     @model_validator(mode="after")
     def _window_is_whole(self) -> Self:
-        if (self.mode == "sliding_window") != (self.window is not None):
-            raise ValueError("window goes with mode sliding_window, and only with it")
-        if self.window is not None and min(self.window) < 1:
-            raise ValueError("a window has at least one voxel per axis")
+        check_window(self.mode, self.window)
         return self
 
     @model_validator(mode="after")

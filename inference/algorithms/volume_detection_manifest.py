@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from inference.algorithms.detection_manifest import BoxInference, BoxOutputs, refuse_members
 from inference.algorithms.manifest_parts import InputContract, ManifestCore, Number
-from inference.algorithms.segmentation_manifest import Extent3D, Preprocessing
+from inference.algorithms.segmentation_manifest import Extent3D, Preprocessing, check_window
 
 
 class VolumeBoxInference(BoxInference):
@@ -39,10 +39,7 @@ class VolumeBoxInference(BoxInference):
 
     @model_validator(mode="after")
     def _window_is_whole(self) -> Self:
-        if (self.mode == "sliding_window") != (self.window is not None):
-            raise ValueError("window goes with mode sliding_window, and only with it")
-        if self.window is not None and min(self.window) < 1:
-            raise ValueError("a window has at least one voxel per axis")
+        check_window(self.mode, self.window)
         if self.background is not None and self.window is None:
             raise ValueError("background goes with mode sliding_window")
         return self
