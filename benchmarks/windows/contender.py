@@ -1,7 +1,8 @@
 """One contender, once, in this process: writes its output, prints seconds and peak memory.
 
-Run by bench_inference.py as ``contender.py WHO NETWORK FOLDER THREADS``. Loading, and one window to warm up, are
-not timed; memory is the highest of the process above what it was with its libraries and the volume loaded.
+Run by bench_inference.py as ``contender.py WHO NETWORK FOLDER THREADS``. Loading, and one batch of windows to warm up,
+are not timed; memory is the highest of the process above what it was with its libraries and the volume loaded, and on
+a GPU what the process holds of it at its end.
 """
 
 import json
@@ -14,6 +15,8 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 
 import numpy as np  # noqa: E402
 
+from tests.peers.gpu_memory import free_bytes  # noqa: E402
+
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -23,15 +26,17 @@ def main() -> None:
     values = np.load(folder / "volume.npy")
     load = _torch if who.startswith("MONAI") else _ours
     prepare = load(who, network, folder, threads)
+    free = free_bytes() if "CUDA" in who else 0
     before = _reset_peak()
     predict, window = prepare()
-    predict(np.ascontiguousarray(values[:window, :window, :window]))
+    predict(np.ascontiguousarray(values[: 2 * window, :window, :window]))
     started, busy = time.perf_counter(), time.process_time()
     output = predict(values)
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
     peak = _peak() - before
+    held = free - free_bytes() if "CUDA" in who else 0
     np.save(folder / f"{who}.npy", output)
-    print(json.dumps({"seconds": seconds, "cpu_seconds": busy, "peak_mib": peak / 1024}))
+    print(json.dumps({"seconds": seconds, "cpu_seconds": busy, "peak_mib": peak / 1024, "device_mib": held / 2**20}))
 
 
 def _ours(who: str, network: str, folder: Path, threads: int) -> Callable[[], tuple[Predict, int]]:
@@ -44,7 +49,7 @@ def _ours(who: str, network: str, folder: Path, threads: int) -> Callable[[], tu
 
     onnxruntime.disable_telemetry_events()
     verified = verify(folder / "algorithm")
-    device = "openvino" if who == "ours, OpenVINO" else "cpu"
+    device = {"ours, OpenVINO": "openvino", "ours, CUDA": "cuda"}.get(who, "cpu")
 
     def prepare() -> tuple[Predict, int]:
         engine = Engine(verified, WorkerSettings(device=device, threads=threads))
@@ -59,20 +64,23 @@ def _torch(who: str, network: str, folder: Path, threads: int) -> Callable[[], t
     from monai.inferers import sliding_window_inference
 
     sys.path[:0] = [str(Path(__file__).parents[1])]
-    from windows.networks import CASES, torch_network
+    from windows.networks import CASES, batch_of, torch_network
 
     torch.set_num_threads(threads)
     # The layout that torch's documentation recommends for convolutions.
     layout = torch.channels_last_3d if who == "MONAI, channels last" else torch.contiguous_format
+    device = torch.device("cuda" if "CUDA" in who else "cpu")
+    torch.backends.cudnn.allow_tf32 = "TF32" in who  # torch's own default is to permit it
 
     def prepare() -> tuple[Predict, int]:
-        model = torch_network(network).to(memory_format=layout)
-        window = CASES[network].window
+        model = torch_network(network).to(device, memory_format=layout)
+        window, batch = CASES[network].window, batch_of(folder / "algorithm")
 
         def predict(values: np.ndarray) -> np.ndarray:
-            given = torch.from_numpy(values)[None, None].to(memory_format=layout)
+            given = torch.from_numpy(values)[None, None].to(device, memory_format=layout)
             with torch.inference_mode():
-                return sliding_window_inference(given, (window,) * 3, 1, model, overlap=0.5, mode="gaussian")[0].numpy()
+                out = sliding_window_inference(given, (window,) * 3, batch, model, overlap=0.5, mode="gaussian")
+                return out[0].cpu().numpy()
 
         return predict, window
 

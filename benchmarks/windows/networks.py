@@ -114,8 +114,8 @@ def volume(side: int) -> np.ndarray:
     return np.clip(body / 1.3 + source.normal(0, 0.03, (side,) * 3), 0, 1).astype(np.float32)
 
 
-def write_folder(name: str, folder: Path) -> None:
-    """The algorithm folder that the service would run, in windows of half overlap."""
+def write_folder(name: str, folder: Path, batch: int) -> None:
+    """The algorithm folder that the service would run, in windows of half overlap, so many of them at a time."""
     case = CASES[name]
     if name == "deepbrain":
         write_brain_extraction(fetch(DEEPBRAIN, package_cache()), folder)
@@ -123,8 +123,14 @@ def write_folder(name: str, folder: Path) -> None:
         _export(torch_network(name), case.window, folder)
     manifest = yaml.safe_load((folder / "algorithm.yaml").read_text(encoding="utf-8"))
     manifest["preprocessing"] = {}
-    manifest["inference"] |= {"mode": "sliding_window", "window": [case.window] * 3, "overlap": 0.5, "batch": 1}
+    manifest["inference"] |= {"mode": "sliding_window", "window": [case.window] * 3, "overlap": 0.5, "batch": batch}
     (folder / "algorithm.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+
+
+def batch_of(folder: Path) -> int:
+    """How many windows the algorithm in this folder takes at a time."""
+    batch: int = yaml.safe_load((folder / "algorithm.yaml").read_text(encoding="utf-8"))["inference"]["batch"]
+    return batch
 
 
 def _export(network: nn.Module, window: int, folder: Path) -> None:

@@ -1,6 +1,8 @@
 """One ONNX Runtime session for one network: arrays in, arrays out, failures with a name."""
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +55,8 @@ class Session:
         import onnxruntime
 
         wanted = wanted_providers(placement.device, onnxruntime.get_available_providers())
+        if wanted[0] in ON_GPU:
+            _load_gpu_libraries()
         threads = placement.threads or usable_cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -126,6 +130,17 @@ class Session:
             arrays = dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
             self._known = {given.shape: {name: _kind(arrays[name]) for name in self._follows_input & arrays.keys()}}
         return [arrays[name] for name in outputs]
+
+
+def _load_gpu_libraries() -> None:
+    """Load CUDA and cuDNN from the packages that come with ``overread[gpu]``, where no loader looks for them.
+
+    What is missing is printed by the runtime, for a person at a prompt; here the provider's failure says it.
+    """
+    import onnxruntime
+
+    with redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
 
 
 def _built(
