@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.algorithms.box_overlap import Corners, overlaps, shares_inside
 from inference.algorithms.checked_boxes import ImageBoxes, reached
@@ -11,9 +12,11 @@ from inference.algorithms.sliding_window import Place, window_places
 from inference.algorithms.tensor import Tensor
 from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 
+Places = NDArray[np.intp]  # of boxes among others
+
 _AT_THE_BORDER = 1.0  # voxels: a box that comes as near to the border of its window is one of what the window cuts off
 _PART = 0.5  # of a box that a window cut off lies in another one, where that is the whole of it
-_MOST_PER_CLASS = 1000  # above the threshold, the surest ones; so many overlap anyway
+_MOST_PER_CLASS = 1000  # on either side of the threshold, the surest ones of all windows; so many overlap anyway
 
 
 def detect_volume(detector: Detector, volume: Tensor, manifest: VolumeDetectionManifest) -> ImageBoxes:
@@ -24,20 +27,22 @@ def detect_volume(detector: Detector, volume: Tensor, manifest: VolumeDetectionM
 
     Of those that reach the threshold of their class, one that overlaps a surer one by more than ``nms_iou`` is left
     out, and so is one that its window cut off where half of it lies in another box: the neighbouring window saw the
-    whole. Whole boxes come before those cut off, whatever their scores. Boxes below the threshold are all given.
+    whole. Whole boxes come before those cut off, whatever their scores.
+
+    Of each class no more than the 1000 surest boxes that reach its threshold and the 1000 surest of the others are
+    kept while windows go by, so that memory does not grow with their number; boxes of no class are dropped.
 
     Raises:
         PredictionFailed: the runtime could not do it.
         InvalidOutput: the outputs are no boxes with scores and classes.
     """
     thresholds = {one.index: one.threshold for one in manifest.outputs.classes}
-    found = list(_windows(detector, volume, manifest))
-    boxes = ImageBoxes(
-        np.concatenate([one.boxes for one, _ in found]),
-        np.concatenate([one.scores for one, _ in found]),
-        np.concatenate([one.labels for one, _ in found]),
-    )
-    kept = _kept(boxes, np.concatenate([cut for _, cut in found]), thresholds, manifest.outputs.nms_iou)
+    boxes, cut = ImageBoxes(np.zeros((0, 6)), np.zeros(0), np.zeros(0, np.int64)), np.zeros(0, bool)
+    for more, more_cut in _windows(detector, volume, manifest):
+        boxes, cut = _joined(boxes, more), np.concatenate([cut, more_cut])
+        surest = _surest_of_each_class(boxes, thresholds)
+        boxes, cut = _only(boxes, surest), cut[surest]
+    kept = _kept(boxes, cut, thresholds, manifest.outputs.nms_iou)
     return _only(boxes, np.asarray(kept, np.intp))
 
 
@@ -45,7 +50,6 @@ def _windows(
     detector: Detector, volume: Tensor, manifest: VolumeDetectionManifest
 ) -> Iterator[tuple[ImageBoxes, Corners]]:
     """The boxes of each window in voxels of the volume, and which of them the window cut off."""
-    yield ImageBoxes(np.zeros((0, 6)), np.zeros(0), np.zeros(0, np.int64)), np.zeros(0, bool)
     run = manifest.inference
     window = run.window or volume.shape
     missing = [max(0, extent - size) for extent, size in zip(window, volume.shape, strict=True)]
@@ -80,15 +84,31 @@ def _kept(boxes: ImageBoxes, cut: Corners, thresholds: Mapping[int, float], iou:
     for label in thresholds:
         places = np.flatnonzero(sure & (boxes.labels == label))
         kept += _suppressed(boxes, places, cut, iou)
-    named = np.isin(boxes.labels, list(thresholds))
-    return kept + np.flatnonzero(named & ~sure).tolist()
+    return kept + np.flatnonzero(~sure).tolist()
 
 
-def _suppressed(boxes: ImageBoxes, places: np.ndarray, cut: Corners, iou: float) -> list[int]:
+def _surest_of_each_class(boxes: ImageBoxes, thresholds: Mapping[int, float]) -> Places:
+    """The places of the boxes that are kept, in their order; the others are of no class, or too many are surer."""
+    sure = reached(boxes, thresholds)
+    kept = [
+        _surest_first(boxes, np.flatnonzero((boxes.labels == label) & side))[:_MOST_PER_CLASS]
+        for label in thresholds
+        for side in (sure, ~sure)
+    ]
+    return np.sort(np.concatenate(kept))
+
+
+def _surest_first(boxes: ImageBoxes, places: Places) -> Places:
+    """Those that are equally sure in the order of their corners, so that the order of windows says nothing."""
+    corners = boxes.boxes[places]
+    return np.asarray(places[np.lexsort((*corners.T[::-1], -boxes.scores[places]))])
+
+
+def _suppressed(boxes: ImageBoxes, places: Places, cut: Corners, iou: float) -> list[int]:
     corners = boxes.boxes
-    order = sorted(places.tolist(), key=lambda one: (-boxes.scores[one], *corners[one]))[:_MOST_PER_CLASS]
     kept: list[int] = []
-    for one in sorted(order, key=lambda each: bool(cut[each])):  # stable: the surest first among either
+    # Stable: the surest first among either.
+    for one in sorted(_surest_first(boxes, places).tolist(), key=lambda each: bool(cut[each])):
         others = corners[kept]
         if (overlaps(corners[one], others) > iou).any():
             continue
@@ -98,5 +118,13 @@ def _suppressed(boxes: ImageBoxes, places: np.ndarray, cut: Corners, iou: float)
     return kept
 
 
-def _only(boxes: ImageBoxes, places: np.ndarray) -> ImageBoxes:
+def _joined(boxes: ImageBoxes, more: ImageBoxes) -> ImageBoxes:
+    return ImageBoxes(
+        np.concatenate([boxes.boxes, more.boxes]),
+        np.concatenate([boxes.scores, more.scores]),
+        np.concatenate([boxes.labels, more.labels]),
+    )
+
+
+def _only(boxes: ImageBoxes, places: Places) -> ImageBoxes:
     return ImageBoxes(boxes.boxes[places], boxes.scores[places], boxes.labels[places])

@@ -85,8 +85,8 @@ class Detection:
     """Where one thing was found; no box where nothing of a class was.
 
     ``reached`` says how many findings of its class reached the threshold, also where no more than some are told of.
-    ``candidates`` says how many boxes of the class the network gave, sure or not: where it gave none, no probability
-    is known.
+    ``candidates`` says how many boxes of the class the network gave, sure or not, of which in a volume no more than the
+    1000 surest below the threshold count: where it gave none, no probability is known.
     """
 
     boxes: tuple[DetectedBox, ...]
