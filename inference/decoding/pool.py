@@ -33,6 +33,7 @@ FRAMES_TOGETHER = 8  # at most, in one request: it must fit a pipe, and its answ
 _FRAMES_OF_A_CHILD = 5000  # then a fresh one: what a codec leaks ends with it
 _START_SECONDS = 60.0
 _SECONDS, _SECONDS_PER_MEBIBYTE = 15.0, 3.0  # by the clock, for one frame; the child has limits of its own before
+_FIRST_TRY = 3  # a third of that is enough for the first child: whoever needs longer has the whole of it with the next
 _LONGEST_ANSWER = 1024  # bytes
 _DYING_S = 5.0
 _NONSENSE = "answered nonsense"
@@ -121,10 +122,12 @@ class DecodingPool:
         """The child that decoded all of them.
 
         A frame may lose one child, which need not be its fault: where memory is short, the system ends whom it likes.
+        The first child has a third of the time, so that an image at which children hang costs little more than one of
+        them; one that is only slow on a busy machine has all of it with the second.
         """
-        seconds = [self._seconds + _SECONDS_PER_MEBIBYTE * (form.decoded_size >> 20) for form, _ in frames]
         losses: dict[int, str] = {}
         while True:
+            seconds = [self._limit(form, lost=number in losses) for number, (form, _) in enumerate(frames)]
             child = self._taken()
             try:
                 words = child.ask(str(syntax), frames, seconds)
@@ -145,6 +148,11 @@ class DecodingPool:
                 why = "it asks for too much memory" if words[-1] == "memory" else ""
                 raise undecodable(syntax, why, name(len(words) - 1))
             return child
+
+    def _limit(self, form: PixelFormat, *, lost: bool) -> float:
+        """Seconds within which a child answers about a frame, by whether one was lost at it before."""
+        whole = self._seconds + _SECONDS_PER_MEBIBYTE * (form.decoded_size >> 20)
+        return whole if lost else whole / _FIRST_TRY
 
     def _put_back(self, child: "_Child") -> None:
         with self._lock:
