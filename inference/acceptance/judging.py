@@ -1,11 +1,14 @@
 """Whether what an algorithm made of a case is what the case expects, each number with the bound it is held against."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
+
 from inference.acceptance.acceptance_set import AcceptanceCase
-from inference.acceptance.masks import Mask, dice, mask_of_part10, read_mask
+from inference.acceptance.masks import Mask, dice, masks_of, read_mask
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.manifest import Manifest
@@ -89,7 +92,8 @@ def _checks(case: AcceptanceCase, folder: Path, manifest: Manifest, result: NewR
         present = {label for label, one in classes.items() if one.present}
         masks: dict[str, Mask] = {}
     else:
-        masks = {one.label: _found(result, one.label) for one in manifest.outputs.segments}
+        found = _found(result)
+        masks = {one.label: found.get(one.label, {}) for one in manifest.outputs.segments}
         present = {label for label, mask in masks.items() if any(frame.any() for frame in mask.values())}
     if case.labels is not None:
         told = ", ".join(sorted(present)) or "nothing"
@@ -115,7 +119,8 @@ def _label(finding: Finding) -> str:
     return label.rsplit(" ", 1)[0] if finding.detection and finding.detection.boxes else label
 
 
-def _found(result: NewResult, label: str) -> Mask:
-    """A structure's voxels as a destination would get them; nothing where no segmentation was made."""
+def _found(result: NewResult) -> dict[str, Mask]:
+    """The voxels of each structure as a destination would get them; of none where no segmentation was made."""
     forms = (EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED)
-    return next((mask_of_part10(one.part10, label) for one in result.evidence if one.form in forms), {})
+    made = next((one.part10 for one in result.evidence if one.form in forms), None)
+    return {} if made is None else masks_of(pydicom.dcmread(io.BytesIO(made)))

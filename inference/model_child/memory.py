@@ -1,6 +1,7 @@
 """How much memory there is, and how much a process has for itself."""
 
 import os
+import resource
 from pathlib import Path
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -24,6 +25,12 @@ def child_bytes(memory_gib: float, children: int) -> int:
     if memory_gib:
         return int(memory_gib * 2**30)
     return int(machine_bytes() * _SHARE / children)
+
+
+def limit_bytes() -> int:
+    """What this process may use: its own limit, or that of the machine where it has none."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return machine_bytes() if limit == resource.RLIM_INFINITY else min(limit, machine_bytes())
 
 
 def own_bytes(process: int) -> int:
