@@ -51,8 +51,7 @@ METRICS: Mapping[str, Described] = {
     "overread_silent_worker_jobs": Described(
         "gauge",
         (),
-        f"Jobs of the last {SUMMARY_DAYS} days whose worker fell silent, so that they were taken from it; not once "
-        "they failed for another reason.",
+        "Jobs that were taken from a worker that fell silent, until they have ended or failed for another reason.",
     ),
     "overread_stuck_jobs": Described(
         "gauge",

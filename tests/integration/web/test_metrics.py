@@ -58,14 +58,14 @@ def test_every_alarm_is_of_metrics_that_there_are() -> None:
 def test_a_worker_that_vanished_is_told_everywhere(
     web_door: WebDoor, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault F3: first the job is stuck, and once a housekeeper took it back it is not; the silence stays told."""
+    """Fault F3: first the job is stuck, then taken from its worker; once another one did the work, nothing is told."""
     database = open_database(database_url, "test")
     hospital = Hospital(database_url, database, ObjectStore(DataFolder(tmp_path)))
     monkeypatch.setenv("OVERREAD_DATABASE_URL", database_url)
     monkeypatch.setenv("OVERREAD_DATA_DIR", str(tmp_path))
     try:
         hospital.install()
-        hospital.stable_study()
+        arrivals = hospital.stable_study()
         hospital.claimed()
         with database.transaction() as session:
             session.execute(text(_LEASE_OVER))
@@ -81,6 +81,16 @@ def test_a_worker_that_vanished_is_told_everywhere(
         assert "1 job taken from a worker that fell silent" in web_door.logged_in("viewer").get("/").text
         assert "analysis by lungs 1 tried again" in _status()
         assert "The worker fell silent during attempt 1" in _status()
+
+        hospital.rows("SET LOCAL session_replication_role = replica; UPDATE job SET due_at = now()")
+        another = hospital.claimed()
+        assert _told(web_door) == (0, 1)
+
+        hospital.queue.complete_analysed(another, hospital.result(arrivals), ())
+
+        assert _told(web_door) == (0, 0)
+        assert "fell silent" not in web_door.logged_in("viewer").get("/").text
+        assert "fell silent" not in _status()
     finally:
         hospital.queue.close()
         database.close()
