@@ -68,6 +68,16 @@ METRICS: Mapping[str, Described] = {
         "counter", (), "Instances recorded since the installation; a number may be skipped, never given twice."
     ),
     "overread_studies_received": Described("counter", (), "Studies recorded since the installation."),
+    "overread_worker_silences": Described(
+        "counter", (), "Jobs that were taken from a worker that fell silent, since the installation."
+    ),
+    "overread_jobs_given_up": Described(
+        "counter", ("kind",), "Jobs that failed for good, since the installation; not those of shadows."
+    ),
+    "overread_studies_parked": Described("counter", (), "Studies that were held back, since the installation."),
+    "overread_objects_set_aside": Described(
+        "counter", ("reason",), "Objects that were set aside, since the installation, by reason."
+    ),
     "overread_active_algorithms": Described("gauge", (), "Algorithms that are given work."),
     "overread_drift_alarms": Described(
         "gauge", ("algorithm", "version"), "Scanners and protocols on which the input or the scores have drifted."
@@ -116,12 +126,14 @@ class _Figures(Collector):
         }
         try:
             summary = self._desk.reading.summary(SUMMARY_DAYS)
+            events = self._desk.reading.events_ever()
             drift = self._desk.monitoring.drift()
         except StorageError:
             values["overread_database_up"] = _one(0)
         else:
             values["overread_database_up"] = _one(1)
             values |= _from_rows(summary, [place.name for place in self._desk.destinations])
+            values |= _from_events(events)
             values |= _from_drift(drift)
         try:
             disk = self._desk.disk_use()
@@ -166,6 +178,18 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
         "overread_instances_received": _one(summary["instances_ever"]),
         "overread_studies_received": _one(summary["studies_ever"]),
         "overread_active_algorithms": _one(summary["algorithms"]),
+    }
+
+
+def _from_events(events: Facts) -> dict[str, Samples]:
+    """Each kind and reason has its number from the start, so that its growth to 1 is seen."""
+    return {
+        "overread_worker_silences": _one(events["silences"]),
+        "overread_jobs_given_up": iter([((kind,), events["given_up"].get(kind, 0)) for kind in JobKind]),
+        "overread_studies_parked": _one(events["parked"]),
+        "overread_objects_set_aside": iter(
+            [((reason,), events["set_aside"].get(reason, 0)) for reason in QuarantineReason]
+        ),
     }
 
 

@@ -49,6 +49,10 @@ class SiteReading(Protocol):
         """Counts over the last ``days``, and the studies to look at."""
         ...
 
+    def events_ever(self) -> Facts:
+        """Trouble since the installation, in numbers that only grow: what alarms are raised by."""
+        ...
+
     def audit(
         self,
         *,

@@ -13,6 +13,7 @@ from storage.domain.job import JobKind, JobState
 from storage.domain.study import QUARANTINE_SENTENCES, QuarantineReason, StudyState
 from storage.errors import UnknownRecord
 from storage.ports.facts import Facts
+from storage.postgres.counted_events import CountedEvents
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
 from storage.postgres.statement import statement
@@ -39,6 +40,7 @@ class PostgresSiteReading:
         self._database = database
         self._summing = threading.Lock()
         self._summed: tuple[tuple[int, int], float, Facts] | None = None
+        self._events = CountedEvents(database)
 
     def studies(
         self,
@@ -130,6 +132,10 @@ class PostgresSiteReading:
                 "instances_ever": session.scalar(text("SELECT coalesce(max(id), 0) FROM instance")),
                 "algorithms": session.scalar(select(func.count()).where(AlgorithmRow.stage == "active")),
             }
+
+    def events_ever(self) -> Facts:
+        """Trouble since the installation, as ``CountedEvents.ever``."""
+        return self._events.ever()
 
     def audit(
         self,

@@ -11,10 +11,12 @@ from sqlalchemy import text
 
 from listener.web.metrics import METRICS
 from overread.commands.status import status
+from storage.domain.job import Reason
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
+from storage.postgres.site_reading import PostgresSiteReading
 from storage.settings import JobSettings
 from tests.integration.postgres.conftest import Hospital
 from tests.peers.web_door import PASSWORD, WebDoor, opened
@@ -53,6 +55,49 @@ def test_every_alarm_is_of_metrics_that_there_are() -> None:
     for rule in rules:
         assert set(re.findall(r"overread_\w+", rule["expr"])) <= exposed
         assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_alarms_on_growth_are_of_counters() -> None:
+    """What can shrink may grow and shrink between two looks: nothing is asked of it but its value."""
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    over_time = [found for rule in rules for found in re.findall(r"(\w+)\((\w+)[^()]*\[\w+\]\)", rule["expr"])]
+
+    assert {function for function, _ in over_time} == {"increase"}
+    assert all(METRICS[name.removesuffix("_total")].kind == "counter" for _, name in over_time)
+    assert len(over_time) == sum(rule["expr"].count("[") for rule in rules)
+
+
+def test_trouble_that_was_dealt_with_stays_counted(web_door: WebDoor, database_url: str, tmp_path: Path) -> None:
+    """The state of a study is better than before, and the numbers that alarms look at have grown all the same."""
+    database = open_database(database_url, "test")
+    hospital = Hospital(database_url, database, ObjectStore(DataFolder(tmp_path)))
+    try:
+        hospital.install()
+        hospital.stable_study()
+        assert _growing(_scraped(web_door)) == [0, 0, 0, 0]
+
+        hospital.queue.fail(hospital.claimed(), Reason("trouble", "Something went wrong."))
+        assert _growing(_scraped(web_door)) == [0, 1, 0, 0]
+        (failed,) = hospital.rows("SELECT id FROM job WHERE state = 'failed' AND kind = 'inference'")
+        hospital.queue.resubmit(failed[0], "alice")
+        hospital.claimed()
+        hospital.expire_leases()
+        assert rescue_leases(database, JobSettings()) == 1
+        hospital.receive(hospital.arrival("1.2.2"), hospital.arrival("1.2.2", patient_id="P2"))
+        hospital.arrivals.record([], [hospital.quarantined("1.2.11")], [])
+
+        figures = _scraped(web_door)
+        assert figures["overread_studies"]["failed",] == 0
+        assert _growing(figures) == [1, 1, 1, 1]
+        assert PostgresSiteReading(database).events_ever()["given_up"] == {"inference": 1}  # of a door started again
+    finally:
+        hospital.queue.close()
+        database.close()
+
+
+def _growing(figures: dict[str, dict[tuple[str, ...], float]]) -> list[float]:
+    names = ("worker_silences", "jobs_given_up", "studies_parked", "objects_set_aside")
+    return [sum(figures[f"overread_{name}"].values()) for name in names]
 
 
 def test_a_worker_that_vanished_is_told_everywhere(

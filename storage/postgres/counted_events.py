@@ -1,0 +1,66 @@
+"""Trouble since the installation, counted from the audit trail: numbers that only grow, whatever is done about it."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+
+from storage.domain.audit_event import AuditAction
+from storage.ports.facts import Facts
+from storage.postgres.engine import Database
+from storage.postgres.facts import ask
+from storage.postgres.tables import AuditEventRow
+
+
+@dataclass(slots=True)
+class _Counts:
+    newest: int = 0  # row of the trail that was counted
+    silences: int = 0
+    parked: int = 0
+    given_up: Counter[str] = field(default_factory=Counter)
+    set_aside: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Facts) -> None:
+        action, events = row["action"], row["events"]
+        if action == AuditAction.STUDY_PARKED:
+            self.parked += events
+        elif action == AuditAction.INSTANCE_QUARANTINED:
+            self.set_aside[row["reason"]] += events
+        elif row["of_silence"]:
+            self.silences += events
+        if action == AuditAction.JOB_FAILED and not row["shadow"]:
+            self.given_up[row["kind"]] += events
+
+
+class CountedEvents:
+    """Reads the whole trail once, and from then on what was added; threads may share it.
+
+    Rows of the trail are committed in the order of their numbers, so none appears behind one that was counted.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counting = threading.Lock()
+        self._counts = _Counts()
+
+    def ever(self) -> Facts:
+        """``silences`` of workers, ``given_up`` jobs by kind, ``parked`` studies, ``set_aside`` objects by reason.
+
+        A shadow that was given up does not count. Raises DatabaseUnavailable.
+        """
+        with self._counting:
+            with self._database.transaction() as session:
+                newest = session.scalar(select(func.max(AuditEventRow.id))) or 0
+                if newest < self._counts.newest:  # another database, such as a restored one, stands there now
+                    self._counts = _Counts()
+                found = ask(session, "counted_events", after=self._counts.newest, newest=newest)
+            for row in found:
+                self._counts.add(row)
+            self._counts.newest = newest
+            return {
+                "silences": self._counts.silences,
+                "given_up": dict(self._counts.given_up),
+                "parked": self._counts.parked,
+                "set_aside": dict(self._counts.set_aside),
+            }
