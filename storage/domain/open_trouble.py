@@ -34,8 +34,9 @@ class _Case:
 def open_trouble(facts: Facts) -> list[OpenTrouble]:
     """Each kind of trouble that nobody has dealt with yet, the one with the newest case first.
 
-    ``facts`` are those of ``Overview.status()``. What was done again, what an operator canceled and what belongs to an
-    earlier state of a study is left out, and so are series that were never for an algorithm.
+    ``facts`` are those of ``Overview.status()``. What was done again, by the same version of an algorithm or by another
+    one, what an operator canceled and what belongs to an earlier state of a study is left out, and so are series that
+    were never for an algorithm.
     """
     kinds: dict[tuple[str, ...], list[_Case]] = {}
     for case in (*_parked(facts), *_of_jobs(facts), *_of_deliveries(facts), *_set_aside(facts)):
@@ -58,14 +59,14 @@ def _parked(facts: Facts) -> Iterator[_Case]:
 def _of_jobs(facts: Facts) -> Iterator[_Case]:
     """Analyses and reports, and any job of a worker that vanished; what was not delivered is told object by object."""
     now = {study["study_instance_uid"]: study["revision"] for study in facts["studies"]}
-    done_again = {job["predecessor_id"] for job in facts["jobs"]}
+    done_again = _done_again(facts)
     for job in facts["jobs"]:
         if job.get("stuck"):
             what = _TOLD[job["kind"]].format(job["destination"] or job["algorithm"])
             yield _Case(("stuck", job["kind"]), f"{what} without a worker", _STUCK, job["lease_expires_at"])
             continue
         outdated = job["revision"] != now.get(job["study_instance_uid"], job["revision"])
-        if job["id"] in done_again or outdated or job["kind"] == "delivery":
+        if done_again & {job["id"], job.get("about_id")} or outdated or job["kind"] == "delivery":
             continue
         what, at = _named(job), job["finished_at"] or job["started_at"] or job["scheduled_at"]
         if job["state"] in _UNFINISHED and job["reason"]:
@@ -73,6 +74,23 @@ def _of_jobs(facts: Facts) -> Iterator[_Case]:
             yield _Case(kind, f"{what} {_UNFINISHED[job['state']]}", job["reason"], at)
         elif job["outcome"] == "not-analysed":
             yield from _refusals(job, f"{what}: not analysed", at)
+
+
+def _done_again(facts: Facts) -> set[int]:
+    """The jobs that have a successor, and the analyses after which another version was given the same study.
+
+    As with a successor it does not matter how the later one ends: it has trouble of its own then. A version in shadow
+    takes the place of no other one's work, but what is done for real takes that of a shadow.
+    """
+    done: set[int] = {job["predecessor_id"] for job in facts["jobs"] if job["predecessor_id"] is not None}
+    latest: dict[tuple[str, int, str, bool], int] = {}
+    analyses = [job for job in facts["jobs"] if job["kind"] == "inference"]
+    for job in sorted(analyses, key=lambda one: int(one["id"]), reverse=True):
+        work = job["study_instance_uid"], job["revision"], job["algorithm_name"]
+        if latest.get((*work, False), 0) > job["id"] or (job["shadow"] and latest.get((*work, True), 0) > job["id"]):
+            done.add(job["id"])
+        latest.setdefault((*work, job["shadow"]), job["id"])
+    return done
 
 
 def _named(job: Facts) -> str:

@@ -9,6 +9,7 @@ SELECT
     job.reason_code,
     job.reason_sentence AS reason,
     coalesce(algorithm.name || ' ' || algorithm.version, '') AS algorithm,
+    coalesce(algorithm.name, '') AS algorithm_name,
     coalesce(job.destination, '') AS destination,
     job.priority,
     job.shadow,

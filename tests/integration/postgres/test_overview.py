@@ -107,6 +107,29 @@ def test_trouble_that_was_dealt_with_is_told_no_more(hospital: Any) -> None:
     assert open_trouble(hospital.overview.status()) == []
 
 
+def test_trouble_that_another_version_was_given_is_told_no_more(hospital: Any) -> None:
+    """After `overread jobs submit` the later analysis counts, however it ends; a shadow's is no answer to it."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    hospital.queue.fail(hospital.claimed(), WHY)
+    hospital.algorithms.add(hospital.registered("lungs", "2"), "tester")
+    hospital.algorithms.shadow("lungs", "2", "tester")
+    hospital.queue.submit("1.2.3", "alice")
+    in_shadow = hospital.claimed()
+    assert in_shadow.shadow
+    hospital.queue.fail(in_shadow, Reason("worse", "It is worse."))
+    assert {one.sentence for one in open_trouble(hospital.overview.status())} == {WHY.sentence, "It is worse."}
+
+    hospital.algorithms.promote("lungs", "2", "tester")
+    hospital.queue.submit("1.2.3", "alice")
+
+    assert open_trouble(hospital.overview.status()) == []
+    hospital.queue.fail(hospital.claimed(), Reason("again", "It failed again."))
+    assert [(one.count, one.what) for one in open_trouble(hospital.overview.status())] == [
+        (1, "analysis by lungs 2 given up")
+    ]
+
+
 def test_no_acknowledged_instance_is_silent(hospital: Any) -> None:
     """Over a mixed population the query finds nothing to complain about."""
     _populate(hospital)
