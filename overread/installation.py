@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from inference.acceptance.acceptance_set import acceptance_digest
 from inference.algorithms.folder import CARD_NAME, GOLDEN_NAME, VerifiedAlgorithm, read_folder
 from inference.algorithms.manifest import MANIFEST_NAME
 from inference.algorithms.trial import TrialLimits, try_out
@@ -51,18 +52,31 @@ def install(
             copy = scratch / "copy"
             read = _copy(folder, copy)
             home = root / read.manifest.identity.name / _folder_name(read)
-            known = any(
-                (one.name, one.version) == (read.manifest.identity.name, read.manifest.identity.version)
-                for one in catalog.all()
-            )
+            known = any((one.name, one.version) == _named(read) for one in catalog.all())
             # A copy that is not registered was left by a process that was killed before it wrote its row: it gives way.
-            intact = known and _is_intact(home, read) and _same_pair(home, copy)
+            intact = (
+                known
+                and _is_intact(home, read)
+                and _same_pair(home, copy)
+                and not _mends_acceptance(home, copy, catalog.acceptance_sha256(*_named(read)))
+            )
             golden = None if intact else try_out(copy, limits).golden
             algorithm = _described(read, home, AlgorithmStage.REGISTERED if hold else AlgorithmStage.ACTIVE)
             with _in_place(home, None if intact else copy, scratch):
                 if not intact or algorithm not in catalog.all(AlgorithmStage.ACTIVE):
-                    catalog.add(algorithm, actor, golden, restored=known and not intact)
+                    acceptance = acceptance_digest(home / ACCEPTANCE_FOLDER)
+                    catalog.add(algorithm, actor, golden, acceptance_sha256=acceptance, restored=known and not intact)
     return catalog.find(algorithm.name, algorithm.version)
+
+
+def _named(read: VerifiedAlgorithm) -> tuple[str, str]:
+    return read.manifest.identity.name, read.manifest.identity.version
+
+
+def _mends_acceptance(home: Path, copy: Path, recorded: str) -> bool:
+    """Whether the copy has the acceptance set that the version was added with, and its place has it no more."""
+    found, brought = (acceptance_digest(folder / ACCEPTANCE_FOLDER) for folder in (home, copy))
+    return found != recorded == brought
 
 
 def _folder_name(read: VerifiedAlgorithm) -> str:

@@ -47,15 +47,13 @@ def promote(
     ``seen`` is how the versions stood when it was decided, ``None`` for now.
 
     Raises:
-        InvalidAlgorithm: the files are not those that were added.
+        InvalidAlgorithm: the files, or those of its acceptance set, are not those that were added.
         InvalidAcceptanceSet: the set cannot be run.
         AcceptanceFailed: a case fell short; the message says by which number, and the version stands where it stood.
         DeviceFull: others' work fills the device, which says nothing of the version; nothing is recorded.
         StandingChanged: somebody else decided about the algorithm since this began.
         InvalidTransition: it is active already.
     """
-    from inference.acceptance.acceptance_set import has_acceptance_set  # here: it needs an extra
-
     catalog = PostgresAlgorithmCatalog(database)
     seen = seen or catalog.standing(algorithm.name)  # before the run, which takes its time
     check_bytes(algorithm)
@@ -63,10 +61,28 @@ def promote(
     details: dict[str, str | int | float | None] = {}
     if acceptance.skipped_because:
         details = {"acceptance_skipped_because": acceptance.skipped_because}
-    elif acceptance.folder is not None or has_acceptance_set(folder):
+    elif acceptance.folder is not None or _has_its_set(catalog, algorithm, folder):
         details = _passed(settings, database, algorithm, actor, folder)
     before = catalog.promote(algorithm.name, algorithm.version, actor, details, seen=seen)
     return Promoted(before, int(details.get("acceptance_cases") or 0))
+
+
+def _has_its_set(catalog: PostgresAlgorithmCatalog, algorithm: RegisteredAlgorithm, folder: Path) -> bool:
+    """Whether it came with an acceptance set, which must still be the same. Raises InvalidAlgorithm."""
+    from inference.acceptance.acceptance_set import acceptance_digest  # here: it needs an extra
+
+    try:
+        found = acceptance_digest(folder)
+    except OSError:
+        found = "unreadable"
+    added = catalog.acceptance_sha256(algorithm.name, algorithm.version)
+    if added and found != added:
+        what = "is not the one that was added" if found else "is gone"
+        raise InvalidAlgorithm(
+            f"The acceptance set of {algorithm.name} {algorithm.version} {what}; add the version again with its set, "
+            "or promote it with --acceptance or --skip-acceptance."
+        )
+    return bool(found)
 
 
 def check_bytes(algorithm: RegisteredAlgorithm) -> None:

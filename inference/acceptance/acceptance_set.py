@@ -103,6 +103,11 @@ def has_acceptance_set(folder: Path) -> bool:
     return (folder / ACCEPTANCE_NAME).is_file()
 
 
+def acceptance_digest(folder: Path) -> str:
+    """The digest of the set in a folder, as ``ReadAcceptanceSet`` has it; empty where there is none. Raises OSError."""
+    return _digest(folder) if has_acceptance_set(folder) else ""
+
+
 def read_acceptance_set(folder: Path) -> ReadAcceptanceSet:
     """Read the set in a folder.
 

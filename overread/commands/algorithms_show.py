@@ -126,7 +126,8 @@ def _event(event: Facts) -> str:
         return f"{told}: {verdict}, {details['passed']} of {details['cases']} cases ({details['numbers']})"
     if event["action"] == "algorithm-added":
         again = f" again ({details['again']})" if "again" in details else ""
-        return f"{told}{again}; golden pair: {details.get('golden') or 'none'}"
+        acceptance = "with" if "acceptance_sha256" in details else "without"
+        return f"{told}{again}, {acceptance} an acceptance set; golden pair: {details.get('golden') or 'none'}"
     if "acceptance_skipped_because" in details:
         told += f"; acceptance set skipped, because: {details['acceptance_skipped_because']}"
     if "previous_version" in details:

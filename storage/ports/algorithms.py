@@ -10,9 +10,19 @@ class AlgorithmCatalog(Protocol):
     """Which algorithms are installed."""
 
     def add(
-        self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None, *, restored: bool = False
+        self,
+        algorithm: RegisteredAlgorithm,
+        actor: str,
+        golden: str | None = None,
+        *,
+        acceptance_sha256: str = "",
+        restored: bool = False,
     ) -> None:
         """Record a version; one that is to be active is promoted in the same transaction."""
+        ...
+
+    def acceptance_sha256(self, name: str, version: str) -> str:
+        """The digest of the acceptance set that a version was added with; empty where it had none."""
         ...
 
     def standing(self, name: str) -> Standing:

@@ -29,12 +29,18 @@ class PostgresAlgorithmCatalog:
         self._database = database
 
     def add(
-        self, algorithm: RegisteredAlgorithm, actor: str, golden: str | None = None, *, restored: bool = False
+        self,
+        algorithm: RegisteredAlgorithm,
+        actor: str,
+        golden: str | None = None,
+        *,
+        acceptance_sha256: str = "",
+        restored: bool = False,
     ) -> None:
         """Record a version; one that is to be active is promoted in the same transaction.
 
-        ``golden`` is how near its golden pair was met, ``restored`` whether a damaged copy of its files was replaced;
-        both are for the audit row.
+        ``golden`` is how near its golden pair was met, ``acceptance_sha256`` the digest of its acceptance set, empty
+        where it has none, ``restored`` whether a damaged copy of its files was replaced; all are for the audit row.
 
         Adding what is already there changes its folder, and its stage only where that makes it active.
 
@@ -47,7 +53,7 @@ class PostgresAlgorithmCatalog:
             known = _row(session, algorithm.name, algorithm.version)
             if known is None:
                 known = _insert(session, algorithm)
-                append(session, _added(known, actor, golden))
+                append(session, _added(known, actor, golden, acceptance_sha256))
             elif (known.manifest_sha256, known.artifact_sha256) != (
                 algorithm.manifest_sha256,
                 algorithm.artifact_sha256,
@@ -57,10 +63,19 @@ class PostgresAlgorithmCatalog:
                     "bytes; give the changed one a new version."
                 )
             elif restored or known.folder != str(algorithm.folder):
-                append(session, _added(known, actor, golden, "copy restored" if restored else "folder changed"))
+                again = "copy restored" if restored else "folder changed"
+                append(session, _added(known, actor, golden, acceptance_sha256, again))
             known.folder = str(algorithm.folder)
             if algorithm.stage is AlgorithmStage.ACTIVE and known.stage != algorithm.stage:
                 _promote(session, known, actor)
+
+    def acceptance_sha256(self, name: str, version: str) -> str:
+        """The digest of the acceptance set that a version was added with last; empty where it never had one."""
+        added = [event for event in self.history(name, version) if event["action"] == AuditAction.ALGORITHM_ADDED]
+        digests = [
+            str(event["details"]["acceptance_sha256"]) for event in added if "acceptance_sha256" in event["details"]
+        ]
+        return digests[-1] if digests else ""
 
     def standing(self, name: str) -> Standing:
         """Where every version of a name stands now, to be shown again with the decision that is made on it."""
@@ -291,8 +306,11 @@ def _retire(session: Session, row: AlgorithmRow, actor: str) -> None:
     append(session, _event(AuditAction.ALGORITHM_RETIRED, actor, row))
 
 
-def _added(row: AlgorithmRow, actor: str, golden: str | None, again: str | None = None) -> AuditEvent:
-    told: AuditDetails = {key: value for key, value in (("golden", golden), ("again", again)) if value}
+def _added(
+    row: AlgorithmRow, actor: str, golden: str | None, acceptance_sha256: str, again: str | None = None
+) -> AuditEvent:
+    details = (("golden", golden), ("acceptance_sha256", acceptance_sha256), ("again", again))
+    told: AuditDetails = {key: value for key, value in details if value}
     return _event(AuditAction.ALGORITHM_ADDED, actor, row, told)
 
 

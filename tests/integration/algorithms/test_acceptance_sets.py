@@ -1,6 +1,7 @@
 """A version is promoted only if it gets its acceptance set right; what fell short is told and written down."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from inference.acceptance.acceptance_set import read_acceptance_set
-from inference.errors import InvalidAcceptanceSet
+from inference.errors import InvalidAcceptanceSet, InvalidAlgorithm
 from overread.errors import AcceptanceFailed
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
@@ -86,6 +87,34 @@ def test_a_version_that_gets_its_cases_right_is_promoted(run: Run, database: Dat
     assert "ct: refused as modality-not-accepted" in tried[2]["numbers"]
     assert promoted[2]["acceptance_sha256"] == tried[2]["acceptance_sha256"]
     assert promoted[2]["acceptance_cases"] == 4
+
+
+def test_a_set_that_was_taken_away_or_changed_is_missed(run: Run, database: Database, tmp_path: Path) -> None:
+    """The version is not promoted as if it had come without one; adding it again with its set puts the set back."""
+    folder = _algorithm(tmp_path)
+    _images(folder / "acceptance" / "head")
+    _set(folder / "acceptance", {"name": "head", "series": "head", "labels": ["Brain"]})
+    run("add", "--hold", str(folder))
+    installed = PostgresAlgorithmCatalog(database).find("tiny", "1.0").folder / "acceptance"
+    ((_, _, added),) = _audited(database)
+    assert added["acceptance_sha256"] == read_acceptance_set(folder / "acceptance").sha256
+    assert "with an acceptance set" in run("show", "tiny")
+
+    case = installed / "acceptance.yaml"
+    case.write_text(case.read_text().replace("Brain", "Spleen"))
+    with pytest.raises(InvalidAlgorithm, match=r"tiny 1\.0 is not the one that was added; add"):
+        run("promote", "tiny", "1.0")
+    shutil.rmtree(installed)
+    with pytest.raises(InvalidAlgorithm, match=r"tiny 1\.0 is gone; add"):
+        run("promote", "tiny", "1.0")
+    assert _stages(database) == {"1.0": "registered"}
+
+    run("add", "--hold", str(folder))
+
+    assert "passed 1 case of" in run("promote", "tiny", "1.0")
+    shutil.rmtree(installed)
+    run("retire", "tiny", "1.0")
+    assert "is active" in run("promote", "tiny", "1.0", "--skip-acceptance", "shown elsewhere")
 
 
 def test_a_version_that_falls_short_says_by_which_number(run: Run, database: Database, tmp_path: Path) -> None:
