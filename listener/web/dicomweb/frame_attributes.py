@@ -93,7 +93,9 @@ def _require_possible(frame: FrameDescription) -> None:
         raise NotRendered
     if not 0 < frame.bits_stored <= frame.high_bit + 1 <= frame.bits_allocated:
         raise UnreadableFile
-    if frame.photometric == "YBR_FULL_422" and (frame.columns % 2 or frame.bits_allocated != 8):
+    # Native pixels that share their chrominance come in pairs; in a JPEG the blocks are filled up (PS3.3 C.7.6.3.1.2).
+    in_half = frame.transfer_syntax_uid in NATIVE and frame.columns % 2 == 1
+    if frame.photometric == "YBR_FULL_422" and (in_half or frame.bits_allocated != 8):
         raise UnreadableFile
 
 

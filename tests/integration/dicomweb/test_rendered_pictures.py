@@ -1,6 +1,7 @@
 """Pictures over HTTP: as PS3.18 has them, for dicomweb-client and for a viewer on another origin."""
 
 import io
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -131,6 +132,44 @@ def test_what_cannot_be_rendered_is_told(open_web_door, name: str, changes: dict
     assert answer.status_code == status, answer.text[:200]
     assert status == 200 or answer.json()["detail"]
     assert asked(door, name, "").status_code == 200
+
+
+def _odd(folder: Path, command: list[str]) -> bytes:
+    """A ramp of 25 columns, from black to white, as DCMTK writes it, under the UIDs of a test file of pydicom's."""
+    ds = dcmread(get_testdata_file("SC_rgb_small_odd.dcm", download=False))
+    ramp = np.repeat(np.tile(np.arange(0, 250, 10, dtype=np.uint8), (16, 1))[..., None], 3, axis=2)
+    ds.Rows, ds.Columns, ds.PixelData = 16, 25, ramp.tobytes()
+    ds.save_as(folder / "plain.dcm")
+    subprocess.run([*command, str(folder / "plain.dcm"), str(folder / "made.dcm")], check=True, capture_output=True)
+    return (folder / "made.dcm").read_bytes()
+
+
+def test_a_jpeg_with_shared_chrominance_may_be_odd_columns_wide(open_web_door, tmp_path: Path) -> None:
+    """Blocks of a JPEG are filled up, so its pixels need not come in pairs; DCMTK shows the same picture."""
+    door = open_web_door()
+    packed = _odd(tmp_path, ["dcmcjpeg", "+eb", "+s2", "--uid-never"])
+    assert dcmread(io.BytesIO(packed)).PhotometricInterpretation == "YBR_FULL_422"
+    assert door.stow(packed).status_code == 200
+
+    answer = asked(door, "SC_rgb_small_odd.dcm", accept="image/png")
+
+    assert answer.status_code == 200, answer.text
+    shown = np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
+    subprocess.run(["dcmj2pnm", "--write-png", str(tmp_path / "made.dcm"), str(tmp_path / "made.png")], check=True)
+    expected = np.asarray(Image.open(tmp_path / "made.png")).astype(int)
+    assert shown.shape == expected.shape == (16, 25, 3)
+    assert np.abs(shown - expected).max() <= 3
+
+
+def test_native_pixels_with_shared_chrominance_come_in_pairs(open_web_door, tmp_path: Path) -> None:
+    """An odd number of columns contradicts the Standard (PS3.3 section C.7.6.3.1.2), and no picture is made up."""
+    door = open_web_door()
+    ds = dcmread(io.BytesIO(_odd(tmp_path, ["dcmconv"])))
+    ds.PhotometricInterpretation, ds.PixelData = "YBR_FULL_422", bytes(16 * 25 * 2)
+    ds.save_as(tmp_path / "native.dcm")
+    assert door.stow((tmp_path / "native.dcm").read_bytes()).status_code == 200
+
+    assert asked(door, "SC_rgb_small_odd.dcm").status_code == 422
 
 
 @pytest.mark.parametrize("below", ["/frames/1", "/rendered"])
