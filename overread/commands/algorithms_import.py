@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from overread.only_writer import only_writer
 from training.extra import require_extra
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def monai_bundle(bundle: Path, folder: Path, **told: Any) -> None:  # noqa: ANN4
     from training.conversion.description import Told
     from training.conversion.monai_bundle import import_bundle
 
-    _say(folder, import_bundle(bundle, folder, Told(**told)))
+    with only_writer(folder):
+        _say(folder, import_bundle(bundle, folder, Told(**told)))
 
 
 @import_group.command("nnunet")
@@ -72,7 +74,8 @@ def nnunet(
     from training.conversion.nnunet import import_export
 
     axes = None if mirror else ()
-    _say(folder, import_export(export, folder, Told(**told), configuration, orientation, axes))
+    with only_writer(folder):
+        _say(folder, import_export(export, folder, Told(**told), configuration, orientation, axes))
 
 
 @import_group.command("torch")
@@ -84,7 +87,8 @@ def torch_checkpoint(checkpoint: Path, folder: Path, manifest: Path) -> None:
     require_extra()
     from training.conversion.torch_checkpoint import import_checkpoint
 
-    _say(folder, import_checkpoint(checkpoint, manifest, folder))
+    with only_writer(folder):
+        _say(folder, import_checkpoint(checkpoint, manifest, folder))
 
 
 def _say(folder: Path, written: "VerifiedAlgorithm") -> None:
