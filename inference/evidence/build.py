@@ -4,7 +4,9 @@
 form that only stands in for another is another object, with UIDs of its own.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from inference.evidence.basic_text_report import build_basic_text_report
 from inference.evidence.classification_report import build_classification_reports
@@ -21,8 +23,11 @@ from inference.findings.classification import KeyImage
 from inference.findings.segment import SegmentDescription
 from inference.findings.segmentation import Probabilities
 from storage.domain.finding import Finding
-from storage.domain.result import DELIVERY_ORDER, PER_SEGMENT, EvidenceForm, EvidenceObject
+from storage.domain.result import DELIVERY_ORDER, PER_SEGMENT, EvidenceForm, EvidenceObject, EvidenceRole
 from storage.domain.viewer_profile import wanted_forms
+
+# What takes long without Python's lock, and little memory.
+_BESIDE = frozenset({EvidenceRole.DOCUMENT})
 
 DEFAULT_FORMS = wanted_forms(())  # with no destination: a result in its first forms, for ourselves
 
@@ -55,9 +60,10 @@ def build_classification_evidence(
         UnusableInput: ``patient-mix``, when the sources differ in patient, study, series or frame of reference.
     """
     require_one_patient(context.sources)
-    reports = build_classification_reports(context, keys, wanted)
-    text = _text(context, [key.finding for key in keys], wanted)
-    return _in_order(*reports, *text, *_further(Classified(context, keys, drawn), wanted))
+    with _further(Classified(context, keys, drawn), wanted) as further:
+        reports = build_classification_reports(context, keys, wanted)
+        text = _text(context, [key.finding for key in keys], wanted)
+        return _in_order(*reports, *text, *further())
 
 
 def build_evidence(
@@ -67,6 +73,7 @@ def build_evidence(
     findings: Sequence[Finding],
     wanted: Container[EvidenceForm] = DEFAULT_FORMS,
     probabilities: Probabilities | None = None,
+    outlined: Callable[[EvidenceObject | None], object] = lambda _: None,
 ) -> tuple[EvidenceObject, ...]:
     """The DICOM objects of one segmentation, in the order of delivery: segmentation, pictures, report.
 
@@ -77,8 +84,9 @@ def build_evidence(
     it has no voxel. A Segmentation without a frame is not allowed, so when no segment has a voxel the report alone
     is made: it says of each finding that it is absent. Segments without a voxel beside others are left out of the
     segmentation, whose Segment Numbers have no gaps, and are absent in the report. ``probabilities`` are what the
-    labels were made from; without them nothing is made that shows them. The same arguments give the same bytes at
-    any time.
+    labels were made from; without them nothing is made that shows them. ``outlined`` is called with the segmentation
+    before the rest is made, so that what is drawn from it can go on beside; with ``None`` where there is none. The same
+    arguments give the same bytes at any time.
 
     Raises:
         UnusableInput: ``patient-mix``, when the sources differ in patient, study, series or frame of reference.
@@ -90,12 +98,13 @@ def build_evidence(
         raise ValueError("The label array does not have the shape of the source images.")
     found = pair(labels, segments, findings)
     segmentation = build_segmentation(context, labels, found) if any(one.number for one in found) else None
-    reports = build_measurement_reports(context, labels, found, segmentation, wanted)
-    outlined: tuple[EvidenceObject, ...] = ()
-    if segmentation is not None:
-        outlined = (segmentation, *_other_forms(Segmented(context, labels, found, probabilities), wanted))
-    text = _text(context, findings, wanted)
-    return _in_order(*outlined, *reports, *text, *_further(Segmented(context, labels, found, probabilities), wanted))
+    outlined(segmentation)
+    result = Segmented(context, labels, found, probabilities)
+    with _further(result, wanted) as further:
+        reports = build_measurement_reports(context, labels, found, segmentation, wanted)
+        others = () if segmentation is None else (segmentation, *_other_forms(result, wanted))
+        text = _text(context, findings, wanted)
+        return _in_order(*others, *reports, *text, *further())
 
 
 def _other_forms(result: Segmented, wanted: Container[EvidenceForm]) -> Iterator[EvidenceObject]:
@@ -114,9 +123,18 @@ def _text(
     return (build_basic_text_report(context, findings),) if EvidenceForm.BASIC_TEXT in wanted else ()
 
 
-def _further(result: Analysed, wanted: Container[EvidenceForm]) -> list[EvidenceObject]:
-    roles = [role for role in AVAILABLE if EvidenceForm(role) in wanted]
-    return [one for role in roles for one in further_evidence(result, role)]
+@contextmanager
+def _further(result: Analysed, wanted: Container[EvidenceForm]) -> Iterator[Callable[[], list[EvidenceObject]]]:
+    """What else is wanted, when it is asked for; a document is made meanwhile, because compressing lets others run."""
+    with ThreadPoolExecutor(1, "document") as beside:
+        roles = [role for role in AVAILABLE if EvidenceForm(role) in wanted]
+        begun = {role: beside.submit(further_evidence, result, role) for role in roles if role in _BESIDE}
+
+        def made() -> list[EvidenceObject]:
+            rest = {role: further_evidence(result, role) for role in roles if role not in begun}
+            return [one for role in roles for one in (begun[role].result() if role in begun else rest[role])]
+
+        yield made
 
 
 def _in_order(*evidence: EvidenceObject) -> tuple[EvidenceObject, ...]:

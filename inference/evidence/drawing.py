@@ -4,7 +4,7 @@ from functools import cache
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFile, ImageFont
 
 from inference.evidence.letters import FONT, printable
 
@@ -19,6 +19,8 @@ _MORE = "…"
 _BRIGHTNESS = (0.299, 0.587, 0.114)  # what red, green and blue add to it
 _BRIGHT = 140
 _COMPRESSION = 1  # of zlib, from 0 to 9
+# Bytes that Pillow compresses at a time: after each step it wants Python's lock again, and waits while others have it.
+ImageFile.MAXBLOCK = 2**23
 
 
 class Pen:

@@ -4,6 +4,7 @@ They are made from the Segmentation itself, frame by frame on the source image t
 what a viewer would show. Nothing of the patient's identity is drawn.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -57,7 +58,12 @@ class _Scene:
 
 
 def overlay_pictures(volume: Volume, seg: EvidenceObject | None, mark: str) -> tuple[ResultPicture, ...]:
-    """One picture per plane, titled by it, the acquisition plane first.
+    """The pictures of ``overlays``, titled by their planes."""
+    return tuple(ResultPicture(title, png(picture)) for title, picture in overlays(volume, seg, mark))
+
+
+def overlays(volume: Volume, seg: EvidenceObject | None, mark: str) -> Iterator[tuple[str, Image.Image]]:
+    """One picture per plane with the plane's name, the acquisition plane first.
 
     The acquisition plane is a montage of slices across the segments, the two others are reconstructed through
     the middle of the largest segment, in true proportions. Without a segmentation, because nothing was found, the
@@ -67,11 +73,9 @@ def overlay_pictures(volume: Volume, seg: EvidenceObject | None, mark: str) -> t
         ValueError: a frame of the segmentation names an image that is not among the volume's.
     """
     scene = _scene(volume, dcmread(BytesIO(seg.part10)) if seg is not None else None, mark)
-    pictures = []
     for axis in sorted(range(3), key=lambda one: one != scene.acquired):
         tiles = [_tile(scene, axis, index) for index in _chosen_slices(scene, axis)]
-        pictures.append(ResultPicture(_PLANES[axis].capitalize(), png(_montage(tiles))))
-    return tuple(pictures)
+        yield _PLANES[axis].capitalize(), _montage(tiles)
 
 
 def _scene(volume: Volume, seg: Dataset | None, mark: str) -> _Scene:

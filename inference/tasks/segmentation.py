@@ -1,11 +1,15 @@
 """A segmentation told as a story: make a volume, predict, label, measure, report."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from PIL import Image
+
 from inference.algorithms.engine import Predictor
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
 from inference.evidence.build import build_evidence
 from inference.evidence.drawing import png
-from inference.evidence.overlay_pictures import overlay_pictures
+from inference.evidence.overlay_pictures import overlays
 from inference.evidence.segment_findings import pair
 from inference.evidence.segment_picture import draw_segments
 from inference.findings.measurement import measure
@@ -17,7 +21,7 @@ from inference.tasks.examination import Case, Examination
 from inference.tasks.volume_preparation import prepared_volume
 from inference.turns import DEVICE
 from storage.domain.job_statistics import Seen, Stage
-from storage.domain.result import EvidenceForm, EvidenceRole, ResultPicture
+from storage.domain.result import EvidenceForm, EvidenceObject, ResultPicture
 
 _OF_PROBABILITIES = {EvidenceForm.PARAMETRIC_MAP, EvidenceForm.FRACTIONAL}
 
@@ -38,12 +42,23 @@ def examine(case: Case, predictor: Predictor, manifest: SegmentationManifest) ->
         findings = measure(volume, labels, manifest.outputs, manifest.identity.name, case.tracking_uid)
     context = case.context(volume.headers, volume.values.__getitem__)
     segments = [described.description() for described in manifest.outputs.segments]
-    evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities)
     if manifest.input.projection:
+        evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities)
         drawn = draw_segments(context, labels, pair(labels, segments, findings), 0)
-        return Examination(context, findings, evidence, (ResultPicture("Radiograph", png(drawn.image())),))
-    outlined = next((one for one in evidence if one.role is EvidenceRole.SEGMENTATION), None)
-    return Examination(context, findings, evidence, overlay_pictures(volume, outlined, context.short_mark))
+        return Examination(context, findings, evidence, (_picture("Radiograph", drawn.image()),))
+    pictures: list[Future[ResultPicture]] = []
+    with ThreadPoolExecutor(1, "pictures") as beside:  # compressing lets the reports be written meanwhile
+
+        def draw(outlined: EvidenceObject | None) -> None:
+            for title, picture in overlays(volume, outlined, context.short_mark):
+                pictures.append(beside.submit(_picture, title, picture))
+
+        evidence = build_evidence(context, labels, segments, findings, case.wanted, probabilities, draw)
+        return Examination(context, findings, evidence, tuple(picture.result() for picture in pictures))
+
+
+def _picture(title: str, picture: Image.Image) -> ResultPicture:
+    return ResultPicture(title, png(picture))
 
 
 def _volume(case: Case, manifest: SegmentationManifest) -> Volume:

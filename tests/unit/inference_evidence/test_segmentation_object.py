@@ -8,8 +8,9 @@ import pytest
 from pydicom import Dataset
 
 from inference.errors import UnusableInput
+from inference.evidence import further
 from inference.evidence.build import EvidenceContext, build_evidence
-from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.source_series import (
     LIVER,
     NODULE,
@@ -205,3 +206,30 @@ def test_no_file_is_left_behind(context: EvidenceContext, tmp_path: Path, monkey
     _build(context)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_segmentation_is_handed_over_before_the_rest_is_made(context: EvidenceContext) -> None:
+    """Whoever draws from the segmentation gets the very object of the result, once, and none where nothing is found."""
+    labels = make_labels((6, 24, 32))
+    findings, told = make_findings(context, labels, SEGMENTS), list[EvidenceObject | None]()
+
+    evidence = build_evidence(context, labels, SEGMENTS, findings, outlined=told.append)
+    assert told == [next(one for one in evidence if one.role is EvidenceRole.SEGMENTATION)]
+
+    nothing, told = np.zeros_like(labels), []
+    build_evidence(context, nothing, SEGMENTS, make_findings(context, nothing, SEGMENTS), outlined=told.append)
+    assert told == [None]
+
+
+def test_a_fault_of_what_is_made_beside_is_not_lost(context: EvidenceContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that cannot be made ends the job with its own error."""
+    labels = make_labels((6, 24, 32))
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(further, "build_document", full)
+    with pytest.raises(MemoryError):
+        build_evidence(
+            context, labels, SEGMENTS, make_findings(context, labels, SEGMENTS), frozenset({EvidenceForm.DOCUMENT})
+        )
