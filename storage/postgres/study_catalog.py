@@ -1,5 +1,7 @@
 """What was received, as a worker reads it."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import select
@@ -10,6 +12,23 @@ from storage.errors import DamagedObject, UnknownRecord
 from storage.ports.objects import ObjectPaths
 from storage.postgres.engine import Database
 from storage.postgres.tables import InstanceImageRow, InstanceRow, SeriesRow, StudyRevisionRow, StudyRow
+
+_SERIES = (
+    SeriesRow.series_instance_uid,
+    SeriesRow.modality,
+    SeriesRow.body_part_examined,
+    SeriesRow.series_description,
+    SeriesRow.series_number,
+)
+_INSTANCE = (
+    InstanceRow.sop_class_uid,
+    InstanceRow.sop_instance_uid,
+    InstanceRow.transfer_syntax_uid,
+    InstanceRow.instance_number,
+    InstanceRow.sha256,
+    InstanceRow.size,
+)
+_IMAGE = tuple(getattr(InstanceImageRow, field.name) for field in fields(ImageRecord))
 
 
 class PostgresStudyCatalog:
@@ -61,8 +80,10 @@ class PostgresStudyCatalog:
             if found is None:
                 raise UnknownRecord(f"Study {study_instance_uid} has no revision {revision}.")
             study, stable_at = found
+            # Columns and no rows of the mapper, which takes four times as long to make three objects of each instance.
             rows = session.execute(
-                select(InstanceRow, SeriesRow, InstanceImageRow)
+                select(*_SERIES, *_INSTANCE, InstanceImageRow.instance_id, *_IMAGE)
+                .select_from(InstanceRow)
                 .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
                 .outerjoin(InstanceImageRow, InstanceImageRow.instance_id == InstanceRow.id)
                 .where(InstanceRow.study_id == study.id, InstanceRow.revision <= revision)
@@ -79,35 +100,35 @@ class PostgresStudyCatalog:
             patient_id=study.patient_id,
             issuer_of_patient_id=study.issuer_of_patient_id,
             stable_at=stable_at,
-            instances=tuple(self._stored(study, *row) for row in rows),
+            instances=tuple(self._stored(study, row) for row in rows),
         )
 
-    def _stored(
-        self, study: StudyRow, instance: InstanceRow, series: SeriesRow, image: InstanceImageRow | None
-    ) -> StoredInstance:
-        path = self._object_paths.instance(instance.sop_instance_uid)
+    def _stored(self, study: StudyRow, row: Sequence[Any]) -> StoredInstance:
+        """``row`` has the values of the columns in the order in which they are asked for."""
+        series_instance_uid, modality, body_part_examined, series_description, series_number = row[: len(_SERIES)]
+        instance = row[len(_SERIES) : len(_SERIES) + len(_INSTANCE)]
+        sop_class_uid, sop_instance_uid, transfer_syntax_uid, instance_number, sha256, size = instance
+        image_of, *image = row[len(_SERIES) + len(_INSTANCE) :]
         header = InstanceHeader(
-            sop_class_uid=instance.sop_class_uid,
-            sop_instance_uid=instance.sop_instance_uid,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
             study_instance_uid=study.study_instance_uid,
-            series_instance_uid=series.series_instance_uid,
-            transfer_syntax_uid=instance.transfer_syntax_uid,
+            series_instance_uid=series_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
             patient_id=study.patient_id,
             issuer_of_patient_id=study.issuer_of_patient_id,
             accession_number=study.accession_number,
             study_date=study.study_date,
-            modality=series.modality,
-            body_part_examined=series.body_part_examined,
-            series_description=series.series_description,
-            series_number=series.series_number,
-            instance_number=instance.instance_number,
+            modality=modality,
+            body_part_examined=body_part_examined,
+            series_description=series_description,
+            series_number=series_number,
+            instance_number=instance_number,
         )
-        return StoredInstance(header, path, instance.sha256, instance.size, None if image is None else _image(image))
+        path = self._object_paths.instance(sop_instance_uid)
+        return StoredInstance(header, path, sha256, size, None if image_of is None else _image(image))
 
 
-def _image(row: InstanceImageRow) -> ImageRecord:
-    fields: dict[str, Any] = {}
-    for name in ImageRecord.__slots__:
-        value = getattr(row, name)
-        fields[name] = tuple(value) if isinstance(value, list) else value
-    return ImageRecord(**fields)
+def _image(values: Iterable[Any]) -> ImageRecord:
+    made: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
+    return ImageRecord(*made)
