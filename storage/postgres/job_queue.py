@@ -1,7 +1,8 @@
 """The job queue: every change is fenced by the lease token, and its audit row stands in the same transaction."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
 from storage.domain.not_analysed import EndedInference, refusal_is_told
-from storage.domain.result import ActiveOutline, NewResult
+from storage.domain.result import ActiveOutline, FrozenFile, NewResult
 from storage.domain.route import Routes
 from storage.errors import InvalidTransition, LeaseLost
 from storage.ports.objects import EvidenceStore
@@ -31,6 +32,7 @@ from storage.settings import JobSettings
 
 # A delivery is limited by time, not by count.
 _UNLIMITED_ATTEMPTS = 2**31 - 1
+_FROZEN_AT_ONCE = 4
 
 
 class PostgresJobQueue:
@@ -99,8 +101,9 @@ class PostgresJobQueue:
         if job.shadow:
             result, destinations = replace(result, evidence=(), pictures=()), ()
         # Bytes first: a row is a promise that the file is there. Files without a row are harmless.
-        files = [self._evidence_store.freeze(thing.pieces) for thing in result.evidence]
-        pictures = [(picture.title, self._evidence_store.freeze([picture.png]).sha256) for picture in result.pictures]
+        frozen = self._frozen([*(thing.pieces for thing in result.evidence), *([one.png] for one in result.pictures)])
+        files, drawn = frozen[: len(result.evidence)], frozen[len(result.evidence) :]
+        pictures = [(one.title, file.sha256) for one, file in zip(result.pictures, drawn, strict=True)]
         with self._database.transaction() as session:
             held = hold(session, job)
             result_id = store_result(session, held, result, files, pictures)
@@ -117,6 +120,11 @@ class PostgresJobQueue:
                 result=Outcome.ANALYSED,
             )
             return result_id
+
+    def _frozen(self, contents: Sequence[Iterable[bytes]]) -> list[FrozenFile]:
+        """Freeze several at a time: each waits twice for the disk, which brings what many wait for to rest together."""
+        with ThreadPoolExecutor(_FROZEN_AT_ONCE, "freeze") as together:
+            return list(together.map(self._evidence_store.freeze, contents))
 
     def complete_not_analysed(self, job: ClaimedJob, reason: Reason, refusals: Sequence[Refusal]) -> None:
         """End an inference that found nothing it may analyse, and owe the report on it. Raises LeaseLost."""
@@ -163,7 +171,7 @@ class PostgresJobQueue:
             LeaseLost: another worker holds the job now; nothing was changed.
             UnknownRecord: the report claims inputs that its revision does not hold; nothing was changed.
         """
-        files = [self._evidence_store.freeze(thing.pieces) for thing in told.evidence]
+        files = self._frozen([thing.pieces for thing in told.evidence])
         with self._database.transaction() as session:
             held = hold(session, job)
             about_id = ended_inference(session, job).job_id

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from storage.domain.algorithm import AlgorithmStage
@@ -67,21 +67,19 @@ def store_result(
 
 
 def _store_inputs(session: Session, job: HeldJob, result_id: int, claimed: set[str]) -> None:
-    held = session.execute(
-        select(InstanceRow.id).where(
-            InstanceRow.sop_instance_uid.in_(claimed),
-            InstanceRow.study_id == job.study_id,
-            InstanceRow.revision <= job.revision,
-        )
-    ).scalars()
-    rows = [{"result_id": result_id, "instance_id": instance_id} for instance_id in held]
-    if len(rows) != len(claimed):
+    held = select(literal(result_id), InstanceRow.id).where(
+        InstanceRow.sop_instance_uid.in_(claimed),
+        InstanceRow.study_id == job.study_id,
+        InstanceRow.revision <= job.revision,
+    )
+    written = session.execute(
+        insert(ResultInputRow).from_select(["result_id", "instance_id"], held).returning(ResultInputRow.instance_id)
+    ).all()
+    if len(written) != len(claimed):
         raise UnknownRecord(
             f"The result of job {job.job_id} claims {len(claimed)} inputs of which revision {job.revision} of the "
-            f"study holds {len(rows)}; nothing was stored."
+            f"study holds {len(written)}; nothing was stored."
         )
-    if rows:
-        session.execute(insert(ResultInputRow), rows)
 
 
 def _store_evidence(
@@ -99,22 +97,25 @@ def _store_evidence(
         )
     }
     repeating = stand_ins(thing.form for thing in result.evidence)
+    rows = []
     for thing, file in zip(result.evidence, files, strict=True):
         sha256, size = first.get(thing.sop_instance_uid, (file.sha256, file.size))
-        session.execute(
-            insert(EvidenceRow).values(
-                result_id=result_id,
-                role=str(thing.role),
-                form=str(thing.form),
-                stands_in=thing.form in repeating,
-                sop_class_uid=thing.sop_class_uid,
-                sop_instance_uid=thing.sop_instance_uid,
-                series_instance_uid=thing.series_instance_uid,
-                transfer_syntax_uid=thing.transfer_syntax_uid,
-                sha256=sha256,
-                size=size,
-            )
+        rows.append(
+            {
+                "result_id": result_id,
+                "role": str(thing.role),
+                "form": str(thing.form),
+                "stands_in": thing.form in repeating,
+                "sop_class_uid": thing.sop_class_uid,
+                "sop_instance_uid": thing.sop_instance_uid,
+                "series_instance_uid": thing.series_instance_uid,
+                "transfer_syntax_uid": thing.transfer_syntax_uid,
+                "sha256": sha256,
+                "size": size,
+            }
         )
+    if rows:
+        session.execute(insert(EvidenceRow), rows)
 
 
 def schedule_deliveries(session: Session, job: HeldJob, result_id: int, destinations: Sequence[str]) -> None:
@@ -133,9 +134,10 @@ def schedule_deliveries(session: Session, job: HeldJob, result_id: int, destinat
             )
             .returning(JobRow.id)
         ).scalar_one()
-        for evidence_id in evidence:
+        if evidence:
             session.execute(
-                insert(DeliveryRow).values(evidence_id=evidence_id, destination=destination, job_id=delivery_job)
+                insert(DeliveryRow),
+                [{"evidence_id": one, "destination": destination, "job_id": delivery_job} for one in evidence],
             )
         append(
             session,
