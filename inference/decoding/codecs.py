@@ -18,6 +18,7 @@ from inference.decoding.codestream import (
     refuse_cut_off,
     refuse_incomplete_tiles,
 )
+from inference.decoding.jpeg_end import decoded_to_the_end, lossless_layout
 from inference.decoding.request import (
     HTJ2K,
     JPEG,
@@ -31,27 +32,28 @@ _Size = Callable[[bytes], tuple[int, int, int]]
 _Decoder = Callable[..., Any]
 
 
-def _jpeg(
-    content: bytes,
-    out: NDArray[np.unsignedinteger[Any]] | None = None,
-    colorspace: str | None = None,
-    outcolorspace: str | None = None,
-) -> NDArray[np.unsignedinteger[Any]]:
-    """libjpeg-turbo, which fills up what is missing without a word, up to the last sample with one value.
+def _jpeg(content: bytes, as_stored: bool = False) -> NDArray[np.unsignedinteger[Any]]:
+    """libjpeg-turbo, which fills up what is missing and passes over what is left, without a word.
 
-    An image that ends so is decoded once more, with other bytes behind its data, which do not change a complete one.
+    Three components are given ``as_stored``; left to itself, the decoder takes them for YCbCr and gives red, green and
+    blue.
 
     Raises:
-        Undecodable: the data ended before the image did.
+        Undecodable: the data end before the image does, or behind its end.
     """
-    found: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(
-        content, out=out, colorspace=colorspace, outcolorspace=outcolorspace
-    )
-    end = found[-1, -_FILLED_UP:]
-    if (end != end[0]).any():
-        return found
-    again = imagecodecs.jpeg8_decode(jpeg_with_more_data(content), colorspace=colorspace, outcolorspace=outcolorspace)
-    if not np.array_equal(found, again):
+    colours = "YCBCR" if as_stored else None
+
+    def decoded(one: bytes) -> NDArray[np.unsignedinteger[Any]]:
+        samples: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(
+            one, colorspace=colours, outcolorspace=colours
+        )
+        return samples
+
+    layout = lossless_layout(content)
+    if layout is not None and (as_stored or layout.components == 1):
+        return decoded_to_the_end(layout, decoded)
+    found = decoded(content)  # blocks: with other bytes behind the data, which a complete image ignores, it is the same
+    if not np.array_equal(found, decoded(jpeg_with_more_data(content))):
         raise Undecodable
     return found
 
@@ -65,12 +67,9 @@ _CODECS: dict[str, tuple[_Size, _Decoder]] = {
 }
 # Of those whose decoder does not mind that something is missing, or takes seconds to find out: what does.
 _COMPLETE = dict.fromkeys(JPEG | JPEG_LS, refuse_cut_off) | dict.fromkeys(JPEG_2000 | HTJ2K, refuse_incomplete_tiles)
-# Components as they are stored; left to itself, the decoder takes three for YCbCr and gives red, green and blue.
-_JPEG_AS_STORED = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"}
 _ADOBE = b"\xff\xee\x00\x0eAdobe"  # the head of the segment that says what components are (ITU-T T.872 6.5.3)
 _SEGMENTS = 15  # at most, of a frame in RLE
 _LONGEST_RUN = 128  # bytes
-_FILLED_UP = 8  # samples, as wide as a block
 
 
 def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsignedinteger[Any]]) -> None:
@@ -90,13 +89,15 @@ def decode(request: DecodingRequest, content: bytes, samples: NDArray[np.unsigne
     if told(content) != (request.rows, request.columns, request.samples):
         raise Undecodable
     _COMPLETE[request.transfer_syntax_uid](content)
-    options = _JPEG_AS_STORED if _is_kept(request, content) else {}
     with _nothing_swallowed():
-        try:
-            decoder(content, out=samples, **options)  # where they shall be, if it agrees about their type
-            return
-        except (ValueError, TypeError):
-            found = decoder(content, **options)
+        if request.transfer_syntax_uid in JPEG:
+            found = _jpeg(content, _is_kept(request, content))
+        else:
+            try:
+                decoder(content, out=samples)  # where they shall be, if it agrees about their type
+                return
+            except (ValueError, TypeError):
+                found = decoder(content)
     if found.shape != samples.shape or found.dtype.kind not in "iu" or found.itemsize > request.bytes_per_sample:
         raise Undecodable
     samples[...] = found.astype(samples.dtype, casting="unsafe", copy=False)

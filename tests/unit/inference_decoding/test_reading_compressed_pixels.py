@@ -1,11 +1,14 @@
 """Compressed images give the numbers that were put in, decoded in processes that may be lost."""
 
 import os
+import re
 import signal
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import imagecodecs
@@ -585,6 +588,75 @@ def test_a_jpeg_slice_that_lost_its_last_part_is_refused_though_it_has_an_end(
 
     with pytest.raises(UnusableInput), decoders.decoded(syntax, form, good[: int(len(good) * part)] + b"\xff\xd9"):
         pass
+
+
+def _judged_by_dcmtk(frame: bytes, form: PixelFormat, folder: Path) -> bool:
+    """Whether DCMTK decodes a lossless JPEG without a complaint; it warns of what it fills up or passes over."""
+    (ds,) = slice_headers(count=1, size=form.shape)
+    compress(ds, "jpeg-lossless", [np.zeros(form.shape, np.uint16)])
+    ds.BitsStored, ds.HighBit, ds.PixelData = 16, 15, encapsulate([frame])
+    (kept_file,) = kept([ds], folder)
+    command = ["dcmdjpeg", str(kept_file.path), str(folder / "plain.dcm")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode == 0 and not re.search("corrupt|premature|extraneous", done.stderr, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_lossless_jpeg_is_complete_where_its_data_end_with_its_image(
+    tmp_path: Path, decoders: DecodingPool, predictor: int, bits: int
+) -> None:
+    """Whatever predicts it: as it is, with a byte too many, and without its last part or bytes in its middle.
+
+    One that lacks a few bytes is refused in nearly all cases; what is left can be as many samples by chance.
+    """
+    form, pixels, _ = _frame_of_ct("jpeg-lossless")
+    if bits == 8:
+        form, pixels = PixelFormat(*pixels.shape, 8, 8, 7, False), (pixels >> 4).astype(np.uint8)
+    good = imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=predictor, bitspersample=bits)
+    end, syntax = len(good) - 2, UID(ENCODINGS["jpeg-lossless"][0])
+    for sound in (good, good[:end] + b"\0" + good[end:], good[:end] + b"\xff\xff" + good[end:] + b"\0"):
+        with decoders.decoded(syntax, form, sound) as samples:
+            assert (samples == pixels).all()
+
+    gaps = [(end - short, short) for short in (8, 40, 400)]
+    gaps += [(place * end // 20, gap) for place in range(5, 15) for gap in (3, 50)]
+    refused = 0
+    for start, gap in gaps:
+        with suppress(UnusableInput), decoders.decoded(syntax, form, good[:start] + good[start + gap :]):
+            continue
+        refused += 1
+    assert refused >= len(gaps) - 3
+    if bits == 16:
+        folders = [tmp_path / name for name in ("good", "bad")]
+        for folder in folders:
+            folder.mkdir()
+        assert _judged_by_dcmtk(good, form, folders[0])
+        assert not _judged_by_dcmtk(good[: end // 2] + good[end // 2 + 50 :], form, folders[1])
+
+
+def test_a_lossless_jpeg_in_colour_that_lost_bytes_is_refused(decoders: DecodingPool) -> None:
+    """Three components in one scan, red, green and blue: the first of them tells."""
+    colours = np.stack([picture((90, 64), bits=8, seed=seed) for seed in range(3)], axis=-1)
+    good = imagecodecs.jpeg8_encode(colours, lossless=True, predictor=4, colorspace="RGB", outcolorspace="RGB")
+    form, syntax = PixelFormat(90, 64, 8, 8, 7, False, "RGB"), UID(ENCODINGS["jpeg-lossless"][0])
+    with decoders.decoded(syntax, form, good) as samples:
+        assert (samples == colours).all()
+
+    for damaged in (good[:2000] + good[2050:], good[: len(good) - 50] + good[-2:]):
+        with pytest.raises(UnusableInput), decoders.decoded(syntax, form, damaged):
+            pass
+
+
+def test_a_lossless_jpeg_with_restarts_is_read(decoders: DecodingPool) -> None:
+    """Its end is looked at as that of other kinds, with other bytes behind the data."""
+    form, pixels, good = _frame_of_ct("jpeg-lossless")
+    start = good.find(b"\xff\xda")
+    one_interval = struct.pack(">HHH", 0xFFDD, 4, pixels.size)  # as long as the image, so no marker follows
+    with decoders.decoded(
+        UID(ENCODINGS["jpeg-lossless"][0]), form, good[:start] + one_interval + good[start:]
+    ) as samples:
+        assert (samples == pixels).all()
 
 
 @pytest.mark.parametrize(
