@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
-from inference.algorithms.golden import GoldenVolume, check_golden, read_golden, write_golden
+from inference.algorithms.golden import check_golden, read_golden, write_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.manifest import MANIFEST_NAME, parse_manifest
 from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.segmentation_manifest import Inference, SegmentationManifest

@@ -3,7 +3,7 @@
 import numpy as np
 
 from inference.algorithms.classification_manifest import ImagePreprocessing
-from inference.algorithms.golden import Golden
+from inference.algorithms.golden_images import Golden
 from inference.imaging.plane import prepare_plane
 from training.learning.network import EvidenceNetwork
 from training.learning.prediction import predict

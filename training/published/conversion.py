@@ -11,7 +11,8 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from inference.algorithms.golden import Golden, GoldenVolume
+from inference.algorithms.golden_images import Golden
+from inference.algorithms.golden_volume import GoldenVolume
 from training.errors import ExportDiffers
 
 OPSET = 17

@@ -9,7 +9,8 @@ from string import Template
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import CARD_NAME, VerifiedAlgorithm, verify
-from inference.algorithms.golden import AnyGolden, GoldenVolume, check_golden, read_golden
+from inference.algorithms.golden import AnyGolden, check_golden, read_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.manifest import MANIFEST_NAME, Manifest, load_manifest
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.settings import WorkerSettings

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.algorithms.classification_manifest import ImagePreprocessing
-from inference.algorithms.golden import Golden
+from inference.algorithms.golden_images import Golden
 from inference.imaging.plane import network_input, prepare_plane
 from training.errors import UntrustedCheckpoint
 from training.published.conversion import Converted, compared, onnx_bytes

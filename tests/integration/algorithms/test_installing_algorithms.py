@@ -16,7 +16,8 @@ from onnx import helper, numpy_helper
 from sqlalchemy import text
 
 from inference.algorithms.folder import verify
-from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.golden import write_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.manifest import read_manifest
 from inference.algorithms.trial import TrialLimits
 from inference.errors import InvalidAlgorithm

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from click.testing import Result
 
-from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.golden import write_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from overread.errors import VerificationFailed
 from storage.domain.algorithm import RegisteredAlgorithm
 from tests.peers.tiny_algorithm import write_tiny_algorithm

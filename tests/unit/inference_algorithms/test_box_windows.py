@@ -11,7 +11,8 @@ from inference.algorithms.box_windows import detect_volume
 from inference.algorithms.checked_boxes import ImageBoxes
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import verify
-from inference.algorithms.golden import GoldenVolumeBoxes, check_golden, read_golden, write_golden
+from inference.algorithms.golden import check_golden, read_golden, write_golden
+from inference.algorithms.golden_volume_boxes import GoldenVolumeBoxes
 from inference.algorithms.manifest import parse_manifest
 from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm

@@ -12,7 +12,8 @@ import pytest
 
 from inference.algorithms import trial
 from inference.algorithms.folder import read_folder
-from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.golden import write_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.trial import TrialLimits, try_out
 from inference.algorithms.trial_child import failure
 from inference.errors import InvalidAlgorithm

@@ -16,8 +16,9 @@ from inference.algorithms.checked_boxes import ImageBoxes, checked_boxes
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import GOLDEN_NAME, verify
-from inference.algorithms.golden import GoldenBoxes, check_golden, read_golden, write_golden
+from inference.algorithms.golden import check_golden, read_golden, write_golden
 from inference.algorithms.golden_boxes import Likeness, likeness
+from inference.algorithms.golden_image_boxes import GoldenBoxes
 from inference.errors import InvalidAlgorithm
 from inference.imaging.plane import network_input, prepare_plane
 from inference.settings import WorkerSettings

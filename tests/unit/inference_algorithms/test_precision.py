@@ -10,16 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import GOLDEN_NAME, verify
-from inference.algorithms.golden import (
-    SCORE_TOLERANCES,
-    VOXEL_TOLERANCES,
-    GoldenVolume,
-    Parity,
-    check_golden,
-    read_golden,
-    write_golden,
-)
+from inference.algorithms.golden import check_golden, read_golden, write_golden
 from inference.algorithms.golden_boxes import BOX_TOLERANCES
+from inference.algorithms.golden_parity import SCORE_TOLERANCES, VOXEL_TOLERANCES, Parity
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.sliding_window import predict_volume
 from inference.errors import InvalidAlgorithm
 from inference.settings import WorkerSettings

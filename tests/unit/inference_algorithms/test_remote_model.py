@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import VerifiedAlgorithm, verify
-from inference.algorithms.golden import GoldenVolume, write_golden
+from inference.algorithms.golden import write_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.sliding_window import predict_volume
 from inference.errors import ArtifactUnavailable, DeviceUnavailable, InvalidOutput, PredictionFailed
 from inference.resident_algorithms import ResidentAlgorithms

@@ -15,7 +15,8 @@ import yaml
 from monai.networks.nets import UNet
 
 from inference.algorithms.folder import verify
-from inference.algorithms.golden import GoldenVolume, read_golden
+from inference.algorithms.golden import read_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.trial import try_out
 from inference.errors import InvalidAlgorithm

@@ -11,7 +11,8 @@ import pytest
 
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import GOLDEN_NAME, verify
-from inference.algorithms.golden import Golden, check_golden, read_golden, write_golden
+from inference.algorithms.golden import check_golden, read_golden, write_golden
+from inference.algorithms.golden_images import Golden
 from inference.errors import InvalidAlgorithm
 from inference.settings import WorkerSettings
 
