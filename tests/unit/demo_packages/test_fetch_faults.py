@@ -66,7 +66,8 @@ def test_another_file_than_the_pinned_one_is_told_as_such(tmp_path: Path, index:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path, index: Path) -> None:
+@pytest.mark.parametrize("mounted", [True, False], ids=["small disk", "no blocks"])
+def test_a_full_disk_is_told_as_such(tmp_path: Path, index: Path, mounted: bool) -> None:
     """The sentence says that there is no space, not that there is no network, and nothing is left on the disk."""
     package, place = _pinned(index), tmp_path / "cache"
     place.mkdir()
@@ -80,7 +81,7 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, index: Path) -> None:
         except OSError as error:
             print(error.strerror, list(place.iterdir()))
     """
-    done = run_on_small_disk(place, "128k", program, NAME, package.sha256)
+    done = run_on_small_disk(place, "128k", program, NAME, package.sha256, mounted=mounted)
 
     assert done.stdout == "No space left on device []\n", done.stderr
 

@@ -10,7 +10,8 @@ from storage.objects import claims
 from tests.peers.small_disk import run_on_small_disk
 
 
-def test_a_claim_on_a_full_disk_is_refused_and_the_process_lives(tmp_path):
+@pytest.mark.parametrize("mounted", [True, False], ids=["small disk", "no blocks"])
+def test_a_claim_on_a_full_disk_is_refused_and_the_process_lives(tmp_path, mounted):
     """Claims go into holes of their table until the disk has no block left: the next one is an error, not a signal."""
     done = run_on_small_disk(
         tmp_path,
@@ -37,12 +38,14 @@ def test_a_claim_on_a_full_disk_is_refused_and_the_process_lives(tmp_path):
         assert table.count() == taken - 1
         print("lives")
         """,
+        mounted=mounted,
     )
 
     assert (done.returncode, done.stdout) == (0, "lives\n"), done.stderr
 
 
-def test_a_board_on_a_full_disk_is_an_error_and_the_process_lives(tmp_path):
+@pytest.mark.parametrize("mounted", [True, False], ids=["small disk", "no blocks"])
+def test_a_board_on_a_full_disk_is_an_error_and_the_process_lives(tmp_path, mounted):
     """The page of a log has its block before it is mapped: without one it cannot be made."""
     done = run_on_small_disk(
         tmp_path,
@@ -61,6 +64,7 @@ def test_a_board_on_a_full_disk_is_an_error_and_the_process_lives(tmp_path):
             assert error.errno == errno.ENOSPC
             print("lives")
         """,
+        mounted=mounted,
     )
 
     assert (done.returncode, done.stdout) == (0, "lives\n"), done.stderr
