@@ -16,6 +16,7 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     EnhancedSRStorage,
+    ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
 from pydicom.valuerep import DT
@@ -71,6 +72,12 @@ _WITHOUT_A_BODY_PART = frozenset(
 # The frames of a map have their own (PS3.3 section C.7.6.16.2.8), so its series must have none.
 _WITHOUT_LATERALITY = _WITHOUT_A_BODY_PART | {EvidenceRole.PARAMETRIC_MAP}
 _COPIED_FOR_ALL = ("SpecificCharacterSet", "TimezoneOffsetFromUTC", "InstitutionName")
+
+
+def read_tables_of_the_standard() -> None:
+    """Have highdicom read which attributes each object has, for which its first object waits 0.8 s."""
+    uid = "1.2.3"
+    SOPClass(uid, uid, 1, uid, SecondaryCaptureImageStorage, 1, "OT", MANUFACTURER, ExplicitVRLittleEndian)
 
 
 def series_description(context: EvidenceContext, what: str, *, first: bool = False) -> str:

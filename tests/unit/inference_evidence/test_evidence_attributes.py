@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import highdicom
 import numpy as np
 import pytest
+from highdicom import _standard_utils
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
+from inference.evidence.attributes import read_tables_of_the_standard
 from inference.evidence.build import EvidenceContext, build_evidence
 from storage.domain.result import EvidenceObject
 from tests.conformance.source_series import (
@@ -223,3 +225,16 @@ def test_a_large_label_array_is_not_changed() -> None:
     build_evidence(context, labels, (LIVER, NODULE), make_findings(context, labels, (LIVER, NODULE)))
 
     np.testing.assert_array_equal(labels, before)
+
+
+def test_the_tables_of_the_standard_are_read_before_the_first_object_needs_them() -> None:
+    """After the call highdicom reads none of its files for an object, however many it has."""
+    tables = [
+        getattr(_standard_utils, f"get_{name}_map") for name in ("sop_class_iod", "iod_module", "module_attribute")
+    ]
+    for table in tables:
+        table.cache_clear()
+
+    read_tables_of_the_standard()
+
+    assert [table.cache_info().currsize for table in tables] == [1, 1, 1]
