@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.decoding.blocks_end import refuse_other_end
 from inference.decoding.codestream import (
     JPEG_DATA,
     Undecodable,
@@ -18,7 +20,8 @@ from inference.decoding.codestream import (
     refuse_cut_off,
     refuse_incomplete_tiles,
 )
-from inference.decoding.jpeg_end import decoded_to_the_end, lossless_layout
+from inference.decoding.jpeg_layout import jpeg_layout
+from inference.decoding.lossless_end import decoded_to_the_end
 from inference.decoding.request import (
     HTJ2K,
     JPEG,
@@ -41,18 +44,28 @@ def _jpeg(content: bytes, as_stored: bool = False) -> NDArray[np.unsignedinteger
     Raises:
         Undecodable: the data end before the image does, or behind its end.
     """
-    colours = "YCBCR" if as_stored else None
+    layout = jpeg_layout(content)
+    stored = _jpeg_decoder("YCBCR" if layout and layout.components == 3 else None)
+    decoded = stored if as_stored else _jpeg_decoder(None)
+    if layout is None:
+        return _not_filled_up(content, decoded)
+    if not layout.is_lossless:
+        refuse_other_end(layout, stored)
+        return decoded(content)
+    found = decoded_to_the_end(layout, stored)
+    return found if as_stored or layout.components == 1 else decoded(content)
 
-    def decoded(one: bytes) -> NDArray[np.unsignedinteger[Any]]:
-        samples: NDArray[np.unsignedinteger[Any]] = imagecodecs.jpeg8_decode(
-            one, colorspace=colours, outcolorspace=colours
-        )
-        return samples
 
-    layout = lossless_layout(content)
-    if layout is not None and (as_stored or layout.components == 1):
-        return decoded_to_the_end(layout, decoded)
-    found = decoded(content)  # blocks: with other bytes behind the data, which a complete image ignores, it is the same
+def _jpeg_decoder(colours: str | None) -> Callable[[bytes], NDArray[np.unsignedinteger[Any]]]:
+    """A decoder that leaves components in a colour space as they are; ``None``: one that gives red, green and blue."""
+    return partial(imagecodecs.jpeg8_decode, colorspace=colours, outcolorspace=colours)
+
+
+def _not_filled_up(
+    content: bytes, decoded: Callable[[bytes], NDArray[np.unsignedinteger[Any]]]
+) -> NDArray[np.unsignedinteger[Any]]:
+    """An image in several parts: decoded again with other bytes behind the data, which a complete one ignores."""
+    found = decoded(content)
     if not np.array_equal(found, decoded(jpeg_with_more_data(content))):
         raise Undecodable
     return found
