@@ -4,6 +4,7 @@ Of an archive only the files of an algorithm are written: manifest, card, networ
 lies beside them is passed over; what could act (a link, a device, a path that leads elsewhere) refuses the whole.
 """
 
+import errno
 import gzip
 import lzma
 import re
@@ -30,7 +31,8 @@ _HEADERS = 64 * 2**20  # what they may take of a tar beside the files
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.onnx")
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
-    *(NotImplementedError, RuntimeError, ValueError),  # of zipfile: methods it does not know, encryption, odd headers
+    # Of zipfile: methods it does not know, encryption, odd headers, empty names.
+    *(NotImplementedError, RuntimeError, ValueError, LookupError),
 )
 _Members = Iterator[tuple[str, IO[bytes]]]  # name and content, which is read before the next one is asked for
 _ZIP, _TAR = (".zip",), (".tar.gz", ".tgz")
@@ -64,7 +66,8 @@ def unpack(archive: Path, target: Path, most_bytes: int = _MOST_BYTES) -> Path:
     except _BROKEN:
         raise _broken(archive) from None
     except OSError as error:
-        if error.errno is None:  # bz2 knows no error of its own
+        # bz2 knows no error of its own; a header may place a file before the beginning of the archive.
+        if error.errno in (None, errno.EINVAL):
             raise _broken(archive) from None
         raise
     return _home(archive, target)

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from inference.algorithms.manifest_parts import Part
 from inference.algorithms.manifest_text import Text
 from inference.algorithms.schema_problem import first_problem
-from inference.algorithms.yaml_document import NoYaml, yaml_document
+from inference.algorithms.yaml_document import KeyTwice, NoYaml, yaml_document
 from inference.errors import InvalidAcceptanceSet
 
 ACCEPTANCE_NAME = "acceptance.yaml"
@@ -126,6 +126,10 @@ def read_acceptance_set(folder: Path) -> ReadAcceptanceSet:
     try:
         document = yaml_document(content)
         return ReadAcceptanceSet(AcceptanceSet.model_validate(document).cases, folder, digest)
+    except KeyTwice as error:
+        raise InvalidAcceptanceSet(
+            f"{path} has a key twice, again in line {error.line}; keep one of the two."
+        ) from None
     except NoYaml:
         raise InvalidAcceptanceSet(f"{path} is not valid YAML; mend its syntax.") from None
     except ValidationError as error:

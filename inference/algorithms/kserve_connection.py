@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Connection:
         self._most = int(settings.remote_answer_mib * 2**20)
         self._ca, self._token_file = settings.remote_ca, settings.remote_token_file
         self._http: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None  # under it, from before TLS begins
         self.place = f"{self._host}:{self._port}"
 
     def ask(self, path: str) -> dict[str, Any] | None:
@@ -85,6 +87,9 @@ class Connection:
         if self._http is not None:
             self._http.close()
             self._http = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _refuse(self, status: int) -> None:
         if status == 200:
@@ -116,7 +121,7 @@ class Connection:
         watch.start()
         failed: Exception | None = None
         try:
-            reply = self._answered(method, path, request, most)
+            reply = self._answered(method, path, request, most, late)
         except (OSError, http.client.HTTPException, InferenceError, ValueError) as error:
             failed = error
         finally:
@@ -130,9 +135,9 @@ class Connection:
             raise failed
         raise self._gone(_unheard(failed)) from None
 
-    def _answered(self, method: str, path: str, request: Request | None, most: int) -> Reply:
+    def _answered(self, method: str, path: str, request: Request | None, most: int, late: threading.Event) -> Reply:
         if self._http is None:
-            self._http = self._connected()
+            self._http = self._connected(late)
         parts = request.parts if request else None  # one by one: a batch is not copied to be sent
         self._http.request(method, self._prefix + path, parts, self._headers(request))
         response = self._http.getresponse()
@@ -170,27 +175,36 @@ class Connection:
                 raise DeviceUnavailable(f"{self._token_file} cannot be read; correct remote_token_file.") from None
         return headers
 
-    def _connected(self) -> http.client.HTTPConnection:
-        if not self._tls:
-            plain = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-            plain.connect()
-            return plain
+    def _connected(self, late: threading.Event) -> http.client.HTTPConnection:
+        context = self._context() if self._tls else None
+        self._socket = _reached(self._host, self._port, time.monotonic() + self._timeout)
+        self._socket.settimeout(self._timeout)
+        _stop_if(late)  # whoever cuts does so after that, and now sees the socket
+        if context is None:
+            connection = http.client.HTTPConnection(self._host, self._port)
+        else:
+            connection = http.client.HTTPSConnection(self._host, self._port, context=context)
+            secure = context.wrap_socket(self._socket, server_hostname=self._host, do_handshake_on_connect=False)
+            self._socket = secure
+            _stop_if(late)
+            secure.do_handshake()
+        connection.sock = self._socket
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self._ca or None)
         except OSError:
             raise DeviceUnavailable(f"{self._ca} holds no certificates; correct remote_ca.") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        secure = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
-        secure.connect()
-        return secure
+        return context
 
     def _cut(self, late: threading.Event) -> None:
         """End what is under way: a server that trickles would otherwise be waited for as long as it likes."""
         late.set()
-        connection = self._http
-        if connection is not None and connection.sock is not None:
+        if self._socket is not None:
             with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _too_slow(self) -> DeviceUnavailable:
         return DeviceUnavailable(
@@ -206,6 +220,30 @@ class Connection:
 
     def _gone(self, how: str) -> DeviceUnavailable:
         return DeviceUnavailable(f"The inference server at {self.place} {how}; look whether it runs.")
+
+
+def _stop_if(late: threading.Event) -> None:
+    if late.is_set():
+        raise TimeoutError
+
+
+def _reached(host: str, port: int, ends: float) -> socket.socket:
+    """A socket to the first address of the host that answers until then. Raises OSError."""
+    failure: OSError = TimeoutError()
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        left = ends - time.monotonic()
+        if left <= 0:
+            break
+        reached = socket.socket(family, kind, protocol)
+        try:
+            reached.settimeout(left)
+            reached.connect(address)
+        except OSError as error:
+            reached.close()
+            failure = error
+        else:
+            return reached
+    raise failure
 
 
 def _unheard(error: Exception | None) -> str:

@@ -77,6 +77,8 @@ def _decoded(body: bytearray, header_length: str | None, wanted: Sequence[str]) 
     head = json.loads(body[:end])
     tensors, place = {}, end
     for told in head["outputs"]:
+        if not isinstance(told, dict) or not isinstance(told.get("parameters") or {}, dict):
+            raise ValueError("no tensor")
         size = (told.get("parameters") or {}).get("binary_data_size")
         if size is None:
             tensors[told["name"]] = _from_json(told)
@@ -109,4 +111,7 @@ def _from_bytes(told: dict[str, Any], content: memoryview) -> Array:
 def _from_json(told: dict[str, Any]) -> Array:
     if told["datatype"] not in _DTYPES:
         raise ValueError("no such type")
-    return np.asarray(told["data"], np.float32).reshape(_shape(told))
+    values = np.asarray(told["data"])
+    if values.dtype.kind not in "if":  # numpy would make numbers of words, and of true and null
+        raise ValueError("no numbers")
+    return values.astype(np.float32).reshape(_shape(told))

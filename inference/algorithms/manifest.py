@@ -70,7 +70,7 @@ def read_manifest(folder: Path) -> ReadManifest:
         InvalidAlgorithm: it is missing, is no YAML, or does not follow the schema.
     """
     # Here: the commands that an installation without models has know the names above.
-    from inference.algorithms.yaml_document import NoYaml, yaml_document
+    from inference.algorithms.yaml_document import KeyTwice, NoYaml, yaml_document
 
     path = folder / MANIFEST_NAME
     if path.exists() and not path.is_file():
@@ -84,6 +84,8 @@ def read_manifest(folder: Path) -> ReadManifest:
         raise InvalidAlgorithm(f"{path} is larger than {_SIZE_LIMIT} bytes; a manifest holds no data.")
     try:
         document = yaml_document(content)
+    except KeyTwice as error:
+        raise InvalidAlgorithm(f"{path} has a key twice, again in line {error.line}; keep one of the two.") from None
     except NoYaml:
         raise InvalidAlgorithm(f"{path} is not valid YAML; mend its syntax.") from None
     try:

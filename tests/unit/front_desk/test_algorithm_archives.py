@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -208,6 +209,25 @@ def test_a_spoilt_member_of_any_kind_is_told_as_such(tmp_path: Path, how: int) -
     spoilt = bytearray((tmp_path / "a.zip").read_bytes())
     spoilt[60:160] = b"\xff" * 100
     (tmp_path / "a.zip").write_bytes(spoilt)
+
+    with pytest.raises(InvalidAlgorithm, match=r"is no whole \.zip"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("how", ["no name", "before the beginning"])
+def test_a_zip_whose_directory_is_odd_is_no_whole_one(tmp_path: Path, how: str) -> None:
+    """A member without a name, and one that stands before the archive begins, are the archive's fault."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("card.md", "x")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    if how == "no name":  # length of the name, which becomes the extra field
+        content[directory + 28 : directory + 32] = struct.pack("<HH", 0, 7)
+        content[directory + 46 : directory + 53] = struct.pack("<HH", 9, 3) + b"xxx"
+    else:  # the end says that the directory stands further back than it does
+        end = content.index(b"PK\x05\x06")
+        content[end + 16 : end + 20] = struct.pack("<L", directory + 10**6)
+    (tmp_path / "a.zip").write_bytes(content)
 
     with pytest.raises(InvalidAlgorithm, match=r"is no whole \.zip"):
         unpack(tmp_path / "a.zip", tmp_path / "out")

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +238,9 @@ def test_a_batch_that_the_server_rejects_is_a_failure(tmp_path: Path) -> None:
             engine.predict(np.zeros((1, 2, 4, 4, 4), np.float32))
 
 
+VOXELS = int(np.prod(VOLUME.shape))
+
+
 def _answer(
     shape: tuple[int, ...] = (1, 1, *VOLUME.shape),
     values: bytes | None = None,
@@ -259,6 +262,18 @@ def _answer(
         f"HTTP/1.1 200 OK\r\nContent-Length: {len(body) if told_length is None else told_length}\r\n"
         f"Inference-Header-Content-Length: {len(json_part)}\r\n\r\n"
     ).encode() + body
+
+
+def _told(outputs: bytes) -> bytes:
+    """An answer without binary tensors whose member ``outputs`` is this."""
+    return _answer(values=b"", head=b'{"model_name": "tiny", "model_version": "1", "outputs": ' + outputs + b"}")
+
+
+def _in_words(word: str) -> bytes:
+    """The right output as JSON, but for its first value."""
+    values = ", ".join([word] + ["0.5"] * (VOXELS - 1))
+    shape = [1, 1, *VOLUME.shape]
+    return f'[{{"name": "y", "datatype": "FP32", "shape": {shape}, "data": [{values}]}}]'.encode()
 
 
 def _says(content: bytes) -> Callable[[socket.socket, threading.Event], None]:
@@ -287,7 +302,6 @@ def _never_ends(caller: socket.socket, ended: threading.Event) -> None:
         caller.sendall(bytes(65536))
 
 
-VOXELS = int(np.prod(VOLUME.shape))
 NAN = struct.pack(f"<{VOXELS}f", *([0.5] * (VOXELS - 1)), float("nan"))
 
 
@@ -315,6 +329,19 @@ NAN = struct.pack(f"<{VOXELS}f", *([0.5] * (VOXELS - 1)), float("nan"))
         pytest.param(_says(_answer(head=b"[" * 100000)), PredictionFailed, "not one of the KServe", id="deep JSON"),
         pytest.param(_says(_answer(head=b"not JSON")), PredictionFailed, "not one of the KServe", id="no JSON"),
         pytest.param(_says(_answer(head=b"null")), PredictionFailed, "not one of the KServe", id="null"),
+        pytest.param(_says(_told(b'["y"]')), PredictionFailed, "not one of the KServe", id="a word for an output"),
+        pytest.param(_says(_told(b"[null]")), PredictionFailed, "not one of the KServe", id="null for an output"),
+        pytest.param(_says(_told(b'{"a": 1}')), PredictionFailed, "not one of the KServe", id="outputs as an object"),
+        pytest.param(
+            _says(_told(b'[{"name": "y", "parameters": [1]}]')),
+            PredictionFailed,
+            "not one of the KServe",
+            id="parameters as a list",
+        ),
+        *(
+            pytest.param(_says(_told(_in_words(word))), PredictionFailed, "not one of the KServe", id=f"{word} for 0.5")
+            for word in ('"0.5"', "null", "[0.5]")
+        ),
         pytest.param(_says(_answer(told_length=10**6)), DeviceUnavailable, "before it was complete", id="too short"),
         pytest.param(_says(_answer(told_length=100)), PredictionFailed, "not one of the KServe", id="too long"),
         pytest.param(_says(_answer(told_length=10**12)), PredictionFailed, "larger than it may be", id="huge, told"),
@@ -350,6 +377,38 @@ def test_each_way_a_server_fails_has_a_name(
         after = engine.predict(VOLUME[np.newaxis, np.newaxis])
 
     assert after[0, 0] == pytest.approx(1 / (1 + np.exp(-VOLUME)), abs=1e-6)
+
+
+def test_an_address_that_swallows_a_call_takes_nothing_of_the_next_ones_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two addresses of a host never answer a call and the third trickles: the one deadline ends it."""
+    with _server() as honest, rude_before(honest.port) as server, _black_hole() as hole:
+        engine = Engine(_algorithm(tmp_path), _settings(server, remote_timeout_s=1, remote_answer_mib=4))
+        server.rude = _trickles
+        for runner in engine._runners:
+            runner._connection.close()  # the next call finds the addresses anew
+        found = socket.getaddrinfo(*hole, type=socket.SOCK_STREAM)
+        real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **told: [*found, *found, *real(*given, **told)])
+
+        with pytest.raises(DeviceUnavailable, match="did not answer within 1 s"):
+            engine.predict(VOLUME[np.newaxis, np.newaxis])
+
+
+@contextmanager
+def _black_hole() -> Iterator[tuple[str, int]]:
+    """An address whose queue of callers is full, so that the kernel answers no further one."""
+    with ExitStack() as held:
+        hole = held.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(3):
+            caller = held.enter_context(socket.socket())
+            caller.setblocking(False)
+            with suppress(BlockingIOError):
+                caller.connect(hole.getsockname())
+        yield hole.getsockname()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ ODD = {
     "nesting without end": "[" * 20_000,
     "a billion values": _levels("[lol]", "%s"),
     "a billion merged keys": _levels("{x: 1}", "{<<: %s}"),
+    "a number to base 60 without end": "a: " + ":".join(["1"] * 60),
 }
 
 
@@ -59,3 +60,16 @@ def test_aliases_and_merged_keys_are_read() -> None:
         "type": {"value": "1", "scheme": "SCT"},
     }
     assert yaml_document("") is None
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """A reader sees the first of two uses, YAML the last; the sentence names the line. One that is merged is none."""
+    text = "identity: {use: research}\nsite: {a: 1,\n  a: 2}\n"
+    for name in ("algorithm.yaml", "acceptance.yaml"):
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(InvalidAlgorithm, match="has a key twice, again in line 3; keep one"):
+        read_manifest(tmp_path)
+    with pytest.raises(InvalidAcceptanceSet, match="has a key twice, again in line 3; keep one"):
+        read_acceptance_set(tmp_path)
+    assert yaml_document("a: &a {x: 1}\nb: {<<: *a, x: 2}\n") == {"a": {"x": 1}, "b": {"x": 2}}
