@@ -1,6 +1,7 @@
 """Looks on while one job is analysed: how long each stage takes, and how the values are spread."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,7 +9,9 @@ from numpy.typing import NDArray
 
 from inference.monitoring.value_tally import ValueTally
 from inference.stages import enter, working_time
-from storage.domain.job_statistics import Seen, Stage
+from storage.domain.job_statistics import Seen, Stage, ValueStatistics
+
+_BESIDE = ThreadPoolExecutor(1, "statistics")  # of all jobs of the process
 
 
 class JobWatch:
@@ -16,6 +19,7 @@ class JobWatch:
 
     def __init__(self) -> None:
         self._tallies: dict[Seen, ValueTally] = {}
+        self._summed_up: dict[Seen, Future[ValueStatistics]] = {}
         self._seconds: dict[Stage, float] = {}
         self._running: list[Stage] = []
         self._since = 0.0
@@ -45,16 +49,23 @@ class JobWatch:
         self._since = now
 
     def saw(self, place: Seen, values: NDArray[np.float32], parts: int = 1) -> None:
-        """Note values, or one of ``parts`` arrays of them; an array without a value is nothing."""
+        """Note values, or one of ``parts`` arrays of them; an array without a value is nothing.
+
+        What is seen whole is summed up beside, while the network has the job.
+        """
         if values.size:
             if place not in self._tallies:
                 self._tallies[place] = ValueTally(place, parts)
             self._tallies[place].add(values)
+            if parts == 1:
+                self._summed_up[place] = _BESIDE.submit(self._tallies[place].statistics)
 
-    @property
-    def tallies(self) -> dict[Seen, ValueTally]:
-        """What was seen, by place."""
-        return self._tallies
+    def spreads(self) -> dict[Seen, ValueStatistics]:
+        """How the values that were seen are spread, by place."""
+        return {
+            place: self._summed_up[place].result() if place in self._summed_up else tally.statistics()
+            for place, tally in self._tallies.items()
+        }
 
     @property
     def seconds(self) -> dict[Stage, float]:

@@ -25,7 +25,7 @@ def job_statistics(
     sought = manifest.outputs.segments if isinstance(manifest, SegmentationManifest) else manifest.outputs.classes
     return JobStatistics(
         acquisition(headers, site_secret),
-        {place: values for place, tally in watch.tallies.items() if is_finite(values := tally.statistics())},
+        {place: values for place, values in watch.spreads().items() if is_finite(values)},
         scores(findings, manifest.identity.name, [one.label for one in sought]),
         watch.seconds,
     )
