@@ -85,8 +85,9 @@ class ImageValues:
                 ``modality-lut``, ``palette`` or ``not-finite``.
             OSError: a file that is there cannot be read now.
         """
-        values = np.empty(pixel_format(header).shape, np.float32)
-        self._read([header], [values])
+        form = pixel_format(header)
+        values = np.empty(form.shape, np.float32)
+        self._read([header], [form], [values])
         return values
 
     def fill(self, headers: Sequence[Dataset], values: NDArray[np.float32]) -> None:
@@ -96,7 +97,8 @@ class ImageValues:
             UnusableInput: as ``of``; that of the first image that has a fault.
             OSError: as ``of``.
         """
-        if any(pixel_format(header).shape != values.shape[1:] for header in headers):
+        forms = [pixel_format(header) for header in headers]
+        if any(form.shape != values.shape[1:] for form in forms):
             raise UnusableInput("mixed-size", "The slices differ in Rows or Columns, so they are no volume.")
         together = _together(len(headers), values[:1].size)
         starts = range(0, len(headers), together)
@@ -105,18 +107,20 @@ class ImageValues:
             for _ in readers.map(
                 self._read,
                 [headers[start : start + together] for start in starts],
+                [forms[start : start + together] for start in starts],
                 [values[start : start + together] for start in starts],
             ):
                 pass
         finally:
             readers.shutdown(cancel_futures=True)
 
-    def _read(self, headers: Sequence[Dataset], values: Iterable[NDArray[np.float32]]) -> None:
+    def _read(
+        self, headers: Sequence[Dataset], forms: Sequence[PixelFormat], values: Iterable[NDArray[np.float32]]
+    ) -> None:
         """Read a few images; those that are compressed wait until all were read, because they are decoded together."""
         waiting: list[_Waiting] = []
         try:
-            for header, target in zip(headers, values, strict=True):
-                form = pixel_format(header)
+            for header, form, target in zip(headers, forms, values, strict=True):
                 encoded = self._encoded(header, form)
                 if encoded.syntax in NATIVE:
                     order = ">" if encoded.syntax == ExplicitVRBigEndian else "<"

@@ -3,8 +3,9 @@
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
@@ -70,13 +71,13 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
             ``no-pixel-data``.
         OSError: a file that is there cannot be read now.
     """
-    headers, left, alike = [], _INFLATED_HEADERS, SharedElements()
+    headers, left, alike, meta_of = [], _INFLATED_HEADERS, SharedElements(), cache(_meta)
     for instance in instances:
         work_on_instance(instance.header.sop_instance_uid)
         if instance.image is None:
             header, inflated = _parse_header(checked_bytes(instance), min(_BESIDE_PIXELS, left))
         else:
-            header, inflated = _recorded_header(instance, instance.image), 0
+            header, inflated = _recorded_header(instance, instance.image, meta_of), 0
         header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
         _drop_unknown(header)
         alike.share(header)
@@ -118,15 +119,23 @@ def checked_bytes(instance: StoredInstance) -> bytes:
     return content
 
 
-def _recorded_header(instance: StoredInstance, record: ImageRecord) -> Dataset:
+def _recorded_header(
+    instance: StoredInstance, record: ImageRecord, meta_of: Callable[[str], FileMetaDataset]
+) -> Dataset:
     """The data set up to its pixel data; the file meta information is ours, so nobody need read it."""
-    syntax = UID(instance.header.transfer_syntax_uid)
+    syntax = instance.header.transfer_syntax_uid
     head = BytesIO(_checked_head(instance, record))
     with malformed():
         header = read_dataset(head, syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = syntax
+    header.file_meta = meta_of(syntax)
     return header
+
+
+def _meta(transfer_syntax_uid: str) -> FileMetaDataset:
+    """What file meta information tells of the encoding; one for all headers of a series, which nobody changes."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    return meta
 
 
 def _checked_head(instance: StoredInstance, record: ImageRecord) -> bytes:

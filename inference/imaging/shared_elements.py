@@ -44,8 +44,9 @@ class SharedElements:
 
         What cannot be read stays as it is, for whoever asks for it.
         """
+        elements = dict(header.items())  # as they were read; asking the header for each costs as much as half of this
         for tag in _ALIKE:
-            kept: DataElement | RawDataElement | None = header.get_item(tag)
+            kept = elements.get(tag)
             if not isinstance(kept, RawDataElement):
                 continue
             key = tag, kept.VR, kept.value, kept.is_implicit_VR, kept.is_little_endian
