@@ -53,6 +53,8 @@ def build_label_map(context: EvidenceContext, labels: Labels, found: Sequence[Fo
 
 
 def _renumbered(labels: Labels, present: Sequence[FoundSegment]) -> Labels:
+    if all(one.segment.number == one.number for one in present):
+        return labels  # no other label has a voxel
     table = np.zeros(256, np.uint8)
     for one in present:
         table[one.segment.number] = one.number

@@ -61,7 +61,9 @@ def pair(labels: Labels, segments: Sequence[SegmentDescription], findings: Seque
 def _counted(plane: Labels) -> tuple[Areas, Spans]:
     """Area and span of every label on a slice; runs of one label are few, and pixels many."""
     pixels = plane.reshape(-1)
-    ends = np.append(np.flatnonzero(pixels[1:] != pixels[:-1]) + 1, pixels.size)
+    # Most slices have nothing, which is known several times as soon.
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) if pixels.any() else np.empty(0, np.int64)
+    ends = np.append(changes + 1, pixels.size)
     starts = np.concatenate(([0], ends[:-1]))
     labels = pixels[starts]
     spans = np.zeros((256, 2), np.int64)
