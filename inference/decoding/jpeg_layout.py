@@ -24,6 +24,8 @@ Decoder = Callable[[bytes], Samples]
 # Behind the data, as many as what is compared may need: of no order, and without a marker.
 KNOWN = bytes(17 + number * 67 % 211 for number in range(512))
 
+_KNOWN_NUMBER = int.from_bytes(KNOWN, "big")
+
 _LOSSLESS, _SEQUENTIAL = 0xC3, frozenset({0xC0, 0xC1})  # frame headers (ITU-T T.81 table B.1)
 _OTHER_FRAMES = frozenset({*range(0xC0, 0xD0)} - {_LOSSLESS, *_SEQUENTIAL, 0xC4})  # 0xC4 are Huffman tables
 _RESTARTS, _SCAN, _QUANTIZATION = 0xDD, 0xDA, 0xDB
@@ -78,13 +80,13 @@ class JpegLayout:
         """The known bytes as coded data, each time behind other last bits of the data, which may be left."""
         tail = self.content[self.end - 8 : self.end].replace(b"\xff\x00", b"\xff")
         last = f"{int.from_bytes(tail[-_LEFT // 8 :], 'big'):0{_LEFT}b}"
-        known = "".join(f"{byte:08b}" for byte in KNOWN)
         for left in range(_LEFT):
             before = last[_LEFT - left :]
             if _FILLING.fullmatch(before):
-                bits = before + known
-                bits += "1" * (-len(bits) % 8)
-                yield int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
+                filling = -left % 8
+                bits = int(f"0{before}", 2) << 8 * len(KNOWN) | _KNOWN_NUMBER
+                whole = bits << filling | (1 << filling) - 1
+                yield whole.to_bytes(len(KNOWN) + (left + filling) // 8, "big").replace(b"\xff", b"\xff\x00")
 
 
 def jpeg_layout(content: bytes) -> JpegLayout | None:
