@@ -18,6 +18,7 @@ from inference.algorithms.engine import Engine
 from inference.algorithms.folder import VerifiedAlgorithm, verify
 from inference.algorithms.golden import write_golden
 from inference.algorithms.golden_volume import GoldenVolume
+from inference.algorithms.kserve_connection import Connection
 from inference.algorithms.sliding_window import predict_volume
 from inference.errors import ArtifactUnavailable, DeviceUnavailable, InvalidOutput, PredictionFailed
 from inference.resident_algorithms import ResidentAlgorithms
@@ -380,20 +381,34 @@ def test_each_way_a_server_fails_has_a_name(
 
 
 def test_an_address_that_swallows_a_call_takes_nothing_of_the_next_ones_deadline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two addresses of a host never answer a call and the third trickles: the one deadline ends it."""
-    with _server() as honest, rude_before(honest.port) as server, _black_hole() as hole:
-        engine = Engine(_algorithm(tmp_path), _settings(server, remote_timeout_s=1, remote_answer_mib=4))
-        server.rude = _trickles
-        for runner in engine._runners:
-            runner._connection.close()  # the next call finds the addresses anew
-        found = socket.getaddrinfo(*hole, type=socket.SOCK_STREAM)
-        real = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **told: [*found, *found, *real(*given, **told)])
+    with _black_hole() as hole, _trickling() as address:
+        found = [socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0] for place in (hole, hole, address)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        connection = Connection(WorkerSettings(device="remote", remote_url="http://127.0.0.1:1", remote_timeout_s=1))
 
         with pytest.raises(DeviceUnavailable, match="did not answer within 1 s"):
-            engine.predict(VOLUME[np.newaxis, np.newaxis])
+            connection.ask("/v2")
+
+
+@contextmanager
+def _trickling() -> Iterator[tuple[str, int]]:
+    """An address that answers one caller a byte at a time."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        caller, _ = door.accept()
+        with caller, suppress(OSError):
+            _trickles(caller, ended)
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield door.getsockname()
+        finally:
+            ended.set()
 
 
 @contextmanager
