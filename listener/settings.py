@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from listener.errors import ListenerError
+from listener.scu.proof_settings import ProofKeys
 from storage.domain.result import EvidenceForm
 from storage.domain.route import Route
 from storage.domain.viewer_profile import PROFILES, ViewerProfile, own_profile
@@ -312,7 +313,7 @@ class ProfileSettings(BaseModel):
         )
 
 
-class DestinationSettings(BaseModel):
+class DestinationSettings(ProofKeys):
     """Where results are sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -333,9 +334,6 @@ class DestinationSettings(BaseModel):
         default=0,
         ge=0,
         description="What is larger goes in another form of the profile, or not where there is none; 0: no limit.",
-    )
-    proof: Literal["none"] = Field(
-        default="none", description="How arrival is proved; this release relies on the acknowledgement."
     )
 
 

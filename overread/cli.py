@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "status": "overread.commands.status:status",
     "explain": "overread.commands.explain:explain",
     "jobs": "overread.commands.jobs:jobs",
+    "deliveries": "overread.commands.deliveries:deliveries",
     "destinations": "overread.commands.destinations:destinations",
     "algorithms": "overread.commands.algorithms:algorithms",
     "monitor": "overread.commands.monitor:monitor",

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -93,7 +94,9 @@ class DeliveryWorker:
             _LOG.error("delivery %d to %s is given up: %s", job.job_id, job.destination, damage)
             self._queue.fail(job, Reason("evidence-damaged", str(damage)))
             return
-        self._settle(job, self._send(job, destination, evidence), evidence)
+        wish = destination.proof_wish()
+        outcomes = [replace(outcome, proof=wish) for outcome in self._send(job, destination, evidence)]
+        self._settle(job, outcomes, evidence)
 
     def _send(
         self, job: ClaimedJob, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]

@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from listener.scu.association import Deadlines, Line, associate, release
+from listener.scu.instance_query import STUDY_ROOT_FIND, Found, QueryRefused, look_for
 from listener.settings import DestinationSettings
 from storage.domain.self_test import SelfTestInstance
 
-_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")  # Study Root Query/Retrieve Information Model - FIND
 _VERIFICATION = UID("1.2.840.10008.1.1")
-_PENDING = (0xFF00, 0xFF01)
 _PAUSE_SECONDS = 0.5  # between two rounds of questions: archives index what they took a little later
 
 
@@ -30,15 +28,6 @@ class Query(StrEnum):
     NOT_ASKED = "not-asked"  # nothing was stored
 
 
-class Found(StrEnum):
-    """What the destination says of one instance."""
-
-    FOUND = "found"
-    NOT_FOUND = "not-found"
-    OTHER_CLASS = "other-class"  # under another SOP Class UID than it was sent with
-    NOT_ASKED = "not-asked"
-
-
 @dataclass(frozen=True, slots=True)
 class Again:
     """What came of asking; ``found`` by SOP Instance UID, ``status`` is that of a C-FIND that failed."""
@@ -47,14 +36,6 @@ class Again:
     echo_seconds: float | None = None
     status: int | None = None
     found: Mapping[str, Found] = field(default_factory=dict)
-
-
-class _Refused(Exception):
-    """A C-FIND ended with another status than success; ``None`` when it did not end."""
-
-    def __init__(self, status: int | None) -> None:
-        self.status = status
-        super().__init__()
 
 
 def find_again(
@@ -71,7 +52,7 @@ def find_again(
     """
     contexts = [
         build_context(_VERIFICATION, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
-        build_context(_FIND, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
+        build_context(STUDY_ROOT_FIND, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
     ]
     # A query has no end of its own while the destination goes on answering.
     with Line(lambda: False, replace(deadlines, total=wait_seconds + deadlines.answer)) as line:
@@ -86,7 +67,7 @@ def find_again(
         accepted = {context.abstract_syntax for context in association.accepted_contexts}
         echo = _echo_seconds(association) if _VERIFICATION in accepted else None
         again = Again(Query.NOT_OFFERED, echo)
-        if _FIND in accepted:
+        if STUDY_ROOT_FIND in accepted:
             again = _asked(association, study_instance_uid, sent, wait_seconds, echo)
         if association.is_established:
             release(association, line)
@@ -116,39 +97,9 @@ def _asked(
         while True:
             for one in sent:
                 if found[one.sop_instance_uid] is not Found.FOUND:
-                    found[one.sop_instance_uid] = _look_for(association, study_instance_uid, one)
+                    found[one.sop_instance_uid] = look_for(association, study_instance_uid, one)
             if Found.NOT_FOUND not in found.values() or time.monotonic() > deadline:
                 return Again(Query.ANSWERED, echo, found=found)
             time.sleep(_PAUSE_SECONDS)
-    except _Refused as refused:
+    except QueryRefused as refused:
         return Again(Query.FAILED, echo, refused.status)
-
-
-def _look_for(association: Association, study_instance_uid: str, one: SelfTestInstance) -> Found:
-    """Ask for one instance at the IMAGE level, with the unique keys of the levels above (PS3.4 section C.4.1.2.1)."""
-    keys = Dataset()
-    keys.QueryRetrieveLevel = "IMAGE"
-    keys.StudyInstanceUID = study_instance_uid
-    keys.SeriesInstanceUID = one.series_instance_uid
-    keys.SOPInstanceUID = one.sop_instance_uid
-    keys.SOPClassUID = ""
-    found, status = Found.NOT_FOUND, None
-    try:
-        for answer, match in association.send_c_find(keys, _FIND):
-            status = answer.get("Status")
-            if (
-                status in _PENDING
-                and match is not None
-                and str(match.get("SOPInstanceUID", "")) == one.sop_instance_uid
-            ):
-                # SOP Class UID is an optional key: who leaves it out has not said otherwise.
-                found = (
-                    Found.FOUND
-                    if str(match.get("SOPClassUID") or one.sop_class_uid) == one.sop_class_uid
-                    else Found.OTHER_CLASS
-                )
-    except (RuntimeError, ValueError):
-        raise _Refused(None) from None
-    if status != 0x0000:
-        raise _Refused(status)
-    return found

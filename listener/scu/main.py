@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.proof.prover import proving
+from listener.scu.proof.ways import inquiries
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
 from storage.domain.job import JobKind
@@ -20,6 +22,7 @@ from storage.ports.jobs import JobQueue
 from storage.postgres.delivery_log import PostgresDeliveryLog
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.proof_rows import PostgresProofs
 from storage.settings import JobSettings
 
 _LOG = logging.getLogger(__name__)
@@ -64,7 +67,8 @@ def deliver(
             alive,
         )
         _LOG.info("delivering to %d destination(s)", len(destinations))
-        run(worker, queue, stop.is_given, alive)
+        with proving(PostgresProofs(database), destinations, inquiries(ae_title)):
+            run(worker, queue, stop.is_given, alive)
         queue.close()
     finally:
         database.close()

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from listener.scu.find_again import Found, Query
+from listener.scu.find_again import Query
+from listener.scu.instance_query import Found
 from listener.scu.probe import Answer, Probed
 from listener.settings import DestinationSettings
 from storage.domain.delivery import Verdict

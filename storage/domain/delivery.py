@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from storage.domain.proof import ProofState, ProofWay, ProofWish
 from storage.domain.result import EvidenceForm
 
 
@@ -41,6 +42,7 @@ class SendOutcome:
 
     ``status`` is the DIMSE status (PS3.7 annex C) or ``None`` when no answer came; ``note`` is one sentence
     for an operator and never repeats text from the peer; ``offered`` is false where nothing could be sent at all.
+    ``proof`` says how the destination is to be asked later whether it still has what was delivered.
     """
 
     sop_instance_uid: str
@@ -48,3 +50,18 @@ class SendOutcome:
     status: int | None
     note: str
     offered: bool = True
+    proof: ProofWish | None = None
+
+
+def how_far(state: str, attempts: int, proof_state: str | None, proof_way: str | None) -> str:
+    """One word for how far an object is: waiting, sent, acknowledged, found, committed, lost, unproven, …
+
+    ``proof_state`` and ``proof_way`` are ``None`` where nothing is to prove it.
+    """
+    if state == DeliveryState.WAITING:
+        return "lost" if proof_state == ProofState.LOST else "sent" if attempts else "waiting"
+    if state == DeliveryState.ACKNOWLEDGED and proof_state == ProofState.PROVEN:
+        return "committed" if proof_way == ProofWay.COMMITMENT else "found"
+    if state == DeliveryState.ACKNOWLEDGED and proof_state == ProofState.UNPROVEN:
+        return "unproven"
+    return str(state)

@@ -196,6 +196,7 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             status = "no status" if delivery["status"] is None else f"status 0x{delivery['status']:04X}"
             when = _time(delivery["acknowledged_at"])
             yield f"{what} was acknowledged by {delivery['destination']} at {when} ({status})."
+            yield from _proof(delivery)
         elif delivery["state"] == "refused":
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
     yield from not_needed([delivery for delivery in facts["deliveries"] if delivery["job_id"] == job["id"]])
@@ -204,6 +205,21 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             (f" of what {one['algorithm']} made" for one in facts["deliveries"] if one["job_id"] == job["id"]), ""
         )
         yield _unfinished(job, f"The delivery{made_by} to {job['destination']}")
+
+
+def _proof(delivery: Facts) -> Iterator[str]:
+    """What is known beyond the acknowledgement; nothing where nobody is to ask."""
+    state, place = delivery["proof_state"], delivery["destination"]
+    if delivery["losses"]:
+        yield f"{place} had lost it, so it was sent again ({_count(delivery['losses'], 'time')})."
+    if state == "proven":
+        how = "committed to keeping it" if delivery["proof_way"] == "commitment" else "found it when it was asked"
+        yield f"{place} {how} at {_time(delivery['proven_at'])}."
+    elif state == "unproven":
+        yield f"That it arrived is not proven: {_sentence(delivery['proof_note'])}"
+    elif state is not None:
+        said = f" so far: {_sentence(delivery['proof_note'])}" if delivery["proof_note"] else "."
+        yield f"That it arrived is not proven yet; {place} was asked {_count(delivery['proof_asks'], 'time')}{said}"
 
 
 def not_needed(deliveries: Iterable[Facts]) -> Iterator[str]:

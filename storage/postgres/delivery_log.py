@@ -14,6 +14,7 @@ from storage.ports.objects import EvidenceStore
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.held_job import HeldJob
+from storage.postgres.proof_rows import owe_proof
 from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import DeliveryRow, EvidenceRow, JobRow, ResultRow
 
@@ -108,6 +109,8 @@ def record_outcomes(session: Session, job: HeldJob, outcomes: Sequence[SendOutco
         ).one_or_none()
         if changed is not None and outcome.verdict in _AUDIT_AFTER:
             append(session, _event(job, outcome))
+        if changed is not None and delivered and outcome.proof is not None:
+            owe_proof(session, delivery_id, job.destination, outcome.proof)
 
 
 def owed(session: Session, job: HeldJob) -> int:

@@ -49,11 +49,12 @@ def cancel(session: Session, job_id: int, actor: str) -> None:
     )
 
 
-def resubmit(session: Session, job_id: int, actor: str) -> int:
+def resubmit(session: Session, job_id: int, actor: str, *, everything: bool = True) -> int:
     """Schedule a new job for the work of one that has ended, naming it as predecessor; return the new job's id.
 
     A delivery that failed or was canceled sends what is still owed; one that was completed sends everything
-    again, byte for byte. A notice makes its report again where none was sent.
+    again, byte for byte, unless not ``everything`` is wanted: then no delivery changes its state here, and the caller
+    says what is owed again. A notice makes its report again where none was sent.
 
     Raises:
         UnknownRecord: no such job.
@@ -79,6 +80,8 @@ def resubmit(session: Session, job_id: int, actor: str) -> int:
         .returning(JobRow.id)
     ).scalar_one()
     _take_over_deliveries(session, old, new_id)
+    if everything:
+        _owe_again(session, old, new_id)
     details: dict[str, str | int | float | None] = {"kind": old.kind, "predecessor_id": old.id}
     append(
         session,
@@ -163,6 +166,9 @@ def _place_in_line(session: Session, old: Any) -> dict[str, Any]:  # noqa: ANN40
 
 def _take_over_deliveries(session: Session, old: Any, new_id: int) -> None:  # noqa: ANN401
     session.execute(update(DeliveryRow).where(DeliveryRow.job_id == old.id).values(job_id=new_id))
+
+
+def _owe_again(session: Session, old: Any, new_id: int) -> None:  # noqa: ANN401
     again = update(DeliveryRow).where(DeliveryRow.job_id == new_id)
     if JobState(old.state) is not JobState.COMPLETED:
         again = again.where(DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))

@@ -9,8 +9,8 @@ from storage.postgres.engine import named_errors, open_engine
 SERVICE_RIGHTS = (
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
-    "REVOKE ALL ON audit_event, audit_head, job_transition, alembic_version FROM {role}",
-    "GRANT SELECT ON audit_event, audit_head, job_transition, alembic_version TO {role}",
+    "REVOKE ALL ON audit_event, audit_head, job_transition, proof_transition, alembic_version FROM {role}",
+    "GRANT SELECT ON audit_event, audit_head, job_transition, proof_transition, alembic_version TO {role}",
     "GRANT INSERT (action, actor, outcome, study_instance_uid, job_id, details) ON audit_event TO {role}",
 )
 

@@ -27,6 +27,7 @@ from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, O
 from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
+from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow
 from storage.postgres.received_tables import (
     AssociationRow,
     InstanceImageRow,
@@ -46,6 +47,8 @@ __all__ = [
     "AuditEventRow",
     "AuditHeadRow",
     "Base",
+    "CommitmentQuestionRow",
+    "DeliveryProofRow",
     "DeliveryRow",
     "DriftAlarmRow",
     "DriftRow",
@@ -55,6 +58,7 @@ __all__ = [
     "JobRow",
     "JobTransitionRow",
     "MonitoringBaselineRow",
+    "ProofTransitionRow",
     "QuarantinedObjectRow",
     "ResultInputRow",
     "ResultRow",

@@ -17,6 +17,12 @@ SELECT
     delivery.status,
     delivery.note,
     delivery.acknowledged_at,
+    delivery_proof.state AS proof_state, -- null where nothing is to prove the arrival
+    delivery_proof.way AS proof_way,
+    delivery_proof.asks AS proof_asks,
+    delivery_proof.losses,
+    delivery_proof.note AS proof_note,
+    delivery_proof.proven_at,
     delivery.job_id,
     job.state AS job_state,
     job.due_at
@@ -27,5 +33,6 @@ JOIN job AS maker ON maker.id = result.job_id
 JOIN algorithm ON algorithm.id = maker.algorithm_id
 JOIN job ON job.id = delivery.job_id
 JOIN study ON study.id = job.study_id
+LEFT JOIN delivery_proof ON delivery_proof.delivery_id = delivery.id
 WHERE CAST(:study_instance_uid AS text) IS NULL OR study.study_instance_uid = :study_instance_uid
 ORDER BY delivery.id;

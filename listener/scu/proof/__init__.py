@@ -1,0 +1,1 @@
+"""Asking destinations whether they still have what they acknowledged."""

@@ -1,0 +1,95 @@
+"""Ask each destination, as often as its settings say, whether it has what it acknowledged."""
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from listener.scu.proof.inquiry import Inquiry
+from listener.settings import DestinationSettings
+from storage.domain.proof import ProofPolicy, ProofWay
+from storage.errors import DatabaseUnavailable
+from storage.ports.proof import Proofs
+
+_LOG = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
+
+
+class Prover:
+    """One destination's lane of questions: it waits for no other destination, and none for it."""
+
+    def __init__(self, proofs: Proofs, destination: DestinationSettings, policy: ProofPolicy, inquiry: Inquiry) -> None:
+        self._proofs = proofs
+        self._destination = destination
+        self._policy = policy
+        self._inquiry = inquiry
+        self._stop = threading.Event()
+
+    def ask_once(self) -> bool:
+        """Put one question, if one is due, and write what came of it; ``False`` when none was.
+
+        Raises:
+            DatabaseUnavailable: what was asked is asked again.
+        """
+        place = self._destination
+        request = self._proofs.claim(place.name, self._policy, place.ae_title, _addresses(place.host))
+        if request is None:
+            return False
+        answers = self._inquiry.ask(place, request, self._stop.is_set)
+        if self._stop.is_set():
+            return False  # cut short: it is asked again by whoever comes next
+        self._proofs.settle(request, self._policy, answers)
+        return True
+
+    def run(self) -> None:
+        """Ask until ``stop``."""
+        while not self._stop.is_set():
+            try:
+                asked = self.ask_once()
+            except DatabaseUnavailable:
+                asked = False
+            except Exception as error:  # noqa: BLE001  the lane must outlive what nobody foresaw; it tries again
+                _LOG.error(
+                    "asking destination %s for proof failed with %s", self._destination.name, type(error).__name__
+                )
+                asked = False
+            if not asked:
+                self._stop.wait(_PAUSE_SECONDS)
+
+    def stop(self) -> None:
+        """End after the question in hand, whose association is cut."""
+        self._stop.set()
+
+
+@contextmanager
+def proving(
+    proofs: Proofs, destinations: Iterable[DestinationSettings], inquiries: Mapping[ProofWay, Inquiry]
+) -> Iterator[None]:
+    """Within the block, every destination that is to prove arrival is asked, each in a thread of its own."""
+    lanes = []
+    for place in destinations:
+        policy = place.proof_policy()
+        if policy is not None:
+            prover = Prover(proofs, place, policy, inquiries[policy.way])
+            lanes.append((prover, threading.Thread(target=prover.run, name=f"proof-{place.name}", daemon=True)))
+    for _, thread in lanes:
+        thread.start()
+    try:
+        yield
+    finally:
+        for prover, _ in lanes:
+            prover.stop()
+        for _, thread in lanes:
+            thread.join(_GRACE_SECONDS)
+
+
+def _addresses(host: str) -> list[str]:
+    """Every address of a host, as sockets show them; empty while its name cannot be resolved."""
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return sorted({str(address[0]) for *_, address in found})
+    return []

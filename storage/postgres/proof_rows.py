@@ -1,0 +1,252 @@
+"""Proofs of arrival in rows: what is owed, what was asked, what was said; each change with its audit row."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
+from storage.domain.delivery import DeliveryState
+from storage.domain.proof import (
+    ABSENCES,
+    MOST_RESENDS,
+    ObjectAnswer,
+    ProofEvent,
+    ProofObject,
+    ProofPolicy,
+    ProofRequest,
+    ProofState,
+    ProofWay,
+    ProofWish,
+    Word,
+    next_proof_state,
+)
+from storage.ports.facts import Facts
+from storage.postgres.audit_trail import append
+from storage.postgres.engine import Database
+from storage.postgres.facts import ask
+from storage.postgres.proof_resend import DeliveryInHand, lock_deliveries, send_again
+from storage.postgres.statement import statement
+from storage.postgres.stored_text import stored_text
+from storage.postgres.tables import CommitmentQuestionRow, DeliveryProofRow, DeliveryRow
+
+_MOST_AT_ONCE = 100  # objects of one question
+_QUERY_SECONDS = 600.0  # after which whoever asks by a query has died
+_IN_HAND_SECONDS = 60.0  # until a delivery that is in hand has ended
+_ACTOR = "prover"
+
+
+class PostgresProofs:
+    """Implements the port Proofs; every method may raise DatabaseUnavailable, and then nothing was changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(
+        self, destination: str, policy: ProofPolicy, ae_title: str, addresses: Sequence[str]
+    ) -> ProofRequest | None:
+        """Take what this destination is to be asked now, or ``None``; the request is durable before it is sent."""
+        request_uid = f"2.25.{uuid.uuid4().int}"  # PS3.5 section B.2; 122 random bits, which nobody guesses
+        with self._database.transaction() as session:
+            _give_up_overdue(session, destination, policy)
+            committing = policy.way is ProofWay.COMMITMENT
+            asked = {
+                "destination": destination,
+                "way": str(policy.way),
+                "request_uid": request_uid,
+                "patience_seconds": policy.again_seconds if committing else _QUERY_SECONDS,
+                "most": _MOST_AT_ONCE,
+            }
+            rows = session.execute(statement("claim_proofs"), asked).all()
+            if not rows:
+                return None
+            objects = tuple(sorted((ProofObject(**row._mapping) for row in rows), key=lambda one: one.delivery_id))
+            if committing:
+                session.execute(
+                    insert(CommitmentQuestionRow).values(
+                        transaction_uid=request_uid,
+                        destination=destination,
+                        ae_title=ae_title,
+                        addresses=list(addresses),
+                        delivery_ids=[one.delivery_id for one in objects],
+                    )
+                )
+        return ProofRequest(request_uid, destination, policy.way, objects)
+
+    def settle(self, request: ProofRequest, policy: ProofPolicy, answers: Sequence[ObjectAnswer]) -> None:
+        """Write what the destination said; objects it said nothing of stay asked until their answer is overdue."""
+        words = {answer.sop_instance_uid: answer for answer in answers}
+        delivery_ids = [one.delivery_id for one in request.objects]
+        with self._database.transaction() as session:
+            lock_deliveries(session, delivery_ids)
+            for row in _locked(session, delivery_ids):
+                answer = words.get(row.sop_instance_uid)
+                if answer is not None and row.request_uid == request.request_uid and row.state == ProofState.ASKED:
+                    _take_word(session, row, answer, policy)
+
+    def arrivals(self, *, destination: str | None, unproven: bool, rows: int) -> list[Facts]:
+        """The newest objects on their way to destinations and how far each is."""
+        with self._database.transaction() as session:
+            return ask(session, "arrivals", destination=destination, unproven=unproven, rows=rows)
+
+    def reopen(self, destination: str, actor: str, wish: ProofWish) -> int:
+        """Have everything asked again that nobody asks about any more; return how many objects.
+
+        What the destination acknowledged before its proof was wanted is asked about too.
+        """
+        with self._database.transaction() as session:
+            unproven = select(DeliveryProofRow.delivery_id).where(
+                DeliveryProofRow.destination == destination, DeliveryProofRow.state == str(ProofState.UNPROVEN)
+            )
+            again = _locked(session, list(session.scalars(unproven)))
+            for row in again:
+                _change(session, row, ProofEvent.REOPEN, _afresh(0))
+                _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
+            never_asked = list(
+                session.scalars(
+                    select(DeliveryRow.id)
+                    .outerjoin(DeliveryProofRow, DeliveryProofRow.delivery_id == DeliveryRow.id)
+                    .where(
+                        DeliveryRow.destination == destination,
+                        DeliveryRow.state == str(DeliveryState.ACKNOWLEDGED),
+                        DeliveryProofRow.delivery_id.is_(None),
+                    )
+                )
+            )
+            for delivery_id in never_asked:
+                owe_proof(session, delivery_id, destination, wish)
+            for row in _locked(session, never_asked):
+                _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
+            return len(again) + len(never_asked)
+
+
+def owe_proof(session: Session, delivery_id: int, destination: str, wish: ProofWish) -> None:
+    """An object was acknowledged, for the first time or again: its destination is to be asked for it."""
+    fresh = {"way": str(wish.way), "state": str(ProofState.OWED), **_afresh(wish.after_seconds)}
+    session.execute(
+        upsert(DeliveryProofRow)
+        .values(delivery_id=delivery_id, destination=destination, **fresh)
+        .on_conflict_do_update(index_elements=[DeliveryProofRow.delivery_id], set_=fresh)
+    )
+
+
+def _afresh(after_seconds: float) -> dict[str, Any]:
+    return {
+        "since": func.now(),
+        "due_at": _in(after_seconds),
+        "request_uid": None,
+        "asks": 0,
+        "absences": 0,
+        "reason": None,
+        "note": "",
+        "proven_at": None,
+    }
+
+
+def _in(seconds: float) -> Any:  # noqa: ANN401 - an SQL expression
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def _locked(session: Session, delivery_ids: Sequence[int]) -> Sequence[Any]:
+    return session.execute(statement("asked_proofs"), {"delivery_ids": list(delivery_ids)}).all()
+
+
+def _give_up_overdue(session: Session, destination: str, policy: ProofPolicy) -> None:
+    asked = {
+        "destination": destination,
+        "give_up_seconds": policy.give_up_hours * 3600,
+        "most": _MOST_AT_ONCE,
+    }
+    for row in _locked(session, session.scalars(statement("overdue_proofs"), asked).all()):
+        _give_up(session, row, _too_long(row), None)
+
+
+def _take_word(session: Session, row: Any, answer: ObjectAnswer, policy: ProofPolicy) -> None:  # noqa: ANN401
+    """Change what is known of one object that was asked about."""
+    absences = row.absences + 1 if answer.word is Word.ABSENT else 0
+    lost = answer.word is Word.LOST or absences >= ABSENCES
+    said = {"reason": answer.reason, "note": stored_text(answer.note), "absences": absences}
+    if answer.word is Word.HELD:
+        prove(session, row)
+    elif answer.word is Word.OTHER:
+        _give_up(session, row, answer.note, answer.reason)
+    elif lost and row.losses >= MOST_RESENDS:
+        _give_up(session, row, _lost_too_often(row), answer.reason)
+    elif lost:
+        _lose(session, row, said)
+    elif row.age_seconds > policy.give_up_hours * 3600:
+        _give_up(session, row, f"{_too_long(row)} The last answer: {answer.note}", answer.reason)
+    else:
+        wait = min(policy.again_seconds, max(policy.after_seconds, 1.0) * 2 ** min(row.asks - 1, 20))
+        _change(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(wait)})
+
+
+def prove(session: Session, row: Any) -> None:  # noqa: ANN401
+    """The destination has the object."""
+    _change(session, row, ProofEvent.PROVE, {"proven_at": func.now(), "note": "", "reason": None, "absences": 0})
+    _audit(session, row, AuditAction.DELIVERY_PROVEN, AuditOutcome.SUCCESS)
+
+
+def _lose(session: Session, row: Any, said: dict[str, Any]) -> None:  # noqa: ANN401
+    """The destination has it not: it is sent again, unless its delivery cannot be begun anew now or ever."""
+    try:
+        refusal = send_again(session, row.delivery_id, _ACTOR)
+    except DeliveryInHand:
+        _change(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(_IN_HAND_SECONDS)})
+        return
+    if refusal is not None:
+        _give_up(session, row, f"{said['note']} {refusal}", said["reason"])
+        return
+    _change(session, row, ProofEvent.LOSE, said | {"losses": row.losses + 1, "absences": 0})
+    _audit(
+        session, row, AuditAction.DELIVERY_LOST, AuditOutcome.MINOR_FAILURE, reason=said["reason"], note=said["note"]
+    )
+
+
+def _give_up(session: Session, row: Any, note: str, reason: int | None) -> None:  # noqa: ANN401
+    _change(session, row, ProofEvent.GIVE_UP, {"note": stored_text(note), "reason": reason})
+    _audit(session, row, AuditAction.DELIVERY_UNPROVEN, AuditOutcome.SERIOUS_FAILURE, reason=reason, note=note)
+
+
+def _change(session: Session, row: Any, event: ProofEvent, values: dict[str, Any]) -> None:  # noqa: ANN401
+    state = next_proof_state(ProofState(row.state), event)
+    session.execute(
+        update(DeliveryProofRow)
+        .where(DeliveryProofRow.delivery_id == row.delivery_id)
+        .values(state=str(state), **values)
+    )
+
+
+def _audit(
+    session: Session,
+    row: Any,  # noqa: ANN401
+    action: AuditAction,
+    outcome: AuditOutcome,
+    actor: str = _ACTOR,
+    **details: str | int | float | None,
+) -> None:
+    about = {
+        "destination": row.destination,
+        "sop_instance_uid": row.sop_instance_uid,
+        "way": row.way,
+        "asks": row.asks,
+    }
+    append(session, AuditEvent(action, actor, outcome, row.study_instance_uid, row.job_id, about | details))
+
+
+def _too_long(row: Any) -> str:  # noqa: ANN401
+    times = "once" if row.asks == 1 else f"{row.asks} times"
+    return (
+        f"Destination {row.destination} was asked {times} in {row.age_seconds / 3600:.0f} hours and never said whether "
+        "it has the object; look for it there, and have it asked again with `overread deliveries prove`."
+    )
+
+
+def _lost_too_often(row: Any) -> str:  # noqa: ANN401
+    return (
+        f"Destination {row.destination} acknowledged the object {row.losses + 1} times and has it not; find out there "
+        f"what removes it, then send it again with `overread jobs resubmit {row.job_id}`."
+    )

@@ -1,0 +1,265 @@
+"""Proofs of arrival in rows: owed with the acknowledgement, asked once, settled once, sent again when lost."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from storage.domain.delivery import SendOutcome, Verdict
+from storage.domain.job import JobKind, Reason
+from storage.domain.proof import (
+    MOST_RESENDS,
+    ObjectAnswer,
+    ProofPolicy,
+    ProofRequest,
+    ProofWay,
+    ProofWish,
+    Word,
+    failure_answer,
+)
+from storage.domain.result import NewResult
+from storage.postgres.proof_rows import PostgresProofs
+
+QUERY = ProofPolicy(ProofWay.QUERY, 0, 600, 24)
+COMMITMENT = replace(QUERY, way=ProofWay.COMMITMENT)
+WISH = ProofWish(ProofWay.QUERY, 0)
+PROOF = "SELECT state, losses, note FROM delivery_proof ORDER BY delivery_id"
+
+
+def outcomes(result: NewResult, wish: ProofWish | None = WISH) -> list[SendOutcome]:
+    """Every object was acknowledged, and is to be proven."""
+    return [SendOutcome(one.sop_instance_uid, Verdict.DELIVERED, 0, "Stored.", proof=wish) for one in result.evidence]
+
+
+def deliver(hospital: Any, result: NewResult, wish: ProofWish | None = WISH, only: set[str] | None = None) -> int:
+    """The next delivery, done; ``only`` are the objects that it owes."""
+    job = hospital.claimed(JobKind.DELIVERY)
+    owed = {one.sop_instance_uid for one in hospital.deliveries.undelivered(job)}
+    assert only is None or owed == only
+    hospital.queue.complete_delivery(job, [one for one in outcomes(result, wish) if one.sop_instance_uid in owed])
+    return int(job.job_id)
+
+
+def asked(hospital: Any, policy: ProofPolicy = QUERY) -> tuple[PostgresProofs, ProofRequest]:
+    """The next question to the destination, which there must be."""
+    proofs = PostgresProofs(hospital.database)
+    hospital.rows("UPDATE delivery_proof SET due_at = now()")
+    request = proofs.claim("pacs", policy, "PACS", ["127.0.0.1"])
+    assert request is not None
+    return proofs, request
+
+
+def say(hospital: Any, word: Word, *uids: str, reason: int | None = None, policy: ProofPolicy = QUERY) -> None:
+    """Ask, and be told this word of these objects, or of all."""
+    proofs, request = asked(hospital, policy)
+    named = uids or tuple(one.sop_instance_uid for one in request.objects)
+    proofs.settle(request, policy, [ObjectAnswer(uid, word, "It was said.", reason) for uid in named])
+
+
+@pytest.fixture
+def result(hospital: Any) -> NewResult:
+    """A result whose two objects pacs acknowledged."""
+    hospital.install()
+    result: NewResult = hospital.analysed()
+    deliver(hospital, result)
+    return result
+
+
+def test_an_acknowledged_object_owes_its_proof(hospital: Any, result: NewResult) -> None:
+    """The proof appears with the acknowledgement; the question names study, series, class and instance."""
+    assert hospital.rows(PROOF) == [("owed", 0, "")] * 2
+
+    _, request = asked(hospital)
+
+    assert {one.sop_instance_uid for one in request.objects} == {one.sop_instance_uid for one in result.evidence}
+    assert {one.study_instance_uid for one in request.objects} == {"1.2.3"}
+    assert hospital.rows("SELECT DISTINCT state, request_uid FROM delivery_proof") == [("asked", request.request_uid)]
+
+
+def test_without_a_wish_nothing_is_owed(hospital: Any) -> None:
+    """A destination whose acknowledgement is all there is gets no proof."""
+    hospital.install()
+    deliver(hospital, hospital.analysed(), wish=None)
+
+    assert hospital.rows(PROOF) == []
+    assert PostgresProofs(hospital.database).claim("pacs", QUERY, "PACS", []) is None
+
+
+def test_what_is_held_is_proven_and_never_asked_again(hospital: Any, result: NewResult) -> None:
+    """Both objects are proven, each with its audit row, and no question is left."""
+    say(hospital, Word.HELD)
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "proven"]
+    assert hospital.audited("delivery-proven") == 2
+    hospital.rows("UPDATE delivery_proof SET due_at = now()")
+    assert PostgresProofs(hospital.database).claim("pacs", QUERY, "PACS", []) is None
+    assert PostgresProofs(hospital.database).arrivals(destination=None, unproven=True, rows=10) == []
+
+
+def test_two_provers_ask_for_different_objects(hospital: Any, result: NewResult) -> None:
+    """What one has asked for, no other asks for until the answer is overdue."""
+    asked(hospital)
+
+    assert PostgresProofs(hospital.database).claim("pacs", QUERY, "PACS", []) is None
+
+
+def test_a_stale_answer_changes_nothing(hospital: Any, result: NewResult) -> None:
+    """Once the question was put anew, the answer to the earlier one is worth nothing, whatever it says."""
+    proofs, first = asked(hospital)
+    _, second = asked(hospital)
+    lost = [ObjectAnswer(one.sop_instance_uid, Word.LOST) for one in first.objects]
+
+    proofs.settle(first, QUERY, lost)
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["asked", "asked"]
+    proofs.settle(second, QUERY, [ObjectAnswer(one.sop_instance_uid, Word.HELD) for one in second.objects])
+    proofs.settle(second, QUERY, lost)
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "proven"]
+    assert hospital.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(1,)]
+
+
+def test_a_lost_object_is_sent_again_alone(hospital: Any, result: NewResult) -> None:
+    """Its delivery gets a successor that owes it and nothing else; acknowledged again, it is asked about again."""
+    lost, kept = (one.sop_instance_uid for one in result.evidence)
+    proofs, request = asked(hospital)
+
+    proofs.settle(request, QUERY, [failure_answer(lost, 0x0112), ObjectAnswer(kept, Word.HELD)])
+
+    assert hospital.rows("SELECT state, predecessor_id IS NULL FROM job WHERE kind = 'delivery' ORDER BY id") == [
+        ("completed", True),
+        ("scheduled", False),
+    ]
+    [row] = proofs.arrivals(destination="pacs", unproven=True, rows=10)
+    assert (row["sop_instance_uid"], row["proof_state"], row["losses"]) == (lost, "lost", 1)
+    assert hospital.audited("delivery-lost") == 1
+    assert hospital.overview.status()["studies"][0]["state"] == "delivering"
+    deliver(hospital, result, only={lost})
+    assert sorted(state for state, *_ in hospital.rows(PROOF)) == ["owed", "proven"]
+    say(hospital, Word.HELD)
+    assert hospital.overview.status()["studies"][0]["state"] == "done"
+
+
+def test_two_lost_objects_share_one_successor(hospital: Any, result: NewResult) -> None:
+    """A job has one successor at most, so what one question or two lost of it goes the same way."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    say(hospital, Word.LOST, first, reason=0x0112)
+    say(hospital, Word.LOST, second, reason=0x0112)
+
+    assert hospital.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(2,)]
+    deliver(hospital, result, only={first, second})
+
+
+def test_a_loss_waits_for_a_delivery_in_hand(hospital: Any, result: NewResult) -> None:
+    """A worker has read what it owes; the object is asked about again once that delivery has ended."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    say(hospital, Word.LOST, first, reason=0x0112)
+    job = hospital.claimed(JobKind.DELIVERY)
+
+    say(hospital, Word.LOST, second, reason=0x0112)
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["lost", "owed"]
+    hospital.queue.retry(job, Reason("delivery-waiting", "Away."), timedelta(0))
+    say(hospital, Word.LOST, second, reason=0x0112)
+    deliver(hospital, result, only={first, second})
+
+
+def test_absence_counts_only_three_times_in_a_row(hospital: Any, result: NewResult) -> None:
+    """A query may come before the archive's index; twice absent, then found, is proven."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    say(hospital, Word.ABSENT)
+    say(hospital, Word.ABSENT)
+    proofs, request = asked(hospital)
+
+    proofs.settle(request, QUERY, [ObjectAnswer(first, Word.HELD), ObjectAnswer(second, Word.ABSENT, "Not found.")])
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "lost"]
+
+
+def test_an_object_that_is_lost_again_and_again_is_for_an_operator(hospital: Any, result: NewResult) -> None:
+    """After three times it is not sent any more, and the sentence names what to do."""
+    for _ in range(MOST_RESENDS):
+        say(hospital, Word.LOST, reason=0x0112)
+        deliver(hospital, result)
+    say(hospital, Word.LOST, reason=0x0112)
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["unproven", "unproven"]
+    [(job_id,)] = hospital.rows("SELECT max(id) FROM job")
+    assert f"`overread jobs resubmit {job_id}`" in hospital.rows(PROOF)[0][2]
+    assert hospital.audited("delivery-unproven") == 2
+    assert hospital.rows("SELECT count(*) FROM job WHERE state = 'scheduled'") == [(0,)]
+    hospital.queue.resubmit(job_id, "anna")
+    deliver(hospital, result)
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["owed", "owed"]
+
+
+def test_a_canceled_delivery_is_not_begun_again(hospital: Any, result: NewResult) -> None:
+    """What an operator stopped stays stopped, and the proof says so."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    say(hospital, Word.LOST, first, reason=0x0112)
+    [(job_id,)] = hospital.rows("SELECT max(id) FROM job")
+    hospital.queue.cancel(job_id, "anna")
+
+    say(hospital, Word.LOST, second, reason=0x0112)
+
+    assert hospital.rows(PROOF)[1][0] == "unproven"
+    assert "An operator canceled its delivery" in hospital.rows(PROOF)[1][2]
+
+
+def test_a_parked_study_gets_no_further_delivery(hospital: Any, result: NewResult) -> None:
+    """A lost object of a study that is held back is told, not sent."""
+    hospital.rows("UPDATE study SET parked_at = now(), parked_code = 'x', parked_sentence = 'Held back.'")
+
+    say(hospital, Word.LOST, reason=0x0112)
+
+    assert {state for state, *_ in hospital.rows(PROOF)} == {"unproven"}
+    assert "is parked" in hospital.rows(PROOF)[0][2]
+
+
+def test_another_object_under_our_uid_is_told_at_once(hospital: Any, result: NewResult) -> None:
+    """Sending again would not help; nothing is."""
+    say(hospital, Word.OTHER, reason=0x0119)
+
+    assert hospital.rows(PROOF) == [("unproven", 0, "It was said.")] * 2
+    assert hospital.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(1,)]
+
+
+def test_a_silent_destination_is_given_up_after_the_limit(hospital: Any, result: NewResult) -> None:
+    """What was never asked is asked once, however old; what was asked is given up, and an operator may reopen it."""
+    hospital.rows("UPDATE delivery_proof SET since = now() - interval '2 days'")
+    proofs, _ = asked(hospital, COMMITMENT)
+    hospital.rows("UPDATE delivery_proof SET due_at = now()")
+
+    assert proofs.claim("pacs", COMMITMENT, "PACS", []) is None
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["unproven", "unproven"]
+    assert "was asked once in 48 hours" in hospital.rows(PROOF)[0][2]
+    assert proofs.reopen("pacs", "anna", WISH) == 2
+    assert proofs.claim("pacs", COMMITMENT, "PACS", []) is not None
+    assert hospital.audited("delivery-proof-reopened") == 2
+
+
+def test_what_was_acknowledged_before_is_asked_about_on_wish(hospital: Any) -> None:
+    """Once a destination is to prove arrival, `deliveries prove` takes up what it acknowledged before."""
+    hospital.install()
+    deliver(hospital, hospital.analysed(), wish=None)
+    proofs = PostgresProofs(hospital.database)
+
+    assert proofs.reopen("elsewhere", "anna", WISH) == 0
+    assert proofs.reopen("pacs", "anna", WISH) == 2
+
+    say(hospital, Word.HELD)
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "proven"]
+
+
+def test_the_story_of_a_study_tells_of_the_proof(hospital: Any, result: NewResult) -> None:
+    """What is lost, sent again and found is told in that order by the sentences of `overread explain`."""
+    from storage.domain.explanation import sentences
+
+    say(hospital, Word.LOST, reason=0x0112)
+    deliver(hospital, result)
+    assert "pacs was asked 0 times." in " ".join(sentences(hospital.overview.explain("1.2.3")))
+    say(hospital, Word.HELD)
+
+    told = " ".join(sentences(hospital.overview.explain("1.2.3")))
+    assert "pacs had lost it, so it was sent again (1 time). pacs found it when it was asked at" in told
