@@ -32,7 +32,14 @@ from inference.errors import UnusableInput
 from inference.imaging.encapsulated import single_frame
 from inference.imaging.frames import frame_count, frame_number
 from inference.imaging.luminance import values_into
-from inference.imaging.pixel_format import PixelFormat, meant_values, native_values, pixel_format, short_pixel_data
+from inference.imaging.pixel_format import (
+    PixelFormat,
+    meant_values,
+    native_values,
+    pixel_format,
+    pixel_formats,
+    short_pixel_data,
+)
 from inference.imaging.series_reader import (
     NATIVE,
     checked_bytes,
@@ -97,7 +104,7 @@ class ImageValues:
             UnusableInput: as ``of``; that of the first image that has a fault.
             OSError: as ``of``.
         """
-        forms = [pixel_format(header) for header in headers]
+        forms = pixel_formats(headers)
         if any(form.shape != values.shape[1:] for form in forms):
             raise UnusableInput("mixed-size", "The slices differ in Rows or Columns, so they are no volume.")
         together = _together(len(headers), values[:1].size)

@@ -1,10 +1,13 @@
 """How the samples of an image are written (PS3.3 section C.7.6.3, PS3.5 section 8), and what numbers they stand for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from inference.errors import UnusableInput
 
@@ -22,6 +25,21 @@ _SAMPLES = {
     "YBR_RCT": 3,
 }
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+# All that ``pixel_format`` looks at.
+_DESCRIBING = tuple(
+    Tag(keyword)
+    for keyword in (
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "PlanarConfiguration",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+    )
+)
 _SHARED_CHROMINANCE = "YBR_FULL_422"  # native: Y, Y, Cb, Cr of two neighbours in a row
 
 
@@ -102,6 +120,26 @@ def pixel_format(header: Dataset) -> PixelFormat:
     if form.is_colour and not _can_be_colour(form):
         raise _unread_colour()
     return form
+
+
+def pixel_formats(headers: Sequence[Dataset]) -> list[PixelFormat]:
+    """The same of each of many headers; those that share their elements, as a series does, are read once.
+
+    Raises:
+        UnusableInput: as ``pixel_format``, for the first header that has a fault.
+    """
+    known: dict[tuple[int, ...], PixelFormat] = {}
+    forms = []
+    for header in headers:
+        elements = dict(header.items())
+        alike = tuple(id(elements.get(tag)) for tag in _DESCRIBING)  # the headers keep them, so none is used anew
+        form = known.get(alike)
+        if form is None:
+            form = pixel_format(header)
+            if not any(isinstance(elements.get(tag), RawDataElement) for tag in _DESCRIBING):
+                known[alike] = form
+        forms.append(form)
+    return forms
 
 
 def _can_be_colour(form: PixelFormat) -> bool:

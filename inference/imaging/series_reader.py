@@ -25,7 +25,7 @@ from inference.errors import UnusableInput
 from inference.imaging.deflated import read_deflated, read_deflated_header, read_deflated_pixels
 from inference.imaging.frames import frame_count, frame_headers
 from inference.imaging.header_items import refuse_too_many_items
-from inference.imaging.pixel_format import pixel_format
+from inference.imaging.pixel_format import pixel_format, pixel_formats
 from inference.imaging.shared_elements import SharedElements
 from inference.stages import work_on_instance
 from storage.domain.image_record import ImageRecord
@@ -93,7 +93,7 @@ def check_budget(headers: Sequence[Dataset], budget: int = PIXEL_BUDGET) -> None
     Raises:
         UnusableInput: ``too-many-pixels``, or what ``pixel_bytes`` raises.
     """
-    if sum(pixel_bytes(header) for header in headers) > budget:
+    if sum(form.size for form in pixel_formats(headers)) > budget:
         raise UnusableInput(
             "too-many-pixels", f"The series has more than {budget} bytes of pixels, which is our limit."
         )

@@ -18,7 +18,7 @@ from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import Layout, order_images
 from inference.imaging.modality import shown_modality
 from inference.imaging.patient_age import age_years
-from inference.imaging.pixel_format import pixel_format
+from inference.imaging.pixel_format import pixel_formats
 from inference.imaging.series_reader import read_headers
 from storage.domain.job import Reason, Refusal
 from storage.domain.study import StoredInstance
@@ -112,8 +112,7 @@ def _accept(uid: str, members: list[StoredInstance], manifest: Manifest) -> Acce
 
 def _check_colour(headers: list[Dataset], manifest: Manifest) -> None:
     """Every header describes an image that we can read, and colours only where the manifest takes them."""
-    forms = [pixel_format(header) for header in headers]
-    if any(form.is_colour for form in forms) and manifest.input.colour == "refuse":
+    if any(form.is_colour for form in pixel_formats(headers)) and manifest.input.colour == "refuse":
         raise UnusableInput("not-monochrome", f"The images are in colour; {manifest.title} takes grey values.")
 
 

@@ -2,12 +2,14 @@
 
 from io import BytesIO
 
+import pytest
 from pydicom import Dataset
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
+from inference.imaging.pixel_format import pixel_format, pixel_formats
 from inference.imaging.shared_elements import SharedElements
 from tests.peers.synthetic_series import slice_headers
 
@@ -46,3 +48,35 @@ def test_what_cannot_be_read_is_left_to_whoever_asks() -> None:
 
     assert isinstance(read.get_item("Rows"), RawDataElement)
     assert read.Columns == header.Columns
+
+
+_COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+# What all headers state, and what one of them states otherwise.
+_OTHERWISE = [
+    (_COLOUR, {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}),
+    ({}, {"PhotometricInterpretation": "MONOCHROME1"}),
+    (_COLOUR, {"PlanarConfiguration": 1}),
+    ({}, {"Rows": 7}),
+    ({}, {"Columns": 9}),
+    ({"BitsStored": 8, "HighBit": 7}, {"BitsAllocated": 8}),
+    ({"BitsStored": 12}, {"BitsStored": 11}),
+    ({"BitsStored": 12}, {"HighBit": 11}),
+    ({}, {"PixelRepresentation": 1}),
+]
+
+
+@pytest.mark.parametrize(("stated", "otherwise"), _OTHERWISE, ids=lambda one: "-".join(one))
+def test_the_form_of_pixels_is_that_of_each_header(stated: dict[str, object], otherwise: dict[str, object]) -> None:
+    """Of headers that share elements each has the form that it states itself, whatever one states otherwise."""
+    headers = slice_headers(count=6)
+    for header in headers:
+        for keyword, value in (stated | otherwise if header is headers[3] else stated).items():
+            setattr(header, keyword, value)
+    read, alike = [_as_read(header) for header in headers], SharedElements()
+    for header in read:
+        alike.share(header)
+
+    forms = pixel_formats(read)
+
+    assert forms == [pixel_format(header) for header in read]
+    assert forms[2] == forms[4] != forms[3]
