@@ -12,6 +12,7 @@ from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from inference.errors import UnusableInput
@@ -26,8 +27,9 @@ from inference.evidence.attributes import (
 )
 from inference.evidence.codes import item_code
 from inference.evidence.context import EvidenceContext, service_version
+from inference.evidence.explicit_vr import encoded, sequence
 from inference.evidence.float_frames import FloatFrames, Plane
-from inference.evidence.references import places_by_stand_in
+from inference.evidence.references import name_frames, places_by_stand_in
 from inference.evidence.segment_findings import FoundSegment
 from inference.evidence.sources import image_stand_ins, one_pixel, state_losses
 from inference.findings.classification import KeyImage
@@ -47,6 +49,7 @@ _OCCLUSION = "Occlusion sensitivity: what the probability lost where parts of th
 _WHOLE_BODY = CodedConcept("38266002", "SCT", "Entire body")
 _STRUCTURES = ("123037004", "91723000")  # SCT: a segment of this category is a part of the body itself
 _LONGEST_NAME = 20  # characters of a label in the series description
+_FRAME_GROUPS = Tag("PerFrameFunctionalGroupsSequence")
 _ALIGNED = 4  # OHIF counts bytes of float32 where it should count values
 
 
@@ -163,7 +166,19 @@ def _map(context: EvidenceContext, field: Field, indices: Sequence[int]) -> Evid
     del made.FloatPixelData
     frames = FloatFrames(len(indices), int(first.Rows) * int(first.Columns), lambda: field.planes(indices))
     what = f"{field.kind} of {field.label[:_LONGEST_NAME].rstrip()}"
-    return complete(made, context, EvidenceRole.PARAMETRIC_MAP, series_description(context, what), frames)
+    description = series_description(context, what)
+    name_frames([made], context.sources)  # before the groups are taken out
+    return complete(made, context, EvidenceRole.PARAMETRIC_MAP, description, frames, encoded=_taken(made))
+
+
+def _taken(made: ParametricMap) -> dict[BaseTag, bytes]:
+    """Take what describes the frames out of the object, encoded; pydicom takes a millisecond for each of them."""
+    try:
+        groups = sequence(_FRAME_GROUPS, map(encoded, made[_FRAME_GROUPS].value))
+    except ValueError:  # letters, which want their character set
+        return {}
+    del made[_FRAME_GROUPS]
+    return {_FRAME_GROUPS: groups}
 
 
 def _put_in_order(made: ParametricMap, places: Mapping[str, int]) -> None:
