@@ -1,11 +1,40 @@
-"""One thing in the best form that a destination takes; what the other forms come to."""
+"""One thing after the other, each in the best form that a destination takes; what the other forms come to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from storage.domain.delivery import SendOutcome, Verdict
-from storage.domain.result import EvidenceForm, FrozenEvidence
+from storage.domain.result import DELIVERY_ORDER, EvidenceForm, FrozenEvidence
 from storage.domain.viewer_profile import Choice
+
+_HELD_BACK = "It is held back until the destination has taken what it refers to."
+
+
+def place_in_order(choice: Choice) -> int:
+    """Where a choice stands among what is sent: what others refer to goes first."""
+    return min(DELIVERY_ORDER[one.role] for one in choice.instances())
+
+
+def send_in_order(
+    ordered: Sequence[Choice],
+    obstacle: Callable[[FrozenEvidence], SendOutcome | None],
+    store: Callable[[FrozenEvidence], SendOutcome],
+    holds_back: bool,
+) -> tuple[SendOutcome, ...]:
+    """Send each choice; with ``holds_back`` nothing overtakes an earlier kind of thing that has to be tried again."""
+    outcomes: list[SendOutcome] = []
+    waits_for: int | None = None
+    for choice in ordered:
+        if holds_back and waits_for is not None and place_in_order(choice) > waits_for:
+            held = (SendOutcome(one.sop_instance_uid, Verdict.TRY_AGAIN, None, _HELD_BACK) for one in choice.to_send())
+            outcomes += held
+            continue
+        came_of_it = send_best(choice, obstacle, store)
+        # Without a status the association is over, and what follows says that of itself.
+        if any(outcome.verdict is Verdict.TRY_AGAIN and outcome.status is not None for outcome in came_of_it):
+            waits_for = place_in_order(choice)
+        outcomes += came_of_it
+    return tuple(outcomes)
 
 
 def send_best(

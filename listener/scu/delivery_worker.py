@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 RETRY_BASE = timedelta(seconds=2)
 RETRY_CEILING = timedelta(minutes=5)
+# So often, for about twenty minutes, a report waits for what it refers to; then it goes alone: better than nothing.
+_HELD_BACK_ATTEMPTS = 10
 
 
 class Sender(Protocol):
@@ -72,16 +75,17 @@ class DeliveryWorker:
         Raises:
             DatabaseUnavailable: what was sent may be sent again, byte for byte, once the database is back.
         """
+        asked_at = time.monotonic()
         job = self._queue.claim(JobKind.DELIVERY, self._worker)
         if job is None:
             return False
         try:
-            self._deliver(job)
+            self._deliver(job, asked_at)
         except LeaseLost:
             _LOG.warning("delivery %d passed to another worker, so nothing was changed here", job.job_id)
         return True
 
-    def _deliver(self, job: ClaimedJob) -> None:
+    def _deliver(self, job: ClaimedJob, asked_at: float) -> None:
         destination = self._destinations.get(job.destination)
         if destination is None:
             self._queue.fail(job, _not_configured(job))
@@ -95,17 +99,17 @@ class DeliveryWorker:
             self._queue.fail(job, Reason("evidence-damaged", str(damage)))
             return
         wish = destination.proof_wish()
-        outcomes = [replace(outcome, proof=wish) for outcome in self._send(job, destination, evidence)]
+        outcomes = [replace(outcome, proof=wish) for outcome in self._send(job, asked_at, destination, evidence)]
         self._settle(job, outcomes, evidence)
 
     def _send(
-        self, job: ClaimedJob, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]
+        self, job: ClaimedJob, asked_at: float, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]
     ) -> tuple[SendOutcome, ...]:
         """Send while the lease is kept; once it is lost the association is cut, and the fence stops the settling."""
         if not evidence:
             return ()
-        standing = self._log.standing(job)
-        with Heartbeat(self._queue, job, self._jobs.lease_seconds / 3) as heartbeat:
+        standing = replace(self._log.standing(job), holds_back=job.attempt <= _HELD_BACK_ATTEMPTS)
+        with Heartbeat(self._queue, job, self._jobs.lease_seconds, asked_at) as heartbeat:
 
             def stopped() -> bool:
                 self._alive()  # the sender asks all the time, and gives up by itself in the end

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 from storage.domain.job import ClaimedJob
 from storage.errors import DatabaseUnavailable, LeaseLost
@@ -11,17 +12,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Within the block, the lease is renewed every ``period`` seconds from a thread.
+    """Within the block, the lease of ``lease_seconds`` is renewed three times as often from a thread.
 
-    ``lease_lost`` tells that another worker holds the job; no further renewal is asked for then. A database that does
-    not answer is asked again: whether the lease still holds is decided by the fence on the next change.
+    ``asked_at`` is when the claim was asked for, by ``time.monotonic``: the lease cannot have begun before.
     """
 
-    def __init__(self, queue: JobQueue, job: ClaimedJob, period: float) -> None:
-        self.lease_lost = False
+    def __init__(self, queue: JobQueue, job: ClaimedJob, lease_seconds: float, asked_at: float) -> None:
         self._queue = queue
         self._job = job
-        self._period = period
+        self._lease_seconds = lease_seconds
+        self._asked_at = asked_at
+        self._taken = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{job.job_id}", daemon=True)
 
@@ -33,12 +34,19 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
 
+    @property
+    def lease_lost(self) -> bool:
+        """Whether another worker holds the job, or may: a database that does not answer cannot say that none does."""
+        return self._taken or time.monotonic() > self._asked_at + self._lease_seconds
+
     def _beat(self) -> None:
-        while not self._ended.wait(self._period):
+        while not self._ended.wait(self._lease_seconds / 3):
+            asked_at = time.monotonic()
             try:
                 self._queue.renew(self._job)
+                self._asked_at = asked_at
             except LeaseLost:
-                self.lease_lost = True
+                self._taken = True
                 return
             except DatabaseUnavailable:
                 _LOG.debug("the lease of job %d could not be renewed", self._job.job_id)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pynetdicom.association import Association
 
-from listener.scu.alternatives import send_best, unneeded, unneeded_beside_begun
+from listener.scu.alternatives import place_in_order, send_in_order, unneeded, unneeded_beside_begun
 from listener.scu.association import (
     Deadlines,
     Line,
@@ -18,7 +18,7 @@ from listener.scu.association import (
 from listener.scu.verdict import NoAnswer, outcome_without_answer, outcome_without_form
 from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
-from storage.domain.result import DELIVERY_ORDER, FrozenEvidence
+from storage.domain.result import FrozenEvidence
 from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile, choices, without_a_form
 
 
@@ -43,11 +43,11 @@ class StoreScu:
         """Send each thing in one form over one association and say what came of each instance.
 
         All forms that the destination's profile shows are proposed; the first that it accepts is sent. Segmentations
-        go before reports, so that a report's references are there when it arrives. Once ``stopped`` says so the
-        association is cut, and what has no answer yet is to be tried again. Nothing is *delivered* without a status
-        from the destination, and the release of the association plays no part in it. Of what ``standing`` says that it
-        has in one form, no other form is sent. A segmentation or report that was made in no form of the profile is
-        refused.
+        go before reports, so that a report's references are there when it arrives; what has to be tried again holds
+        back what follows, unless ``standing`` says otherwise. Once ``stopped`` says so the association is cut, and what
+        has no answer yet is to be tried again. Nothing is *delivered* without a status from the destination, and the
+        release of the association plays no part in it. Of what ``standing`` says that it has in one form, no other form
+        is sent. A segmentation or report that was made in no form of the profile is refused.
         """
         profile = self._profiles[destination.profile]
         wanted, unwanted = choices(profile, evidence, standing.taken)
@@ -60,15 +60,19 @@ class StoreScu:
         there = [outcome for choice in wanted if not any(choice.to_send()) for outcome in unneeded_beside_begun(choice)]
         ordered = sorted(
             (choice for choice in wanted if any(choice.to_send())),
-            key=lambda choice: min(DELIVERY_ORDER[one.role] for one in choice.instances()),
+            key=place_in_order,
         )
-        sent = self._send(destination, ordered, stopped) if ordered else ()
+        sent = self._send(destination, ordered, stopped, standing.holds_back) if ordered else ()
         if any(outcome.verdict is Verdict.TRY_AGAIN for outcome in sent):
             return (*sent, *there, *no_form)  # the profile may be another one next time, and show the rest
         return (*sent, *there, *no_form, *not_shown)
 
     def _send(
-        self, destination: DestinationSettings, ordered: Sequence[Choice], stopped: Callable[[], bool]
+        self,
+        destination: DestinationSettings,
+        ordered: Sequence[Choice],
+        stopped: Callable[[], bool],
+        holds_back: bool,
     ) -> tuple[SendOutcome, ...]:
         instances = [one for choice in ordered for one in choice.instances()]
         if stopped():
@@ -82,14 +86,11 @@ class StoreScu:
                 why = NoAnswer.INTERRUPTED if stopped() else why_not_established(association, line)
                 return _all_without_answer(instances, why)
             numbers = {one.sop_instance_uid: number for number, one in enumerate(instances, start=1)}
-            outcomes = tuple(
-                outcome
-                for choice in ordered
-                for outcome in send_best(
-                    choice,
-                    lambda one: self._obstacle(association, destination, one),
-                    lambda one: store(association, numbers[one.sop_instance_uid], one, line),
-                )
+            outcomes = send_in_order(
+                ordered,
+                lambda one: self._obstacle(association, destination, one),
+                lambda one: store(association, numbers[one.sop_instance_uid], one, line),
+                holds_back,
             )
             release(association, line)
             return outcomes

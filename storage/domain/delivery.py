@@ -22,9 +22,14 @@ SETTLED = frozenset({DeliveryState.ACKNOWLEDGED, DeliveryState.NOT_NEEDED})
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStanding:
-    """What is known of a delivery before it is tried: which forms the destination has an instance of."""
+    """What is known of a delivery before it is tried.
+
+    ``taken`` are the forms that the destination has an instance of; ``holds_back`` says whether what refers to an
+    instance waits for as long as that one has to be tried again.
+    """
 
     taken: frozenset[EvidenceForm] = frozenset()
+    holds_back: bool = True
 
 
 class Verdict(StrEnum):

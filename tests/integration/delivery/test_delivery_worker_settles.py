@@ -10,9 +10,11 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
 from storage.domain.result import EvidenceObject, EvidenceRole
+from storage.errors import DatabaseUnavailable
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes, evidence_object
 from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.result_desk import ResultDesk
+from tests.peers.web_door import without_database
 
 ACKNOWLEDGED = ("acknowledged", 0x0000)
 DEADLINES = Deadlines(connect=10, associate=30, silence=30, answer=60, release=2, total=120)
@@ -71,7 +73,7 @@ def test_an_answer_becomes_its_delivery_state(
     delivery_state: str,
     job_state: str,
 ) -> None:
-    """The segmentation's answer settles the segmentation; the report is delivered whatever became of it."""
+    """The segmentation's answer settles the segmentation; the report goes unless the segmentation is tried again."""
     desk.owe(report, segmentation)
     recording_pacs.answer(status)
 
@@ -79,9 +81,46 @@ def test_an_answer_becomes_its_delivery_state(
 
     assert desk.deliveries() == {
         segmentation.sop_instance_uid: (delivery_state, status),
-        report.sop_instance_uid: ACKNOWLEDGED,
+        report.sop_instance_uid: ("waiting", None) if delivery_state == "waiting" else ACKNOWLEDGED,
     }
     assert desk.job()["state"] == job_state
+
+
+def test_a_report_does_not_overtake_its_segmentation(
+    desk: ResultDesk, recording_pacs: RecordingPacs, segmentation: EvidenceObject, report: EvidenceObject
+) -> None:
+    """A PACS without room for the segmentation gets the report after it, and not before."""
+    desk.owe(report, segmentation)
+    recording_pacs.answer(0xA700)
+    worker = worker_for(desk, recording_pacs)
+    worker.deliver_one()
+    desk.make_due()
+
+    worker.deliver_one()
+
+    sent = [uid for uid, _ in recording_pacs.received]
+    assert sent == [segmentation.sop_instance_uid, segmentation.sop_instance_uid, report.sop_instance_uid]
+    assert desk.job()["state"] == "completed"
+
+
+def test_a_report_goes_without_a_segmentation_that_finds_no_room_for_long(
+    desk: ResultDesk, recording_pacs: RecordingPacs, segmentation: EvidenceObject, report: EvidenceObject
+) -> None:
+    """After ten attempts the report is delivered, and the segmentation alone goes on waiting."""
+    desk.owe(report, segmentation)
+    recording_pacs.answer(*[0xA700] * 11)
+    worker = worker_for(desk, recording_pacs)
+    for _ in range(10):
+        worker.deliver_one()
+        assert desk.deliveries()[report.sop_instance_uid] == ("waiting", None)
+        desk.make_due()
+
+    worker.deliver_one()
+
+    assert desk.deliveries() == {
+        segmentation.sop_instance_uid: ("waiting", 0xA700),
+        report.sop_instance_uid: ACKNOWLEDGED,
+    }
 
 
 def test_only_what_is_owed_is_sent_again(
@@ -249,6 +288,31 @@ def test_a_worker_that_lost_its_lease_changes_nothing(
 
     assert not working.is_alive()
     assert (desk.job()["state"], desk.job()["worker"]) == ("in_progress", "thief")
+    assert desk.deliveries() == {report.sop_instance_uid: ("waiting", None)}
+
+
+def test_a_worker_cut_off_from_the_database_stops_sending_before_another_may_begin(
+    desk: ResultDesk, recording_pacs: RecordingPacs, report: EvidenceObject
+) -> None:
+    """Fault F38: the PACS is reached and the database is not, so nobody can say that the lease still holds."""
+    desk.owe(report)
+    recording_pacs.stay_silent_next()
+    ended: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            worker_for(desk, recording_pacs).deliver_one()
+        except DatabaseUnavailable as error:
+            ended.append(error)
+
+    working = threading.Thread(target=work)
+    working.start()
+    recording_pacs.wait_until(lambda pacs: bool(pacs.received))
+    with without_database(desk.database_url):
+        working.join(30)  # the PACS is still silent
+
+        assert not working.is_alive()
+    assert len(ended) == 1
     assert desk.deliveries() == {report.sop_instance_uid: ("waiting", None)}
 
 

@@ -10,7 +10,7 @@ from listener.scu.association import Deadlines
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer
 from listener.settings import DestinationSettings
-from storage.domain.delivery import Verdict
+from storage.domain.delivery import DeliveryStanding, Verdict
 from storage.domain.result import EvidenceRole, FrozenEvidence
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes
 from tests.peers.recording_pacs import RecordingPacs, silent_listener, trickling_listener
@@ -65,10 +65,12 @@ def test_exactly_what_is_sent_is_proposed(
 def test_an_answer_decides_about_its_own_instance_only(
     recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence, status: int
 ) -> None:
-    """Whatever the segmentation is answered, the report is sent too and judged by its own answer."""
+    """Where nothing is held back, whatever the segmentation is answered, the report is judged by its own answer."""
     recording_pacs.answer(status)
 
-    outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [segmentation, report])
+    outcomes = StoreScu("OVERREAD", PATIENT).send(
+        pacs_at(recording_pacs.port), [segmentation, report], standing=DeliveryStanding(holds_back=False)
+    )
 
     assert outcomes == (
         outcome_of_status(segmentation.sop_instance_uid, status),
