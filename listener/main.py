@@ -21,6 +21,7 @@ from listener.scp.store import StoreHandler
 from listener.scp.tls import TlsDoor
 from listener.scp.toolkit_log import quiet_toolkits
 from listener.scu.commitment_report import CommitmentReporter
+from listener.scu.proof.report_taking import ReportTaking
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.errors import SchemaOutdated, StorageError
@@ -29,6 +30,7 @@ from storage.objects.claims import Claims
 from storage.objects.commitment_folder import CommitmentFolder
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
+from storage.objects.report_folder import ReportFolder
 from storage.objects.spool import FileSpool
 from storage.postgres import schema
 from storage.postgres.arrival_log import PostgresArrivalLog
@@ -36,6 +38,7 @@ from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.child_process import end_with_parent
 from storage.postgres.engine import Database, open_database
 from storage.postgres.held_instances import PostgresHeldInstances
+from storage.postgres.proof_reports import take_report
 from storage.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -122,6 +125,7 @@ def _receive(place: _Place, listening: socket.socket, seats: SharedSeats, number
         file_spool.require_room,
         Seats(seats, number),
         CommitmentFolder(place.folder),
+        ReportFolder(place.folder),
     )
     acceptor.serve_on(listening)
     while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
@@ -178,7 +182,7 @@ def _run(
 
 
 def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
-    """Decide on requests for storage commitment, and report to peers that have left."""
+    """Decide on requests for storage commitment, report to peers that have left, take what is reported to us."""
     quiet_toolkits()
     requests = CommitmentFolder(place.folder)
     claims = Claims(place.folder)
@@ -189,10 +193,12 @@ def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
         ObjectStore(place.folder).verify,
     )
     reporter = CommitmentReporter(requests, place.listener.peers)
+    reports = ReportTaking(ReportFolder(place.folder), partial(take_report, database), place.listener)
     while not stop.wait(_COMMITMENT_SECONDS):
         try:
             decision.decide_all()
             reporter.report_all()
+            reports.take_all()
         except Exception as error:  # noqa: BLE001  the thread must outlive what nobody foresaw; it tries again
             log.error("Deciding on storage commitment failed with %s; it is tried again.", type(error).__name__)
 

@@ -82,3 +82,7 @@ class AuditTampered(StorageError):
 
 class UnreadableDataSet(StorageError):
     """The data set cannot be read as DICOM."""
+
+
+class MissingSequence(UnreadableDataSet):
+    """The data set can be read as DICOM and lacks a sequence."""

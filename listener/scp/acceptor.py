@@ -32,7 +32,7 @@ from listener.scp.transport import PeerGone, PlainTransport, Transport, prepare
 from listener.settings import ListenerSettings
 from storage.domain.association import Association
 from storage.errors import SpoolFull, SpoolWriteFailed
-from storage.ports.commitment import CommitmentRequests
+from storage.ports.commitment import CommitmentReports, CommitmentRequests
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,13 @@ class Acceptor:
         require_room: Callable[[], None] = lambda: None,
         seats: Seats | None = None,
         commitments: CommitmentRequests | None = None,
+        reports: CommitmentReports | None = None,
     ) -> None:
         """Prepare to serve.
 
         ``require_room`` raises SpoolFull or SpoolWriteFailed while nothing could be kept; ``seats`` are those of this
-        process among others that serve the port; without ``commitments`` storage commitment is not offered.
+        process among others that serve the port; without ``commitments`` storage commitment is not offered, and
+        without ``reports`` none on our own requests is taken.
         """
         self._settings = settings
         self._policy = policy
@@ -72,6 +74,7 @@ class Acceptor:
             self._admit,
             partial(_largest, settings.max_instance_bytes, limits),
             commitments,
+            reports,
         )
         self._pending = PendingConnections()
         self._budget = NoteBudget()

@@ -95,6 +95,14 @@ class AssociationPolicy:
         return [peer for peer in self._listener.peers if _matches(peer, calling_ae_title, address)]
 
 
+def title_is_listed(listener: ListenerSettings, ae_title: str, remote_address: str) -> bool:
+    """Whether a [[listener.peers]] entry gives this title, by its name, to this address; "*" names nobody."""
+    address = _address(remote_address)
+    return address is not None and any(
+        peer.ae_title != _ANY and _matches(peer, ae_title, address) for peer in listener.peers
+    )
+
+
 def _matches(peer: PeerSettings, calling_ae_title: str, address: IPv4Address | IPv6Address) -> bool:
     known = peer.ae_title == _ANY or same_ae_title(peer.ae_title, calling_ae_title)
     return known and any(address in network for network in peer.networks)

@@ -52,7 +52,7 @@ class Command:
     has_data_set: bool
     sop_class_uid: str  # affected, or requested
     sop_instance_uid: str  # affected, or requested
-    type_id: int = 0  # of an action
+    type_id: int = 0  # of an action or an event
     status: int = 0  # of an answer
 
     @property
@@ -76,7 +76,7 @@ def read_command(encoded: bytes | bytearray | memoryview) -> Command:
         _number(values, _COMMAND_DATA_SET_TYPE) != _NO_DATA_SET,
         _uid(values.get(_AFFECTED_SOP_CLASS_UID) or values.get(_REQUESTED_SOP_CLASS_UID) or b""),
         _uid(values.get(_AFFECTED_SOP_INSTANCE_UID) or values.get(_REQUESTED_SOP_INSTANCE_UID) or b""),
-        _number(values, _ACTION_TYPE_ID) if _ACTION_TYPE_ID in values else 0,
+        next((_number(values, each) for each in (_ACTION_TYPE_ID, _EVENT_TYPE_ID) if each in values), 0),
         _number(values, _STATUS) if field & _RESPONSE else 0,
     )
 

@@ -14,6 +14,7 @@ from listener.scp.association_policy import (
 from listener.scp.command_set import Command, CommandField
 from listener.scp.commitment import CommitmentOperation
 from listener.scp.commitment_events import CommitmentEvents
+from listener.scp.commitment_reports import ReportOperation
 from listener.scp.messages import MessageReceiver, Operation
 from listener.scp.negotiation import (
     APPLICATION_CONTEXT,
@@ -31,7 +32,7 @@ from listener.scp.store import StoreHandler
 from listener.scp.transport import Transport
 from listener.scp.upper_layer import UpperLayer, UserAbort
 from storage.domain.association import Association, AssociationEnd
-from storage.ports.commitment import CommitmentRequests
+from storage.ports.commitment import CommitmentReports, CommitmentRequests
 
 
 @dataclass
@@ -47,6 +48,7 @@ class House:
     admit: Callable[["Conversation"], Rejection | None]
     largest: Callable[[str], int]
     commitments: CommitmentRequests | None = None
+    reports: CommitmentReports | None = None
     stopping: bool = False
 
 
@@ -159,6 +161,9 @@ class Conversation:
         if house.commitments is not None and self._events is not None and context.abstract_syntax == STORAGE_COMMITMENT:
             if command.field == CommandField.N_ACTION_RQ:
                 self._current = CommitmentOperation(house.commitments, context, command, self.facts)
+                return self._current
+            if command.field == CommandField.N_EVENT_REPORT_RQ and house.reports is not None:
+                self._current = ReportOperation(house.reports, context, command, self.facts)
                 return self._current
             if command.field == CommandField.N_EVENT_REPORT_RSP:
                 self._events.answered(command)

@@ -35,6 +35,7 @@ from listener.scp.limits import (
 )
 from listener.scp.pdu import HEADER, AbortReason, PduType
 from listener.scp.pdu_reader import InvalidPdu
+from listener.scp.presentation_contexts import STORAGE_COMMITMENT
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 
@@ -178,7 +179,8 @@ class Negotiator:
             # A known class with no known transfer syntax still gets a context, so that the right half is named as
             # unsupported.
             ours = build_context(abstract_syntax, [*(syntaxes or ["1.2.840.10008.1.2"])])
-            ours.scu_role, ours.scp_role = True, False  # of the peer: it sends, we receive
+            # Of the peer: it sends and we receive; of storage commitment it may report too (PS3.4 section J.3.3).
+            ours.scu_role, ours.scp_role = True, abstract_syntax == STORAGE_COMMITMENT
             supported = [ours]
         [result], answered = negotiate_as_acceptor([proposed], supported, roles)
         return result, answered

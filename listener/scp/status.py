@@ -106,6 +106,35 @@ TOO_MANY_REQUESTS = Status(
     "Ask again later.",
 )
 
+NO_SUCH_EVENT = Status(
+    "No Such Event Type",
+    0x0113,
+    "The Event Type is neither 1 nor 2",
+    "PS3.7 annex C",
+    "Report with Event Type ID 1 or 2.",
+)
+UNREADABLE_REPORT = Status(
+    "Invalid Argument Value",
+    0x0115,
+    "The Event Information cannot be read or names too much",
+    "PS3.7 annex C",
+    "Give the Transaction UID of our request and references with UIDs that follow the Standard.",
+)
+REPORT_CANNOT_BE_KEPT = Status(
+    "Processing Failure",
+    0x0110,
+    "The report could not be kept; report again later",
+    "PS3.7 annex C",
+    "Report again later.",
+)
+TOO_MANY_REPORTS = Status(
+    "Resource Limitation",
+    0x0213,
+    "Too many reports wait; report again later",
+    "PS3.7 annex C",
+    "Report again later.",
+)
+
 STATUSES = (
     SUCCESS,
     DUPLICATE_SOP_INSTANCE,
@@ -121,6 +150,19 @@ REQUEST_TAKEN = Status(
 )
 
 ACTION_STATUSES = (REQUEST_TAKEN, CANNOT_BE_KEPT, NO_SUCH_OBJECT, INVALID_ARGUMENT, NO_SUCH_ACTION, TOO_MANY_REQUESTS)
+
+REPORT_KEPT = Status(
+    "Success", 0x0000, "", "PS3.7 annex C", "Nothing: the report is kept, and read once the database is there."
+)
+
+EVENT_STATUSES = (
+    REPORT_KEPT,
+    REPORT_CANNOT_BE_KEPT,
+    NO_SUCH_OBJECT,
+    NO_SUCH_EVENT,
+    UNREADABLE_REPORT,
+    TOO_MANY_REPORTS,
+)
 
 STATUS_OF_OUTCOME: dict[KeepOutcome, Status] = {
     KeepOutcome.STORED: SUCCESS,

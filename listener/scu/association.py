@@ -145,8 +145,11 @@ def associate(
     destination: DestinationSettings,
     contexts: Sequence[PresentationContext],
     line: Line,
+    handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Association:
     """Ask the destination for an association; whether it is established, it says itself.
+
+    ``handlers`` are of events in it, such as what the destination asks us.
 
     Raises:
         OSError: the name of the host could not be resolved.
@@ -161,7 +164,7 @@ def associate(
         destination.port,
         contexts=list(contexts),
         ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, line.opened), (evt.EVT_DIMSE_RECV, line.answered)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, line.opened), (evt.EVT_DIMSE_RECV, line.answered), *handlers],
     )
     line.settled()
     if association.is_established:

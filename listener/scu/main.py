@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from listener.scu.delivery_worker import DeliveryWorker
@@ -22,6 +23,7 @@ from storage.ports.jobs import JobQueue
 from storage.postgres.delivery_log import PostgresDeliveryLog
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
 from storage.settings import JobSettings
 
@@ -67,7 +69,7 @@ def deliver(
             alive,
         )
         _LOG.info("delivering to %d destination(s)", len(destinations))
-        with proving(PostgresProofs(database), destinations, inquiries(ae_title)):
+        with proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))):
             run(worker, queue, stop.is_given, alive)
         queue.close()
     finally:

@@ -10,11 +10,11 @@ from storage.domain.proof import ProofPolicy, ProofWay, ProofWish
 class ProofKeys(BaseModel):
     """How a destination is asked whether it still has what it acknowledged."""
 
-    proof: Literal["none", "query"] = Field(
+    proof: Literal["none", "query", "commitment"] = Field(
         default="none",
         description=(
-            "How [arrival is proved](proof-of-arrival.md): by its acknowledgement alone, or by looking each object up "
-            "there (C-FIND); what it has lost is sent again."
+            "How [arrival is proved](proof-of-arrival.md): by its acknowledgement alone, by looking each object up "
+            "there (C-FIND), or by storage commitment; what it has lost is sent again."
         ),
     )
     proof_after_seconds: float = Field(
@@ -25,7 +25,7 @@ class ProofKeys(BaseModel):
     proof_again_seconds: float = Field(
         default=600.0,
         ge=1,
-        description="The longest wait before it is asked again.",
+        description="The longest wait before it is asked again, and how long a report of storage commitment may take.",
     )
     proof_give_up_hours: float = Field(
         default=24.0, gt=0, description="Nobody asks any more after this long, and an operator is told."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,28 @@ class CommitmentReport:
 
     request: CommitmentRequest
     failures: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReport:
+    """What somebody told us of a request of ours, and who says so; titles and address are as the peer gave them.
+
+    ``committed`` are SOP Instance UIDs; ``failures`` has a Failure Reason (PS3.3 section C.14.1.1) for others.
+    """
+
+    transaction_uid: str
+    committed: frozenset[str]
+    failures: dict[str, int]
+    calling_ae_title: str
+    remote_address: str
+
+
+class Believed(StrEnum):
+    """What became of a report."""
+
+    TAKEN = "taken"
+    UNKNOWN_TRANSACTION = "unknown-transaction"  # nobody here asked that
+    NOT_THE_DESTINATION = "not-the-destination"  # somebody else was asked that
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ the one place where we read the encoding ourselves; everything else uses pydicom
 import struct
 from dataclasses import dataclass
 
-from storage.errors import UnreadableDataSet
+from storage.errors import MissingSequence, UnreadableDataSet
 
 _ELEMENT_LIMIT = 50_000  # elements and items stepped over before a header counts as unreadable
 _DEPTH_LIMIT = 64  # levels of sequences with undefined length; deep structured reports have about 20
@@ -89,6 +89,7 @@ def item_values(
     """The raw values of the wanted elements of each item of a top-level sequence; what is nested in them is skipped.
 
     Raises:
+        MissingSequence: it is not there.
         UnreadableDataSet: as above, or there are more than ``limit`` items.
     """
     return _Walk(data, _sniffed(data, encoding)).items(sequence, wanted, limit)
@@ -178,7 +179,7 @@ class _Walk:
                 self._limit = len(self._data) if element.length == _UNDEFINED else self._end(element)
                 return element.start
             offset = self._skip_sequence(element) if element.length == _UNDEFINED else self._end(element)
-        raise UnreadableDataSet()
+        raise MissingSequence()
 
     def _item(self, item: _Element, wanted: frozenset[int]) -> tuple[dict[int, bytes], int]:
         """The wanted values of one item, and the offset behind it."""

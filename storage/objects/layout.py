@@ -37,6 +37,7 @@ class DataFolder:
         self.quarantined_objects = root / "quarantine"
         self.evidence = root / "evidence"
         self.commitments = root / "commitments"  # <id>.json, .report, .taken
+        self.commitment_reports = root / "commitment-reports"  # <id>.json: what destinations told us
         for folder in (
             self.logs,
             self.large,
@@ -45,6 +46,7 @@ class DataFolder:
             self.quarantined_objects,
             self.evidence,
             self.commitments,
+            self.commitment_reports,
         ):
             make_folder(folder)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Protocol
 
-from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance
+from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance, ReceivedReport
 
 
 class CommitmentRequests(Protocol):
@@ -40,6 +40,27 @@ class CommitmentRequests(Protocol):
 
     def forget(self, request_id: str) -> None:
         """It was delivered, or is given up."""
+        ...
+
+
+class CommitmentReports(Protocol):
+    """Reports on requests of ours, kept until the database has them."""
+
+    def keep(self, report: ReceivedReport) -> None:
+        """Make a report durable.
+
+        Raises:
+            SpoolFull: too many wait, of this peer or of all.
+            SpoolWriteFailed: the disk refuses it.
+        """
+        ...
+
+    def waiting(self) -> Iterator[tuple[str, ReceivedReport]]:
+        """The reports with their identifiers, oldest first."""
+        ...
+
+    def forget(self, report_id: str) -> None:
+        """The database has it."""
         ...
 
 

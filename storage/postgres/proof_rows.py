@@ -82,10 +82,10 @@ class PostgresProofs:
         delivery_ids = [one.delivery_id for one in request.objects]
         with self._database.transaction() as session:
             lock_deliveries(session, delivery_ids)
-            for row in _locked(session, delivery_ids):
+            for row in locked_proofs(session, delivery_ids):
                 answer = words.get(row.sop_instance_uid)
                 if answer is not None and row.request_uid == request.request_uid and row.state == ProofState.ASKED:
-                    _take_word(session, row, answer, policy)
+                    take_word(session, row, answer, policy)
 
     def arrivals(self, *, destination: str | None, unproven: bool, rows: int) -> list[Facts]:
         """The newest objects on their way to destinations and how far each is."""
@@ -101,7 +101,7 @@ class PostgresProofs:
             unproven = select(DeliveryProofRow.delivery_id).where(
                 DeliveryProofRow.destination == destination, DeliveryProofRow.state == str(ProofState.UNPROVEN)
             )
-            again = _locked(session, list(session.scalars(unproven)))
+            again = locked_proofs(session, list(session.scalars(unproven)))
             for row in again:
                 _change(session, row, ProofEvent.REOPEN, _afresh(0))
                 _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
@@ -118,7 +118,7 @@ class PostgresProofs:
             )
             for delivery_id in never_asked:
                 owe_proof(session, delivery_id, destination, wish)
-            for row in _locked(session, never_asked):
+            for row in locked_proofs(session, never_asked):
                 _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
             return len(again) + len(never_asked)
 
@@ -150,7 +150,8 @@ def _in(seconds: float) -> Any:  # noqa: ANN401 - an SQL expression
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-def _locked(session: Session, delivery_ids: Sequence[int]) -> Sequence[Any]:
+def locked_proofs(session: Session, delivery_ids: Sequence[int]) -> Sequence[Any]:
+    """Lock these proofs until the transaction ends, with what is needed to settle and to audit them."""
     return session.execute(statement("asked_proofs"), {"delivery_ids": list(delivery_ids)}).all()
 
 
@@ -160,12 +161,20 @@ def _give_up_overdue(session: Session, destination: str, policy: ProofPolicy) ->
         "give_up_seconds": policy.give_up_hours * 3600,
         "most": _MOST_AT_ONCE,
     }
-    for row in _locked(session, session.scalars(statement("overdue_proofs"), asked).all()):
+    for row in locked_proofs(session, session.scalars(statement("overdue_proofs"), asked).all()):
         _give_up(session, row, _too_long(row), None)
 
 
-def _take_word(session: Session, row: Any, answer: ObjectAnswer, policy: ProofPolicy) -> None:  # noqa: ANN401
-    """Change what is known of one object that was asked about."""
+def take_word(
+    session: Session,
+    row: Any,  # noqa: ANN401
+    answer: ObjectAnswer,
+    policy: ProofPolicy | None,
+) -> None:
+    """Change what is known of one object that was asked about.
+
+    Without a ``policy`` it is asked again when its answer would have been overdue, as after a report of commitment.
+    """
     absences = row.absences + 1 if answer.word is Word.ABSENT else 0
     lost = answer.word is Word.LOST or absences >= ABSENCES
     said = {"reason": answer.reason, "note": stored_text(answer.note), "absences": absences}
@@ -177,6 +186,8 @@ def _take_word(session: Session, row: Any, answer: ObjectAnswer, policy: ProofPo
         _give_up(session, row, _lost_too_often(row), answer.reason)
     elif lost:
         _lose(session, row, said)
+    elif policy is None:
+        _change(session, row, ProofEvent.POSTPONE, said)
     elif row.age_seconds > policy.give_up_hours * 3600:
         _give_up(session, row, f"{_too_long(row)} The last answer: {answer.note}", answer.reason)
     else:

@@ -1,5 +1,6 @@
 """Every fixture of the peers, for `pytest_plugins`."""
 
+from tests.peers.commitment_pacs import commitment_pacs
 from tests.peers.dcmtk import storescu
 from tests.peers.dcmtk_servers import start_dcmqrscp, start_storescp
 from tests.peers.evidence_files import freeze_evidence
@@ -8,6 +9,7 @@ from tests.peers.postgres_server import tcp_server
 from tests.peers.recording_pacs import recording_pacs
 
 __all__ = [
+    "commitment_pacs",
     "freeze_evidence",
     "orthanc",
     "recording_pacs",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from storage.domain.commitment import Believed, ReceivedReport
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import JobKind, Reason
 from storage.domain.proof import (
@@ -19,6 +20,7 @@ from storage.domain.proof import (
     failure_answer,
 )
 from storage.domain.result import NewResult
+from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
 
 QUERY = ProofPolicy(ProofWay.QUERY, 0, 600, 24)
@@ -263,3 +265,132 @@ def test_the_story_of_a_study_tells_of_the_proof(hospital: Any, result: NewResul
 
     told = " ".join(sentences(hospital.overview.explain("1.2.3")))
     assert "pacs had lost it, so it was sent again (1 time). pacs found it when it was asked at" in told
+
+
+def report(request: ProofRequest, failures: dict[str, int] | None = None, **facts: Any) -> ReceivedReport:
+    """What the destination reports on a question: these failures, and all others committed to."""
+    failed = failures or {}
+    committed = frozenset(one.sop_instance_uid for one in request.objects) - failed.keys()
+    return replace(ReceivedReport(request.request_uid, committed, failed, "PACS", "127.0.0.1"), **facts)
+
+
+def told(hospital: Any, said: ReceivedReport, *, title_is_listed: bool = False) -> Believed:
+    """Take the report."""
+    return take_report(hospital.database, said, title_is_listed=title_is_listed)
+
+
+def test_a_report_proves_what_it_commits_to(hospital: Any, result: NewResult) -> None:
+    """One object is committed to, the other is lost and sent again; the word of the first is now committed."""
+    lost, kept = (one.sop_instance_uid for one in result.evidence)
+    proofs, request = asked(hospital, COMMITMENT)
+
+    assert told(hospital, report(request, {lost: 0x0112})) is Believed.TAKEN
+
+    rows = {row["sop_instance_uid"]: row for row in proofs.arrivals(destination=None, unproven=False, rows=10)}
+    assert (rows[kept]["proof_state"], rows[kept]["proof_way"]) == ("proven", "commitment")
+    assert rows[lost]["proof_state"] == "lost"
+    deliver(hospital, result, only={lost})
+
+
+def test_the_second_report_changes_nothing(hospital: Any, result: NewResult) -> None:
+    """The same report again sends nothing again; one that says the opposite neither."""
+    lost, _ = (one.sop_instance_uid for one in result.evidence)
+    _, request = asked(hospital, COMMITMENT)
+    told(hospital, report(request, {lost: 0x0112}))
+    before = hospital.rows("SELECT * FROM delivery_proof"), hospital.rows("SELECT count(*) FROM job")
+
+    told(hospital, report(request, {lost: 0x0112}))
+    told(hospital, report(request))
+    told(hospital, report(request, {one.sop_instance_uid: 0x0112 for one in request.objects}))
+
+    assert (hospital.rows("SELECT * FROM delivery_proof"), hospital.rows("SELECT count(*) FROM job")) == before
+    assert hospital.rows("SELECT reports FROM commitment_question") == [(4,)]
+
+
+def test_a_success_counts_however_late_it_comes(hospital: Any, result: NewResult) -> None:
+    """After the question was put again, and after we gave up: what was committed to meanwhile is proven."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    _, earlier = asked(hospital, COMMITMENT)
+    asked(hospital, COMMITMENT)
+
+    told(hospital, report(earlier, committed=frozenset({first})))
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "asked"]
+    hospital.rows("UPDATE delivery_proof SET state = 'unproven', note = 'Too long.' WHERE state = 'asked'")
+    told(hospital, report(earlier, committed=frozenset({second})))
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "proven"]
+
+
+def test_a_failure_counts_for_the_latest_question_only(hospital: Any, result: NewResult) -> None:
+    """An earlier question that is answered late with 0x0112 sends nothing again."""
+    _, earlier = asked(hospital, COMMITMENT)
+    asked(hospital, COMMITMENT)
+
+    told(hospital, report(earlier, {one.sop_instance_uid: 0x0112 for one in earlier.objects}))
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["asked", "asked"]
+    assert hospital.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(1,)]
+
+
+def test_a_report_from_before_an_object_was_sent_again_proves_nothing(hospital: Any, result: NewResult) -> None:
+    """What was lost after the report was made is not proven by it."""
+    _, earlier = asked(hospital, COMMITMENT)
+    told(hospital, report(earlier, {one.sop_instance_uid: 0x0112 for one in earlier.objects}))
+    deliver(hospital, result)
+
+    told(hospital, report(earlier))
+
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["owed", "owed"]
+
+
+def test_an_object_that_a_report_does_not_name_is_asked_about_again(hospital: Any, result: NewResult) -> None:
+    """Neither committed to nor failed: nothing is known of it, and its note says so."""
+    first, _ = (one.sop_instance_uid for one in result.evidence)
+    _, request = asked(hospital, COMMITMENT)
+
+    told(hospital, report(request, committed=frozenset({first})))
+
+    assert [row[:2] for row in hospital.rows(PROOF)] == [("proven", 0), ("owed", 0)]
+    assert "does not name the object" in hospital.rows(PROOF)[1][2]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"transaction_uid": "2.25.1"}, Believed.UNKNOWN_TRANSACTION),
+        ({"calling_ae_title": "OTHER"}, Believed.NOT_THE_DESTINATION),
+        ({"remote_address": "10.9.9.9"}, Believed.NOT_THE_DESTINATION),
+    ],
+)
+def test_whoever_was_not_asked_proves_nothing(
+    hospital: Any, result: NewResult, facts: dict[str, str], why: Believed
+) -> None:
+    """An unknown transaction, another title, another address: nothing changes, and the audit trail names who it was."""
+    _, request = asked(hospital, COMMITMENT)
+    before = hospital.rows("SELECT * FROM delivery_proof")
+
+    assert told(hospital, report(request, **facts)) is why
+
+    assert hospital.rows("SELECT * FROM delivery_proof") == before
+    [(outcome, details)] = hospital.rows(
+        "SELECT outcome, details FROM audit_event WHERE action = 'commitment-report-refused'"
+    )
+    assert outcome == "serious-failure"
+    assert (details["why"], details["objects"]) == (str(why), 2)
+
+
+def test_a_destination_may_report_from_where_its_title_is_listed(hospital: Any, result: NewResult) -> None:
+    """An archive of several machines reports from one that we did not ask; its entry among the peers vouches for it."""
+    _, request = asked(hospital, COMMITMENT)
+    elsewhere = report(request, remote_address="10.9.9.9")
+
+    assert told(hospital, replace(elsewhere, calling_ae_title="OTHER"), title_is_listed=True) is not Believed.TAKEN
+    assert told(hospital, elsewhere, title_is_listed=True) is Believed.TAKEN
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "proven"]
+
+
+def test_an_address_of_both_kinds_is_the_same(hospital: Any, result: NewResult) -> None:
+    """A listener on all addresses shows an IPv4 peer as an IPv6 one."""
+    _, request = asked(hospital, COMMITMENT)
+
+    assert told(hospital, report(request, remote_address="::ffff:127.0.0.1")) is Believed.TAKEN

@@ -19,6 +19,7 @@ from listener.scp.status import (
     ACTION_STATUSES,
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH,
+    EVENT_STATUSES,
     OUT_OF_RESOURCES,
     SOP_CLASS_NOT_SUPPORTED,
     STATUS_OF_OUTCOME,
@@ -58,6 +59,14 @@ def test_every_status_of_storage_commitment_is_in_the_conformance_statement():
     assert rows_under("Statuses of N-ACTION") == [
         [f"0x{status.code:04X}", status.name, status.comment or "-", status.section, status.sender_action]
         for status in ACTION_STATUSES
+    ]
+
+
+def test_every_status_of_a_report_is_in_the_conformance_statement():
+    """What an N-EVENT-REPORT may be answered with is documented like the statuses of C-STORE."""
+    assert rows_under("Statuses of N-EVENT-REPORT") == [
+        [f"0x{status.code:04X}", status.name, status.comment or "-", status.section, status.sender_action]
+        for status in EVENT_STATUSES
     ]
 
 

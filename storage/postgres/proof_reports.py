@@ -1,0 +1,90 @@
+"""Reports of storage commitment, believed only from the destination that was asked; each changes something once."""
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
+from storage.domain.commitment import Believed, ReceivedReport
+from storage.domain.identifiers import same_ae_title
+from storage.domain.proof import ObjectAnswer, ProofState, Word, failure_answer
+from storage.postgres.audit_trail import append
+from storage.postgres.engine import Database
+from storage.postgres.proof_resend import lock_deliveries
+from storage.postgres.proof_rows import locked_proofs, prove, take_word
+from storage.postgres.tables import CommitmentQuestionRow
+
+_ACTOR = "listener"
+_NOT_NAMED = "The report of the destination does not name the object."
+_LATE = frozenset({ProofState.OWED, ProofState.ASKED, ProofState.UNPROVEN})  # success counts whenever it comes
+
+
+def take_report(database: Database, report: ReceivedReport, *, title_is_listed: bool) -> Believed:
+    """Change what the report says of the objects of its question; whoever was not asked changes nothing.
+
+    It is believed from the AE title that was asked, if it comes from an address of the destination, or if a
+    [[listener.peers]] entry names that title for where it comes from (``title_is_listed``). Others are audited.
+
+    Raises:
+        DatabaseUnavailable: nothing was changed; take it again later.
+    """
+    with database.transaction() as session:
+        question = session.scalars(
+            select(CommitmentQuestionRow)
+            .where(CommitmentQuestionRow.transaction_uid == report.transaction_uid)
+            .with_for_update()
+        ).one_or_none()
+        if question is None:
+            return _refused(session, report, Believed.UNKNOWN_TRANSACTION)
+        at_home = title_is_listed or _plain(report.remote_address) in map(_plain, question.addresses)
+        if not at_home or not same_ae_title(report.calling_ae_title, question.ae_title):
+            return _refused(session, report, Believed.NOT_THE_DESTINATION, question.destination)
+        session.execute(
+            update(CommitmentQuestionRow)
+            .where(CommitmentQuestionRow.transaction_uid == report.transaction_uid)
+            .values(
+                reports=CommitmentQuestionRow.reports + 1,
+                reported_at=func.coalesce(CommitmentQuestionRow.reported_at, func.now()),
+            )
+        )
+        lock_deliveries(session, question.delivery_ids)
+        for row in locked_proofs(session, question.delivery_ids):
+            if row.since <= question.asked_at:  # else it was sent again since, and this is not about that
+                _take(session, row, report)
+    return Believed.TAKEN
+
+
+def _take(session: Session, row: Any, report: ReceivedReport) -> None:  # noqa: ANN401
+    uid = row.sop_instance_uid
+    if uid in report.committed:
+        if row.state in _LATE:
+            prove(session, row)
+        return
+    if row.state != ProofState.ASKED or row.request_uid != report.transaction_uid:
+        return  # a failure counts only for the latest question, and only once
+    reason = report.failures.get(uid)
+    answer = ObjectAnswer(uid, Word.UNSAID, _NOT_NAMED) if reason is None else failure_answer(uid, reason)
+    take_word(session, row, answer, policy=None)
+
+
+def _refused(session: Session, report: ReceivedReport, why: Believed, destination: str = "") -> Believed:
+    """Nothing is changed; who tries to prove what he was not asked is worth a look."""
+    details: dict[str, str | int | float | None] = {
+        "why": str(why),
+        "calling_ae_title": report.calling_ae_title,
+        "remote_address": report.remote_address,
+        "objects": len(report.committed) + len(report.failures),
+    }
+    if destination:
+        details["destination"] = destination
+    append(
+        session,
+        AuditEvent(AuditAction.COMMITMENT_REPORT_REFUSED, _ACTOR, AuditOutcome.SERIOUS_FAILURE, details=details),
+    )
+    return why
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address as such where a socket of both kinds shows it as IPv6."""
+    return address.removeprefix("::ffff:")
