@@ -89,6 +89,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "MRDiffusionSequence": ("DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientDirectionSequence"),
 }
 _FRAME_TYPES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
+_FRAME_NUMBER = Tag("ReferencedFrameNumber")
 _MOST_FRAMES = 20_000  # of one instance; each costs some kilobytes before anything is known of it
 _NOT_OF_A_FRAME = frozenset({"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"})
 
@@ -110,6 +111,8 @@ _DIFFERENCES: dict[str, str] = {
 
 def frame_number(header: Dataset) -> int | None:
     """Which frame of its instance the header describes, from 1; ``None`` for an instance that is one image."""
+    if header.get_item(_FRAME_NUMBER) is None:  # asked of each image again and again, and the soonest answered so
+        return None
     number = header.get("ReferencedFrameNumber")
     return None if number is None else int(number)
 
