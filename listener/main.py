@@ -36,6 +36,7 @@ from storage.postgres import schema
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.child_process import end_with_parent
+from storage.postgres.completeness_rows import PostgresCompletenessClaims
 from storage.postgres.engine import Database, open_database
 from storage.postgres.held_instances import PostgresHeldInstances
 from storage.postgres.proof_reports import take_report
@@ -191,6 +192,7 @@ def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
         PostgresHeldInstances(database),
         lambda uid: claims.holder(uid) is not None,
         ObjectStore(place.folder).verify,
+        claims=PostgresCompletenessClaims(database),
     )
     reporter = CommitmentReporter(requests, place.listener.peers)
     reports = ReportTaking(ReportFolder(place.folder), partial(take_report, database), place.listener)

@@ -1,8 +1,15 @@
 """Settings of storage; each is described by its consequence."""
 
+from dataclasses import replace
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from storage.domain.completeness import EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.not_analysed import TellNotAnalysed
+
+ChosenEvidence = Literal[EvidenceKind.COMMITMENT, EvidenceKind.GEOMETRY]
+_FOR_IT = "For this sender, in place of its namesake in `[study]`:"
 
 
 class DatabaseSettings(BaseModel):
@@ -90,8 +97,39 @@ class SpoolSettings(BaseModel):
     )
 
 
+class SourceSettings(BaseModel):
+    """How long what one sender sends is waited for, and what is believed of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ae_title: str = Field(
+        default="", max_length=16, description="The calling AE title of the sender; either this or `account` is set."
+    )
+    account: str = Field(default="", max_length=64, description="The account of a program that stores over the web.")
+    quiet_seconds: float | None = Field(
+        default=None, gt=0, le=7 * 24 * 3600, allow_inf_nan=False, description=f"{_FOR_IT} `quiet_seconds`."
+    )
+    longest_wait_seconds: float | None = Field(
+        default=None, gt=0, le=7 * 24 * 3600, allow_inf_nan=False, description=f"{_FOR_IT} `longest_wait_seconds`."
+    )
+    evident_seconds: float | None = Field(
+        default=None, ge=0, le=7 * 24 * 3600, allow_inf_nan=False, description=f"{_FOR_IT} `evident_seconds`."
+    )
+    evidence: tuple[ChosenEvidence, ...] | None = Field(default=None, description=f"{_FOR_IT} `evidence`.")
+
+    @model_validator(mode="after")
+    def _one_sender(self) -> "SourceSettings":
+        if bool(self.ae_title.strip(" ")) == bool(self.account):
+            raise ValueError("a [[study.sources]] entry needs either ae_title or account")
+        return self
+
+    def source(self) -> Source:
+        """Who it is about."""
+        return Source(self.account, web=True) if self.account else Source(self.ae_title)
+
+
 class StudySettings(BaseModel):
-    """When a study counts as complete."""
+    """When a study counts as [complete](completeness.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,6 +143,58 @@ class StudySettings(BaseModel):
             "studies and makes a second revision when the rest arrives."
         ),
     )
+    longest_wait_seconds: float = Field(
+        default=7200,
+        gt=0,
+        le=7 * 24 * 3600,
+        allow_inf_nan=False,
+        description=(
+            "A study is analysed this long after its first instance at the latest, whatever lacks and although more "
+            "arrives; never before `quiet_seconds`."
+        ),
+    )
+    evidence: tuple[ChosenEvidence, ...] = Field(
+        default=(),
+        description=(
+            "What is believed beside the clock: `commitment` ends the wait early or extends it, `geometry` extends it; "
+            "empty: nothing."
+        ),
+    )
+    evident_seconds: float = Field(
+        default=5,
+        ge=0,
+        le=7 * 24 * 3600,
+        allow_inf_nan=False,
+        description=(
+            "When a sender says that a study is whole, it is analysed once nothing has arrived for this long; a sender "
+            "that says so after each series needs more."
+        ),
+    )
+    sources: tuple[SourceSettings, ...] = Field(
+        default=(),
+        description="What is not set is as in `[study]`; a study of several senders waits as for the slowest of them.",
+    )
+
+    @model_validator(mode="after")
+    def _each_source_once(self) -> "StudySettings":
+        named = [entry.source() for entry in self.sources]
+        for source in named:
+            if named.count(source) > 1:
+                raise ValueError(f"two [[study.sources]] are about {source.name}; make one of them")
+        return self
+
+    def patience(self) -> Patience:
+        """The same as the decision reads it."""
+        usual = SourcePatience(
+            self.quiet_seconds, self.longest_wait_seconds, self.evident_seconds, frozenset(self.evidence)
+        )
+        return Patience(usual, {entry.source(): _of_entry(entry, usual) for entry in self.sources})
+
+
+def _of_entry(entry: SourceSettings, usual: SourcePatience) -> SourcePatience:
+    set_here = {name: getattr(entry, name) for name in ("quiet_seconds", "longest_wait_seconds", "evident_seconds")}
+    set_here["evidence"] = None if entry.evidence is None else frozenset(entry.evidence)
+    return replace(usual, **{name: value for name, value in set_here.items() if value is not None})
 
 
 class AuditSettings(BaseModel):

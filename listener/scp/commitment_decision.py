@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 from listener.scp.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT_INSTANCE, PROCESSING_FAILURE
 from storage.domain.commitment import CommitmentRequest, HeldInstance
+from storage.domain.completeness import EvidenceKind
 from storage.errors import DamagedObject, StorageError
 from storage.ports.commitment import CommitmentRequests, HeldInstances
+from storage.ports.completeness import CompletenessClaims
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +20,7 @@ class CommitmentDecision:
     """Goes through the requests that wait.
 
     ``waits`` says whether an instance is acknowledged but has no row yet; ``verify`` reads a file whole and raises
-    DamagedObject unless it has this digest.
+    DamagedObject unless it has this digest. ``claims`` learns what each request names.
     """
 
     def __init__(
@@ -28,12 +30,14 @@ class CommitmentDecision:
         waits: Callable[[str], bool],
         verify: Callable[[str, str], object],
         patience: float = _PATIENCE,
+        claims: CompletenessClaims | None = None,
     ) -> None:
         self._requests = requests
         self._held = held
         self._waits = waits
         self._verify = verify
         self._patience = patience
+        self._claims = claims
         self._begun = datetime.now(UTC)
 
     def decide_all(self) -> None:
@@ -41,6 +45,8 @@ class CommitmentDecision:
         for request_id, request in self._requests.undecided():
             try:
                 failures = self._failures(request)
+                if failures is not None:
+                    self._note(request_id, request)
             except StorageError:
                 return  # the database is away
             if failures is not None:
@@ -49,6 +55,12 @@ class CommitmentDecision:
                     "Of %d instances that a peer asked about, %d are not committed to.",
                     *(len(request.references), len(failures)),
                 )
+
+    def _note(self, request_id: str, request: CommitmentRequest) -> None:
+        """What a peer asks about is evidence of what its studies hold; noted first, so that no restart loses it."""
+        if self._claims is not None:
+            uids = {reference.sop_instance_uid for reference in request.references}
+            self._claims.note(request_id, EvidenceKind.COMMITMENT, request.calling_ae_title, uids)
 
     def _failures(self, request: CommitmentRequest) -> dict[str, int] | None:
         """The Failure Reason of each instance that is not committed to; ``None`` while one may still get its row."""

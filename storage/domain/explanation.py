@@ -10,7 +10,7 @@ Facts = Mapping[str, Any]
 _NO_REPORT = 'No "Not analysed" report was sent'
 
 _STATES = {
-    "receiving": "is still being received; it is looked at once no new instance has arrived for quiet_seconds",
+    "receiving": "is still being received; it is looked at once no new instance has arrived for its quiet time",
     "queued": "is complete and waits for a worker",
     "analysing": "is being analysed",
     "delivering": "has been analysed, and its results are on their way",
@@ -28,6 +28,9 @@ def sentences(facts: Facts) -> Iterator[str]:
     yield from _set_aside(facts)
     for revision in facts["revisions"]:
         yield f"It became complete (revision {revision['revision']}) at {_time(revision['stable_at'])}."
+        for evidence in revision["evidence"]:
+            what = "Decided by" if evidence["decisive"] else "Looked at beside it,"
+            yield f"{what} {evidence['kind']}: {_sentence(evidence['sentence'])}"
         if revision["reason"]:
             yield _sentence(revision["reason"])
             yield f"{_NO_REPORT}, because no algorithm looked at it."

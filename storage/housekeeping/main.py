@@ -21,6 +21,7 @@ from storage.housekeeping.settle_studies import settle_studies
 from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.checkpoint_file import CheckpointFile
 from storage.postgres import schema
+from storage.postgres.completeness_rows import forget_old_claims
 from storage.postgres.engine import Database, open_database
 from storage.settings import AuditSettings, JobSettings, MonitoringSettings, StudySettings
 
@@ -29,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 _EVERY_SECONDS = 1
 _COMPILED_SECONDS = 3600
+_FORGET_SECONDS = 3600
 _ANCHOR = "anchor the audit trail"
 
 
@@ -120,10 +122,11 @@ def keep_house(
     scheduler = _scheduler(
         house,
         {
-            "settle studies": (partial(settle_studies, database, study.quiet_seconds, Routes(routes)), _EVERY_SECONDS),
+            "settle studies": (partial(settle_studies, database, study.patience(), Routes(routes)), _EVERY_SECONDS),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
             "remove what was compiled": (partial(forget_compiled, database, data_dir), _COMPILED_SECONDS),
+            "forget what peers said long ago": (partial(forget_old_claims, database), _FORGET_SECONDS),
             "watch for drift": (partial(watch_drift, database, watched), watched.look_minutes * 60),
         },
     )

@@ -9,7 +9,14 @@ from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
 from storage.postgres.statement import statement
-from storage.postgres.tables import InstanceRow, QuarantinedObjectRow, SeriesRow, StudyRevisionRow, StudyRow
+from storage.postgres.tables import (
+    InstanceRow,
+    QuarantinedObjectRow,
+    RevisionEvidenceRow,
+    SeriesRow,
+    StudyRevisionRow,
+    StudyRow,
+)
 
 
 class Overview:
@@ -140,7 +147,29 @@ def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:
         .where(StudyRow.study_instance_uid == study_instance_uid)
         .order_by(StudyRevisionRow.revision)
     )
-    return [as_facts(row._mapping) for row in rows]
+    evidence = _revision_evidence(session, study_instance_uid)
+    return [{**as_facts(row._mapping), "evidence": evidence.get(row.revision, [])} for row in rows]
+
+
+def _revision_evidence(session: Session, study_instance_uid: str) -> dict[int, list[Facts]]:
+    """On what it was decided that each revision is complete, the decisive first."""
+    rows = session.execute(
+        select(
+            RevisionEvidenceRow.revision,
+            RevisionEvidenceRow.kind,
+            RevisionEvidenceRow.word,
+            RevisionEvidenceRow.decisive,
+            RevisionEvidenceRow.sentence,
+        )
+        .join(StudyRow, StudyRow.id == RevisionEvidenceRow.study_id)
+        .where(StudyRow.study_instance_uid == study_instance_uid)
+        .order_by(RevisionEvidenceRow.decisive.desc(), RevisionEvidenceRow.kind)
+    )
+    found: dict[int, list[Facts]] = {}
+    for row in rows:
+        told = {name: value for name, value in row._mapping.items() if name != "revision"}
+        found.setdefault(row.revision, []).append(told)
+    return found
 
 
 def _quarantined(session: Session, uid: str | None) -> list[Facts]:

@@ -69,6 +69,7 @@ class StudyRow(Base):
     parked_sentence: Mapped[str | None]
     instance_count: Mapped[Big] = mapped_column(server_default=text("0"))  # rows in `instance`, excluded ones too
     byte_count: Mapped[Big] = mapped_column(server_default=text("0"))  # of their data sets
+    unsettled_since: Mapped[datetime | None]  # when the oldest instance came that counts and that no revision holds
 
 
 class StudyRevisionRow(Base):

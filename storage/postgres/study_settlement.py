@@ -1,16 +1,18 @@
-"""Making a quiet study stable: a revision that holds exactly its instances, and one job per active algorithm."""
+"""Making a complete study stable: a revision that holds exactly its instances, and one job per active algorithm."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.completeness import Decision, EvidenceKind, Patience, StudyFacts, decide, said_evidence
 from storage.domain.job import Reason
 from storage.domain.route import Routes
 from storage.postgres.audit_trail import append
 from storage.postgres.called_titles import called_ae_titles
+from storage.postgres.completeness_rows import gathered_evidence, store_decision, unsettled_sources
 from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
@@ -33,10 +35,24 @@ class SettledStudy:
     study_instance_uid: str
     revision: int
     jobs: int
+    because: EvidenceKind
 
 
-def settle_next_study(database: Database, quiet_seconds: float, routes: Routes = _NO_ROUTES) -> SettledStudy | None:
-    """Make one study stable that has been quiet this long by the database's clock; ``None`` when there is none.
+def perhaps_complete(database: Database, patience: Patience) -> list[int]:
+    """The studies that are worth a look, by the identifiers of their rows.
+
+    Raises:
+        DatabaseUnavailable: try again later.
+    """
+    with database.transaction() as session:
+        bounds = {"soonest": patience.soonest(), "longest_wait": patience.shortest_longest_wait()}
+        return list(session.execute(statement("perhaps_complete"), bounds).scalars())
+
+
+def settle_if_complete(
+    database: Database, study_id: int, patience: Patience, routes: Routes = _NO_ROUTES
+) -> SettledStudy | None:
+    """Look whether a study is complete, and make it stable if so; ``None`` when it is not, or is being written.
 
     ``routes`` say which algorithms look at it.
 
@@ -44,13 +60,36 @@ def settle_next_study(database: Database, quiet_seconds: float, routes: Routes =
         DatabaseUnavailable: nothing was changed.
     """
     with database.transaction() as session:
-        study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
-        while study is not None and not _has_unsettled_instances(session, study.study_id):
-            # Another housekeeper settled it between our look and our lock; the look saw the rows of before.
-            study = session.execute(statement("settle_studies"), {"quiet_seconds": quiet_seconds}).one_or_none()
+        study = session.execute(statement("lock_unsettled_study"), {"study_id": study_id}).one_or_none()
         if study is None:
             return None
-        return _settle(session, study.study_id, study.study_instance_uid, study.revision + 1, _ACTOR, routes)
+        uid = study.study_instance_uid
+        sources = unsettled_sources(session, study_id)
+        if not sources:  # another housekeeper settled it between the look and our lock
+            return None
+        of_study = patience.with_all(sources)
+        evidence = tuple(gathered_evidence(session, study_id, uid, patience, of_study, study.quiet_for))
+        facts = StudyFacts(sum(sources.values()), study.quiet_for, study.waited, evidence)
+        decision = decide(facts, of_study)
+        if not decision.complete:
+            return None
+        return _settle(session, study_id, uid, study.revision + 1, decision, _ACTOR, routes)
+
+
+def settle_next_study(
+    database: Database, patience: Patience | float, routes: Routes = _NO_ROUTES
+) -> SettledStudy | None:
+    """Make one study stable that is complete; ``None`` when there is none. A number is a quiet time for all sources.
+
+    Raises:
+        DatabaseUnavailable: nothing was changed.
+    """
+    known = patience if isinstance(patience, Patience) else Patience.of_quiet(patience)
+    for study_id in perhaps_complete(database, known):
+        settled = settle_if_complete(database, study_id, known, routes)
+        if settled is not None:
+            return settled
+    return None
 
 
 class PostgresStudySettlement:
@@ -74,49 +113,44 @@ class PostgresStudySettlement:
             held = select(func.count(InstanceRow.id)).where(InstanceRow.sop_instance_uid.in_(sop_instance_uids))
             if study is None or (session.scalar(held) or 0) < len(set(sop_instance_uids)):
                 return False
-            if study.parked_at is None and _has_unsettled_instances(session, study.id):
-                _settle(session, study.id, study_instance_uid, study.revision + 1, actor)
+            if study.parked_at is None and (sources := unsettled_sources(session, study.id)):
+                said = said_evidence(actor, sum(sources.values()))
+                decision = Decision(True, EvidenceKind.SAID, (said,))
+                _settle(session, study.id, study_instance_uid, study.revision + 1, decision, actor)
             return True
 
 
 def _settle(
-    session: Session, study_id: int, study_instance_uid: str, revision: int, actor: str, routes: Routes = _NO_ROUTES
+    session: Session,
+    study_id: int,
+    study_instance_uid: str,
+    revision: int,
+    decision: Decision,
+    actor: str,
+    routes: Routes = _NO_ROUTES,
 ) -> SettledStudy:
     """Open the revision of a study that the caller has locked, and schedule its work."""
     count = _open_revision(session, study_id, revision)
+    store_decision(session, study_id, revision, decision)
     append(
         session,
         AuditEvent(
             AuditAction.STUDY_STABLE,
             actor,
             study_instance_uid=study_instance_uid,
-            details={"revision": revision, "instances": count},
+            details={"revision": revision, "instances": count, "because": str(decision.because)},
         ),
     )
     algorithms = routes.algorithms(called_ae_titles(session, study_id, revision))
     jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms)
     if not jobs.active:  # what a shadow finds is no answer to anybody
         _say_why_not(session, study_id, revision)
-    return SettledStudy(study_instance_uid, revision, len(jobs.active))
-
-
-def _has_unsettled_instances(session: Session, study_id: int) -> bool:
-    return bool(
-        session.scalar(
-            select(
-                exists().where(
-                    InstanceRow.study_id == study_id,
-                    InstanceRow.revision.is_(None),
-                    InstanceRow.excluded_rule.is_(None),
-                )
-            )
-        )
-    )
+    return SettledStudy(study_instance_uid, revision, len(jobs.active), decision.because)
 
 
 def _open_revision(session: Session, study_id: int, revision: int) -> int:
     session.execute(insert(StudyRevisionRow).values(study_id=study_id, revision=revision))
-    session.execute(update(StudyRow).where(StudyRow.id == study_id).values(revision=revision))
+    session.execute(update(StudyRow).where(StudyRow.id == study_id).values(revision=revision, unsettled_since=None))
     taken = session.execute(
         update(InstanceRow)
         .where(

@@ -1,9 +1,11 @@
 """Storage commitment: a peer asks, and is told on the same association or at its own address, also after a restart."""
 
+import contextlib
 import json
 import threading
 from contextlib import contextmanager
 
+import psycopg2
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -107,6 +109,19 @@ def test_a_peer_that_stays_is_told_on_its_association(listener_process, database
         assert reports.only() == (1, "1.2.9.1", {}, {"1.2.3.1", "1.2.3.2"})
     assert listener.terminate()[0] == 0
     assert list((tmp_path / "data" / "commitments").iterdir()) == []
+
+
+def test_what_a_peer_asks_about_is_noted_for_the_study(listener_process, database_url, tmp_path):
+    """With all that it named, also what has not come, so that the study is waited for; before the peer is told."""
+    listener, reports = listener_process(database_url), Reports()
+    store(listener.port, "1.2.3.1", "1.2.3.2")
+    with asking(listener.port, reports) as association:
+        assert ask(association, question(*((CT, f"1.2.3.{number}") for number in (1, 2, 3)))) == 0x0000
+        assert reports.only()[2] == {"1.2.3.3": 0x0112}
+
+    with contextlib.closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT kind, calling_ae_title, sop_instance_uids FROM completeness_claim")
+        assert cursor.fetchall() == [("commitment", "PEER", ["1.2.3.1", "1.2.3.2", "1.2.3.3"])]
 
 
 def test_what_is_not_held_whole_is_not_committed_to(listener_process, database_url, tmp_path):

@@ -40,7 +40,7 @@ def test_the_log_counts_the_new_jobs(hospital: Any, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO):
         hospital.settle()
 
-    assert "study 1.2.3 is stable as revision 1; new jobs: 1" in caplog.messages
+    assert "study 1.2.3 is stable as revision 1 (quiet); new jobs: 1" in caplog.messages
 
 
 def test_a_study_that_is_still_receiving_is_left_alone(hospital: Any) -> None:

@@ -1,0 +1,236 @@
+"""When a study is complete: facts in, a decision and its evidence out.
+
+The kinds of evidence stand in the database too, as a CHECK of ``revision_evidence``, and both tables of this file in
+``docs/reference/completeness.md``; tests hold them equal.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from storage.domain.slice_positions import Slice, missing_slices
+
+_SERIES_TOLD = 5
+
+
+class EvidenceKind(StrEnum):
+    """What a decision may rest on."""
+
+    QUIET = "quiet"  # no new instance for the quiet time
+    LONGEST_WAIT = "longest-wait"  # the study waited as long as it may
+    COMMITMENT = "commitment"  # a request for storage commitment names its instances (PS3.4 annex J)
+    GEOMETRY = "geometry"  # the positions of the images of a series
+    SAID = "said"  # who sent it over the web said that this is all
+
+
+class Use(NamedTuple):
+    """What a kind of evidence may do to the wait."""
+
+    ends_early: bool
+    extends: bool
+    chosen: bool  # only where `evidence` of the settings names it
+
+
+USES: dict[EvidenceKind, Use] = {
+    EvidenceKind.QUIET: Use(ends_early=False, extends=False, chosen=False),
+    EvidenceKind.LONGEST_WAIT: Use(ends_early=False, extends=False, chosen=False),
+    EvidenceKind.COMMITMENT: Use(ends_early=True, extends=True, chosen=True),
+    EvidenceKind.GEOMETRY: Use(ends_early=False, extends=True, chosen=True),
+    EvidenceKind.SAID: Use(ends_early=True, extends=False, chosen=False),
+}
+
+
+class Word(StrEnum):
+    """What one piece of evidence says of a study."""
+
+    WHOLE = "whole"  # nothing lacks
+    LACKING = "lacking"  # something is still to come
+    SILENT = "silent"  # neither
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One piece of evidence; the sentence is for `overread explain` and names no patient."""
+
+    kind: EvidenceKind
+    word: Word
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who sends: a calling AE title, or the account of a program that stores over the web."""
+
+    name: str
+    web: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name.strip(" "))
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePatience:
+    """How long what one source sends is waited for, in seconds, and what evidence is believed of it."""
+
+    quiet_seconds: float
+    longest_wait_seconds: float
+    evident_seconds: float
+    evidence: frozenset[EvidenceKind] = frozenset()
+
+    def soonest(self) -> float:
+        """The shortest quiet after which a study of this source can be complete."""
+        if any(USES[kind].ends_early for kind in self.evidence):
+            return min(self.quiet_seconds, self.evident_seconds)
+        return self.quiet_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The patience with each source; ``usual`` is for those without an entry of their own."""
+
+    usual: SourcePatience
+    sources: Mapping[Source, SourcePatience] = field(default_factory=dict)
+
+    @classmethod
+    def of_quiet(cls, quiet_seconds: float) -> "Patience":
+        """The same quiet time for everybody, and no other evidence."""
+        return cls(SourcePatience(quiet_seconds, max(quiet_seconds, 7200.0), quiet_seconds))
+
+    def believes(self, kind: EvidenceKind, source: Source) -> bool:
+        """Whether this kind of evidence counts when it comes from this source."""
+        return kind in self.sources.get(source, self.usual).evidence
+
+    def with_all(self, sources: Iterable[Source]) -> SourcePatience:
+        """The patience with a study of several sources: that with the slowest of them, and all their evidence."""
+        each = [self.sources.get(source, self.usual) for source in sources] or [self.usual]
+        return SourcePatience(
+            max(one.quiet_seconds for one in each),
+            max(one.longest_wait_seconds for one in each),
+            max(one.evident_seconds for one in each),
+            frozenset().union(*(one.evidence for one in each)),
+        )
+
+    def soonest(self) -> float:
+        """No study that has been quiet for fewer seconds than this can be complete, unless it waited too long."""
+        return min(one.soonest() for one in (self.usual, *self.sources.values()))
+
+    def shortest_longest_wait(self) -> float:
+        """No study has waited too long before these seconds."""
+        return min(one.longest_wait_seconds for one in (self.usual, *self.sources.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What is known of the instances of a study that no revision holds; seconds are of the database's clock."""
+
+    instances: int
+    quiet_for: float  # since the newest of them
+    waited: float  # since the oldest of them
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether the study is complete now, on what that rests, and all that was looked at; ``because`` is among it."""
+
+    complete: bool
+    because: EvidenceKind
+    evidence: tuple[Evidence, ...]
+
+
+class Rule(NamedTuple):
+    """A row of the table below: ``None`` stands for either."""
+
+    complete: bool
+    because: str  # quiet, longest-wait, or the first evidence that is whole, lacking or gap
+    lacking: bool | None = None  # a peer says that something is still to come
+    whole: bool | None = None  # a peer says that this is all
+    gap: bool | None = None  # the images of a series leave a gap
+    evident: bool | None = None  # quiet for evident_seconds
+    quiet: bool | None = None  # quiet for quiet_seconds
+    overdue: bool | None = None  # waited for longest_wait_seconds
+
+
+# The first row that fits decides.
+RULES = (
+    Rule(True, "whole", lacking=False, whole=True, evident=True),
+    Rule(True, "quiet", lacking=False, gap=False, quiet=True),
+    Rule(True, "longest-wait", overdue=True),
+    Rule(False, "lacking", lacking=True),
+    Rule(False, "gap", gap=True, quiet=True),
+    Rule(False, "quiet"),
+)
+
+
+def decide(facts: StudyFacts, patience: SourcePatience) -> Decision:
+    """Whether a study is complete by these facts; evidence of a kind that is not believed must be left out."""
+    told = [one for one in facts.evidence if one.kind is not EvidenceKind.GEOMETRY]
+    lacking = [one for one in told if one.word is Word.LACKING and USES[one.kind].extends]
+    whole = [one for one in told if one.word is Word.WHOLE and USES[one.kind].ends_early]
+    gaps = [one for one in facts.evidence if one.kind is EvidenceKind.GEOMETRY and one.word is Word.LACKING]
+    met = {
+        "lacking": bool(lacking),
+        "whole": bool(whole),
+        "gap": bool(gaps),
+        "evident": facts.quiet_for >= min(patience.evident_seconds, patience.quiet_seconds),
+        "quiet": facts.quiet_for >= patience.quiet_seconds,
+        "overdue": facts.waited >= max(patience.longest_wait_seconds, patience.quiet_seconds),
+    }
+    rule = next(rule for rule in RULES if _fits(rule, met))
+    by_word = {"lacking": lacking, "whole": whole, "gap": gaps}
+    if rule.because in by_word:
+        return Decision(rule.complete, by_word[rule.because][0].kind, facts.evidence)
+    clock = _by_the_clock(EvidenceKind(rule.because), facts, patience)
+    return Decision(rule.complete, clock.kind, (*facts.evidence, clock))
+
+
+def _fits(rule: Rule, met: Mapping[str, bool]) -> bool:
+    return all(getattr(rule, name) in (None, value) for name, value in met.items())
+
+
+def _by_the_clock(kind: EvidenceKind, facts: StudyFacts, patience: SourcePatience) -> Evidence:
+    if kind is EvidenceKind.LONGEST_WAIT:
+        longest = max(patience.longest_wait_seconds, patience.quiet_seconds)
+        return Evidence(kind, Word.SILENT, f"It had waited for {longest:g} s, which is the longest wait.")
+    if facts.quiet_for >= patience.quiet_seconds:
+        return Evidence(kind, Word.SILENT, f"No new instance had arrived for {patience.quiet_seconds:g} s.")
+    return Evidence(kind, Word.SILENT, f"New instances had arrived less than {patience.quiet_seconds:g} s before.")
+
+
+def commitment_evidence(sources: Iterable[Source], named: int, absent: int, unnamed: int) -> Evidence:
+    """What requests for storage commitment say.
+
+    They name ``named`` instances, ``absent`` of which are not here, and ``unnamed`` that are here are in none of them.
+    """
+    who = ", ".join(sorted(source.name for source in sources))
+    asked = f"{who} asked for storage commitment of {_count(named)}"
+    if absent:
+        return Evidence(EvidenceKind.COMMITMENT, Word.LACKING, f"{asked}, {absent} of which had not arrived.")
+    if unnamed:
+        more = f"and {_count(unnamed)} had arrived that it did not name"
+        return Evidence(EvidenceKind.COMMITMENT, Word.SILENT, f"{asked}, {more}.")
+    return Evidence(EvidenceKind.COMMITMENT, Word.WHOLE, f"{asked}; all had arrived, and no other.")
+
+
+def geometry_evidence(series: Mapping[str, Sequence[Slice]]) -> Evidence:
+    """What the positions of the images say, by Series Instance UID; a study without gaps may still lack its end."""
+    gaps = {uid: lacking for uid, slices in series.items() if (lacking := missing_slices(slices))}
+    if not gaps:
+        return Evidence(EvidenceKind.GEOMETRY, Word.SILENT, "No series had a gap.")
+    told = "; ".join(f"series {uid} lacked {_images(gaps[uid])}" for uid in sorted(gaps)[:_SERIES_TOLD])
+    more = f"; so did {len(gaps) - _SERIES_TOLD} other series" if len(gaps) > _SERIES_TOLD else ""
+    return Evidence(EvidenceKind.GEOMETRY, Word.LACKING, f"By the positions of its images, {told}{more}.")
+
+
+def said_evidence(actor: str, instances: int) -> Evidence:
+    """Account ``actor`` sent these and waits for what is found in them."""
+    return Evidence(EvidenceKind.SAID, Word.WHOLE, f"{actor} sent {_count(instances)} and said that this was all.")
+
+
+def _images(number: int) -> str:
+    return "1 image" if number == 1 else f"{number} images"
+
+
+def _count(number: int) -> str:
+    return "1 instance" if number == 1 else f"{number} instances"

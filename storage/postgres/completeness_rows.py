@@ -1,0 +1,165 @@
+"""What is known of whether a study is complete: what peers named, who sent it, and what a decision rested on."""
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from storage.domain.completeness import (
+    Decision,
+    Evidence,
+    EvidenceKind,
+    Patience,
+    Source,
+    SourcePatience,
+    commitment_evidence,
+    geometry_evidence,
+)
+from storage.domain.slice_positions import Slice
+from storage.postgres.engine import Database
+from storage.postgres.statement import statement
+from storage.postgres.stored_text import stored_text
+from storage.postgres.tables import (
+    CompletenessClaimRow,
+    InstanceImageRow,
+    InstanceRow,
+    RevisionEvidenceRow,
+    SeriesRow,
+)
+
+_KEPT_DAYS = 30  # longer than the longest of all waits
+
+
+class PostgresCompletenessClaims:
+    """Implements the port CompletenessClaims."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(
+        self, claim_id: str, kind: EvidenceKind, calling_ae_title: str, sop_instance_uids: Collection[str]
+    ) -> None:
+        """Note that a peer named these instances; the same ``claim_id`` again changes nothing.
+
+        Raises:
+            DatabaseUnavailable: nothing was noted.
+        """
+        with self._database.transaction() as session:
+            session.execute(
+                statement("note_claim"),
+                {
+                    "claim_id": claim_id,
+                    "kind": str(kind),
+                    "calling_ae_title": stored_text(calling_ae_title.strip(" ")),
+                    "sop_instance_uids": [stored_text(uid) for uid in sop_instance_uids],
+                },
+            )
+
+
+def forget_old_claims(database: Database) -> int:
+    """Remove what peers said so long ago that no study waits for it any more; how many rows it were.
+
+    Raises:
+        DatabaseUnavailable: nothing was removed.
+    """
+    with database.transaction() as session:
+        gone = session.execute(
+            delete(CompletenessClaimRow)
+            .where(CompletenessClaimRow.received_at < func.now() - func.make_interval(0, 0, 0, _KEPT_DAYS))
+            .returning(CompletenessClaimRow.claim_id)
+        )
+        return len(gone.all())
+
+
+def unsettled_sources(session: Session, study_id: int) -> dict[Source, int]:
+    """Who sent the instances that count and that no revision holds, and how many; empty when there are none."""
+    rows = session.execute(statement("unsettled_sources"), {"study_id": study_id})
+    return {Source(row.name, row.web): row.instances for row in rows}
+
+
+def gathered_evidence(
+    session: Session,
+    study_id: int,
+    study_instance_uid: str,
+    patience: Patience,
+    of_study: SourcePatience,
+    quiet_for: float,
+) -> Iterable[Evidence]:
+    """All evidence that is believed of this study, from the rows alone; geometry only once it has been quiet.
+
+    The positions of a large study take a while to read, and before the quiet time they decide nothing.
+    """
+    claims = session.execute(
+        select(CompletenessClaimRow.kind, CompletenessClaimRow.calling_ae_title)
+        .where(CompletenessClaimRow.study_instance_uid == study_instance_uid)
+        .distinct()
+    ).all()
+    peers = [
+        source
+        for kind, title in claims
+        if kind == EvidenceKind.COMMITMENT and patience.believes(EvidenceKind.COMMITMENT, source := Source(title))
+    ]
+    if peers:
+        claimed = _claimed(session, study_id, study_instance_uid, EvidenceKind.COMMITMENT, peers)
+        yield commitment_evidence(peers, *claimed)
+    if EvidenceKind.GEOMETRY in of_study.evidence and quiet_for >= of_study.quiet_seconds:
+        slices = _slices(session, study_id)
+        if slices:
+            yield geometry_evidence(slices)
+
+
+def _slices(session: Session, study_id: int) -> dict[str, list[Slice]]:
+    """Where the single-frame images of each series lie, by Series Instance UID."""
+    rows = session.execute(
+        select(
+            SeriesRow.series_instance_uid,
+            InstanceImageRow.image_position_patient,
+            InstanceImageRow.image_orientation_patient,
+        )
+        .join(InstanceRow, InstanceRow.series_id == SeriesRow.id)
+        .join(InstanceImageRow, InstanceImageRow.instance_id == InstanceRow.id)
+        .where(
+            SeriesRow.study_id == study_id,
+            InstanceRow.excluded_rule.is_(None),
+            InstanceImageRow.number_of_frames == 1,
+        )
+    )
+    found: dict[str, list[Slice]] = {}
+    for uid, position, orientation in rows:
+        if position and orientation:
+            found.setdefault(uid, []).append(Slice(tuple(position), tuple(orientation)))
+    return found
+
+
+def store_decision(session: Session, study_id: int, revision: int, decision: Decision) -> None:
+    """Write what the decision rested on beside the revision that it opened."""
+    session.execute(
+        insert(RevisionEvidenceRow),
+        [
+            {
+                "study_id": study_id,
+                "revision": revision,
+                "kind": str(one.kind),
+                "word": str(one.word),
+                "decisive": one.kind is decision.because,
+                "sentence": one.sentence,
+            }
+            for one in decision.evidence
+        ],
+    )
+
+
+def _claimed(
+    session: Session, study_id: int, study_instance_uid: str, kind: EvidenceKind, peers: Iterable[Source]
+) -> tuple[int, int, int]:
+    """How many instances they named, how many of those are not here, and how many are here that they did not name."""
+    row = session.execute(
+        statement("claimed_instances"),
+        {
+            "study_id": study_id,
+            "study_instance_uid": study_instance_uid,
+            "kind": str(kind),
+            "calling_ae_titles": [source.name for source in peers],
+        },
+    ).one()
+    return row.named, row.absent, row.unnamed
