@@ -63,6 +63,17 @@ METRICS: Mapping[str, Described] = {
         ("destination", "state"),
         f"Objects on their way to a destination, or settled in the last {SUMMARY_DAYS} days.",
     ),
+    "overread_unproven_objects": Described(
+        "gauge",
+        ("destination",),
+        f"Objects that were acknowledged and are not proven to be there; those given up, for {SUMMARY_DAYS} days.",
+    ),
+    "overread_oldest_unproven_seconds": Described(
+        "gauge", ("destination",), "Time since the acknowledgement of the oldest of them; 0 for none."
+    ),
+    "overread_objects_lost": Described(
+        "counter", (), "Acknowledged objects that a destination had lost, since the installation; each is sent again."
+    ),
     "overread_quarantined_objects": Described("gauge", ("reason",), "Objects that were set aside, ever, by reason."),
     "overread_instances_received": Described(
         "counter", (), "Instances recorded since the installation; a number may be skipped, never given twice."
@@ -156,6 +167,8 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
     jobs = {(row["kind"], row["state"]): row for row in summary["jobs"]}
     aside = {row["reason"]: row["objects"] for row in summary["quarantined"]}
     deliveries = {(row["destination"], row["state"]): row["deliveries"] for row in summary["deliveries"]}
+    unproven = {row["destination"]: row for row in summary["proofs"]}
+    proving = sorted({*destinations, *unproven})
     places = sorted({*destinations, *(destination for destination, _ in deliveries)})
     return {
         "overread_studies": iter([((state,), summary["studies"].get(state, 0)) for state in StudyState]),
@@ -174,6 +187,12 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
         "overread_deliveries": iter(
             [((place, state), deliveries.get((place, state), 0)) for place in places for state in DeliveryState]
         ),
+        "overread_unproven_objects": iter(
+            [((place,), unproven[place]["objects"] if place in unproven else 0) for place in proving]
+        ),
+        "overread_oldest_unproven_seconds": iter(
+            [((place,), unproven[place]["oldest_seconds"] if place in unproven else 0) for place in proving]
+        ),
         "overread_quarantined_objects": iter([((reason,), aside.get(reason, 0)) for reason in QuarantineReason]),
         "overread_instances_received": _one(summary["instances_ever"]),
         "overread_studies_received": _one(summary["studies_ever"]),
@@ -187,6 +206,7 @@ def _from_events(events: Facts) -> dict[str, Samples]:
         "overread_worker_silences": _one(events["silences"]),
         "overread_jobs_given_up": iter([((kind,), events["given_up"].get(kind, 0)) for kind in JobKind]),
         "overread_studies_parked": _one(events["parked"]),
+        "overread_objects_lost": _one(events["lost"]),
         "overread_objects_set_aside": iter(
             [((reason,), events["set_aside"].get(reason, 0)) for reason in QuarantineReason]
         ),

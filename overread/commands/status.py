@@ -15,7 +15,7 @@ from rich.table import Table
 from overread.data_folder import refuse_foreign_folder
 from overread.database import existing_database
 from overread.settings import Settings, load_settings
-from storage.domain.delivery import DeliveryState
+from storage.domain.delivery import DeliveryState, how_far
 from storage.domain.explanation import not_needed
 from storage.domain.open_trouble import OpenTrouble, open_trouble
 from storage.objects.capacity import spool_usage
@@ -32,6 +32,9 @@ _STATE_STYLES = {
     "done": "green",
     "completed": "green",
     "acknowledged": "green",
+    "found": "green",
+    "committed": "green",
+    "unproven": "red",
     "failed": "red",
     "refused": "red",
     "parked": "red",
@@ -85,6 +88,14 @@ def _is_left(delivery: Mapping[str, Any]) -> bool:
     return _state_of_delivery(delivery) in ("waiting", "refused", "failed")
 
 
+def _shown_state(delivery: Mapping[str, Any]) -> str:
+    """As ``_state_of_delivery``, and how far what arrived is proven."""
+    state = _state_of_delivery(delivery)
+    if state != DeliveryState.ACKNOWLEDGED:
+        return state
+    return how_far(state, delivery["attempts"], delivery.get("proof_state"), delivery.get("proof_way"))
+
+
 def _state_of_delivery(delivery: Mapping[str, Any]) -> str:
     """Its state; what waits for a job that has ended waits no more and has the state of the job."""
     if delivery["state"] == "waiting" and delivery["job_state"] in ("failed", "canceled"):
@@ -135,7 +146,7 @@ def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(
             delivery["destination"],
             delivery["form"],
-            _state({**delivery, "state": _state_of_delivery(delivery)}),
+            _state({**delivery, "state": _shown_state(delivery)}),
             str(delivery["attempts"]),
             delivery["sop_instance_uid"],
         )

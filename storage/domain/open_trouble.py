@@ -39,7 +39,7 @@ def open_trouble(facts: Facts) -> list[OpenTrouble]:
     were never for an algorithm.
     """
     kinds: dict[tuple[str, ...], list[_Case]] = {}
-    for case in (*_parked(facts), *_of_jobs(facts), *_of_deliveries(facts), *_set_aside(facts)):
+    for case in (*_parked(facts), *_of_jobs(facts), *_of_deliveries(facts), *_unproven(facts), *_set_aside(facts)):
         kinds.setdefault(case.kind, []).append(case)
     troubles = []
     for cases in kinds.values():
@@ -122,6 +122,14 @@ def _of_deliveries(facts: Facts) -> Iterator[_Case]:
         at = job["finished_at"] or job["started_at"] or job["scheduled_at"]
         kind = ("delivery", one["destination"], what, one["error"])
         yield _Case(kind, f"object for {one['destination']} {what}", one["error"], at)
+
+
+def _unproven(facts: Facts) -> Iterator[_Case]:
+    """What was acknowledged, and nobody asks any more whether it is there."""
+    for one in facts["deliveries"]:
+        if one["state"] == "acknowledged" and one.get("proof_state") == "unproven":
+            what = f"object not proven to be at {one['destination']}"
+            yield _Case(("unproven", one["destination"]), what, one["proof_note"], one["acknowledged_at"])
 
 
 def _set_aside(facts: Facts) -> Iterator[_Case]:

@@ -18,6 +18,7 @@ class _Counts:
     newest: int = 0  # row of the trail that was counted
     silences: int = 0
     parked: int = 0
+    lost: int = 0
     given_up: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
 
@@ -25,6 +26,8 @@ class _Counts:
         action, events = row["action"], row["events"]
         if action == AuditAction.STUDY_PARKED:
             self.parked += events
+        elif action == AuditAction.DELIVERY_LOST:
+            self.lost += events
         elif action == AuditAction.INSTANCE_QUARANTINED:
             self.set_aside[row["reason"]] += events
         elif row["of_silence"]:
@@ -47,7 +50,10 @@ class CountedEvents:
     def ever(self) -> Facts:
         """``silences`` of workers, ``given_up`` jobs by kind, ``parked`` studies, ``set_aside`` objects by reason.
 
-        A shadow that was given up does not count. Raises DatabaseUnavailable.
+        ``lost`` are acknowledged objects that a destination had no more. A shadow that was given up does not count.
+
+        Raises:
+            DatabaseUnavailable: nothing was counted.
         """
         with self._counting:
             with self._database.transaction() as session:
@@ -62,5 +68,6 @@ class CountedEvents:
                 "silences": self._counts.silences,
                 "given_up": dict(self._counts.given_up),
                 "parked": self._counts.parked,
+                "lost": self._counts.lost,
                 "set_aside": dict(self._counts.set_aside),
             }

@@ -126,6 +126,7 @@ class PostgresSiteReading:
                 **studies,
                 "jobs": ask(session, "summary_jobs", days=days),
                 "deliveries": ask(session, "summary_deliveries", days=days),
+                "proofs": ask(session, "summary_proofs", days=days),
                 "quarantined": _quarantined(session),
                 "rejected": ask(session, "summary_rejected", days=days, rows=_TROUBLE_SHOWN),
                 "studies_ever": session.scalar(select(func.count()).select_from(StudyRow)),

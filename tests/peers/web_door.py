@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg2
 
-from listener.settings import WebSettings
+from listener.settings import DestinationSettings, WebSettings
 from listener.web import server
 from listener.web.hardening import harden
 from listener.web.main import Door, open_door
@@ -60,7 +60,9 @@ class WebDoor:
 
 
 @contextmanager
-def opened(database_url: str, data_dir: Path, **settings: Any) -> Iterator[WebDoor]:
+def opened(
+    database_url: str, data_dir: Path, destinations: tuple[DestinationSettings, ...] = (), **settings: Any
+) -> Iterator[WebDoor]:
     """A door with the accounts viewer, operator, administrator and auditor."""
     web = WebSettings(**{"port": 0, **settings})
     database = open_database(database_url, "test")
@@ -72,7 +74,7 @@ def opened(database_url: str, data_dir: Path, **settings: Any) -> Iterator[WebDo
             database_url=database_url,
             spool=SpoolSettings(min_free_bytes=0),
             jobs=JobSettings(),
-            destinations=(),
+            destinations=destinations,
         ) as door:
             ports: queue.Queue[int] = queue.Queue()
             serving = threading.Thread(

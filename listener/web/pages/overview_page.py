@@ -36,16 +36,17 @@ def overview_router(desk: Desk) -> APIRouter:
             states=[(state, counts.get(state, 0)) for state in _ORDER],
             disk=disk,
             alarms=desk.monitoring.drift()["alarms"],
-            destinations=[_destination(place, summary["deliveries"]) for place in desk.destinations],
+            destinations=[_destination(place, summary) for place in desk.destinations],
             waiting=[job for job in summary["jobs"] if job["state"] in ("scheduled", "in_progress")],
         )
 
     return router
 
 
-def _destination(place: DestinationSettings, deliveries: list[Facts]) -> Facts:
+def _destination(place: DestinationSettings, summary: Facts) -> Facts:
     """A configured destination with its counts."""
-    own = {row["state"]: row for row in deliveries if row["destination"] == place.name}
+    own = {row["state"]: row for row in summary["deliveries"] if row["destination"] == place.name}
+    unproven = {row["destination"]: row["objects"] for row in summary["proofs"]}
     acknowledged = own.get("acknowledged", {})
     return {
         "name": place.name,
@@ -53,5 +54,6 @@ def _destination(place: DestinationSettings, deliveries: list[Facts]) -> Facts:
         "waiting": own.get("waiting", {}).get("deliveries", 0),
         "acknowledged": acknowledged.get("deliveries", 0),
         "refused": own.get("refused", {}).get("deliveries", 0),
+        "unproven": unproven.get(place.name, 0) if place.proof_policy() or place.name in unproven else None,
         "last_acknowledged_at": acknowledged.get("last_acknowledged_at"),
     }

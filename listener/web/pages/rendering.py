@@ -30,6 +30,8 @@ _KINDS: Mapping[str, str] = {
     "failed": "bad",
     "parked": "bad",
     "refused": "bad",
+    "lost": "bad",
+    "unproven": "bad",
     "rejected": "odd",
     "serious-failure": "bad",
     "not-analysed": "odd",

@@ -15,7 +15,7 @@ from listener.web.pages.forms import checked_form
 from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.domain.delivery import DeliveryState
+from storage.domain.delivery import DeliveryState, how_far
 from storage.domain.explanation import examined, not_needed, sentences, shadow_sentences
 from storage.domain.identifiers import checked_uid
 from storage.domain.job import JobKind
@@ -118,6 +118,7 @@ def study_router(desk: Desk) -> APIRouter:
             newest=len(newest),
             not_needed=_not_needed(facts),
             examined=examined,
+            how_far=how_far,
             shadow=list(shadow_sentences(facts)) if operates else [],
             jobs=desk.reading.jobs(study_instance_uid=uid, shadow=None if operates else False, rows=200) if uid else [],
         )

@@ -10,5 +10,5 @@ FROM audit_event
 LEFT JOIN job ON job.id = audit_event.job_id
 WHERE audit_event.id > :after
     AND audit_event.id <= :newest
-    AND audit_event.action IN ('job-retried', 'job-failed', 'study-parked', 'instance-quarantined')
+    AND audit_event.action IN ('job-retried', 'job-failed', 'study-parked', 'instance-quarantined', 'delivery-lost')
 GROUP BY 1, 2, 3, 4, 5;

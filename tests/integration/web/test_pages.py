@@ -8,18 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from listener.settings import DestinationSettings
 from storage.domain.association import AssociationEnd
 from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import JobKind, Reason, Refusal
+from storage.domain.open_trouble import open_trouble
+from storage.domain.proof import ObjectAnswer, ProofPolicy, ProofWay, ProofWish, Word, failure_answer
 from storage.domain.result import ResultPicture
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.proof_rows import PostgresProofs
 from storage.settings import JobSettings
 from tests.integration.postgres.conftest import Hospital
-from tests.peers.web_door import WebDoor, form_of
+from tests.peers.web_door import WebDoor, form_of, opened
 
 PNG = b"\x89PNG\r\n\x1a\n is not looked into"
 
@@ -411,3 +415,48 @@ def test_an_algorithms_page_tells_its_history(web_door: WebDoor, hospital: Hospi
     assert "golden pair: largest difference 1e-07" in page
     assert "1 of 2 cases passed: one: Lung Dice 0.4000, at least 0.9" in page
     assert "acceptance set skipped, because: A &lt;better&gt; set comes." in page
+
+
+@pytest.fixture
+def door_with_pacs(database_url: str, tmp_path: Path) -> Iterator[WebDoor]:
+    """A door of a site whose destination pacs is to commit to what it gets."""
+    pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, proof="commitment")
+    with opened(database_url, tmp_path, (pacs,)) as door:
+        yield door
+
+
+def test_what_is_not_proven_to_be_there_stands_on_the_pages(door_with_pacs: WebDoor, hospital: Hospital) -> None:
+    """Acknowledged, lost, sent again and given up: study page, overview and figures say how far each object is."""
+    hospital.install()
+    result = hospital.analysed("1.2.3", ("pacs",))
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    wish = ProofWish(ProofWay.COMMITMENT, 0)
+    sent = [SendOutcome(uid, Verdict.DELIVERED, 0, "", proof=wish) for uid in (first, second)]
+    hospital.queue.complete_delivery(hospital.claimed(JobKind.DELIVERY), sent)
+    proofs, policy = PostgresProofs(hospital.database), ProofPolicy(ProofWay.COMMITMENT, 0, 600, 24)
+    browser = door_with_pacs.logged_in("operator")
+    program = door_with_pacs.browser()
+    program.auth = ("operator", "a long enough password")
+
+    assert re.search(r'data-label="Unproven" class="number">2<', browser.get("/").text)
+    question = proofs.claim("pacs", policy, "PACS", [])
+    assert question is not None
+    proofs.settle(question, policy, [failure_answer(first, 0x0112), ObjectAnswer(second, Word.HELD)])
+    page = browser.get("/studies/1.2.3").text
+    assert ">committed</span> pacs" in page
+    assert ">lost</span> pacs" in page
+    assert "The destination says that it has no such object (0x0112)." in page
+    lines = program.get("/metrics").text.splitlines()
+    assert 'overread_unproven_objects{destination="pacs"} 1.0' in lines
+    assert "overread_objects_lost_total 1.0" in lines
+
+    job = hospital.claimed(JobKind.DELIVERY)
+    hospital.queue.complete_delivery(job, [SendOutcome(first, Verdict.DELIVERED, 0, "", proof=wish)])
+    question = proofs.claim("pacs", policy, "PACS", [])
+    assert question is not None
+    proofs.settle(question, policy, [failure_answer(first, 0x0119)])
+
+    assert "1 object not proven to be at pacs" in browser.get("/").text
+    assert "Under this UID the destination has an object of another SOP Class" in browser.get("/").text
+    [trouble] = open_trouble(hospital.overview.status())
+    assert (trouble.what, trouble.count) == ("object not proven to be at pacs", 1)
