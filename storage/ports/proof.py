@@ -21,6 +21,14 @@ class Proofs(Protocol):
         """
         ...
 
+    def give_up_left(self, proving: Sequence[str]) -> int:
+        """Ask no more at destinations that are not among these; return at how many objects an operator has to look.
+
+        Raises:
+            DatabaseUnavailable: nothing was changed.
+        """
+        ...
+
     def settle(self, request: ProofRequest, policy: ProofPolicy, answers: Sequence[ObjectAnswer]) -> None:
         """Write what the destination said; objects it said nothing of stay asked until their answer is overdue.
 

@@ -37,6 +37,7 @@ _MOST_AT_ONCE = 100  # objects of one question
 _QUERY_SECONDS = 600.0  # after which whoever asks by a query has died
 _IN_HAND_SECONDS = 60.0  # until a delivery that is in hand has ended
 _ACTOR = "prover"
+_OPEN = frozenset({ProofState.OWED, ProofState.ASKED})
 
 
 class PostgresProofs:
@@ -86,6 +87,19 @@ class PostgresProofs:
                 answer = words.get(row.sop_instance_uid)
                 if answer is not None and row.request_uid == request.request_uid and row.state == ProofState.ASKED:
                     take_word(session, row, answer, policy)
+
+    def give_up_left(self, proving: Sequence[str]) -> int:
+        """Ask no more at destinations that are not among these; return at how many objects an operator has to look."""
+        left = select(DeliveryProofRow.delivery_id).where(
+            DeliveryProofRow.destination.not_in(list(proving)),
+            DeliveryProofRow.state.in_([str(ProofState.OWED), str(ProofState.ASKED)]),
+        )
+        with self._database.transaction() as session:
+            rows = locked_proofs(session, list(session.scalars(left)))
+            for row in rows:
+                if row.state in _OPEN:  # as it is now that it is locked
+                    _give_up(session, row, _not_wanted(row), None)
+            return len(rows)
 
     def arrivals(self, *, destination: str | None, unproven: bool, rows: int) -> list[Facts]:
         """The newest objects on their way to destinations and how far each is."""
@@ -253,6 +267,13 @@ def _too_long(row: Any) -> str:  # noqa: ANN401
     return (
         f"Destination {row.destination} was asked {times} in {row.age_seconds / 3600:.0f} hours and never said whether "
         "it has the object; look for it there, and have it asked again with `overread deliveries prove`."
+    )
+
+
+def _not_wanted(row: Any) -> str:  # noqa: ANN401
+    return (
+        f"No [[destinations]] entry of the name {row.destination} has proof set any more, so nobody asks whether the "
+        "object is there; set it again and run `overread deliveries prove`, or leave it."
     )
 
 

@@ -49,8 +49,10 @@ class CommitmentPacs:
         """End it."""
         self._server.shutdown()
 
-    def report_to(self, port: int, told: Dataset, title: str = "PACS", role: bool = True) -> int | None:
-        """Report on an association of its own; the status, or ``None`` when it was not let in."""
+    def report_to(
+        self, port: int, told: Dataset, title: str = "PACS", role: bool = True, source: str = "127.0.0.1"
+    ) -> int | None:
+        """Report on an association of its own, from an address of this machine; ``None`` when it was not let in."""
         entity = AE(title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
         association = entity.associate(
@@ -59,6 +61,7 @@ class CommitmentPacs:
             contexts=[build_context(COMMITMENT)],
             ae_title="OVERREAD",
             ext_neg=[_ROLE] if role else [],
+            bind_address=(source, 0),
         )
         if not association.is_established:
             return None

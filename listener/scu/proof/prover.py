@@ -4,7 +4,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from listener.scu.proof.inquiry import Inquiry
@@ -67,7 +67,7 @@ class Prover:
 
 @contextmanager
 def proving(
-    proofs: Proofs, destinations: Iterable[DestinationSettings], inquiries: Mapping[ProofWay, Inquiry]
+    proofs: Proofs, destinations: Sequence[DestinationSettings], inquiries: Mapping[ProofWay, Inquiry]
 ) -> Iterator[None]:
     """Within the block, every destination that is to prove arrival is asked, each in a thread of its own."""
     lanes = []
@@ -76,6 +76,12 @@ def proving(
         if policy is not None:
             prover = Prover(proofs, place, policy, inquiries[policy.way])
             lanes.append((prover, threading.Thread(target=prover.run, name=f"proof-{place.name}", daemon=True)))
+    with contextlib.suppress(DatabaseUnavailable):  # the next start does it
+        left = proofs.give_up_left([place.name for place in destinations if place.proof_policy() is not None])
+        if left:
+            _LOG.warning(
+                "%d object(s) are not asked about any more; `overread deliveries list --unproven` says why", left
+            )
     for _, thread in lanes:
         thread.start()
     try:

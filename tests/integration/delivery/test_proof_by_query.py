@@ -23,7 +23,7 @@ from storage.postgres.proof_rows import PostgresProofs
 from tests.peers.dcmtk_servers import StartDcmqrscp
 from tests.peers.evidence_files import evidence_object
 from tests.peers.orthanc import Orthanc
-from tests.peers.recording_pacs import RecordingPacs
+from tests.peers.recording_pacs import RecordingPacs, silent_listener
 from tests.peers.result_desk import ResultDesk
 
 MAY_QUERY = {"overread": ("OVERREAD", "127.0.0.1", 104)}
@@ -32,6 +32,8 @@ _STATES = """
 SELECT evidence.sop_instance_uid AS uid, delivery_proof.state, delivery_proof.note, delivery_proof.losses
 FROM delivery_proof JOIN delivery ON delivery.id = delivery_id JOIN evidence ON evidence.id = evidence_id
 """
+_AT_PACS = "WHERE delivery.destination = 'pacs'"
+_AT_SILENT = "WHERE delivery.destination = 'silent'"
 
 
 @pytest.fixture
@@ -129,6 +131,28 @@ def test_the_delivery_process_asks_by_itself(
 
     with proving(PostgresProofs(desk.database), [where], inquiries("OVERREAD", partial(take_report, desk.database))):
         archive.wait_until(lambda: {row["state"] for row in desk.execute(_STATES)} == {"proven"}, "not proven")
+
+
+def test_a_silent_destination_keeps_no_other_from_being_asked(
+    desk: ResultDesk, archive: Orthanc, segmentation: EvidenceObject
+) -> None:
+    """Fault F19: one takes the connection and says nothing; what the other holds is proven meanwhile."""
+    where = place(archive.dicom_port)
+    delivered(desk, where, segmentation)
+    with silent_listener() as port:
+        silent = place(port, name="silent")
+        desk.execute(
+            "INSERT INTO delivery (evidence_id, destination, job_id, state, acknowledged_at) "
+            "SELECT evidence_id, 'silent', job_id, 'acknowledged', now() FROM delivery"
+        )
+        desk.execute(
+            "INSERT INTO delivery_proof (delivery_id, destination, way) "
+            "SELECT id, 'silent', 'query' FROM delivery WHERE destination = 'silent'"
+        )
+        proofs = PostgresProofs(desk.database)
+        with proving(proofs, [silent, where], inquiries("OVERREAD", partial(take_report, desk.database))):
+            archive.wait_until(lambda: [row["state"] for row in desk.execute(_STATES + _AT_PACS)] == ["proven"])
+            archive.wait_until(lambda: [row["state"] for row in desk.execute(_STATES + _AT_SILENT)] == ["asked"])
 
 
 def test_the_command_lists_what_is_unproven_and_has_it_asked_again(

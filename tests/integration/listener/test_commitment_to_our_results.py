@@ -260,6 +260,27 @@ def test_a_stranger_proves_nothing(
     ]
 
 
+@pytest.mark.parametrize(("listed", "state"), [("*", "asked"), ("PACS", "proven")])
+def test_an_entry_for_anybody_vouches_for_nobody(
+    desk: ResultDesk,
+    our_door: Callable[..., OurDoor],
+    commitment_pacs: CommitmentPacs,
+    report: EvidenceObject,
+    listed: str,
+    state: str,
+) -> None:
+    """From another address than the destination's, a report counts only where an entry names its title."""
+    door = our_door({"ae_title": listed, "networks": ["127.0.0.0/8"]})
+    where = place(commitment_pacs.port, "PACS")
+    delivered(desk, where, report)
+    ask(desk, where)
+
+    assert commitment_pacs.report_to(door.port, report_on(commitment_pacs.requests[0]), source="127.0.0.2") == 0x0000
+    door.taking.take_all()
+
+    assert states(desk) == {report.sop_instance_uid: state}
+
+
 def test_a_report_that_cannot_be_read_says_so(
     our_door: Callable[..., OurDoor], commitment_pacs: CommitmentPacs
 ) -> None:

@@ -241,6 +241,20 @@ def test_a_silent_destination_is_given_up_after_the_limit(hospital: Any, result:
     assert hospital.audited("delivery-proof-reopened") == 2
 
 
+def test_where_proof_was_switched_off_nobody_asks_for_ever(hospital: Any, result: NewResult) -> None:
+    """What still owed a proof is given up with the reason, once; what is proven stays, and so do other places."""
+    first, _ = (one.sop_instance_uid for one in result.evidence)
+    proofs, request = asked(hospital)
+    proofs.settle(request, QUERY, [ObjectAnswer(first, Word.HELD)])
+
+    assert proofs.give_up_left(["pacs", "archive"]) == 0
+    assert proofs.give_up_left(["archive"]) == 1
+    assert proofs.give_up_left([]) == 0
+
+    assert sorted(state for state, *_ in hospital.rows(PROOF)) == ["proven", "unproven"]
+    assert "has proof set any more" in "".join(note for *_, note in hospital.rows(PROOF))
+
+
 def test_what_was_acknowledged_before_is_asked_about_on_wish(hospital: Any) -> None:
     """Once a destination is to prove arrival, `deliveries prove` takes up what it acknowledged before."""
     hospital.install()
