@@ -32,6 +32,7 @@ def send_again(session: Session, delivery_id: int, actor: str) -> str | None:
         select(JobRow.id, JobRow.state)
         .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
         .where(DeliveryRow.id == delivery_id)
+        .with_for_update(of=JobRow)  # an operator may have given it another one since
     ).one()
     state = JobState(job.state)
     if state is JobState.IN_PROGRESS:

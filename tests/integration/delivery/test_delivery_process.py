@@ -12,6 +12,7 @@ import pytest
 from storage.domain.job import JobKind
 from storage.domain.result import EvidenceObject, EvidenceRole
 from storage.postgres.lease_rescue import rescue_next_lease
+from tests.peers.commitment_pacs import CommitmentPacs, report_on
 from tests.peers.evidence_files import data_set_bytes, evidence_object
 from tests.peers.orthanc import Orthanc
 from tests.peers.recording_pacs import RecordingPacs
@@ -24,10 +25,12 @@ from listener.scu import main
 from listener.settings import DestinationSettings
 from storage.settings import JobSettings
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-url, data_dir, port, grace = sys.argv[1:]
+url, data_dir, port, grace, proof = sys.argv[1:]
 main._GRACE_SECONDS = float(grace)
-sys.exit(main.deliver((DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=int(port)),),
-    ae_title="OVERREAD", data_dir=Path(data_dir), database_url=url, jobs=JobSettings(lease_seconds=1)))
+pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=int(port), proof=proof,
+    proof_after_seconds=0)
+sys.exit(main.deliver((pacs,), ae_title="OVERREAD", data_dir=Path(data_dir), database_url=url,
+    jobs=JobSettings(lease_seconds=1)))
 """
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -38,8 +41,9 @@ def start_delivery(desk: ResultDesk, tmp_path: Path) -> Iterator[Start]:
     """Start the delivery process for the destination at a port of this machine; its log is tmp_path/"log"."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(port: int, grace: float = 20) -> subprocess.Popen[bytes]:
+    def start(port: int, grace: float = 20, proof: str = "none") -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", _PROGRAM, desk.database_url, str(desk.data_dir), str(port), str(grace)]
+        command.append(proof)
         with (tmp_path / "log").open("ab") as log:
             started.append(subprocess.Popen(command, stderr=log))
         return started[-1]
@@ -162,3 +166,21 @@ def test_a_real_orthanc_receives_the_frozen_bytes(desk: ResultDesk, start_delive
 
     held = {uid: data_set_bytes(part10) for uid, part10 in orthanc.instances_of(study)}
     assert held == {item.sop_instance_uid: data_set_bytes(item.part10) for item in (segmentation, report)}
+
+
+def test_the_process_asks_for_proof_and_stops_in_order(
+    desk: ResultDesk, commitment_pacs: CommitmentPacs, start_delivery: Start
+) -> None:
+    """What it delivered it asks the PACS to commit to; the report on the same association proves it."""
+    segmentation, report = evidence()
+    commitment_pacs.report = report_on
+    desk.owe(segmentation, report)
+    process = start_delivery(commitment_pacs.port, proof="commitment")
+
+    deadline = time.monotonic() + 60
+    while [row["state"] for row in desk.execute("SELECT state FROM delivery_proof")] != ["proven", "proven"]:
+        assert time.monotonic() < deadline, "not proven"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0

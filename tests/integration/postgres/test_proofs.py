@@ -1,10 +1,13 @@
 """Proofs of arrival in rows: owed with the acknowledgement, asked once, settled once, sent again when lost."""
 
+import re
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from storage.domain.commitment import Believed, ReceivedReport
 from storage.domain.delivery import SendOutcome, Verdict
@@ -20,8 +23,11 @@ from storage.domain.proof import (
     failure_answer,
 )
 from storage.domain.result import NewResult
+from storage.postgres.delivery_log import record_outcomes
+from storage.postgres.held_job import hold
 from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
+from storage.postgres.statement import statement
 
 QUERY = ProofPolicy(ProofWay.QUERY, 0, 600, 24)
 COMMITMENT = replace(QUERY, way=ProofWay.COMMITMENT)
@@ -408,3 +414,53 @@ def test_an_address_of_both_kinds_is_the_same(hospital: Any, result: NewResult) 
     _, request = asked(hospital, COMMITMENT)
 
     assert told(hospital, report(request, remote_address="::ffff:127.0.0.1")) is Believed.TAKEN
+
+
+def test_a_report_and_a_delivery_of_one_job_do_not_lock_each_other_out(hospital: Any, result: NewResult) -> None:
+    """A worker that settles waits for no report, and a report waits for it: neither is lost."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    proofs, request = asked(hospital, COMMITMENT)
+    proofs.settle(request, COMMITMENT, [failure_answer(first, 0x0112)])
+    job = hospital.claimed(JobKind.DELIVERY)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    believed: list[Believed] = []
+    taking = threading.Thread(target=lambda: believed.append(told(hospital, report(request, {second: 0x0112}))))
+
+    with hospital.database.transaction() as session:
+        held = hold(session, job)
+        taking.start()
+        while hospital.rows(waiting) == [(0,)]:
+            pass
+        record_outcomes(session, held, [one for one in outcomes(result) if one.sop_instance_uid == first])
+    taking.join()
+
+    assert believed == [Believed.TAKEN]
+    states = dict(
+        hospital.rows(
+            "SELECT sop_instance_uid, delivery_proof.state FROM delivery_proof "
+            "JOIN delivery ON delivery.id = delivery_id JOIN evidence ON evidence.id = evidence_id"
+        )
+    )
+    assert states == {first: "owed", second: "owed"}  # its delivery is in hand, so it is asked about again
+
+
+def test_what_is_due_is_found_by_its_index(hospital: Any, result: NewResult) -> None:
+    """With tens of thousands of proven objects a look for the next question reads none of them."""
+    hospital.rows(
+        "SET session_replication_role = replica; INSERT INTO delivery_proof "
+        "(delivery_id, destination, way, state, proven_at) "
+        "SELECT number, 'pacs', 'query', 'proven', now() FROM generate_series(1000, 31000) AS number; "
+        "SET session_replication_role = origin; ANALYZE delivery_proof"
+    )
+    of_open = {"delivery_proof_due", "delivery_proof_open"}  # they hold no row of what is proven
+    for name, parameters in [
+        ("claim_proofs", {"way": "query", "request_uid": "2.25.1", "patience_seconds": 1}),
+        ("overdue_proofs", {"give_up_seconds": 1}),
+        ("summary_proofs", {"days": 7}),
+    ]:
+        with hospital.database.transaction() as session:
+            explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement(name).text}")
+            plan = str(session.execute(explain, {"destination": "pacs", "most": 100} | parameters).scalar_one())
+        used = set(re.findall(r"'Index Name': '(delivery_proof_\w+)'", plan))
+        assert used & of_open, name
+        assert not re.search(r"'Seq Scan'[^{}]*'Relation Name': 'delivery_proof'", plan), name
