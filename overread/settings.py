@@ -118,6 +118,13 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _counts_are_asked_of_somebody(self) -> "Settings":
+        names = {destination.name for destination in self.destinations}
+        for name in sorted(self.study.patience().counting() - names):
+            raise ValueError(f"[study] count_at names {name}, which is none of the [[destinations]]; correct the name")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from storage.domain.completeness import EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.not_analysed import TellNotAnalysed
 
-ChosenEvidence = Literal[EvidenceKind.COMMITMENT, EvidenceKind.GEOMETRY]
+ChosenEvidence = Literal[EvidenceKind.COMMITMENT, EvidenceKind.COUNT, EvidenceKind.GEOMETRY]
 _FOR_IT = "For this sender, in place of its namesake in `[study]`:"
 
 
@@ -116,6 +116,7 @@ class SourceSettings(BaseModel):
         default=None, ge=0, le=7 * 24 * 3600, allow_inf_nan=False, description=f"{_FOR_IT} `evident_seconds`."
     )
     evidence: tuple[ChosenEvidence, ...] | None = Field(default=None, description=f"{_FOR_IT} `evidence`.")
+    count_at: str | None = Field(default=None, description=f"{_FOR_IT} `count_at`.")
 
     @model_validator(mode="after")
     def _one_sender(self) -> "SourceSettings":
@@ -156,9 +157,13 @@ class StudySettings(BaseModel):
     evidence: tuple[ChosenEvidence, ...] = Field(
         default=(),
         description=(
-            "What is believed beside the clock: `commitment` ends the wait early or extends it, `geometry` extends it; "
-            "empty: nothing."
+            "What is believed beside the clock: `commitment` and `count` end the wait early or extend it, `geometry` "
+            "extends it; empty: nothing."
         ),
+    )
+    count_at: str = Field(
+        default="",
+        description="The name of the [[destinations]] entry of the archive that is asked for its `count` (C-FIND).",
     )
     evident_seconds: float = Field(
         default=5,
@@ -183,10 +188,25 @@ class StudySettings(BaseModel):
                 raise ValueError(f"two [[study.sources]] are about {source.name}; make one of them")
         return self
 
+    @model_validator(mode="after")
+    def _counts_somewhere(self) -> "StudySettings":
+        patience = self.patience()
+        for who, each in (
+            ("[study]", patience.usual),
+            *((f"{source.name}", p) for source, p in patience.sources.items()),
+        ):
+            if EvidenceKind.COUNT in each.evidence and not each.count_at:
+                raise ValueError(f"the evidence of {who} has count, but count_at does not say which archive is asked")
+        return self
+
     def patience(self) -> Patience:
         """The same as the decision reads it."""
         usual = SourcePatience(
-            self.quiet_seconds, self.longest_wait_seconds, self.evident_seconds, frozenset(self.evidence)
+            self.quiet_seconds,
+            self.longest_wait_seconds,
+            self.evident_seconds,
+            frozenset(self.evidence),
+            frozenset({self.count_at} - {""}),
         )
         return Patience(usual, {entry.source(): _of_entry(entry, usual) for entry in self.sources})
 
@@ -194,6 +214,7 @@ class StudySettings(BaseModel):
 def _of_entry(entry: SourceSettings, usual: SourcePatience) -> SourcePatience:
     set_here = {name: getattr(entry, name) for name in ("quiet_seconds", "longest_wait_seconds", "evident_seconds")}
     set_here["evidence"] = None if entry.evidence is None else frozenset(entry.evidence)
+    set_here["count_at"] = None if entry.count_at is None else frozenset({entry.count_at} - {""})
     return replace(usual, **{name: value for name, value in set_here.items() if value is not None})
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.proof.prover import proving
 from listener.scu.proof.ways import inquiries
 from listener.scu.store import StoreScu
+from listener.scu.study_count import counting
 from listener.settings import DestinationSettings
 from storage.domain.job import JobKind
 from storage.domain.viewer_profile import PROFILES, ViewerProfile
@@ -25,6 +26,7 @@ from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
+from storage.postgres.study_counts import PostgresStudyCounts
 from storage.settings import JobSettings
 
 _LOG = logging.getLogger(__name__)
@@ -42,11 +44,13 @@ def deliver(
     database_url: str,
     jobs: JobSettings,
     profiles: Mapping[str, ViewerProfile] = PROFILES,
+    counted: Collection[str] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Deliver until SIGTERM or SIGINT; the job in hand is finished within a grace or given back. Returns 0.
 
-    ``profiles`` are all that a destination may name. ``alive`` is called each time the loop goes round, and while a
+    ``profiles`` are all that a destination may name, ``counted`` the names of those that are asked how many instances
+    of a study they have. ``alive`` is called each time the loop goes round, and while a
     destination is being sent to.
 
     While the database is away nothing is claimed; delivery goes on by itself when it is back.
@@ -69,7 +73,10 @@ def deliver(
             alive,
         )
         _LOG.info("delivering to %d destination(s)", len(destinations))
-        with proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))):
+        with (
+            proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))),
+            counting(PostgresStudyCounts(database), ae_title, destinations, counted),
+        ):
             run(worker, queue, stop.is_given, alive)
         queue.close()
     finally:

@@ -166,6 +166,7 @@ def deliver() -> None:
             database_url=url,
             jobs=settings.jobs,
             profiles=settings.viewer_profiles(),
+            counted=settings.study.patience().counting(),
             alive=alive,
         )
     sys.exit(code)

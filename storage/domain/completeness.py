@@ -6,6 +6,7 @@ The kinds of evidence stand in the database too, as a CHECK of ``revision_eviden
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class EvidenceKind(StrEnum):
     QUIET = "quiet"  # no new instance for the quiet time
     LONGEST_WAIT = "longest-wait"  # the study waited as long as it may
     COMMITMENT = "commitment"  # a request for storage commitment names its instances (PS3.4 annex J)
+    COUNT = "count"  # an archive says how many instances it has of it (C-FIND, PS3.4 annex C)
     GEOMETRY = "geometry"  # the positions of the images of a series
     SAID = "said"  # who sent it over the web said that this is all
 
@@ -36,6 +38,7 @@ USES: dict[EvidenceKind, Use] = {
     EvidenceKind.QUIET: Use(ends_early=False, extends=False, chosen=False),
     EvidenceKind.LONGEST_WAIT: Use(ends_early=False, extends=False, chosen=False),
     EvidenceKind.COMMITMENT: Use(ends_early=True, extends=True, chosen=True),
+    EvidenceKind.COUNT: Use(ends_early=True, extends=True, chosen=True),
     EvidenceKind.GEOMETRY: Use(ends_early=False, extends=True, chosen=True),
     EvidenceKind.SAID: Use(ends_early=True, extends=False, chosen=False),
 }
@@ -71,12 +74,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SourcePatience:
-    """How long what one source sends is waited for, in seconds, and what evidence is believed of it."""
+    """How long what one source sends is waited for, in seconds, and what evidence is believed of it.
+
+    ``count_at`` names the destinations that are asked for their count.
+    """
 
     quiet_seconds: float
     longest_wait_seconds: float
     evident_seconds: float
     evidence: frozenset[EvidenceKind] = frozenset()
+    count_at: frozenset[str] = frozenset()
 
     def soonest(self) -> float:
         """The shortest quiet after which a study of this source can be complete."""
@@ -109,7 +116,13 @@ class Patience:
             max(one.longest_wait_seconds for one in each),
             max(one.evident_seconds for one in each),
             frozenset().union(*(one.evidence for one in each)),
+            frozenset().union(*(one.count_at for one in each if EvidenceKind.COUNT in one.evidence)),
         )
+
+    def counting(self) -> frozenset[str]:
+        """Every destination that may be asked for its count."""
+        each = (self.usual, *self.sources.values())
+        return frozenset().union(*(one.count_at for one in each if EvidenceKind.COUNT in one.evidence))
 
     def soonest(self) -> float:
         """No study that has been quiet for fewer seconds than this can be complete, unless it waited too long."""
@@ -211,6 +224,52 @@ def commitment_evidence(sources: Iterable[Source], named: int, absent: int, unna
         more = f"and {_count(unnamed)} had arrived that it did not name"
         return Evidence(EvidenceKind.COMMITMENT, Word.SILENT, f"{asked}, {more}.")
     return Evidence(EvidenceKind.COMMITMENT, Word.WHOLE, f"{asked}; all had arrived, and no other.")
+
+
+@dataclass(frozen=True, slots=True)
+class CountQuestion:
+    """A study that an archive is asked about; the time is that of the database."""
+
+    study_id: int
+    study_instance_uid: str
+    destination: str
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveCount:
+    """What one archive said of a study: ``instances``, without our own results, or ``None`` with the reason.
+
+    ``since`` says whether it was asked after the newest instance arrived here.
+    """
+
+    archive: str
+    instances: int | None
+    here: int
+    since: bool
+    note: str = ""
+
+
+def count_evidence(counts: Sequence[ArchiveCount]) -> Evidence:
+    """What archives say by their number of instances: an archive with more tells that something is still to come.
+
+    One that was asked before the newest instance arrived, has fewer, or could not be asked, says nothing.
+    """
+    told = "; ".join(_counted(count) for count in counts)
+    if any(count.instances is not None and count.instances > count.here for count in counts):
+        word = Word.LACKING
+    elif all(count.since and count.instances == count.here for count in counts):
+        word = Word.WHOLE
+    else:
+        word = Word.SILENT
+    return Evidence(EvidenceKind.COUNT, word, f"{told}.")
+
+
+def _counted(count: ArchiveCount) -> str:
+    if count.instances is None:
+        return f"{count.archive} did not say how many instances it has{f' ({count.note})' if count.note else ''}"
+    asked = "" if count.since else ", asked before the newest arrived"
+    return f"{count.archive} had {_count(count.instances)} and {count.here} had arrived here{asked}"
 
 
 def geometry_evidence(series: Mapping[str, Sequence[Slice]]) -> Evidence:

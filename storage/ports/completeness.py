@@ -1,9 +1,9 @@
-"""What peers say of the studies that they send."""
+"""What peers say of the studies that they send, and what archives answer when they are asked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from storage.domain.completeness import EvidenceKind
+from storage.domain.completeness import CountQuestion, EvidenceKind
 
 
 class CompletenessClaims(Protocol):
@@ -17,4 +17,16 @@ class CompletenessClaims(Protocol):
         Raises:
             DatabaseUnavailable: nothing was noted.
         """
+        ...
+
+
+class StudyCounts(Protocol):
+    """Which studies an archive is to be asked about, and what it said; every method may raise DatabaseUnavailable."""
+
+    def claim(self, destination: str) -> Sequence[CountQuestion]:
+        """Take what this archive is to be asked now; what is not settled is due again a little later."""
+        ...
+
+    def settle(self, question: CountQuestion, instances: int | None, note: str = "") -> None:
+        """Write how many instances the archive has, or why it did not say."""
         ...

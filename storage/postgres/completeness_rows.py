@@ -13,12 +13,14 @@ from storage.domain.completeness import (
     Source,
     SourcePatience,
     commitment_evidence,
+    count_evidence,
     geometry_evidence,
 )
 from storage.domain.slice_positions import Slice
 from storage.postgres.engine import Database
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
+from storage.postgres.study_counts import known_counts
 from storage.postgres.tables import (
     CompletenessClaimRow,
     InstanceImageRow,
@@ -102,6 +104,9 @@ def gathered_evidence(
     if peers:
         claimed = _claimed(session, study_id, study_instance_uid, EvidenceKind.COMMITMENT, peers)
         yield commitment_evidence(peers, *claimed)
+    counts = known_counts(session, study_id, of_study.count_at) if of_study.count_at else []
+    if counts:
+        yield count_evidence(counts)
     if EvidenceKind.GEOMETRY in of_study.evidence and quiet_for >= of_study.quiet_seconds:
         slices = _slices(session, study_id)
         if slices:

@@ -1,6 +1,8 @@
 """The tables of completeness beside `study_revision`."""
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Text, text
+from datetime import datetime
+
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.domain.completeness import EvidenceKind, Word
@@ -26,6 +28,27 @@ class CompletenessClaimRow(Base):
     calling_ae_title: Mapped[str]
     sop_instance_uids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     received_at: Mapped[DatabaseTime]
+
+
+class StudyCountRow(Base):
+    """What an archive says of how many instances it has of a study that waits; gone once the study has settled.
+
+    ``due_at`` is when it is to be asked, empty while nobody wants it. A later failure leaves the number as it is.
+    """
+
+    __tablename__ = "study_count"
+    __table_args__ = (
+        CheckConstraint("(instances IS NULL) = (counted_at IS NULL)", name="counted_at_a_time"),
+        CheckConstraint("instances >= 0", name="instances_count_up"),
+    )
+
+    study_id: Mapped[Big] = mapped_column(ForeignKey("study.id"), primary_key=True, autoincrement=False)
+    destination: Mapped[str] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
+    asked_at: Mapped[datetime | None]
+    counted_at: Mapped[datetime | None]  # when the question was asked that `instances` answers
+    instances: Mapped[int | None] = mapped_column(BigInteger)
+    note: Mapped[str] = mapped_column(server_default=text("''"))  # why the latest question has no answer
 
 
 class RevisionEvidenceRow(Base):

@@ -16,6 +16,7 @@ from storage.postgres.completeness_rows import gathered_evidence, store_decision
 from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
+from storage.postgres.study_counts import forget_counts, want_counts
 from storage.postgres.tables import InstanceRow, StudyRevisionRow, StudyRow
 
 _ACTOR = "housekeeper"
@@ -72,6 +73,7 @@ def settle_if_complete(
         facts = StudyFacts(sum(sources.values()), study.quiet_for, study.waited, evidence)
         decision = decide(facts, of_study)
         if not decision.complete:
+            want_counts(session, study_id, of_study.count_at)
             return None
         return _settle(session, study_id, uid, study.revision + 1, decision, _ACTOR, routes)
 
@@ -132,6 +134,7 @@ def _settle(
     """Open the revision of a study that the caller has locked, and schedule its work."""
     count = _open_revision(session, study_id, revision)
     store_decision(session, study_id, revision, decision)
+    forget_counts(session, study_id)
     append(
         session,
         AuditEvent(

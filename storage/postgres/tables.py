@@ -26,7 +26,7 @@ from storage.domain.delivery import DeliveryState
 from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
 from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
-from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow
+from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
 from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow
 from storage.postgres.received_tables import (
@@ -67,6 +67,7 @@ __all__ = [
     "ResultStatisticsRow",
     "RevisionEvidenceRow",
     "SeriesRow",
+    "StudyCountRow",
     "StudyRevisionRow",
     "StudyRow",
     "WebSessionRow",

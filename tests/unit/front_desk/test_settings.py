@@ -96,7 +96,7 @@ def test_every_documented_variable_reaches_its_key(written, monkeypatch: pytest.
     """A value that no key can take is refused in the name of the variable, so each variable is really read."""
     written("")
     text_keys = {"OVERREAD_LISTENER_HOST", "OVERREAD_WEB_HOST", "OVERREAD_DATA_DIR", "OVERREAD_RUN_DIR"}
-    text_keys.add("OVERREAD_WEB_VIEWER_FOLDER")
+    text_keys |= {"OVERREAD_WEB_VIEWER_FOLDER", "OVERREAD_STUDY_COUNT_AT"}
     text_keys |= {f"OVERREAD_WORKER_REMOTE_{name}" for name in ("MODEL", "MODEL_VERSION", "CA", "TOKEN_FILE")}
     tls = {f"OVERREAD_WEB_TLS_{name}": "x" for name in ("CERTIFICATE", "KEY")}  # each is refused without the other
     subjects = {"OVERREAD_WEB_CLIENT_CERTIFICATES": '[{"subject": "CN=a", "account": "b"}]'}
@@ -386,3 +386,14 @@ def test_an_inference_server_that_cannot_be_asked_is_refused_at_start(written, k
         load_settings()
 
     assert "hunter2" not in str(told.value)
+
+
+def test_a_count_is_asked_of_a_destination_that_there_is(written) -> None:
+    """And evidence that nobody could give is refused."""
+    written('[study]\nevidence = ["count"]\ncount_at = "pacs"\n')
+    with pytest.raises(InvalidSettings, match="count_at names pacs, which is none of the"):
+        load_settings()
+
+    written('[[study.sources]]\nae_title = "CT1"\nevidence = ["count"]\n')
+    with pytest.raises(InvalidSettings, match="the evidence of CT1 has count, but count_at does not say"):
+        load_settings()
