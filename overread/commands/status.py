@@ -18,6 +18,7 @@ from overread.settings import Settings, load_settings
 from storage.domain.delivery import DeliveryState, how_far
 from storage.domain.explanation import not_needed
 from storage.domain.open_trouble import OpenTrouble, open_trouble
+from storage.domain.proof import ProofState
 from storage.objects.capacity import spool_usage
 from storage.objects.layout import DataFolder
 from storage.postgres.embedded import running_url
@@ -35,6 +36,7 @@ _STATE_STYLES = {
     "found": "green",
     "committed": "green",
     "unproven": "red",
+    "lost": "red",
     "failed": "red",
     "refused": "red",
     "parked": "red",
@@ -89,9 +91,9 @@ def _is_left(delivery: Mapping[str, Any]) -> bool:
 
 
 def _shown_state(delivery: Mapping[str, Any]) -> str:
-    """As ``_state_of_delivery``, and how far what arrived is proven."""
+    """As ``_state_of_delivery``, and how far what arrived is proven, or whether it was lost."""
     state = _state_of_delivery(delivery)
-    if state != DeliveryState.ACKNOWLEDGED:
+    if state != DeliveryState.ACKNOWLEDGED and delivery.get("proof_state") != ProofState.LOST:
         return state
     return how_far(state, delivery["attempts"], delivery.get("proof_state"), delivery.get("proof_way"))
 

@@ -200,6 +200,9 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             when = _time(delivery["acknowledged_at"])
             yield f"{what} was acknowledged by {delivery['destination']} at {when} ({status})."
             yield from _proof(delivery)
+        elif delivery["state"] == "waiting" and delivery["proof_state"] == "lost":
+            why = _sentence(delivery["proof_note"])
+            yield f"{what} was acknowledged by {delivery['destination']} and is sent again: {why}"
         elif delivery["state"] == "refused":
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
     yield from not_needed([delivery for delivery in facts["deliveries"] if delivery["job_id"] == job["id"]])

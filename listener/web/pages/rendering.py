@@ -30,6 +30,8 @@ _KINDS: Mapping[str, str] = {
     "failed": "bad",
     "parked": "bad",
     "refused": "bad",
+    "found": "good",
+    "committed": "good",
     "lost": "bad",
     "unproven": "bad",
     "rejected": "odd",

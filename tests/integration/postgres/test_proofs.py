@@ -279,6 +279,9 @@ def test_the_story_of_a_study_tells_of_the_proof(hospital: Any, result: NewResul
     from storage.domain.explanation import sentences
 
     say(hospital, Word.LOST, reason=0x0112)
+    assert "acknowledged by pacs and is sent again: It was said." in " ".join(
+        sentences(hospital.overview.explain("1.2.3"))
+    )
     deliver(hospital, result)
     assert "pacs was asked 0 times." in " ".join(sentences(hospital.overview.explain("1.2.3")))
     say(hospital, Word.HELD)
