@@ -14,12 +14,18 @@ from overread.commands.status import output_console
 from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.domain.delivery import how_far
+from storage.domain.job import JobKind, JobState
 from storage.errors import UnknownRecord
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
+from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.proof_rows import PostgresProofs
+from storage.postgres.site_reading import PostgresSiteReading
 
 _STYLES = {"committed": "green", "found": "green", "refused": "red", "lost": "red", "unproven": "red"}
 _SHOWN = 200
+_MOST_RETRIED = 10_000
 
 
 @click.group()
@@ -66,6 +72,30 @@ def prove(destination: str | None) -> None:
     with _proofs(settings) as proofs:
         number = sum(proofs.reopen(place, caller(), wish) for place in places if (wish := asked[place]) is not None)
     click.echo(f"{number} {'object is' if number == 1 else 'objects are'} asked about again.")
+
+
+@deliveries.command()
+@click.option("--destination", default=None, metavar="NAME", help="Only those to this destination.")
+def retry(destination: str | None) -> None:
+    """Send again what deliveries that were given up still owe, once the destination works."""
+    settings = load_settings()
+    with existing_database(settings) as url:
+        database = open_database(url, "overread deliveries")
+        try:
+            failed = PostgresSiteReading(database).jobs(
+                state=JobState.FAILED, kind=JobKind.DELIVERY, rows=_MOST_RETRIED
+            )
+            again = [job for job in reversed(failed) if job["resubmittable"] and destination in (None, job["what"])]
+            queue = PostgresJobQueue(database, ObjectStore(DataFolder(settings.data_dir)), settings.jobs)
+            for job in again:
+                new_id = queue.resubmit(job["id"], caller())
+                click.echo(
+                    f"Job {new_id} is scheduled; it does the delivery of job {job['id']} to {job['what']} again."
+                )
+        finally:
+            database.close()
+    if not again:
+        click.echo("No delivery was given up.")
 
 
 @contextmanager

@@ -155,6 +155,21 @@ def test_a_silent_destination_keeps_no_other_from_being_asked(
             archive.wait_until(lambda: [row["state"] for row in desk.execute(_STATES + _AT_SILENT)] == ["asked"])
 
 
+def command_on(database_url: str, data_dir: Path, where: DestinationSettings) -> Callable[..., str]:
+    """Runs `overread deliveries …` of a site with this destination; gives what it prints."""
+    environment = {
+        "OVERREAD_CONFIG": os.devnull,
+        "OVERREAD_DATA_DIR": str(data_dir),
+        "OVERREAD_DATABASE_URL": database_url,
+        "OVERREAD_DESTINATIONS": where.model_dump_json().join("[]"),
+    }
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(deliveries, arguments, env=environment, catch_exceptions=False).output
+
+    return run
+
+
 def test_the_command_lists_what_is_unproven_and_has_it_asked_again(
     desk: ResultDesk, recording_pacs: RecordingPacs, report: EvidenceObject, database_url: str, tmp_path: Path
 ) -> None:
@@ -162,15 +177,7 @@ def test_the_command_lists_what_is_unproven_and_has_it_asked_again(
     where = place(recording_pacs.port)
     delivered(desk, where, report)
     desk.execute("UPDATE delivery_proof SET state = 'unproven', note = 'Nobody answered.'")
-    environment = {
-        "OVERREAD_CONFIG": os.devnull,
-        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
-        "OVERREAD_DATABASE_URL": database_url,
-        "OVERREAD_DESTINATIONS": where.model_dump_json().join("[]"),
-    }
-
-    def run(*arguments: str) -> str:
-        return CliRunner().invoke(deliveries, arguments, env=environment, catch_exceptions=False).output
+    run = command_on(database_url, tmp_path / "data", where)
 
     [row] = json.loads(run("list", "--unproven", "--json"))
     assert (row["sop_instance_uid"], row["arrival"]) == (report.sop_instance_uid, "unproven")
@@ -179,3 +186,20 @@ def test_the_command_lists_what_is_unproven_and_has_it_asked_again(
     assert run("list", "--unproven", "--destination", "archive") == "Nothing is unproven.\n"
     assert run("prove") == "1 object is asked about again.\n"
     assert desk.execute(_STATES)[0]["state"] == "owed"
+
+
+def test_deliveries_that_were_given_up_are_sent_again_on_wish(
+    desk: ResultDesk, recording_pacs: RecordingPacs, report: EvidenceObject, database_url: str, tmp_path: Path
+) -> None:
+    """Only those of the destination that is named, and each once; then everything arrives."""
+    where = place(recording_pacs.port)
+    recording_pacs.answer(0xC000)
+    delivered(desk, where, report)
+    run = command_on(database_url, tmp_path / "data", where)
+
+    assert run("retry", "--destination", "archive") == "No delivery was given up.\n"
+    assert "does the delivery of job" in run("retry", "--destination", "pacs")
+    assert run("retry") == "No delivery was given up.\n"
+    delivered(desk, where)
+
+    assert desk.deliveries() == {report.sop_instance_uid: ("acknowledged", 0)}
