@@ -10,6 +10,7 @@ from overread.torture.kills import kills
 from overread.torture.outages import outages
 from overread.torture.outcome import Outcome
 from overread.torture.power import fsync_errors, order, power, syncs
+from overread.torture.races import races
 from overread.torture.worker_kills import workers
 
 Run = Callable[[int, random.Random], Outcome]
@@ -25,5 +26,6 @@ RUNS: dict[str, Run] = {
     "syncs": lambda _, source: syncs(source),
     "duplicates": lambda rounds, source: duplicates(max(rounds // 4, 1), source),
     "associations": lambda rounds, source: associations(rounds / 2, source),
+    "races": lambda rounds, source: races(500 * rounds, source),
     "hostile": lambda rounds, source: hostile(rounds / 10, source),
 }

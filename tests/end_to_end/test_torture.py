@@ -12,6 +12,7 @@ from overread.torture.instances import MR, make_instance, new_uid
 from overread.torture.ledger import SUCCESS, Ledger
 from overread.torture.load import Load
 from overread.torture.power import answers_without_each_sync, mutations
+from overread.torture.races import races
 from overread.torture.stand import Stand
 
 
@@ -32,6 +33,14 @@ def test_nothing_acknowledged_is_lost(run: str, rounds: int) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 lost, every digest equal" in done.stdout
     assert " 0 acknowledged" not in done.stdout
+
+
+def test_a_stale_delivery_worker_and_its_successor_leave_one_content_and_one_settlement() -> None:
+    """Fault F15: whatever it was about when its lease was taken, the stale one settles nothing."""
+    outcome = races(40, random.Random(1))
+
+    assert outcome.faults == []
+    assert outcome.acknowledged == 80
 
 
 @pytest.mark.timeout(900)  # one recovery for each kind of sync; a busy machine takes six minutes
