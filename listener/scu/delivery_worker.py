@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from pydicom.uid import UID
@@ -46,6 +47,7 @@ class Sender(Protocol):
 class DeliveryWorker:
     """One lane of delivery; how long a delivery may be tried again is for the queue to say.
 
+    ``claim`` takes what is due in this lane, for the worker of the name that it is given; without it, any delivery is.
     Once ``in_a_hurry`` says that the process has to end, the association is cut and the job given back.
     """
 
@@ -59,6 +61,7 @@ class DeliveryWorker:
         worker: str,
         in_a_hurry: Callable[[], bool] = lambda: False,
         alive: Callable[[], None] = lambda: None,
+        claim: Callable[[str], ClaimedJob | None] | None = None,
     ) -> None:
         self._queue = queue
         self._log = log
@@ -68,6 +71,7 @@ class DeliveryWorker:
         self._worker = worker
         self._in_a_hurry = in_a_hurry
         self._alive = alive
+        self._claim = claim or partial(queue.claim, JobKind.DELIVERY)
 
     def deliver_one(self) -> bool:
         """Work on one due delivery; ``False`` when there was none.
@@ -76,7 +80,7 @@ class DeliveryWorker:
             DatabaseUnavailable: what was sent may be sent again, byte for byte, once the database is back.
         """
         asked_at = time.monotonic()
-        job = self._queue.claim(JobKind.DELIVERY, self._worker)
+        job = self._claim(self._worker)
         if job is None:
             return False
         try:

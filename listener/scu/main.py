@@ -5,24 +5,26 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.lane import Lane, watch
 from listener.scu.proof.prover import proving
 from listener.scu.proof.ways import inquiries
+from listener.scu.senders import sender_for
 from listener.scu.store import StoreScu
 from listener.scu.study_count import counting
 from listener.settings import DestinationSettings
 from storage.domain.job import JobKind
 from storage.domain.viewer_profile import PROFILES, ViewerProfile
-from storage.errors import DatabaseUnavailable
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
-from storage.ports.jobs import JobQueue
 from storage.postgres.delivery_log import PostgresDeliveryLog
-from storage.postgres.engine import open_database
+from storage.postgres.engine import Database, open_database
 from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
@@ -31,9 +33,9 @@ from storage.settings import JobSettings
 
 _LOG = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 10.0  # to finish the job in hand before its association is cut
+_GRACE_SECONDS = 10.0  # to finish the jobs in hand before their associations are cut
 _WAIT_SECONDS = 1.0  # a safety net, and how soon a stop is noticed; new work wakes us at once
-_DATABASE_PAUSE_SECONDS = 1.0
+_STRAY_SECONDS = 10.0  # between looks for deliveries to destinations that the settings do not name
 
 
 def deliver(
@@ -47,11 +49,11 @@ def deliver(
     counted: Collection[str] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
-    """Deliver until SIGTERM or SIGINT; the job in hand is finished within a grace or given back. Returns 0.
+    """Deliver until SIGTERM or SIGINT; jobs in hand are finished within a grace or given back. Returns 0.
 
-    ``profiles`` are all that a destination may name, ``counted`` the names of those that are asked how many instances
-    of a study they have. ``alive`` is called each time the loop goes round, and while a
-    destination is being sent to.
+    Each destination has a lane of its own, so that none waits for another. ``profiles`` are all that a destination may
+    name, ``counted`` the names of those that are asked how many instances of a study they have. ``alive`` is called as
+    long as every lane goes round.
 
     While the database is away nothing is claimed; delivery goes on by itself when it is back.
     """
@@ -60,49 +62,80 @@ def deliver(
     stop = _StopSignal()
     database = open_database(database_url, "overread deliver")
     try:
-        store = ObjectStore(DataFolder(data_dir))
-        queue = PostgresJobQueue(database, store, jobs)
-        worker = DeliveryWorker(
-            queue,
-            PostgresDeliveryLog(database, store),
-            {destination.name: destination for destination in destinations},
-            StoreScu(ae_title, profiles=profiles),
-            jobs,
-            f"delivery {socket.gethostname()}:{os.getpid()}",
-            stop.is_overdue,
-            alive,
-        )
+        site = _Site(database, ObjectStore(DataFolder(data_dir)), jobs, ae_title, profiles, stop)
         _LOG.info("delivering to %d destination(s)", len(destinations))
         with (
             proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))),
             counting(PostgresStudyCounts(database), ae_title, destinations, counted),
+            _lanes(site, destinations) as lanes,
         ):
-            run(worker, queue, stop.is_given, alive)
-        queue.close()
+            watch(lanes, alive)
     finally:
         database.close()
     return 0
 
 
-def run(
-    worker: DeliveryWorker, queue: JobQueue, stopped: Callable[[], bool], alive: Callable[[], None] = lambda: None
-) -> None:
-    """Deliver what is due and wait for more until ``stopped``; one log line when the database goes or returns."""
-    database_away = False
-    while not stopped():
-        alive()
-        try:
-            delivered = worker.deliver_one()
-            if database_away:
-                database_away = False
-                _LOG.info("the database is back and delivery goes on")
-            if not delivered:
-                queue.wait_for_work(JobKind.DELIVERY, _WAIT_SECONDS)
-        except DatabaseUnavailable as error:
-            if not database_away and not stopped():
-                database_away = True
-                _LOG.warning("delivery waits: %s", error)
-            time.sleep(_DATABASE_PAUSE_SECONDS)
+@dataclass(frozen=True)
+class _Site:
+    """What all lanes share."""
+
+    database: Database
+    store: ObjectStore
+    jobs: JobSettings
+    ae_title: str
+    profiles: Mapping[str, ViewerProfile]
+    stop: "_StopSignal"
+
+
+@contextmanager
+def _lanes(site: _Site, destinations: Sequence[DestinationSettings]) -> Iterator[list[Lane]]:
+    """One running lane for each destination, and one that gives up what is for none of them."""
+    # A queue for each lane: it holds the connection that wakes the lane, and lanes must not wait for each other.
+    queues = [PostgresJobQueue(site.database, site.store, site.jobs) for _ in range(len(destinations) + 1)]
+    lanes = [_lane(site, queue, each) for queue, each in zip(queues, destinations, strict=False)]
+    lanes.append(_stray_lane(site, queues[-1], destinations))
+    yield lanes
+    for queue in queues:
+        queue.close()
+
+
+def _lane(site: _Site, queue: PostgresJobQueue, place: DestinationSettings) -> Lane:
+    lane = Lane(place.name)
+    worker = DeliveryWorker(
+        queue,
+        PostgresDeliveryLog(site.database, site.store),
+        {place.name: place},
+        sender_for(place, site.ae_title, site.profiles),
+        site.jobs,
+        _worker_name(),
+        site.stop.is_overdue,
+        lane.note,
+        partial(queue.claim_delivery, destination=place.name),
+    )
+    wait = partial(queue.wait_for_work, JobKind.DELIVERY, _WAIT_SECONDS, place.name)
+    lane.start(worker, wait, site.stop.is_given)
+    return lane
+
+
+def _stray_lane(site: _Site, queue: PostgresJobQueue, destinations: Sequence[DestinationSettings]) -> Lane:
+    lane = Lane("destinations that are not configured")
+    worker = DeliveryWorker(
+        queue,
+        PostgresDeliveryLog(site.database, site.store),
+        {},
+        StoreScu(site.ae_title, profiles=site.profiles),
+        site.jobs,
+        _worker_name(),
+        site.stop.is_overdue,
+        lane.note,
+        partial(queue.claim_stray_delivery, known=[each.name for each in destinations]),
+    )
+    lane.start(worker, lambda: site.stop.wait(_STRAY_SECONDS), site.stop.is_given)
+    return lane
+
+
+def _worker_name() -> str:
+    return f"delivery {socket.gethostname()}:{os.getpid()}"
 
 
 class _StopSignal:
@@ -118,8 +151,14 @@ class _StopSignal:
         return self._given_at is not None
 
     def is_overdue(self) -> bool:
-        """Whether the grace for the job in hand is over."""
+        """Whether the grace for the jobs in hand is over."""
         return self._given_at is not None and time.monotonic() - self._given_at > _GRACE_SECONDS
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is given, at the latest after so long."""
+        until = time.monotonic() + seconds
+        while not self.is_given() and time.monotonic() < until:
+            time.sleep(min(seconds, _WAIT_SECONDS))
 
     def _note(self, *_: object) -> None:
         if self._given_at is None:

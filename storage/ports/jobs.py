@@ -17,8 +17,19 @@ class JobQueue(Protocol):
         """Take the most urgent due job of this kind, spending one attempt; ``None`` when there is none."""
         ...
 
-    def wait_for_work(self, kind: JobKind, timeout: float) -> None:
-        """Return when a job of this kind may have become due, at the latest after ``timeout`` seconds."""
+    def claim_delivery(self, worker: str, destination: str) -> ClaimedJob | None:
+        """Take the most urgent due delivery to this destination, spending one attempt."""
+        ...
+
+    def claim_stray_delivery(self, worker: str, known: Sequence[str]) -> ClaimedJob | None:
+        """Take a due delivery to a destination that is none of the ``known``, spending one attempt."""
+        ...
+
+    def wait_for_work(self, kind: JobKind, timeout: float, destination: str = "") -> None:
+        """Return when a job of this kind may have become due, at the latest after ``timeout`` seconds.
+
+        With a ``destination``, what is due for others ends no wait.
+        """
         ...
 
     def renew(self, job: ClaimedJob) -> None:

@@ -49,10 +49,21 @@ class PostgresJobQueue:
 
     def claim(self, kind: JobKind, worker: str) -> ClaimedJob | None:
         """Take the most urgent due job of this kind, spending one attempt; ``None`` when there is none."""
+        return self._claim("claim_job", worker, {"kind": str(kind)}, kind)
+
+    def claim_delivery(self, worker: str, destination: str) -> ClaimedJob | None:
+        """Take the most urgent due delivery to this destination, spending one attempt."""
+        return self._claim("claim_delivery", worker, {"destination": destination}, JobKind.DELIVERY)
+
+    def claim_stray_delivery(self, worker: str, known: Sequence[str]) -> ClaimedJob | None:
+        """Take a due delivery to a destination that is none of the ``known``, spending one attempt."""
+        return self._claim("claim_stray_delivery", worker, {"known": list(known)}, JobKind.DELIVERY)
+
+    def _claim(self, name: str, worker: str, which: dict[str, Any], kind: JobKind) -> ClaimedJob | None:
         with self._database.transaction() as session:
             row = session.execute(
-                statement("claim_job"),
-                {"kind": str(kind), "worker": stored_text(worker), "lease_seconds": self._jobs.lease_seconds},
+                statement(name),
+                which | {"worker": stored_text(worker), "lease_seconds": self._jobs.lease_seconds},
             ).one_or_none()
             if row is None:
                 return None
@@ -70,9 +81,12 @@ class PostgresJobQueue:
             )
             return job
 
-    def wait_for_work(self, kind: JobKind, timeout: float) -> None:
-        """Return when a job of this kind may have become due, at the latest after ``timeout`` seconds; never raises."""
-        self._signal.wait(kind, timeout)
+    def wait_for_work(self, kind: JobKind, timeout: float, destination: str = "") -> None:
+        """Return when a job of this kind may have become due, at the latest after ``timeout`` seconds; never raises.
+
+        With a ``destination``, what is due for others ends no wait.
+        """
+        self._signal.wait(kind, timeout, destination)
 
     def renew(self, job: ClaimedJob) -> None:
         """Ask for another lease period. Raises LeaseLost."""

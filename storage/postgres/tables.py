@@ -189,6 +189,16 @@ class JobRow(Base):
             postgresql_where=text("state = 'scheduled'"),
         ),
         # How far has a source got in the line? Asked for every job that is scheduled.
+        # Each lane of delivery walks its own part, so that what waits for a dead destination costs no other.
+        Index(
+            "job_due_at_destination",
+            "destination",
+            "priority_rank",
+            "turn",
+            "due_at",
+            "id",
+            postgresql_where=text("state = 'scheduled' AND kind = 'delivery'"),
+        ),
         Index(
             "job_of_source",
             "source",

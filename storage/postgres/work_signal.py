@@ -19,6 +19,7 @@ _RECONNECT_S = 1.0
 _SECONDS_UNTIL_DUE = """
 SELECT extract(epoch FROM min(due_at) - now())::float8 FROM job WHERE state = 'scheduled' AND kind = %s
 """
+_SECONDS_UNTIL_DUE_THERE = f"{_SECONDS_UNTIL_DUE} AND destination = %s"
 
 
 def _channel(kind: JobKind) -> str:
@@ -38,15 +39,15 @@ class WorkSignal:
         self._lock = threading.Lock()
         self._listening: dict[JobKind, Any] = {}
 
-    def wait(self, kind: JobKind, timeout: float) -> None:
+    def wait(self, kind: JobKind, timeout: float, destination: str = "") -> None:
         """Return when a job of this kind may be due, at the latest after ``timeout`` seconds; never raises.
 
         While the server is away this waits about a second and returns, so that the caller's own next call
-        finds out.
+        finds out. With a ``destination``, only what is due there ends the wait before something is announced.
         """
         with self._lock:
             # A connection may have died unnoticed since the last wait, which says nothing about the server.
-            if not self._waited(kind, timeout) and not self._waited(kind, timeout):
+            if not self._waited(kind, timeout, destination) and not self._waited(kind, timeout, destination):
                 threading.Event().wait(min(timeout, _RECONNECT_S))
 
     def close(self) -> None:
@@ -55,22 +56,22 @@ class WorkSignal:
             for kind in list(self._listening):
                 self._forget(kind)
 
-    def _waited(self, kind: JobKind, timeout: float) -> bool:
+    def _waited(self, kind: JobKind, timeout: float, destination: str) -> bool:
         try:
-            self._wait(kind, timeout)
+            self._wait(kind, timeout, destination)
         except (DatabaseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError):
             self._forget(kind)
             return False
         return True
 
-    def _wait(self, kind: JobKind, timeout: float) -> None:
+    def _wait(self, kind: JobKind, timeout: float, destination: str) -> None:
         connection = self._connection(kind)
         connection.poll()
         if connection.notifies:
             connection.notifies.clear()
             return
         # Asked after LISTEN began: what was scheduled before is seen here, what comes later is notified.
-        pause = min(timeout, _SAFETY_NET_S, _seconds_until_due(connection, kind))
+        pause = min(timeout, _SAFETY_NET_S, _seconds_until_due(connection, kind, destination))
         if pause > 0 and not connection.notifies:
             select.select([connection], [], [], pause)
             connection.poll()
@@ -91,8 +92,11 @@ class WorkSignal:
                 connection.close()
 
 
-def _seconds_until_due(connection: Any, kind: JobKind) -> float:  # noqa: ANN401 - psycopg2 ships no types
+def _seconds_until_due(connection: Any, kind: JobKind, destination: str) -> float:  # noqa: ANN401 - no types
     with connection.cursor() as cursor:
-        cursor.execute(_SECONDS_UNTIL_DUE, (str(kind),))
+        if destination:
+            cursor.execute(_SECONDS_UNTIL_DUE_THERE, (str(kind), destination))
+        else:
+            cursor.execute(_SECONDS_UNTIL_DUE, (str(kind),))
         (seconds,) = cursor.fetchone()
     return _SAFETY_NET_S if seconds is None else float(seconds)

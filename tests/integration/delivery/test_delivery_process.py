@@ -14,8 +14,9 @@ from storage.domain.result import EvidenceObject, EvidenceRole
 from storage.postgres.lease_rescue import rescue_next_lease
 from tests.peers.commitment_pacs import CommitmentPacs, report_on
 from tests.peers.evidence_files import data_set_bytes, evidence_object
+from tests.peers.free_ports import free_port
 from tests.peers.orthanc import Orthanc
-from tests.peers.recording_pacs import RecordingPacs
+from tests.peers.recording_pacs import RecordingPacs, silent_listener
 from tests.peers.result_desk import ResultDesk
 
 _PROGRAM = """
@@ -25,11 +26,12 @@ from listener.scu import main
 from listener.settings import DestinationSettings
 from storage.settings import JobSettings
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-url, data_dir, port, grace, proof = sys.argv[1:]
+url, data_dir, grace, proof, *ports = sys.argv[1:]
 main._GRACE_SECONDS = float(grace)
-pacs = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=int(port), proof=proof,
-    proof_after_seconds=0)
-sys.exit(main.deliver((pacs,), ae_title="OVERREAD", data_dir=Path(data_dir), database_url=url,
+names = ["pacs", *(f"pacs{number}" for number in range(1, len(ports)))]
+pacs = tuple(DestinationSettings(name=name, ae_title="PACS", host="127.0.0.1", port=int(port), proof=proof,
+    proof_after_seconds=0) for name, port in zip(names, ports))
+sys.exit(main.deliver(pacs, ae_title="OVERREAD", data_dir=Path(data_dir), database_url=url,
     jobs=JobSettings(lease_seconds=1)))
 """
 
@@ -38,12 +40,12 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start_delivery(desk: ResultDesk, tmp_path: Path) -> Iterator[Start]:
-    """Start the delivery process for the destination at a port of this machine; its log is tmp_path/"log"."""
+    """Start the delivery process for destinations pacs, pacs1, … at these ports; its log is tmp_path/"log"."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(port: int, grace: float = 20, proof: str = "none") -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", _PROGRAM, desk.database_url, str(desk.data_dir), str(port), str(grace)]
-        command.append(proof)
+    def start(*ports: int, grace: float = 20, proof: str = "none") -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", _PROGRAM, desk.database_url, str(desk.data_dir), str(grace), proof]
+        command += map(str, ports)
         with (tmp_path / "log").open("ab") as log:
             started.append(subprocess.Popen(command, stderr=log))
         return started[-1]
@@ -184,3 +186,41 @@ def test_the_process_asks_for_proof_and_stops_in_order(
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(30) == 0
+
+
+def test_a_dead_and_a_silent_destination_delay_no_other(
+    desk: ResultDesk, recording_pacs: RecordingPacs, start_delivery: Start
+) -> None:
+    """With one destination silent and one down, both in front, the third gets all objects, in order and once (F19)."""
+    segmentation, report = evidence()
+    desk.owe(segmentation, report, destinations=("pacs", "pacs1", "pacs2"))
+    with silent_listener() as silent:
+        process = start_delivery(silent, free_port(), recording_pacs.port, grace=0.1)
+        deadline = time.monotonic() + 60
+        while desk.job("pacs2")["state"] != "completed" or not (
+            desk.job("pacs")["attempt"] and desk.job("pacs1")["attempt"]
+        ):
+            assert time.monotonic() < deadline
+            desk.queue.wait_for_work(JobKind.DELIVERY, 0.1)
+
+        assert desk.job("pacs")["state"] == "in_progress"  # still held by the silent one, at its first attempt
+        assert desk.job("pacs")["attempt"] == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert [uid for uid, _ in recording_pacs.received] == [segmentation.sop_instance_uid, report.sop_instance_uid]
+    assert {desk.job(name)["state"] for name in ("pacs", "pacs1")} == {"scheduled"}
+
+
+def test_a_delivery_to_a_destination_that_was_removed_is_given_up(
+    desk: ResultDesk, recording_pacs: RecordingPacs, start_delivery: Start
+) -> None:
+    """What no lane serves is not left in silence: it fails, and says which entry lacks."""
+    desk.owe(evidence_object(EvidenceRole.REPORT), destinations=("removed",))
+    start_delivery(recording_pacs.port)
+
+    deadline = time.monotonic() + 60
+    while desk.job("removed")["state"] != "failed":
+        assert time.monotonic() < deadline
+        desk.queue.wait_for_work(JobKind.DELIVERY, 0.1)
+
+    assert desk.job("removed")["reason_code"] == "destination-not-configured"

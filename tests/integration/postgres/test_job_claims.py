@@ -172,3 +172,28 @@ def test_the_line_is_read_by_its_indexes(
     for scan in scans:
         assert scan["Actual Rows"] <= 1
         assert scan.get("Rows Removed by Filter", 0) == 0
+
+
+def test_a_lane_reads_nothing_of_what_waits_for_other_destinations(hospital: Any) -> None:
+    """With twenty thousand older deliveries to a dead destination, a claim of another reads one row and sorts none."""
+    hospital.install()
+    hospital.stable_study()
+    hospital.rows(
+        "SET LOCAL session_replication_role = replica; "  # deliveries without results
+        "INSERT INTO job (kind, study_id, revision, result_id, destination, due_at) "
+        "SELECT 'delivery', 1, 1, n, CASE WHEN n % 20 = 0 THEN 'pacs' ELSE 'dead' END, "
+        "now() - (20001 - n) * interval '1 second' FROM generate_series(1, 20000) AS n"
+    )
+    hospital.rows("ANALYZE job")
+
+    with hospital.database.transaction() as session:
+        [explained] = session.execute(
+            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement('claim_delivery').text}"),
+            {"destination": "pacs", "worker": "worker", "lease_seconds": 30},
+        ).scalar_one()
+    scans = _scans(explained["Plan"])
+
+    assert {scan["Index Name"] for scan in scans} == {"job_due_at_destination", "job_pkey"}
+    for scan in scans:
+        assert scan["Actual Rows"] <= 1
+        assert scan.get("Rows Removed by Filter", 0) == 0
