@@ -44,7 +44,10 @@ def checked_boxes(boxes: NDArray[Any], scores: NDArray[Any], labels: NDArray[Any
     if (corners[:, :axes] > corners[:, axes:]).any():
         raise InvalidOutput("One of the algorithm's boxes ends before it begins; export it with boxes as corners.")
     if count and (sure.min() < -_ROUNDING or sure.max() > 1 + _ROUNDING):
-        raise InvalidOutput("One of the algorithm's scores is not in 0 to 1; export it with scores as probabilities.")
+        raise InvalidOutput(
+            "One of the algorithm's scores is not in 0 to 1; does the network end in logits? Export it with scores as "
+            "probabilities."
+        )
     numbers = labels.astype(np.int64)
     if (numbers != labels).any():
         raise InvalidOutput("One of the algorithm's boxes has a class that is no whole number; export it anew.")

@@ -10,6 +10,7 @@ from inference.algorithms.tensor import Tensor
 from inference.errors import InvalidOutput
 
 _ROUNDING = 1e-5  # what float32 arithmetic may leave beyond 0 or 1
+_HALF_ROUNDING = 1e-2  # of networks in 16 or 8 bits; logits go beyond this by far
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +21,38 @@ class ImageScores:
     maps: Tensor | None
 
 
-def checked_output(batch: Tensor, output: NDArray[Any], margin: tuple[int, ...]) -> Tensor:
+def checked_output(
+    batch: Tensor, output: NDArray[Any], margin: tuple[int, ...], *, probabilities: bool = False
+) -> Tensor:
     """Return the output as float32 if something may be concluded from it.
 
+    ``probabilities`` says that no activation follows, so that the values have to be in 0 to 1 as they are. It is asked
+    of each output before windows are blended, whose weighted mean then stays within 0 and 1 but for rounding.
+
     Raises:
-        InvalidOutput: it holds NaN or infinity, or does not cover the input within its margin voxel by voxel.
+        InvalidOutput: it holds NaN or infinity, does not cover the input within its margin voxel by voxel, or should
+            hold probabilities and does not.
     """
     covered = tuple(size - 2 * gap for size, gap in zip(batch.shape[2:], margin, strict=True))
     if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != covered:
         raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
     if not is_finite(output):
         raise InvalidOutput
-    return output.astype(np.float32, copy=False)
+    values = output.astype(np.float32, copy=False)
+    return _in_0_to_1(values) if probabilities else values
+
+
+def _in_0_to_1(values: Tensor) -> Tensor:
+    """The values with what rounding left beyond cut off. Raises InvalidOutput."""
+    if values.size == 0:
+        return values
+    low, high = float(values.min()), float(values.max())
+    if low < -_HALF_ROUNDING or high > 1 + _HALF_ROUNDING:
+        raise InvalidOutput(
+            "The algorithm's output is no probability, because it is not in 0 to 1; does the network end in logits? "
+            "Set inference.activation in algorithm.yaml."
+        )
+    return values if low >= 0 and high <= 1 else np.clip(values, 0, 1)
 
 
 def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any] | None) -> ImageScores:
@@ -48,7 +69,10 @@ def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any
     if not is_finite(probabilities) or (maps is not None and not is_finite(maps)):
         raise InvalidOutput
     if probabilities.min() < -_ROUNDING or probabilities.max() > 1 + _ROUNDING:
-        raise InvalidOutput("The algorithm's output is no probability, because it is not in 0 to 1; export it anew.")
+        raise InvalidOutput(
+            "The algorithm's output is no probability, because it is not in 0 to 1; does the network end in logits? "
+            "Export it with its activation."
+        )
     return ImageScores(
         np.clip(probabilities, 0, 1).astype(np.float32),
         None if maps is None else maps.astype(np.float32, copy=False),

@@ -93,6 +93,7 @@ class Engine:
         self._output = run.output
         self._saliency_output = run.saliency_output if isinstance(run, ImageInference) else None
         self._margin = (0, 0) if isinstance(run, ImageInference) else run.output_margin
+        self._ends_in_probabilities = isinstance(run, Inference) and run.activation == "none"
         self._each = run.activation if isinstance(run, Inference) and run.activation_of == "each" else "none"
         mirrored = () if isinstance(run, ImageInference) else run.mirror_axes
         self._mirrors = list(_mirrors(mirrored))
@@ -115,7 +116,7 @@ class Engine:
 
     def _part(self, runner: Runner, batch: Tensor, axes: tuple[int, ...]) -> Tensor:
         (output,) = runner.run(self._input, np.flip(batch, axes), [self._output])
-        part = checked_output(batch, output, self._margin)
+        part = checked_output(batch, output, self._margin, probabilities=self._ends_in_probabilities)
         for one in part if self._each != "none" else ():
             activate(one, self._each)
         return np.flip(part, axes)

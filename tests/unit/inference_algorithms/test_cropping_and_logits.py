@@ -10,8 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 from inference.algorithms.activation import activate
 from inference.algorithms.engine import Engine
 from inference.algorithms.folder import verify
+from inference.algorithms.golden import write_golden
+from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.segmentation_manifest import Inference, SegmentationManifest
 from inference.algorithms.sliding_window import predict_volume
+from inference.algorithms.trial import try_out
 from inference.errors import InvalidAlgorithm, InvalidOutput
 from inference.settings import WorkerSettings
 from tests.peers.tiny_algorithm import network, write_tiny_algorithm
@@ -42,7 +45,7 @@ def _prepared(folder: Path, model: bytes, **inference: object) -> tuple[Engine, 
 def test_the_margin_that_a_whole_volume_s_output_lacks_is_background(tmp_path: Path) -> None:
     """Inside stands what the network gives, at its place; outside stands 0."""
     engine, inference = _prepared(tmp_path, _summing(), output_margin=[1, 0, 1])
-    volume = RANDOM.normal(size=(7, 4, 6)).astype(np.float32) + 5
+    volume = RANDOM.uniform(0.01, 0.1, size=(7, 4, 6)).astype(np.float32)
 
     predicted = predict_volume(engine, volume, inference)
 
@@ -71,12 +74,12 @@ def test_windows_with_a_margin_cover_every_voxel(
     """The volume is extended by its edge values, also a volume that is smaller than a window."""
     windows = {"mode": "sliding_window", "window": [5, 3, 5], "overlap": overlap, "batch": batch}
     engine, inference = _prepared(tmp_path, _summing(), output_margin=[1, 0, 1], **windows)
-    volume = RANDOM.normal(size=shape).astype(np.float32)
+    volume = RANDOM.uniform(0, 0.1, size=shape).astype(np.float32)
 
     predicted = predict_volume(engine, volume, inference)
 
     assert predicted.shape == (1, *shape)
-    assert predicted[0] == pytest.approx(_sums(volume), abs=1e-5)
+    assert predicted[0] == pytest.approx(_sums(volume), abs=1e-6)
 
 
 @pytest.mark.parametrize("mode", [{}, {"mode": "sliding_window", "window": [5, 3, 5]}])
@@ -117,6 +120,32 @@ def test_logits_become_probabilities(tmp_path: Path, mode: dict[str, object]) ->
     predicted = predict_volume(engine, volume, inference)
 
     assert predicted[0] == pytest.approx(1 / (1 + np.exp(-volume.astype(np.float64))), abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [20, -20])
+@pytest.mark.parametrize("mode", [{}, {"mode": "sliding_window", "window": [4, 3, 2]}])
+def test_logits_without_an_activation_are_no_result(tmp_path: Path, mode: dict[str, object], scale: int) -> None:
+    """A forgotten activation is told, for each job and before the algorithm is added, and no mask is made of logits."""
+    identity = network([helper.make_node("Identity", ["x"], ["y"])], [])
+    engine, inference = _prepared(tmp_path, identity, **mode)
+    volume = scale * RANDOM.uniform(0, 1, size=(6, 5, 4)).astype(np.float32)
+
+    with pytest.raises(
+        InvalidOutput, match=r"not in 0 to 1; does the network end in logits\? Set inference.activation"
+    ):
+        predict_volume(engine, volume, inference)
+    write_golden(tmp_path, GoldenVolume(volume, volume[np.newaxis]))
+    with pytest.raises(InvalidAlgorithm, match="does the network end in logits"):
+        try_out(tmp_path)
+
+
+@pytest.mark.parametrize(("value", "left"), [(1.0005, 1.0), (-0.0005, 0.0)])
+def test_what_rounding_leaves_beyond_0_and_1_is_cut_off(tmp_path: Path, value: float, left: float) -> None:
+    """Networks that compute in 16 bits round beyond 1; that is no logit."""
+    identity = network([helper.make_node("Identity", ["x"], ["y"])], [])
+    engine, inference = _prepared(tmp_path, identity)
+
+    assert (predict_volume(engine, np.full((3, 3, 3), value, np.float32), inference) == left).all()
 
 
 def test_softmax_takes_the_channels_of_a_voxel_together(tmp_path: Path) -> None:
