@@ -27,7 +27,9 @@ _KERNEL = re.compile(r"(?=.*[0-9])[A-Z0-9._+-]{1,16}")
 # Scanning Sequence (0018,0020) is a closed list (PS3.3 section C.8.3.1.1.1).
 _SEQUENCES = ("SE", "IR", "GR", "EP", "RM")
 # Whose values no text of the equipment may repeat, whoever typed them there.
-_PATIENTS = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyID")
+_NAMES = ("PatientName", "OtherPatientNames")
+_IDENTIFIERS = ("PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyID")
+_SHORTEST_WORD, _SHORTEST_IDENTIFIER = 3, 4  # shorter ones stand in many a model's name and tell of nobody
 
 
 def acquisition(headers: Sequence[Dataset], site_secret: bytes) -> Acquisition:
@@ -76,13 +78,28 @@ def _text(header: Dataset, keyword: str) -> str:
 
 
 def _patient_words(header: Dataset) -> frozenset[str]:
-    """The words of the patient's own values that are long enough to tell of somebody."""
-    values = " ".join(_text(header, keyword) for keyword in _PATIENTS)
-    return frozenset(word for word in re.split(r"[^\w]+", values.casefold()) if len(word) > 2)
+    """The words of the patient's names, and the whole identifiers, that are long enough to tell of somebody."""
+    names = _words(" ".join(_text(header, keyword) for keyword in _NAMES))
+    identifiers = ("".join(_words(one)) for keyword in _IDENTIFIERS for one in _text(header, keyword).split("\\"))
+    return frozenset(
+        [word for word in names if len(word) >= _SHORTEST_WORD]
+        + [one for one in identifiers if len(one) >= _SHORTEST_IDENTIFIER]
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\W_]+", text.casefold()) if word]
 
 
 def _repeats(value: str, taken: frozenset[str]) -> bool:
-    return any(word in value.casefold() for word in taken)
+    """Whether a whole word of the value, or several in a row, is one that is taken.
+
+    Parts of words do not count: a patient called Ion would hide the scanners "Precision" and "Ingenia Ambition", and
+    monitoring would see two scanners where there is one. Letters beside digits are a word of their own.
+    """
+    words = _words(value)
+    runs = {"".join(words[i:k]) for i in range(len(words)) for k in range(i + 1, len(words) + 1)}
+    return not taken.isdisjoint(runs | set(re.findall(r"[^\W\d_]+", value.casefold())))
 
 
 def _hash(site_secret: bytes, what: str, *texts: str) -> str:

@@ -87,6 +87,43 @@ def test_a_patient_typed_into_the_equipment_is_not_kept(keyword: str, value: str
 
 
 @pytest.mark.parametrize(
+    ("keyword", "patient"),
+    [
+        ("PatientName", "Ion^Kyra"),
+        ("PatientName", "Sie^Men"),
+        ("PatientID", "kyr"),
+        ("PatientID", "125"),
+        ("AccessionNumber", "1234"),
+        ("StudyID", "3"),
+    ],
+)
+def test_part_of_a_word_hides_no_scanner(keyword: str, patient: str) -> None:
+    """Whatever the patients are called, one scanner stays one scanner in the figures."""
+    equipment = {
+        "Manufacturer": "SIEMENS",
+        "ManufacturerModelName": "Skyra Precision 12345 A3",
+        "ConvolutionKernel": "I70",
+    }
+
+    found = acquisition(_headers(**equipment, **{keyword: patient}), SECRET)
+
+    assert (found.manufacturer, found.model) == ("SIEMENS", "Skyra Precision 12345 A3")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["Skyra Smith", "SMITH_MR", "MR-smith2", "room 3, Jo Smith", "AB 12-34", "AB1234", "Skyra ab-1234 x", "1965 04 03"],
+)
+def test_a_whole_name_or_identifier_in_free_text_is_not_kept(typed: str) -> None:
+    """Names as words, identifiers however they are parted."""
+    headers = _headers(
+        PatientName="Smith^Jo", PatientID="AB-1234", PatientBirthDate="19650403", ManufacturerModelName=typed
+    )
+
+    assert acquisition(headers, SECRET).model == ""
+
+
+@pytest.mark.parametrize(
     ("kernel", "kept"), [("BONE", "BONE"), (["I70f", "3"], "I70F"), ("H31s", "H31S"), ("SMITH", ""), ("B 30", "")]
 )
 def test_a_kernel_is_kept_where_it_looks_like_one(kernel: Any, kept: str) -> None:
