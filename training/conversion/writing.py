@@ -21,7 +21,8 @@ from inference.algorithms.manifest import MANIFEST_NAME, parse_manifest
 from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.segmentation_manifest import Inference, SegmentationManifest
 from inference.settings import WorkerSettings
-from training.errors import InvalidRun, NotExpressible
+from training.errors import NotExpressible
+from training.free_place import require_free_place
 
 MODEL_NAME = "model.onnx"
 _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -45,8 +46,7 @@ def write_algorithm(
         InvalidAlgorithm: our engine gives other outputs than the original.
         InvalidRun: something else stands in the folder.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidRun(f"{folder} exists and is not empty; give another folder.")
+    require_free_place(folder)
     manifest = _manifest(document, model)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -65,9 +65,7 @@ def write_algorithm(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    if folder.exists():
-        folder.rmdir()
-    partial.rename(folder)
+    partial.rename(folder)  # takes the place of an empty folder only
     return verified
 
 

@@ -20,11 +20,11 @@ from inference.algorithms.golden import check_golden, write_golden
 from inference.algorithms.manifest import MANIFEST_NAME
 from inference.algorithms.manifest_parts import Artifact
 from inference.settings import WorkerSettings
-from training.errors import InvalidRun
 from training.evaluation.record import Evaluation
 from training.export.card import card_text
 from training.export.golden_images import golden_pair
 from training.export.onnx_file import EVIDENCE, INPUT, PROBABILITY, checked_parity, onnx_bytes
+from training.free_place import require_free_place
 from training.learning.run_folder import Run
 
 _MODEL_NAME = "model.onnx"
@@ -40,8 +40,7 @@ def write_algorithm(
         ExportDiffers: the exported network is not the trained one.
         InvalidRun: something else stands in the folder.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_NAME).is_file():
-        raise InvalidRun(f"{folder} is not empty and holds no algorithm; give another folder.")
+    require_free_place(folder)
     size = run.settings.image.size
     model = onnx_bytes(run.network, size)
     parity = checked_parity(run.network, model, test_planes[:_PARITY_IMAGES])
@@ -58,8 +57,7 @@ def write_algorithm(
     write_golden(partial, golden)
     verified = verify(partial)
     check_golden(verified, golden, Engine(verified, WorkerSettings(device="cpu")))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    partial.rename(folder)  # takes the place of an empty folder only
     return verified
 
 

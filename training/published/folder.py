@@ -14,7 +14,8 @@ from inference.algorithms.golden_volume import GoldenVolume
 from inference.algorithms.manifest import MANIFEST_NAME, Manifest, load_manifest
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.settings import WorkerSettings
-from training.errors import ConversionFailed, InvalidRun
+from training.errors import ConversionFailed
+from training.free_place import require_free_place
 from training.published.confined import MODEL_NAME, RECORD_NAME, convert_confined
 
 DESCRIPTIONS = resources("training.published") / "descriptions"
@@ -31,15 +32,12 @@ def write_published(
         UntrustedCheckpoint, ExportDiffers, ConversionFailed: as the conversion.
         InvalidRun: something else stands in the folder.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_NAME).is_file():
-        raise InvalidRun(f"{folder} is not empty and holds no algorithm; give another folder.")
+    require_free_place(folder)
     partial = work / "algorithm"
     partial.mkdir()
     convert_confined(name, checkpoint, partial)
     verified = _described(name, source, partial)
-    if folder.exists():
-        folder.rename(work / "before")
-    partial.rename(folder)
+    partial.rename(folder)  # takes the place of an empty folder only
     return verified
 
 

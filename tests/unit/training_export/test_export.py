@@ -37,6 +37,19 @@ def test_serving_gives_the_probabilities_that_were_evaluated(run: Path, exported
         assert (served.probabilities[0, 0] >= algorithm.manifest.outputs.classes[0].threshold) == row.called
 
 
+def test_what_stands_where_an_export_would_go_is_kept(run: Path, exported: Path, tmp_path: Path) -> None:
+    """A second export throws away neither an edited card nor an acceptance set; it is refused."""
+    folder = shutil.copytree(exported, tmp_path / "algorithm")
+    (folder / "card.md").write_text("mine")
+    (folder / "acceptance").mkdir()
+
+    with pytest.raises(InvalidRun, match="is not empty, and what is yours in it would be lost"):
+        export(run, folder)
+
+    assert (folder / "card.md").read_text() == "mine"
+    assert (folder / "acceptance").is_dir()
+
+
 def test_the_map_is_the_decision(exported: Path) -> None:
     """The mean of the map is the logit of the probability: what the picture shows is what decided."""
     engine = Engine(verify(exported), CPU)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.algorithms.golden import read_golden, write_golden
 from inference.errors import InvalidAlgorithm
-from training.errors import ConversionFailed
+from training.errors import ConversionFailed, InvalidRun
 from training.published import folder as published_folder
 from training.published.confined import MODEL_NAME, RECORD_NAME
 from training.published.conversion import golden_volume
@@ -68,6 +68,19 @@ def test_a_pair_that_compares_nothing_or_does_not_hold_is_refused(
         write_published("liver", [], SOURCE, tmp_path / "liver", tmp_path / "work")
 
     assert not (tmp_path / "liver").exists()
+
+
+def test_what_stands_where_a_published_network_would_go_is_kept(tmp_path: Path) -> None:
+    """A second fetch throws away neither an edited card nor an acceptance set; nothing is made."""
+    folder = tmp_path / "liver"
+    (folder / "acceptance").mkdir(parents=True)
+    for name in ("algorithm.yaml", "card.md"):
+        (folder / name).write_text("mine")
+
+    with pytest.raises(InvalidRun, match="is not empty, and what is yours in it would be lost"):
+        write_published("liver", [], SOURCE, folder, tmp_path / "work")
+
+    assert sorted(one.name for one in folder.iterdir()) == ["acceptance", "algorithm.yaml", "card.md"]
 
 
 def _finds_nothing() -> bytes:
