@@ -20,6 +20,7 @@ AuditDetails = dict[str, str | int | float | None]
 
 _COUNTED = ("active", "shadow")  # by job.shadow
 _CHANGES = sorted(action for action in AuditAction if action.startswith("algorithm-"))
+ROLLBACK = "rollback"  # the decision that the audit row of a promotion names
 
 
 class PostgresAlgorithmCatalog:
@@ -107,6 +108,8 @@ class PostgresAlgorithmCatalog:
             _hold_name(session, name)
             row = _known(session, name, version)
             _refuse_other_than(session, row, seen)
+            if details is not None and details.get("decision") == ROLLBACK:
+                details = details | {"rolled_back_from": _were_active(session, name)[0].version}
             return _promote(session, row, actor, details)
 
     def record_acceptance(
@@ -178,23 +181,20 @@ class PostgresAlgorithmCatalog:
     def previous(self, name: str) -> RegisteredAlgorithm:
         """The version that was active before the one that was active last.
 
+        A version that was rolled back from does not count until it is promoted again.
+
         Raises:
             UnknownRecord: there is none.
         """
         with self._database.transaction() as session:
-            row = session.scalar(
-                select(AlgorithmRow)
-                .where(AlgorithmRow.name == name, AlgorithmRow.activated_at.is_not(None))
-                .order_by(AlgorithmRow.activated_at.desc(), AlgorithmRow.id.desc())
-                .offset(1)
-                .limit(1)
-            )
-            if row is None:
+            were = _were_active(session, name)
+            if len(were) < 2:
                 raise UnknownRecord(
-                    f"Algorithm {name} has had no version before its last active one; `overread algorithms list` shows "
-                    f"its versions, `overread algorithms retire {name} VERSION` ends the work of one."
+                    f"Algorithm {name} has had no version before its last active one, but those that were rolled back "
+                    f"from; `overread algorithms promote {name} VERSION` names one, `overread algorithms retire {name} "
+                    "VERSION` ends the work of one."
                 )
-            return _registered(row)
+            return _registered(were[1])
 
     def find(self, name: str, version: str) -> RegisteredAlgorithm:
         """One version. Raises UnknownRecord."""
@@ -263,6 +263,28 @@ def _active(session: Session, name: str) -> AlgorithmRow | None:
     return session.scalar(
         select(AlgorithmRow).where(AlgorithmRow.name == name, AlgorithmRow.stage == str(AlgorithmStage.ACTIVE))
     )
+
+
+def _were_active(session: Session, name: str) -> list[AlgorithmRow]:
+    """The versions that were active, the last one first, without those that were rolled back from since."""
+    about = AuditEventRow.details
+    promotions = (
+        select(about)
+        .where(AuditEventRow.action == str(AuditAction.ALGORITHM_PROMOTED), about["name"].astext == name)
+        .order_by(AuditEventRow.id)
+    )
+    left: set[str] = set()
+    for details in session.scalars(promotions):
+        left.discard(str(details["version"]))
+        if details.get("decision") == ROLLBACK:
+            # Rows of releases before this one name the version only where it was still active.
+            left.add(str(details.get("rolled_back_from") or details.get("previous_version")))
+    rows = session.scalars(
+        select(AlgorithmRow)
+        .where(AlgorithmRow.name == name, AlgorithmRow.activated_at.is_not(None))
+        .order_by(AlgorithmRow.activated_at.desc(), AlgorithmRow.id.desc())
+    )
+    return [row for row in rows if row.version not in left]
 
 
 def _refuse_other_than(session: Session, row: AlgorithmRow, seen: Standing | None) -> None:

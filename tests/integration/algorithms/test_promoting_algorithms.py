@@ -82,7 +82,7 @@ def test_a_promotion_names_old_and_new_bytes(run: Run, database: Database, versi
 
 
 def test_a_rollback_returns_to_the_version_before(run: Run, database: Database, version: Callable[[str], str]) -> None:
-    """Also after the bad version was retired by hand; a second rollback returns to it."""
+    """Also after the bad version was retired by hand; a second rollback goes further back, never to the bad one."""
     for number in ("1", "2", "3"):
         run("add", version(number))
     name = _name(database)
@@ -90,12 +90,17 @@ def test_a_rollback_returns_to_the_version_before(run: Run, database: Database, 
     once = _stages(database)
     run("rollback", name)
     twice = _stages(database)
+    with pytest.raises(UnknownRecord, match="no version before its last active one, but those that were rolled back"):
+        run("rollback", name)
+    run("promote", name, "3")
     run("retire", name, "3")
     run("rollback", name)
 
     assert once == {"1": "retired", "2": "active", "3": "retired"}
-    assert twice == {"1": "retired", "2": "retired", "3": "active"}
-    assert _stages(database) == once
+    assert twice == {"1": "active", "2": "retired", "3": "retired"}
+    assert _stages(database) == twice
+    with pytest.raises(UnknownRecord, match="no version before"):
+        run("rollback", name)
 
 
 def test_a_rollback_is_told_as_one(
