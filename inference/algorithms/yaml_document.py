@@ -8,7 +8,7 @@ a person sees the first one, and YAML's readers take the last.
 import yaml
 
 _MOST_VALUES = 500_000  # a document of the largest size that is read has fewer without an alias
-_LONGEST_NUMBER = 100  # characters; YAML's numbers to base 60 take time by the square of their length
+_LONGEST_TO_BASE_60 = 100  # characters of a number such as 1:30, which takes time by the square of its length
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -57,7 +57,7 @@ def _refuse_more_than_written(root: yaml.Node) -> None:
             total = 1 + sum(size(key) + size(value) for key, value in node.value)
         elif isinstance(node, yaml.SequenceNode):
             total = 1 + sum(map(size, node.value))
-        elif node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+        elif node.tag in _NUMBERS and ":" in node.value and len(node.value) > _LONGEST_TO_BASE_60:
             raise NoYaml
         else:
             total = 1
