@@ -82,11 +82,13 @@ class CountLane:
                 return self._unsaid(
                     questions, _NOT_OFFERED if why is NoAnswer.NOT_ACCEPTED else _clause(no_answer_note(why))
                 )
-            for question in questions:
-                instances, note = count_instances(association, question.study_instance_uid)
-                self._counts.settle(question, instances, note)
-            if association.is_established:
-                release(association, line)
+            try:
+                for question in questions:
+                    instances, note = count_instances(association, question.study_instance_uid)
+                    self._counts.settle(question, instances, note)
+            finally:
+                if association.is_established:
+                    release(association, line)
         return None
 
     def _unsaid(self, questions: Iterable[CountQuestion], note: str) -> None:
@@ -117,6 +119,7 @@ def count_instances(association: Association, study_instance_uid: str) -> tuple[
                 else:
                     number = max(number, int(value))
     except (RuntimeError, ValueError, TypeError):
+        association.abort()  # what is still to come of this answer would be taken for the next one's
         return None, _BROKEN
     if status is None:
         return None, _BROKEN

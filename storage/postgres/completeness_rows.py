@@ -30,6 +30,7 @@ from storage.postgres.tables import (
 )
 
 _KEPT_DAYS = 30  # longer than the longest of all waits
+_MOST_STUDIES = 20  # of one request
 
 
 class PostgresCompletenessClaims:
@@ -43,6 +44,8 @@ class PostgresCompletenessClaims:
     ) -> None:
         """Note that a peer named these instances; the same ``claim_id`` again changes nothing.
 
+        Instances of more than twenty studies at once are evidence of none and are not noted.
+
         Raises:
             DatabaseUnavailable: nothing was noted.
         """
@@ -54,6 +57,7 @@ class PostgresCompletenessClaims:
                     "kind": str(kind),
                     "calling_ae_title": stored_text(calling_ae_title.strip(" ")),
                     "sop_instance_uids": [stored_text(uid) for uid in sop_instance_uids],
+                    "most_studies": _MOST_STUDIES,
                 },
             )
 

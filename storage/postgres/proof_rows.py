@@ -95,7 +95,9 @@ class PostgresProofs:
             DeliveryProofRow.state.in_([str(ProofState.OWED), str(ProofState.ASKED)]),
         )
         with self._database.transaction() as session:
-            rows = locked_proofs(session, list(session.scalars(left)))
+            delivery_ids = list(session.scalars(left))
+            lock_deliveries(session, delivery_ids)  # first, as whoever settles a delivery does
+            rows = locked_proofs(session, delivery_ids)
             for row in rows:
                 if row.state in _OPEN:  # as it is now that it is locked
                     _give_up(session, row, _not_wanted(row), None)
@@ -115,7 +117,10 @@ class PostgresProofs:
             unproven = select(DeliveryProofRow.delivery_id).where(
                 DeliveryProofRow.destination == destination, DeliveryProofRow.state == str(ProofState.UNPROVEN)
             )
-            again = locked_proofs(session, list(session.scalars(unproven)))
+            delivery_ids = list(session.scalars(unproven))
+            lock_deliveries(session, delivery_ids)
+            # As it is now that it is locked: a report may have come late.
+            again = [row for row in locked_proofs(session, delivery_ids) if row.state == ProofState.UNPROVEN]
             for row in again:
                 _change(session, row, ProofEvent.REOPEN, _afresh(0))
                 _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)

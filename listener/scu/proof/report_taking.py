@@ -6,7 +6,7 @@ from collections.abc import Callable
 from listener.scp.association_policy import title_is_listed
 from listener.settings import ListenerSettings
 from storage.domain.commitment import Believed
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, StorageError
 from storage.ports.commitment import CommitmentReports
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,14 @@ class ReportTaking:
                 believed = self._take(report, title_is_listed=listed)
             except DatabaseUnavailable:
                 return
+            except StorageError as error:
+                log.error(
+                    "A report of storage commitment from %r at %s could not be taken (%s); it is put away, and its "
+                    "question is asked again when it is overdue.",
+                    *(report.calling_ae_title, report.remote_address, type(error).__name__),
+                )
+                self._reports.forget(report_id)
+                continue
             if believed is not Believed.TAKEN:
                 log.warning(
                     "A report of storage commitment from %r at %s was not believed (%s); nothing was changed.",

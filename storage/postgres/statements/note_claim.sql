@@ -1,4 +1,5 @@
 -- Note what a peer named once for each study that it names an instance of; those without a row may be of any of them.
+-- Who names instances of more studies than that says nothing of one, and would fill the table.
 WITH named AS (SELECT DISTINCT uid FROM unnest(CAST(:sop_instance_uids AS text[])) AS uid),
 located AS (
     SELECT named.uid, instance.study_id FROM named LEFT JOIN instance ON instance.sop_instance_uid = named.uid
@@ -16,4 +17,5 @@ SELECT
     )
 FROM study
 WHERE study.id IN (SELECT located.study_id FROM located)
+    AND (SELECT count(DISTINCT located.study_id) FROM located) <= :most_studies
 ON CONFLICT (claim_id, study_instance_uid) DO NOTHING;

@@ -231,3 +231,15 @@ def test_a_claim_is_noted_once_and_forgotten_after_a_month(open_hospital: Callab
     assert forget_old_claims(hospital.database) == 0
     hospital.rows("UPDATE completeness_claim SET received_at = now() - interval '31 days'")
     assert forget_old_claims(hospital.database) == 1
+
+
+def test_who_names_more_studies_than_twenty_says_nothing_of_one(hospital: Any) -> None:
+    """What is not here yet may be of any study that is named, so many studies would be many times as many names."""
+    arrivals = [hospital.arrival(f"1.2.{number}") for number in range(21)]
+    hospital.receive(*arrivals)
+
+    _asked_about(hospital, *arrivals, claim_id="one", more=("1.3.1",))
+    assert hospital.rows("SELECT count(*)::int FROM completeness_claim") == [(0,)]
+
+    _asked_about(hospital, *arrivals[:20], claim_id="two", more=("1.3.1",))
+    assert hospital.rows("SELECT count(*)::int FROM completeness_claim") == [(20,)]

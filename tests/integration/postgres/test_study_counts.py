@@ -196,6 +196,21 @@ def test_what_an_archive_answers_is_read_with_care(
     assert told.startswith(note)
 
 
+def test_an_answer_that_cannot_be_read_is_not_taken_for_the_next_study_s(hospital: Any) -> None:
+    """What is still to come of it goes with its association; the next study is asked about again later."""
+    for study in ("1.2.3", "1.2.4"):
+        hospital.receive(hospital.arrival(study))
+    _quiet(hospital, 6)
+    assert _settle(hospital) == 0
+    unreadable = [_match(None, study) for study in ("1.2.3", "1.2.4")]
+    for match in unreadable:
+        match.add_new(0x00201208, "LO", "many")
+    with _archive([(0xFF00, match) for match in unreadable]) as port:
+        assert _lane(hospital, port, "RUDE").ask_once() == 2
+
+    assert hospital.rows("SELECT DISTINCT instances, asked_at IS NOT NULL FROM study_count") == [(None, True)]
+
+
 def test_only_the_archives_that_are_named_have_a_lane(hospital: Any) -> None:
     """In its block a thread asks; a destination that no source counts at is asked nothing."""
     hospital.receive(hospital.arrival())
