@@ -12,6 +12,8 @@ from storage.postgres.engine import Database
 from storage.postgres.facts import ask
 from storage.postgres.tables import AuditEventRow
 
+_AT_ONCE = 200_000  # rows of the trail, so that no statement takes long and what was counted is kept
+
 
 @dataclass(slots=True)
 class _Counts:
@@ -53,17 +55,11 @@ class CountedEvents:
         ``lost`` are acknowledged objects that a destination had no more. A shadow that was given up does not count.
 
         Raises:
-            DatabaseUnavailable: nothing was counted.
+            DatabaseUnavailable: what was counted so far is kept.
         """
         with self._counting:
-            with self._database.transaction() as session:
-                newest = session.scalar(select(func.max(AuditEventRow.id))) or 0
-                if newest < self._counts.newest:  # another database, such as a restored one, stands there now
-                    self._counts = _Counts()
-                found = ask(session, "counted_events", after=self._counts.newest, newest=newest)
-            for row in found:
-                self._counts.add(row)
-            self._counts.newest = newest
+            while not self._counted_to_the_end():
+                pass
             return {
                 "silences": self._counts.silences,
                 "given_up": dict(self._counts.given_up),
@@ -71,3 +67,15 @@ class CountedEvents:
                 "lost": self._counts.lost,
                 "set_aside": dict(self._counts.set_aside),
             }
+
+    def _counted_to_the_end(self) -> bool:
+        with self._database.transaction() as session:
+            end = session.scalar(select(func.max(AuditEventRow.id))) or 0
+            if end < self._counts.newest:  # another database, such as a restored one, stands there now
+                self._counts = _Counts()
+            newest = min(end, self._counts.newest + _AT_ONCE)
+            found = ask(session, "counted_events", after=self._counts.newest, newest=newest)
+        for row in found:
+            self._counts.add(row)
+        self._counts.newest = newest
+        return newest == end
