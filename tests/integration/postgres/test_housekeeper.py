@@ -163,6 +163,7 @@ def test_a_database_that_refuses_changes_is_told_once(
     hospital: Any, start_housekeeper: Callable[[str], Housekeeper], postgres_server: str
 ) -> None:
     """Each duty that a read-only database refuses says so once, and once that it works again; never a stack."""
+    hospital.receive(hospital.arrival())
     name = "test_" + hospital.url.split("/test_")[1].split("?")[0]
     with contextlib.closing(psycopg2.connect(postgres_server)) as connection:
         connection.autocommit = True
@@ -175,9 +176,8 @@ def test_a_database_that_refuses_changes_is_told_once(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
                 [name],
             )
-    housekeeper.read_until("can settle studies again")
-    hospital.receive(hospital.arrival())
     housekeeper.read_until("is stable as revision 1")
+    housekeeper.read_until("can settle studies again")
 
     assert housekeeper.stop() == 0
     assert sum("cannot settle studies" in line for line in housekeeper.lines) == 1
