@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.algorithms.tensor import Tensor
-from inference.errors import InvalidOutput
+from inference.errors import InvalidOutput, UnusableInput
 
 _ROUNDING = 1e-5  # what float32 arithmetic may leave beyond 0 or 1
 _HALF_ROUNDING = 1e-2  # of networks in 16 or 8 bits; logits go beyond this by far
@@ -34,7 +34,7 @@ def checked_output(
             hold probabilities and does not.
     """
     covered = tuple(size - 2 * gap for size, gap in zip(batch.shape[2:], margin, strict=True))
-    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != covered:
+    if output.ndim != batch.ndim or output.shape[0] != batch.shape[0] or output.shape[2:] != covered or not output.size:
         raise InvalidOutput("The algorithm's output does not cover its input; nothing was concluded from it.")
     if not is_finite(output):
         raise InvalidOutput
@@ -64,7 +64,7 @@ def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any
     fits = probabilities.ndim == 2 and len(probabilities) == len(batch)
     if maps is not None:
         fits = fits and maps.ndim == 4 and maps.shape[:2] == probabilities.shape and min(maps.shape[2:]) > 0
-    if not fits:
+    if not fits or probabilities.size == 0:
         raise InvalidOutput("The algorithm's outputs do not fit its input image by image; nothing was concluded.")
     if not is_finite(probabilities) or (maps is not None and not is_finite(maps)):
         raise InvalidOutput
@@ -82,3 +82,14 @@ def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any
 def is_finite(values: NDArray[Any]) -> bool:
     """Whether no value is NaN or infinite; the extremes tell, without an array of answers as large as the values."""
     return bool(values.size == 0 or (np.isfinite(values.min()) and np.isfinite(values.max())))
+
+
+def checked_input(batch: Tensor) -> Tensor:
+    """Return what a network is to be given, if all of it is numbers: of NaN a network can make a finding or none.
+
+    Raises:
+        UnusableInput: ``not-finite``.
+    """
+    if not is_finite(batch):
+        raise UnusableInput("not-finite", "What the images were made into for the algorithm is not all numbers.")
+    return batch

@@ -9,7 +9,7 @@ import numpy as np
 
 from inference.algorithms.activation import activate
 from inference.algorithms.checked_boxes import ImageBoxes, checked_boxes
-from inference.algorithms.checked_output import ImageScores, checked_output, checked_scores
+from inference.algorithms.checked_output import ImageScores, checked_input, checked_output, checked_scores
 from inference.algorithms.classification_manifest import ImageInference
 from inference.algorithms.detection_manifest import BoxInference
 from inference.algorithms.folder import VerifiedAlgorithm
@@ -32,6 +32,7 @@ class Predictor(Protocol):
         """Run the network on (batch, channel, three axes).
 
         Raises:
+            UnusableInput: ``not-finite``: what it is given is not all numbers.
             PredictionFailed: the runtime could not do it.
             InvalidOutput: the output is not finite or, but for the manifest's output margin, not of the input's size.
         """
@@ -45,6 +46,7 @@ class Classifier(Protocol):
         """Run the network on (batch, 1, rows, columns).
 
         Raises:
+            UnusableInput: ``not-finite``: what it is given is not all numbers.
             PredictionFailed: the runtime could not do it.
             InvalidOutput: the probabilities are none, or the outputs are not finite or not of the batch's size.
         """
@@ -58,6 +60,7 @@ class Detector(Protocol):
         """Run the network on one image, (1, channel, rows, columns), or one window of a volume, (1, 1, three axes).
 
         Raises:
+            UnusableInput: ``not-finite``: what it is given is not all numbers.
             PredictionFailed: the runtime could not do it.
             InvalidOutput: the outputs are no boxes with scores and classes.
         """
@@ -105,6 +108,7 @@ class Engine:
 
     def predict(self, batch: Tensor) -> Tensor:
         """See ``Predictor.predict``."""
+        checked_input(batch)
         total: Tensor | None = None
         for runner in self._runners:
             for axes in self._mirrors:
@@ -123,12 +127,14 @@ class Engine:
 
     def detect(self, image: Tensor) -> ImageBoxes:
         """See ``Detector.detect``."""
+        checked_input(image)
         with DEVICE:
             boxes, scores, labels = self._runners[0].run(self._input, image, self._boxes)
         return checked_boxes(boxes, scores, labels, self._box_axes)
 
     def score(self, batch: Tensor) -> ImageScores:
         """See ``Classifier.score``."""
+        checked_input(batch)
         named = [self._output] + ([self._saliency_output] if self._saliency_output else [])
         scores = []
         for runner in self._runners:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from inference.algorithms.segmentation_manifest import Segment
 from inference.algorithms.tensor import Tensor
+from inference.errors import InvalidOutput
 from inference.imaging.resampling import GridMap
 
 Labels = NDArray[np.uint8]
@@ -28,7 +29,13 @@ class Probabilities:
     anti_aliasing: bool = True
 
     def of(self, number: int) -> NDArray[np.float32]:
-        """The values of the segment of this number as (slice, row, column) of the source grid, 0 to 1."""
+        """The values of the segment of this number as (slice, row, column) of the source grid, 0 to 1.
+
+        Raises:
+            InvalidOutput: the output has no such channel.
+        """
+        if self.channels[number] >= len(self.output):
+            raise InvalidOutput("The algorithm's output has no channel for one of its segments; compare its manifest.")
         return self.mapping.back(self.output[self.channels[number]], anti_aliasing=self.anti_aliasing)
 
 

@@ -26,6 +26,10 @@ def rescale_into(pixels: NDArray[np.generic], header: Dataset, target: NDArray[n
         target[...] = table.entries[np.clip(pixels.astype(np.int64) - table.first, 0, len(table.entries) - 1)]
         return
     slope, intercept = _rescale(header)
+    if slope == 0 and pixels.size and pixels.min() != pixels.max():  # some write 0 for a slice that is blank
+        raise UnusableInput(
+            "unreadable", "Rescale Slope is 0 in a slice that is not blank, so all its values would be the same."
+        )
     target[...] = pixels
     if slope != 1:
         target *= slope

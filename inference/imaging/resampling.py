@@ -1,13 +1,16 @@
 """To the grid of a network and back to the source grid, voxel centre on voxel centre."""
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.algorithms.segmentation_manifest import Preprocessing
+from inference.errors import UnusableInput
 from inference.imaging.geometry import Geometry
+from inference.imaging.series_reader import PIXEL_BUDGET
 from inference.imaging.volume import Volume
 
 _TOWARDS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -72,7 +75,12 @@ class GridMap:
 
 
 def grid_map(geometry: Geometry, preprocessing: Preprocessing) -> GridMap:
-    """The map that the manifest asks for on this source grid."""
+    """The map that the manifest asks for on this source grid.
+
+    Raises:
+        UnusableInput: ``too-many-pixels``: the network's voxels are so much smaller than the images' that there would
+            be more of them than are held.
+    """
     axes, flips = _reorientation(geometry, preprocessing.orientation)
     shape = tuple(geometry.shape[axis] for axis in axes)
     factors: tuple[float, ...]
@@ -90,12 +98,22 @@ def grid_map(geometry: Geometry, preprocessing: Preprocessing) -> GridMap:
         factors, target = (1.0, 1.0, 1.0), _three(list(shape))
     whole = GridMap(axes, flips, geometry.shape, target, (factors[0], factors[1], factors[2]))
     if preprocessing.field is None:
+        _check_voxels(target)
         return whole
     field = preprocessing.field
     # By whole voxels of the network, so that the field has the same voxels as the whole volume would have.
     cut = [int((size - wanted) / 2) for size, wanted in zip(target, field, strict=True)]
     origins = [voxels * factor for voxels, factor in zip(cut, factors, strict=True)]
     return replace(whole, target_shape=field, origins=(origins[0], origins[1], origins[2]), bounded=True)
+
+
+def _check_voxels(shape: tuple[int, int, int]) -> None:
+    if prod(shape) * np.dtype(np.float32).itemsize > PIXEL_BUDGET:
+        raise UnusableInput(
+            "too-many-pixels",
+            f"The voxels that the algorithm wants are so small that the series would have {prod(shape)} of them, more "
+            "than our limit; its images are too coarse for it.",
+        )
 
 
 def to_network_grid(volume: Volume, preprocessing: Preprocessing) -> tuple[NDArray[np.float32], GridMap]:

@@ -40,6 +40,7 @@ NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 
+_NUMBERS = ("InstanceNumber", "SeriesNumber")
 _KNOWN = frozenset(str(vr.value) for vr in VR)
 
 # What pydicom and its decoders raise on malformed bytes; RecursionError is a RuntimeError.
@@ -80,6 +81,7 @@ def read_headers(instances: Sequence[StoredInstance]) -> list[Dataset]:
             header, inflated = _recorded_header(instance, instance.image, meta_of), 0
         header.buffer = None  # pydicom keeps the whole file here, which nobody reads again
         _drop_unknown(header)
+        _drop_odd_numbers(header)
         alike.share(header)
         with malformed():
             headers.extend(frame_headers(header))
@@ -157,6 +159,15 @@ def _drop_unknown(header: Dataset) -> None:
     for tag, element in list(header.items()):
         if element.VR is not None and element.VR not in _KNOWN:
             del header[tag]
+
+
+def _drop_odd_numbers(header: Dataset) -> None:
+    """Leave out numbers of an image or series that are none, such as ``inf``; both may be empty anyway."""
+    for keyword in _NUMBERS:
+        try:
+            int(header.get(keyword) or 0)
+        except (TypeError, ValueError, ArithmeticError):
+            delattr(header, keyword)
 
 
 def missing_object() -> UnusableInput:

@@ -11,6 +11,8 @@ from inference.imaging.luminance import WHITE
 from inference.imaging.modality_lut import read_table
 from inference.imaging.pixel_format import is_colour
 
+_MOST = 1e30  # of a window's numbers; beyond, float32 is infinite and what is shown is no number
+
 
 def as_displayed(values: NDArray[np.float32], header: Dataset) -> NDArray[np.float32]:
     """What an image shows at first, 0 for black to 255 for white, not rounded; MONOCHROME1 is inverted.
@@ -64,7 +66,7 @@ def _window(header: Dataset) -> tuple[float, float] | None:
         center, width = (_first(header.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
     except (TypeError, ValueError, LookupError):
         return None
-    if not np.isfinite([center, width]).all():
+    if not (abs(center) < _MOST and abs(width) < _MOST):
         return None
     exact = header.get("VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
     return (center, width) if (width > 0 if exact else width >= 1) else None

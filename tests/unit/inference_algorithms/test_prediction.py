@@ -10,7 +10,7 @@ from inference.algorithms.engine import CPU, CUDA, Engine, wanted_providers
 from inference.algorithms.folder import verify
 from inference.algorithms.segmentation_manifest import Inference
 from inference.algorithms.sliding_window import gaussian_weight, predict_volume, sliding_window
-from inference.errors import DeviceUnavailable, InvalidOutput, PredictionFailed
+from inference.errors import DeviceUnavailable, InvalidOutput, PredictionFailed, UnusableInput
 from inference.settings import WorkerSettings
 from tests.peers.tiny_algorithm import bright_network, network, write_tiny_algorithm
 
@@ -124,3 +124,14 @@ def test_a_volume_smaller_than_the_window_keeps_its_shape(tmp_path: Path) -> Non
     windows = sliding_window(engine, volume, (8, 8, 8), 0.5, 1)
 
     assert windows[0] == pytest.approx(1 / (1 + np.exp(-volume)), abs=1e-6)
+
+
+def test_what_is_no_number_is_given_to_no_network(tmp_path: Path) -> None:
+    """Of NaN a network can make a finding, or none."""
+    batch = np.ones((1, 1, 4, 4, 4), np.float32)
+    batch[0, 0, 1, 2, 3] = np.nan
+
+    with pytest.raises(UnusableInput) as refused:
+        _engine(tmp_path).predict(batch)
+
+    assert refused.value.reason.code == "not-finite"

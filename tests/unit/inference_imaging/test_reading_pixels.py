@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -429,6 +430,40 @@ def test_a_rescale_of_several_values_is_refused(tmp_path: Path, value: list[str]
         ds.RescaleIntercept, ds.RescaleSlope = 0, value
 
     assert _fault(_loaded, tmp_path, slice_headers(edit=edit)) == "unreadable"
+
+
+@pytest.mark.parametrize("slope", ["0", "0.0", "1e-320"])
+def test_a_slope_that_makes_everything_the_same_is_refused(tmp_path: Path, slope: str) -> None:
+    """Nothing would be found in such a slice, which is no finding; a slice that is blank may have it."""
+
+    def edit(index: int, ds: Dataset) -> None:
+        ds.RescaleIntercept, ds.RescaleSlope = 0, slope if index == 2 else 1
+
+    blank = VALUES.copy()
+    blank[2] = 7
+    assert _fault(_loaded, tmp_path, with_pixels(slice_headers(edit=edit), VALUES)) == "unreadable"
+    assert (_loaded(tmp_path, with_pixels(slice_headers(edit=edit), blank)).values[2] == 0).all()
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "1e999", "nan"])
+@pytest.mark.parametrize("keyword", ["InstanceNumber", "SeriesNumber"])
+def test_a_number_that_is_none_counts_as_missing(tmp_path: Path, keyword: str, number: str) -> None:
+    """It is found when the header is read, not after the analysis."""
+    (instance,) = kept(slice_headers(count=1), tmp_path)
+    content = instance.path.read_bytes()
+    tag = tag_for_keyword(keyword)
+    head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little") + b"IS"
+    at = content.index(head)
+    end = at + 8 + int.from_bytes(content[at + 6 : at + 8], "little")
+    value = number.encode() + b" " * (len(number) % 2)
+    content = content[:at] + head + len(value).to_bytes(2, "little") + value + content[end:]
+    instance.path.write_bytes(content)
+    data_set = content[series_reader.data_set_start(content) :]
+    spoilt = replace(instance, sha256=hashlib.sha256(data_set).hexdigest(), image=None)
+
+    (header,) = read_headers([spoilt])
+
+    assert header.get(keyword) is None
 
 
 def test_an_element_of_a_vr_that_is_none_counts_as_missing(tmp_path: Path) -> None:

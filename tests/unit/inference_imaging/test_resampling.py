@@ -1,5 +1,6 @@
 """To a network's grid and back: directions, sizes and voxel centres."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -171,3 +172,14 @@ def test_values_may_end_around_zero_or_with_a_stated_mean() -> None:
     assert lower == pytest.approx([-0.5, 0.3, 0.5, 0.5, 0.5])
     assert window == pytest.approx([-0.5, -0.5, 0, 0.5, 0.5])
     assert (stated.mean(), stated.std()) == pytest.approx((0.4, 0.2), abs=1e-5)
+
+
+def test_voxels_beyond_the_budget_are_refused_before_anything_is_resampled() -> None:
+    """Images of 300 mm a pixel are none that voxels of a millimetre can be made of."""
+    geometry = _volume().geometry
+    coarse = replace(geometry, affine=geometry.affine * np.array([300.0, 300.0, 300.0, 1.0]))
+
+    with pytest.raises(UnusableInput) as refused:
+        grid_map(coarse, Preprocessing(target_spacing_mm=(1.0, 1.0, 0.25)))
+
+    assert refused.value.reason.code == "too-many-pixels"

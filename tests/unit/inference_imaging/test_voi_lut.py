@@ -102,7 +102,14 @@ def test_monochrome1_is_inverted_behind_its_window() -> None:
 
 @pytest.mark.parametrize(
     "window",
-    [{}, {"WindowCenter": 40.0}, {"WindowCenter": 40.0, "WindowWidth": 0.0}, {"WindowCenter": 4.0, "WindowWidth": 0.5}],
+    [
+        {},
+        {"WindowCenter": 40.0},
+        {"WindowCenter": 40.0, "WindowWidth": 0.0},
+        {"WindowCenter": 4.0, "WindowWidth": 0.5},
+        {"WindowCenter": 1e39, "WindowWidth": 1e39},
+        {"WindowCenter": 40.0, "WindowWidth": 1e39},
+    ],
 )
 def test_an_image_without_a_window_is_shown_whole(window: dict[str, float]) -> None:
     """The lowest value is black and the highest white; the same where the window is none."""
