@@ -109,12 +109,28 @@ def _analysis(job: Facts, facts: Facts) -> Iterator[str]:
                 )
                 if result["findings"]:
                     yield from reported(result["report_text"])
+                yield from _succession(result, facts)
     elif job["outcome"] == "not-analysed":
         yield f"{name}{again} did not analyse it ({job['reason_code']}): {_sentence(job['reason'])}"
     else:
         yield _unfinished(job, f"{name}{again}")
     for refusal in job["refusals"]:
         yield f"Series {refusal['series_instance_uid']} ({refusal['code']}): {_sentence(refusal['sentence'])}"
+
+
+def _succession(result: Facts, facts: Facts) -> Iterator[str]:
+    """What the result follows, and what it was superseded by; nothing where there is only one."""
+    for earlier in facts["results"]:
+        if earlier["result_id"] == result["predecessor_id"]:
+            yield f"Its predecessor is the result of job {earlier['job_id']} on revision {earlier['revision']}."
+    if result["superseded_by"]:
+        yield f"It is {superseded(result)}, which looked at other images."
+
+
+def superseded(result: Facts) -> str:
+    """By what a result was superseded: ``superseded by the result of job 7 on revision 2``; empty if it counts."""
+    newer = result["superseded_by"]
+    return f"superseded by the result of job {newer['job_id']} on revision {newer['revision']}" if newer else ""
 
 
 def examined(result: Facts) -> str:

@@ -14,6 +14,7 @@ from storage.errors import UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import EVIDENCE_LOCK
 from storage.postgres.held_job import HeldJob
+from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import DeliveryRow, EvidenceRow, InstanceRow, JobRow, ResultInputRow, ResultRow
 from storage.postgres.work_signal import announce_work
@@ -43,6 +44,7 @@ def store_result(
         .returning(ResultRow.id)
     ).scalar_one()
     _store_inputs(session, job, result_id, set(result.input_sop_instance_uids))
+    session.execute(statement("name_predecessor"), {"job_id": job.job_id, "result_id": result_id})
     _store_evidence(session, job, result_id, result, files)
     details: dict[str, str | int | float | None] = {
         "result_id": result_id,

@@ -251,9 +251,13 @@ class ResultRow(Base):
     """What one inference job produced; the bytes of the DICOM objects are in `evidence`.
 
     `pictures` is a list of sha256 and title in the order to show them; the digest names a file beside the evidence.
+    `predecessor_id` is the result of an earlier revision that this one follows, chosen once.
     """
 
     __tablename__ = "result"
+    __table_args__ = (
+        Index("result_predecessor", "predecessor_id", postgresql_where=text("predecessor_id IS NOT NULL")),
+    )
 
     id: Mapped[RowId]
     job_id: Mapped[Big] = mapped_column(ForeignKey("job.id"), unique=True)
@@ -263,6 +267,7 @@ class ResultRow(Base):
     findings: Mapped[Json]
     report_text: Mapped[str]
     pictures: Mapped[Json] = mapped_column(server_default=text("'[]'"))
+    predecessor_id: Mapped[Big | None] = mapped_column(ForeignKey("result.id"))
     stored_at: Mapped[DatabaseTime]
 
 

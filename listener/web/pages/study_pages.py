@@ -16,7 +16,7 @@ from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import DeliveryState, how_far
-from storage.domain.explanation import examined, not_needed, sentences, shadow_sentences
+from storage.domain.explanation import examined, not_needed, sentences, shadow_sentences, superseded
 from storage.domain.identifiers import checked_uid
 from storage.domain.job import JobKind
 from storage.domain.study import StudyState
@@ -118,6 +118,7 @@ def study_router(desk: Desk) -> APIRouter:
             newest=len(newest),
             not_needed=_not_needed(facts),
             examined=examined,
+            superseded=superseded,
             how_far=how_far,
             shadow=list(shadow_sentences(facts)) if operates else [],
             jobs=desk.reading.jobs(study_instance_uid=uid, shadow=None if operates else False, rows=200) if uid else [],
@@ -166,10 +167,13 @@ class _Looks:
 
 
 def _by_age(results: list[Facts]) -> tuple[list[Facts], list[Facts]]:
-    """The newest run of each algorithm, whatever its version, and the runs before it; each newest first."""
+    """The newest run of each algorithm, whatever its version, and the runs before it; each newest first.
+
+    A run on an earlier revision is older whenever it ended.
+    """
     newest: dict[str, Facts] = {}
     older = []
-    for result in reversed(results):
+    for result in sorted(results, key=lambda one: (one["revision"], one["result_id"]), reverse=True):
         if result["algorithm_name"] in newest:
             older.append(result)
         else:

@@ -42,7 +42,8 @@ def address_in_ohif(study_instance_uid: str, results: Sequence[Facts]) -> str:
     """Where OHIF shows a study with its newest result open, or why there is none, below the address of the web door."""
     address = f"{VIEWER_PREFIX}/viewer?StudyInstanceUIDs={study_instance_uid}"
     told = [one for one in results if one["analysed"]] or results
-    evidence = told[-1]["evidence"] if told else []
+    # An earlier revision may have got its result last.
+    evidence = max(told, key=lambda one: (one["revision"], one["result_id"]))["evidence"] if told else []
     for role in _OPENED:
         for one in evidence:
             if one["role"] == role:

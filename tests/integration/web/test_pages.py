@@ -460,3 +460,22 @@ def test_what_is_not_proven_to_be_there_stands_on_the_pages(door_with_pacs: WebD
     assert "Under this UID the destination has an object of another SOP Class" in browser.get("/").text
     [trouble] = open_trouble(hospital.overview.status())
     assert (trouble.what, trouble.count) == ("object not proven to be at pacs", 1)
+
+
+def test_a_result_of_an_older_revision_says_what_superseded_it(web_door: WebDoor, hospital: Hospital) -> None:
+    """Also when it was stored last: the newer revision is read first, the older is folded and names it."""
+    hospital.install()
+    first = hospital.stable_study()
+    late = hospital.arrival("1.2.3")
+    hospital.receive(late)
+    hospital.settle()
+    older, newer = hospital.claimed(), hospital.claimed()
+    hospital.queue.complete_analysed(newer, replace(hospital.result([*first, late], "2"), report_text="New."), ())
+    hospital.queue.complete_analysed(older, hospital.result(first), ())
+
+    page = web_door.logged_in("viewer").get("/studies/1.2.3").text
+
+    before, folded = page.split('<details id="older-runs"')
+    assert "New." in before
+    assert "superseded" not in before
+    assert f"This result is superseded by the result of job {newer.job_id} on revision 2." in folded
