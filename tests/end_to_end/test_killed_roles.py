@@ -14,6 +14,7 @@ from pathlib import Path
 import pydicom
 from pynetdicom import AE, build_context
 
+from listener.scu.checkpoint import hold_answers
 from tests.end_to_end.conftest import Product, Series, destination, write_series
 from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.spool_content import waiting
@@ -185,6 +186,8 @@ class _Sender:
         entity = AE("MR1")
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = 5
         association = entity.associate("127.0.0.1", self._port, contexts=contexts, ae_title="OVERREAD")
+        if association.is_established:
+            hold_answers(association)  # else pynetdicom's other thread now and then takes an answer for a request
         for uid, path in list(owed.items()):
             if not association.is_established:
                 break
