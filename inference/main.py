@@ -82,7 +82,8 @@ def work(
             # Of a shadow only the findings are kept, so no further form is made of them.
             forms = frozenset[EvidenceForm]() if job.shadow else wanted
             beside = queue.active_outline(job) if job.shadow else None
-            analysis = Analysis(study, algorithm, job.started_at, secret, forms, naming, beside=beside)
+            earlier = () if job.shadow else queue.earlier_results(job)
+            analysis = Analysis(study, algorithm, job.started_at, secret, forms, naming, beside=beside, earlier=earlier)
             return seat.ask(analysis, alone=job.child_deaths > 0)
 
         # Notices first: one takes no time, and would wait for ever where studies never end.

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pydicom import Dataset
-
 from inference.algorithms.classification_manifest import ClassificationManifest
 from inference.algorithms.detection_manifest import DetectionManifest
 from inference.algorithms.engine import Classifier, Detector, Predictor
@@ -23,7 +21,8 @@ from inference.monitoring.overlap import overlaps
 from inference.monitoring.summary import job_statistics
 from inference.stages import work_on
 from inference.tasks import classification, detection, segmentation, volume_detection
-from inference.tasks.examination import Case, Examination
+from inference.tasks.examination import Case, Examination, instances_of
+from storage.domain.earlier_result import EarlierResult
 from storage.domain.job import Reason, Refusal
 from storage.domain.job_statistics import Stage
 from storage.domain.result import ActiveOutline, EvidenceForm, NewResult, stand_ins
@@ -51,13 +50,15 @@ def analyse(
     wanted: frozenset[EvidenceForm] = DEFAULT_FORMS,
     naming: SeriesNaming = USUAL_NAMING,
     beside: ActiveOutline | None = None,
+    earlier: Sequence[EarlierResult] = (),
 ) -> NewResult | NotAnalysed:
     """Run one algorithm on one revision of a study.
 
     ``started_at`` is the time of the job's first claim; the evidence repeats it, so that every attempt at the
     job makes the same evidence. ``wanted`` are the forms of evidence that destinations may be sent, ``naming`` is
     how the site calls their series. ``beside`` is what the active version outlined, where this one is its shadow: how
-    far they overlap stands among the scores.
+    far they overlap stands among the scores. ``earlier`` are results on earlier revisions, newest first, of which the
+    report names the one that it follows.
 
     Raises:
         UnusableInput: the study has a series for this algorithm, but it cannot be used.
@@ -73,7 +74,7 @@ def analyse(
         return _not_analysed(selection.refusals, manifest.title)
     work_on(series.series_instance_uid)
     identity = _result_identity(study, series, algorithm, site_secret, naming)
-    case = Case(series, algorithm.verified.identity, started_at, identity, wanted, watch)
+    case = Case(series, algorithm.verified.identity, started_at, identity, wanted, watch, tuple(earlier))
     try:
         with watch.stage(Stage.ENCODE):  # what of it belongs to another stage is counted there
             examined = _examine(case, algorithm)
@@ -85,9 +86,10 @@ def analyse(
     statistics = job_statistics(watch, examined.context.sources, examined.findings, manifest, site_secret)
     if beside is not None:  # outside of the stages, so that the times of both versions are of the same work
         statistics.scores.update(overlaps(examined.evidence, beside))
+    predecessor = examined.context.predecessor
     return NewResult(
         series_instance_uid=series.series_instance_uid,
-        input_sop_instance_uids=_instances(examined.context.sources),
+        input_sop_instance_uids=instances_of(examined.context.sources),
         artifact_sha256=algorithm.verified.artifact_sha256,
         execution_provider=algorithm.provider,
         findings=examined.findings,
@@ -95,6 +97,7 @@ def analyse(
         evidence=examined.evidence,
         pictures=examined.pictures,
         statistics=statistics,
+        predecessor_id=predecessor.result_id if predecessor is not None else None,
     )
 
 
@@ -107,11 +110,6 @@ def _examine(case: Case, algorithm: ReadyAlgorithm) -> Examination:
     if isinstance(manifest, VolumeDetectionManifest):
         return volume_detection.examine(case, algorithm.network, manifest)
     return segmentation.examine(case, algorithm.network, manifest)
-
-
-def _instances(images: Sequence[Dataset]) -> tuple[str, ...]:
-    """The SOP Instance UIDs of images, once for all frames of an instance."""
-    return tuple(dict.fromkeys(str(image.SOPInstanceUID) for image in images))
 
 
 def _not_analysed(refusals: tuple[Refusal, ...], title: str) -> NotAnalysed:
@@ -129,7 +127,7 @@ def _result_identity(
     return ResultIdentity(
         site_secret=site_secret,
         study_instance_uid=study.study_instance_uid,
-        input_sha256s=tuple(series.instances[uid].sha256 for uid in _instances(series.headers)),
+        input_sha256s=tuple(series.instances[uid].sha256 for uid in instances_of(series.headers)),
         artifact_sha256=algorithm.verified.artifact_sha256,
         manifest_sha256=algorithm.verified.manifest_sha256,
         naming=naming,

@@ -25,6 +25,7 @@ from inference.evidence.character_set import as_received, settle_character_set
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.orientation import patient_orientation
 from inference.evidence.part10 import FileWithFrames, Frames, part10
+from inference.evidence.predecessor import name_predecessor
 from inference.evidence.references import name_frames
 from inference.evidence.result_uids import SeriesNaming
 from inference.evidence.sources import states_thickness
@@ -139,6 +140,8 @@ def complete(
     sop.SeriesNumber = series_number(context.identity.naming, role)
     sop.SeriesDescription = description
     sop.ContentQualification = context.algorithm.use.upper()
+    if role is EvidenceRole.REPORT:
+        name_predecessor(sop, context, _form(sop, role))
     settle_character_set(sop, image, context.sources[0])
     header = part10(sop, encoded or {})
     return EvidenceObject(

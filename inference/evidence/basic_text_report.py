@@ -27,6 +27,7 @@ from inference.evidence.attributes import MANUFACTURER, algorithm_equipment, com
 from inference.evidence.class_words import examined_parameter
 from inference.evidence.context import EvidenceContext
 from inference.evidence.evidence_list import EVIDENCE, evidence_list, named_images
+from inference.evidence.predecessor import predecessor_words
 from inference.evidence.report_parts import device_observer
 from inference.evidence.report_text import finding_sentence
 from storage.domain.finding import Finding
@@ -48,6 +49,8 @@ def build_basic_text_report(context: EvidenceContext, findings: Sequence[Finding
     """One sentence for each finding, behind one on what was examined where that is not all."""
     told = [f"{words}." for words in examined_parameter(findings[0], context.sources)]
     told += [finding_sentence(finding, context) for finding in findings]
+    if (followed := predecessor_words(context)) is not None:
+        told.append(f"This report follows {followed}.")
     sentences = ["\r\n".join(wrap(sentence, _LINE)) for sentence in told]
     items = [text_item(codes.DCM.Finding, sentence) for sentence in sentences]
     return basic_text(

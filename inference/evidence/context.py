@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from inference.algorithms.identity import AlgorithmIdentity
 from inference.evidence.result_uids import ResultIdentity
+from storage.domain.earlier_result import EarlierResult
 
 RESEARCH_MARK = "Research use only. Not verified by a physician."
 PRODUCT_MARK = "AI result. Not verified by a physician."
@@ -26,7 +27,7 @@ class EvidenceContext:
     or without Pixel Data; they are never changed. An image is an instance, or a frame of one (``imaging.frames``).
     ``values`` gives the pixels of the source at a place: those after the Modality LUT as (row, column), or the colours
     from 0 to 255 as (row, column, RGB). ``started_at`` is aware and the same for every attempt of the job, because it
-    becomes every time stamp of the evidence.
+    becomes every time stamp of the evidence. ``predecessor`` is the result on earlier images that this one follows.
     """
 
     sources: tuple[Dataset, ...]
@@ -34,6 +35,7 @@ class EvidenceContext:
     algorithm: AlgorithmIdentity
     started_at: datetime
     identity: ResultIdentity
+    predecessor: EarlierResult | None = None
 
     @property
     def mark(self) -> str:

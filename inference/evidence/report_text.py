@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from inference.evidence.class_words import examined_words, image_number, sentence
 from inference.evidence.context import EvidenceContext
+from inference.evidence.predecessor import predecessor_words
 from inference.imaging.image_series import pixel_spacing
 from storage.domain.finding import Detection, Finding, Measurement
 from storage.domain.result import EvidenceObject, EvidenceRole
@@ -59,8 +60,10 @@ def report_text(context: EvidenceContext, findings: Sequence[Finding], evidence:
         f"Algorithm     {algorithm.name} {algorithm.version}, {algorithm.manufacturer}",
         f"              artifact sha256:{algorithm.artifact_sha256}",
         f"Analysed      {context.local_started_at:%Y-%m-%d %H:%M:%S %z}",
-        "",
     ]
+    if (followed := predecessor_words(context)) is not None:
+        lines.append(f"Follows       {followed}")
+    lines.append("")
     for finding in findings:
         if finding.classification is not None:
             lines.append(sentence(finding, context.sources))

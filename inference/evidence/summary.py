@@ -9,6 +9,7 @@ from inference.evidence.class_words import examined_words, image_number, numbers
 from inference.evidence.context import EvidenceContext, service_version
 from inference.evidence.drawing import Rgb
 from inference.evidence.outline import largest_slice
+from inference.evidence.predecessor import predecessor_words
 from inference.evidence.report_text import measurement_words
 from inference.evidence.segment_findings import FoundSegment
 from inference.findings.classification import KeyImage
@@ -124,5 +125,7 @@ def _facts(
     ]
     if algorithm.intended_use:
         facts.append(("Intended use", algorithm.intended_use))
+    if (followed := predecessor_words(context)) is not None:
+        facts.insert(1, ("Follows", followed))
     facts[1:1] = [(how if place == 0 else "", words) for place, words in enumerate(_together(said))]
     return tuple(facts)

@@ -22,6 +22,7 @@ from inference.errors import (
 )
 from inference.evidence.result_uids import SeriesNaming
 from storage.domain.algorithm import RegisteredAlgorithm
+from storage.domain.earlier_result import EarlierResult
 from storage.domain.job import Refusal
 from storage.domain.not_analysed import EndedInference
 from storage.domain.result import ActiveOutline, EvidenceForm, NewResult
@@ -37,7 +38,7 @@ class Analysis:
     """Run an algorithm on a study; see ``inference.pipeline.analyse``.
 
     ``on_cpu``: on the CPU, whatever the settings say, because their device is full. ``beside`` is of the active version
-    where the job is one of a shadow.
+    where the job is one of a shadow; ``earlier`` are what the result may follow, newest first.
     """
 
     study: StableStudy
@@ -48,6 +49,7 @@ class Analysis:
     naming: SeriesNaming
     on_cpu: bool = False
     beside: ActiveOutline | None = None
+    earlier: tuple[EarlierResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

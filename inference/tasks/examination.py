@@ -14,6 +14,7 @@ from inference.evidence.context import EvidenceContext
 from inference.evidence.result_uids import ResultIdentity
 from inference.imaging.series_selection import AcceptedSeries
 from inference.monitoring.job_watch import JobWatch
+from storage.domain.earlier_result import EarlierResult, predecessor_of
 from storage.domain.finding import Finding
 from storage.domain.result import EvidenceForm, EvidenceObject, ResultPicture
 
@@ -22,7 +23,7 @@ from storage.domain.result import EvidenceForm, EvidenceObject, ResultPicture
 class Case:
     """One accepted series and the job around it; ``wanted`` are the forms in which it is to be told.
 
-    ``watch`` takes the notes for monitoring.
+    ``watch`` takes the notes for monitoring. ``earlier`` are the results that this one may follow, newest first.
     """
 
     series: AcceptedSeries
@@ -31,10 +32,12 @@ class Case:
     identity: ResultIdentity
     wanted: frozenset[EvidenceForm] = DEFAULT_FORMS
     watch: JobWatch = field(default_factory=JobWatch, compare=False, repr=False)
+    earlier: tuple[EarlierResult, ...] = ()
 
     def context(self, sources: Sequence[Dataset], values: Callable[[int], NDArray[np.float32]]) -> EvidenceContext:
         """What evidence on these images with these pixels is built from."""
-        return EvidenceContext(tuple(sources), values, self.algorithm, self.started_at, self.identity)
+        predecessor = predecessor_of(instances_of(sources), self.earlier)
+        return EvidenceContext(tuple(sources), values, self.algorithm, self.started_at, self.identity, predecessor)
 
     def tracking_uid(self, label: str) -> str:
         """The UID that ties together what speaks of one finding."""
@@ -49,3 +52,8 @@ class Examination:
     findings: tuple[Finding, ...]
     evidence: tuple[EvidenceObject, ...]
     pictures: tuple[ResultPicture, ...]
+
+
+def instances_of(images: Sequence[Dataset]) -> tuple[str, ...]:
+    """The SOP Instance UIDs of images, once for all frames of an instance."""
+    return tuple(dict.fromkeys(str(image.SOPInstanceUID) for image in images))

@@ -113,7 +113,8 @@ class NewResult:
 
     ``input_sop_instance_uids`` are exactly the instances the evidence claims as its source;
     ``execution_provider`` is the one that really ran, empty for a notice; ``report_text`` is the report for a terminal.
-    ``statistics`` are what monitoring keeps; a notice has none, because nothing was analysed.
+    ``statistics`` are what monitoring keeps; a notice has none, because nothing was analysed. ``predecessor_id`` is the
+    stored result that this one says it follows (``storage.domain.earlier_result``).
     """
 
     series_instance_uid: str
@@ -125,6 +126,7 @@ class NewResult:
     evidence: tuple[EvidenceObject, ...]
     pictures: tuple[ResultPicture, ...] = ()
     statistics: JobStatistics | None = field(default=None, compare=False)  # times differ between two attempts
+    predecessor_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
+from storage.domain.earlier_result import EarlierResult, StoredReport
 from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
 from storage.domain.not_analysed import EndedInference, refusal_is_told
-from storage.domain.result import ActiveOutline, FrozenFile, NewResult
+from storage.domain.result import ActiveOutline, EvidenceForm, FrozenFile, NewResult
 from storage.domain.route import Routes
 from storage.errors import InvalidTransition, LeaseLost
 from storage.ports.objects import EvidenceStore
@@ -175,6 +176,12 @@ class PostgresJobQueue:
             return None
         return ActiveOutline(found.version, found.sha256 and self._evidence_store.evidence(found.sha256))
 
+    def earlier_results(self, job: ClaimedJob) -> tuple[EarlierResult, ...]:
+        """What the result of this job may follow, newest first; the same at every attempt."""
+        with self._database.transaction() as session:
+            rows = session.execute(statement("earlier_results"), {"job_id": job.job_id}).mappings().all()
+        return tuple(EarlierResult(**{**row, "reports": tuple(map(_stored_report, row["reports"]))}) for row in rows)
+
     def complete_notice(self, job: ClaimedJob, told: NewResult, destinations: Sequence[str]) -> int | None:
         """Freeze the report, store it and schedule its deliveries, all as ``complete_analysed`` does; return its id.
 
@@ -286,6 +293,11 @@ class PostgresJobQueue:
     def close(self) -> None:
         """Close the connections that listen for work."""
         self._signal.close()
+
+
+def _stored_report(told: dict[str, str]) -> StoredReport:
+    uids = told["sop_class_uid"], told["sop_instance_uid"], told["series_instance_uid"]
+    return StoredReport(EvidenceForm(told["form"]), *uids)
 
 
 def _rows(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:

@@ -28,8 +28,10 @@ def store_result(
     ``pictures`` are the titles and digests of its frozen pictures.
 
     Raises:
-        UnknownRecord: the result claims an input that the job's revision of the study does not hold.
+        UnknownRecord: the result claims an input that the job's revision of the study does not hold, or to follow one
+            that is of no earlier revision.
     """
+    _require_predecessor(session, job, result.predecessor_id)
     result_id = session.execute(
         insert(ResultRow)
         .values(
@@ -40,11 +42,11 @@ def store_result(
             findings=[asdict(finding) for finding in result.findings],
             report_text=stored_text(result.report_text),
             pictures=[{"sha256": sha256, "title": stored_text(title)} for title, sha256 in pictures],
+            predecessor_id=result.predecessor_id,
         )
         .returning(ResultRow.id)
     ).scalar_one()
     _store_inputs(session, job, result_id, set(result.input_sop_instance_uids))
-    session.execute(statement("name_predecessor"), {"job_id": job.job_id, "result_id": result_id})
     _store_evidence(session, job, result_id, result, files)
     details: dict[str, str | int | float | None] = {
         "result_id": result_id,
@@ -66,6 +68,15 @@ def store_result(
         ),
     )
     return result_id
+
+
+def _require_predecessor(session: Session, job: HeldJob, predecessor_id: int | None) -> None:
+    asked = {"job_id": job.job_id, "predecessor_id": predecessor_id}
+    if predecessor_id is not None and not session.execute(statement("may_follow"), asked).scalar_one():
+        raise UnknownRecord(
+            f"The result of job {job.job_id} claims to follow result {predecessor_id}, which is of no earlier revision "
+            "of its study; nothing was stored."
+        )
 
 
 def _store_inputs(session: Session, job: HeldJob, result_id: int, claimed: set[str]) -> None:

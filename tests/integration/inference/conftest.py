@@ -95,9 +95,8 @@ class Site:
     def analyse(self, job: ClaimedJob) -> Any:
         """The real analysis."""
         ready = self.resident.ready(self.algorithms.find(job.algorithm_name, job.algorithm_version))
-        return analyse(
-            self.studies.stable_study(job.study_instance_uid, job.revision), ready, job.started_at, b"s" * 32
-        )
+        study = self.studies.stable_study(job.study_instance_uid, job.revision)
+        return analyse(study, ready, job.started_at, b"s" * 32, earlier=self.queue.earlier_results(job))
 
     def tell(self, job: ClaimedJob) -> NewResult:
         """The real report on a job without a result."""

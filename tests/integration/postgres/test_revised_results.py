@@ -1,10 +1,14 @@
 """Late images: each revision has a result of its own, which knows what it follows and what supersedes it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from storage.domain.earlier_result import StoredReport, digest_of_inputs, predecessor_of
 from storage.domain.explanation import sentences
+from storage.domain.result import EvidenceForm
+from storage.errors import UnknownRecord
 
 
 def _late(hospital: Any) -> Any:
@@ -13,6 +17,12 @@ def _late(hospital: Any) -> Any:
     hospital.receive(arrival)
     assert hospital.settle() == 1
     return arrival
+
+
+def _end(hospital: Any, job: Any, result: Any) -> None:
+    """Complete a job as the worker does: its result follows what the queue names, as far as it looked elsewhere."""
+    followed = predecessor_of(result.input_sop_instance_uids, hospital.queue.earlier_results(job))
+    hospital.queue.complete_analysed(job, replace(result, predecessor_id=followed and followed.result_id), [])
 
 
 def _links(hospital: Any) -> list[tuple[int, int | None, int | None]]:
@@ -33,9 +43,9 @@ def test_a_second_batch_makes_a_second_result_that_follows_the_first(hospital: A
     """Result 1 keeps its own images only and is superseded, result 2 names it, and there is no third."""
     hospital.install()
     first = hospital.stable_study()
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(first), [])
+    _end(hospital, hospital.claimed(), hospital.result(first))
     late = _late(hospital)
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result([*first, late], "2"), [])
+    _end(hospital, hospital.claimed(), hospital.result([*first, late], "2"))
 
     assert hospital.settle() == 0
     assert hospital.rows("SELECT count(*) FROM job") == [(2,)]
@@ -51,10 +61,10 @@ def test_the_predecessor_is_of_the_newest_earlier_revision(hospital: Any) -> Non
     """A third result follows the second; both earlier ones are superseded by the one that counts."""
     hospital.install()
     images = hospital.stable_study()
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(images), [])
+    _end(hospital, hospital.claimed(), hospital.result(images))
     for marker in ("2", "3"):
         images = [*images, _late(hospital)]
-        hospital.queue.complete_analysed(hospital.claimed(), hospital.result(images, marker), [])
+        _end(hospital, hospital.claimed(), hospital.result(images, marker))
 
     assert _links(hospital) == [(1, None, 3), (2, 1, 3), (3, 2, None)]
 
@@ -70,7 +80,7 @@ def test_an_older_revision_that_ends_late_never_counts(hospital: Any, first_to_e
         (hospital.claimed(), hospital.result(everything, "2")),
     ]
     for job, result in (ends[first_to_end], ends[1 - first_to_end]):
-        hospital.queue.complete_analysed(job, result, [])
+        _end(hospital, job, result)
 
     assert sorted(_links(hospital)) == [(1, None, 2), (2, None, None)]
     origins = hospital.rows(
@@ -86,13 +96,13 @@ def test_a_second_attempt_keeps_the_choice_of_the_first(hospital: Any) -> None:
     images = hospital.stable_study()
     everything = [*images, _late(hospital)]
     older, newer = hospital.claimed(), hospital.claimed()
-    hospital.queue.complete_analysed(older, hospital.result(images), [])
+    _end(hospital, older, hospital.result(images))
     hospital.rows(
         "UPDATE job SET state = 'scheduled', lease_token = NULL, lease_expires_at = NULL, due_at = now() WHERE id = %s",
         newer.job_id,
     )
     again = hospital.claimed()
-    hospital.queue.complete_analysed(again, hospital.result(everything, "2"), [])
+    _end(hospital, again, hospital.result(everything, "2"))
 
     assert (again.job_id, again.attempt) == (newer.job_id, 2)
     assert _links(hospital) == [(1, None, 2), (2, None, None)]
@@ -102,9 +112,9 @@ def test_the_same_images_make_the_same_result_which_follows_nothing(hospital: An
     """A late image that the algorithm does not look at leaves its first result standing."""
     hospital.install()
     images = hospital.stable_study()
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(images), [])
+    _end(hospital, hospital.claimed(), hospital.result(images))
     _late(hospital)
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(images), [])
+    _end(hospital, hospital.claimed(), hospital.result(images))
 
     assert _links(hospital) == [(1, None, None), (2, None, None)]
 
@@ -113,10 +123,45 @@ def test_a_result_follows_none_of_another_algorithm(hospital: Any) -> None:
     """Each algorithm has a line of results of its own."""
     hospital.install("lungs")
     images = hospital.stable_study()
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(images), [])
+    _end(hospital, hospital.claimed(), hospital.result(images))
     hospital.rows("UPDATE algorithm SET stage = 'retired'")
     hospital.install("heart")
     everything = [*images, _late(hospital)]
-    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(everything, "2"), [])
+    _end(hospital, hospital.claimed(), hospital.result(everything, "2"))
 
     assert _links(hospital) == [(1, None, None), (2, None, None)]
+
+
+def test_what_may_be_followed_names_its_reports_and_its_inputs(hospital: Any) -> None:
+    """The newest, and the newest that looked at other images: their reports, and a digest that Python makes alike."""
+    hospital.install()
+    images = hospital.stable_study()
+    _end(hospital, hospital.claimed(), hospital.result(images))
+    more = [*images, _late(hospital)]
+    for marker in ("2", "3"):
+        _end(hospital, hospital.claimed(), hospital.result(more, marker))
+        _late(hospital)
+    job = hospital.claimed()
+
+    newest, other = hospital.queue.earlier_results(job)
+
+    assert [(one.revision, one.inputs) for one in (newest, other)] == [(3, 3), (1, 2)]
+    for one, looked_at in ((newest, more), (other, images)):
+        assert one.inputs_sha256 == digest_of_inputs(arrival.header.sop_instance_uid for arrival in looked_at)
+    assert newest.started_at.tzinfo is not None
+    report = StoredReport(EvidenceForm.COMPREHENSIVE_3D, "1.2.840.10008.5.1.4.1.1.66.4", "1.2.3.7.1", "1.2.3.7")
+    assert newest.reports == other.reports == (report,)
+
+
+def test_a_result_that_claims_to_follow_a_later_one_is_refused(hospital: Any) -> None:
+    """Whatever chose it, only a result of an earlier revision of the same study is written down as predecessor."""
+    hospital.install()
+    images = hospital.stable_study()
+    everything = [*images, _late(hospital)]
+    older, newer = hospital.claimed(), hospital.claimed()
+    _end(hospital, newer, hospital.result(everything, "2"))
+    ((later,),) = hospital.rows("SELECT id FROM result")
+
+    with pytest.raises(UnknownRecord, match="of no earlier revision"):
+        hospital.queue.complete_analysed(older, replace(hospital.result(images), predecessor_id=later), [])
+    assert hospital.rows("SELECT count(*) FROM result") == [(1,)]

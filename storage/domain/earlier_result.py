@@ -1,0 +1,48 @@
+"""What a result on late images follows: the result of the same algorithm on an earlier revision, from other images."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.domain.result import EvidenceForm
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """A report of a stored result, as another document refers to it."""
+
+    form: EvidenceForm
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierResult:
+    """A result that a new one may follow.
+
+    ``inputs_sha256`` is the ``digest_of_inputs`` of the images that it looked at, ``inputs`` is how many they were.
+    ``started_at`` is aware; it is the time that stands in its evidence.
+    """
+
+    result_id: int
+    revision: int
+    started_at: datetime
+    inputs: int
+    inputs_sha256: str
+    reports: tuple[StoredReport, ...]
+
+
+def predecessor_of(input_sop_instance_uids: Iterable[str], earlier: Sequence[EarlierResult]) -> EarlierResult | None:
+    """The first of the ``earlier`` ones, which come newest first, that looked at other images.
+
+    From the same images come the same objects under the same UIDs, and none of them follows itself.
+    """
+    inputs_sha256 = digest_of_inputs(input_sop_instance_uids)
+    return next((one for one in earlier if one.inputs_sha256 != inputs_sha256), None)
+
+
+def digest_of_inputs(sop_instance_uids: Iterable[str]) -> str:
+    """SHA-256 over the SOP Instance UIDs in ASCII order, one to a line, as ``earlier_results.sql`` has it."""
+    return hashlib.sha256("\n".join(sorted(set(sop_instance_uids))).encode()).hexdigest()
