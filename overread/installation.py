@@ -15,11 +15,12 @@ from overread.algorithm_archive import ACCEPTANCE_FOLDER, is_archive, unpack
 from overread.errors import InstallationFailed
 from overread.scratch import scratch_folder
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.plain_file import open_plain
 from storage.ports.algorithms import AlgorithmCatalog
 
 _DIGEST_LETTERS = 12
 _INCOMING = ".incoming-"  # on the disk of the workers' copies, so that a copy is put in place by a rename
-_CARD_LIMIT = 2**20
+_CARD_LIMIT = _MANIFEST_LIMIT = 2**20  # bytes; what is longer was refused before, or is cut
 _GOLDEN_LIMIT = 2**29
 _ACCEPTANCE_FILES = 50_000
 _ACCEPTANCE_BYTES = 8 * 2**30
@@ -146,18 +147,20 @@ def _copy(folder: Path, target: Path) -> VerifiedAlgorithm:
     """
     read = read_folder(folder)
     target.mkdir()
-    _write(target / MANIFEST_NAME, (folder / MANIFEST_NAME).read_bytes())
+    with open_plain(folder / MANIFEST_NAME) as manifest:
+        _write(target / MANIFEST_NAME, manifest.read(_MANIFEST_LIMIT))
     for member, network in zip(read.manifest.artifact.all(), read.networks, strict=True):
         _write(target / member.file, network)
     if (folder / CARD_NAME).is_symlink():  # whatever it leads to would be shown
         raise InvalidAlgorithm(f"{folder / CARD_NAME} is a link; put the model card itself there.")
-    with (folder / CARD_NAME).open("rb") as card:
+    with open_plain(folder / CARD_NAME) as card:
         _write(target / CARD_NAME, card.read(_CARD_LIMIT))
     golden = folder / GOLDEN_NAME
     if golden.is_file():
         if golden.stat().st_size > _GOLDEN_LIMIT:
             raise InvalidAlgorithm(f"{golden} is larger than {_GOLDEN_LIMIT} bytes; export the algorithm again.")
-        _write(target / GOLDEN_NAME, golden.read_bytes())
+        with open_plain(golden) as pair:
+            _write(target / GOLDEN_NAME, pair.read(_GOLDEN_LIMIT))
     if (folder / ACCEPTANCE_FOLDER).is_symlink():
         raise InvalidAlgorithm(f"{folder / ACCEPTANCE_FOLDER} is a link; put the acceptance set itself there.")
     if (folder / ACCEPTANCE_FOLDER).is_dir():

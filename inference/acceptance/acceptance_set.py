@@ -12,6 +12,7 @@ from inference.algorithms.manifest_text import Text
 from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.yaml_document import KeyTwice, NoYaml, yaml_document
 from inference.errors import InvalidAcceptanceSet
+from storage.domain.plain_file import open_plain
 
 ACCEPTANCE_NAME = "acceptance.yaml"
 _SIZE_LIMIT = 256 * 1024
@@ -116,7 +117,7 @@ def read_acceptance_set(folder: Path) -> ReadAcceptanceSet:
     """
     path = folder / ACCEPTANCE_NAME
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             content = file.read(_SIZE_LIMIT + 1)
         digest = _digest(folder)
     except OSError as error:

@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from inference.errors import InvalidAcceptanceSet
+from storage.domain.plain_file import open_plain
 
 Place = tuple[str, int]  # SOP Instance UID of an image, and its frame from 1 on; 1 for an instance that is one image
 Mask = Mapping[Place, NDArray[np.bool_]]
@@ -29,9 +31,10 @@ def read_mask(path: Path, label: str | None) -> Mask:
         InvalidAcceptanceSet: the file is neither, or does not say which segment is meant.
     """
     try:
-        if path.suffix == ".npz":
-            return _arrays(path)
-        segmentation = pydicom.dcmread(path)
+        with open_plain(path) as file:
+            if path.suffix == ".npz":
+                return _arrays(path, file)
+            segmentation = pydicom.dcmread(file)
         if segmentation.SOPClassUID != _SEGMENTATION:
             raise InvalidAcceptanceSet(f"{path} is no DICOM Segmentation; give one, or an .npz.")
         return mask_of(segmentation, label)
@@ -39,14 +42,15 @@ def read_mask(path: Path, label: str | None) -> Mask:
         raise InvalidAcceptanceSet(f"{path} cannot be read as a mask; give a DICOM Segmentation or an .npz.") from None
 
 
-def _arrays(path: Path) -> Mask:
-    with zipfile.ZipFile(path) as archive:
+def _arrays(path: Path, file: BinaryIO) -> Mask:
+    with zipfile.ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > _SIZE_LIMIT:
             raise InvalidAcceptanceSet(
                 f"{path} holds more than {_SIZE_LIMIT} bytes; give a DICOM Segmentation instead."
             )
     found: dict[Place, NDArray[np.bool_]] = {}
-    with np.load(path, allow_pickle=False) as arrays:
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
         for uid in arrays.files:
             array = arrays[uid]
             if array.dtype.kind not in "biuf" or not np.isfinite(array).all():  # NaN is not 0, and no structure

@@ -1,6 +1,7 @@
 """An algorithm folder, checked before anything in it is run."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from inference.algorithms.precision import END_TYPES, refuse_lower_precision
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm
+from storage.domain.plain_file import open_plain
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ValueInfoProto
@@ -107,9 +109,10 @@ def _artifact_bytes(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise InvalidAlgorithm(f"{path} is not a regular file; put the model's file there.")
-        if path.stat().st_size > _SIZE_LIMIT:
-            raise InvalidAlgorithm(f"{path} is larger than an ONNX file can be; export a smaller network.")
-        return path.read_bytes()
+        with open_plain(path) as file:
+            if os.fstat(file.fileno()).st_size > _SIZE_LIMIT:
+                raise InvalidAlgorithm(f"{path} is larger than an ONNX file can be; export a smaller network.")
+            return file.read(_SIZE_LIMIT)
     except OSError as error:
         raise InvalidAlgorithm(f"{path} cannot be read ({error.strerror}); restore it.") from None
 

@@ -26,6 +26,7 @@ from inference.algorithms.golden_volume_boxes import GoldenVolumeBoxes, check_vo
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm
+from storage.domain.plain_file import open_plain
 
 _SIZE_LIMIT = 512 * 2**20  # bytes of all arrays
 
@@ -49,11 +50,13 @@ def read_golden(folder: Path) -> AnyGolden | None:
     if not path.exists():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _SIZE_LIMIT:
-                raise InvalidAlgorithm(f"{path} holds more than {_SIZE_LIMIT} bytes; export the algorithm again.")
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
+        with open_plain(path) as file:
+            with zipfile.ZipFile(file) as archive:
+                if sum(member.file_size for member in archive.infolist()) > _SIZE_LIMIT:
+                    raise InvalidAlgorithm(f"{path} holds more than {_SIZE_LIMIT} bytes; export the algorithm again.")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
         golden = _pair(found)
     except (OSError, zipfile.BadZipFile, zlib.error, ValueError, TypeError, KeyError, EOFError, NotImplementedError):
         raise InvalidAlgorithm(f"{path} holds no golden pair; restore it or export the algorithm again.") from None

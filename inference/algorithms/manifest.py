@@ -14,6 +14,7 @@ from inference.algorithms.schema_problem import first_problem
 from inference.algorithms.segmentation_manifest import SegmentationManifest
 from inference.algorithms.volume_detection_manifest import VolumeDetectionManifest
 from inference.errors import InvalidAlgorithm
+from storage.domain.plain_file import open_plain
 
 MANIFEST_NAME = "algorithm.yaml"
 _SIZE_LIMIT = 256 * 1024
@@ -76,7 +77,7 @@ def read_manifest(folder: Path) -> ReadManifest:
     if path.exists() and not path.is_file():
         raise InvalidAlgorithm(f"{path} is not a regular file; put the manifest there.")
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             content = file.read(_SIZE_LIMIT + 1)
     except OSError as error:
         raise InvalidAlgorithm(f"{path} cannot be read ({error.strerror}); an algorithm folder needs it.") from None

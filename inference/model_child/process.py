@@ -10,7 +10,7 @@ from inference.conclusion import NotAnalysed
 from inference.errors import DeviceFull, DeviceUnavailable, ModelChildLost, ModelChildNotStarted
 from inference.model_child.doors import Doors, GivenUp, Stay
 from inference.model_child.messages import Analysis, Failure, Request, error_of
-from inference.model_child.running import ChildLimits, RunningChild, Stopped, Watch, ending, launch
+from inference.model_child.running import STOPPED_S, ChildLimits, RunningChild, Stopped, Watch, ending, launch
 from inference.model_child.wire import Closed, Garbled
 from inference.settings import WorkerSettings
 from storage.domain.job import Reason
@@ -316,6 +316,8 @@ class Seat:
         how = ending(running.code or 0)
         if garbled:
             how = "was ended because it answered nonsense"
+        elif why is Stopped.HELD:
+            how = f"was stopped by a signal, and not continued for {STOPPED_S:g} s,"
         elif why is Stopped.UNWANTED:
             how = "was ended because nobody waits for its answer any more"
         return _died(f"{how} {place}")

@@ -28,6 +28,8 @@ from storage.domain.result import NewResult
 
 _STOPPED = "was stopped"
 _LOOK_S = 0.1  # how often a child at work is looked at
+STOPPED_S = 30.0  # a debugger or an operator may hold a child at work for so long
+_LONGEST_LOOK_S = 1.0  # of a longer one we were stopped too, which is not held against the child
 # Everything else stays with the worker: the environment is where the database's password and other secrets are.
 _KEPT_VARIABLES = re.compile(
     r"PATH|PYTHONPATH|LD_LIBRARY_PATH|HOME|TMPDIR|TZ|LANG|LC_[A-Z]+|SSL_CERT_(FILE|DIR)|(CUDA|NVIDIA|ORT|OMP|OPENBLAS|MKL|TRT|OPENVINO)_\w+"
@@ -49,12 +51,13 @@ class Stopped(Enum):
 
     TOO_SLOW = "too slow"
     TOO_LARGE = "too large"
+    HELD = "held"
     UNWANTED = "unwanted"
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """Why we ended a child, and whose job it was ended for; its memory is that of all jobs, so nobody's."""
+    """Why we ended a child, and whose job it was ended for; its memory and its signals are of all jobs, so nobody's."""
 
     why: Stopped
     seat: int | None
@@ -195,8 +198,11 @@ def launch(seats: int) -> RunningChild:
     return RunningChild(process, [Wire(ours) for ours, _ in pairs], boards)
 
 
+_NOBODYS = (Stopped.TOO_LARGE, Stopped.HELD)
+
+
 class Watch(threading.Thread):
-    """Ends a child whose job takes too long or too much; ``stopped`` says whether it did.
+    """Ends a child whose job takes too long or too much, or that somebody stopped; ``stopped`` says whether it did.
 
     The clock of a job stands still while it waits for another one in the same child.
     """
@@ -214,14 +220,17 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Look again and again."""
         looked = time.monotonic()
-        left = self._limits.time_s
+        left, held = self._limits.time_s, 0.0
         while not self._over.wait(_LOOK_S):
             now = time.monotonic()
+            held = held + min(now - looked, _LONGEST_LOOK_S) if is_stopped(self._running.process.pid) else 0.0
             if self._seat is None or not self._running.waits(self._seat):
                 left -= now - looked
             looked = now
             if left < 0:
                 self.stop(Stopped.TOO_SLOW)
+            elif held > STOPPED_S:
+                self.stop(Stopped.HELD)
             elif self._limits.memory_bytes and own_bytes(self._running.process.pid) > self._limits.memory_bytes:
                 self.stop(Stopped.TOO_LARGE)
 
@@ -231,7 +240,7 @@ class Watch(threading.Thread):
             if not self._over.is_set():
                 self._over.set()
                 self.stopped = True
-                self._running.stop(why, None if why is Stopped.TOO_LARGE else self._seat)
+                self._running.stop(why, None if why in _NOBODYS else self._seat)
 
     def end(self) -> None:
         """Look no more."""

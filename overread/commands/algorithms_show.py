@@ -10,6 +10,7 @@ from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import load_settings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.plain_file import open_plain
 from storage.errors import UnknownRecord
 from storage.objects.algorithm_card import card_text
 from storage.ports.facts import Facts
@@ -23,6 +24,7 @@ _WORDS = {
     "algorithm-retired": "retired",
     "algorithm-acceptance-run": "tried on its acceptance set",
 }
+_TEXT_LIMIT = 2**20  # bytes; a manifest or a card has fewer
 _COUNTS = {
     "analysed": "analysed",
     "not_analysed": "not analysed",
@@ -93,7 +95,8 @@ def _facts(algorithm: RegisteredAlgorithm, catalog: PostgresAlgorithmCatalog) ->
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with open_plain(path) as file:
+            return file.read(_TEXT_LIMIT).decode("utf-8", "replace")
     except OSError:
         return ""
 

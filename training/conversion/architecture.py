@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from monai.networks import nets
 
+from storage.domain.plain_file import open_plain
 from training.errors import NotExpressible, UntrustedCheckpoint
 
 _WEIGHTS = ("state_dict", "model", "network_weights", "model_state_dict")  # under which some checkpoints keep them
@@ -39,7 +40,10 @@ def network_of(name: str, arguments: Mapping[str, Any], checkpoint: Path) -> tor
 
 def _weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     try:
-        loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        with open_plain(checkpoint) as file:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UntrustedCheckpoint(f"{checkpoint} cannot be read ({error.strerror}); restore it.") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
         raise UntrustedCheckpoint(
             f"{checkpoint.name} is no plain state dict, and nothing else is opened; save model.state_dict() for it."

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from inference.algorithms.folder import VerifiedAlgorithm
+from storage.domain.plain_file import open_plain
 from training.conversion.architecture import network_of
 from training.conversion.description import Told, card, segments
 from training.conversion.writing import write_algorithm
@@ -247,7 +248,8 @@ def _activation(config: _Config) -> str:
 
 def _json(path: Path) -> Section:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with open_plain(path) as file:
+            document = json.load(file)
     except OSError as error:
         raise NotExpressible(f"{path} cannot be read ({error.strerror}); a MONAI bundle has it.") from None
     except ValueError:

@@ -16,6 +16,7 @@ import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from inference.algorithms.folder import VerifiedAlgorithm
+from storage.domain.plain_file import open_plain
 from training.conversion.description import Told, card, segments
 from training.conversion.writing import write_algorithm
 from training.errors import NotExpressible
@@ -48,7 +49,7 @@ def import_export(
     channels = dataset.get("channel_names") or dataset.get("modality") or {}
     if len(channels) != 1:
         raise NotExpressible(f"The network takes {len(channels)} channels; this release gives it one.")
-    model = (export / "model.onnx").read_bytes()
+    model = _network(export / "model.onnx")
     entry, output = _ends(model)
     told = told.or_else(
         name=dataset.get("name") or plans.get("dataset_name"),
@@ -184,9 +185,18 @@ def _ends(model: bytes) -> tuple[str, str]:
     return entries[0], graph.output[0].name  # further outputs are of deep supervision
 
 
+def _network(path: Path) -> bytes:
+    try:
+        with open_plain(path) as file:
+            return file.read()
+    except OSError as error:
+        raise NotExpressible(f"{path} cannot be read ({error.strerror}); export the network as model.onnx.") from None
+
+
 def _json(path: Path) -> Section:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with open_plain(path) as file:
+            document = json.load(file)
     except OSError as error:
         raise NotExpressible(f"{path} cannot be read ({error.strerror}); an nnU-Net export has it.") from None
     except ValueError:

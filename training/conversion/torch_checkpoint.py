@@ -6,6 +6,7 @@ import torch
 import yaml
 
 from inference.algorithms.folder import VerifiedAlgorithm
+from storage.domain.plain_file import open_plain
 from training.conversion.architecture import network_of
 from training.conversion.description import card
 from training.conversion.writing import write_algorithm
@@ -26,7 +27,8 @@ def import_checkpoint(checkpoint: Path, manifest: Path, folder: Path) -> Verifie
         UntrustedCheckpoint: the file is no plain state dict.
     """
     try:
-        document = yaml.safe_load(manifest.read_text(encoding="utf-8"))
+        with open_plain(manifest) as file:
+            document = yaml.safe_load(file)
         architecture = document.pop("architecture")
         name, arguments = str(architecture["name"]), dict(architecture.get("arguments") or {})
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):

@@ -181,15 +181,38 @@ def test_an_endless_loop_is_stopped(study: ChildStudy) -> None:
     assert "step infer" in sentence
 
 
-def test_a_child_that_hangs_is_stopped(study: ChildStudy) -> None:
-    """One that is stopped by SIGSTOP hears nothing, and is ended all the same."""
+def test_a_child_that_hangs_is_stopped(study: ChildStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is stopped by SIGSTOP hears nothing, and is ended long before the time limit, which may be hours."""
+    monkeypatch.setattr(running_module, "STOPPED_S", 1.0)
     with (
-        _child(ChildLimits(4 * 2**30, 5)) as child,
+        _child(ChildLimits(4 * 2**30, 3600)) as child,
         _once_it_infers(child, lambda process: os.kill(process, signal.SIGSTOP)),
     ):
-        code, _ = _lost(child, study, hostile_networks.endless_loop())
+        code, sentence = _lost(child, study, hostile_networks.endless_loop())
 
-    assert code == "analysis-too-slow"
+    assert code == "model-child-died"
+    assert (
+        f"was stopped by a signal, and not continued for 30 s, in the step infer of series {study.series_instance_uid}"
+        in sentence
+    )
+
+
+def test_a_child_that_is_continued_goes_on_with_its_job(study: ChildStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who looks at it with a debugger for a moment costs the job nothing."""
+    monkeypatch.setattr(running_module, "STOPPED_S", 2.0)
+
+    def hold(process: int) -> None:
+        for _ in range(3):
+            os.kill(process, signal.SIGSTOP)
+            threading.Event().wait(1.0)
+            os.kill(process, signal.SIGCONT)
+            threading.Event().wait(0.5)
+        child.interrupt()
+
+    with _child() as child, _once_it_infers(child, hold):
+        _, sentence = _lost(child, study, hostile_networks.endless_loop())
+
+    assert "nobody waits" in sentence
 
 
 @pytest.mark.parametrize("network", [hostile_networks.eating_at_once(8), hostile_networks.growing()])
