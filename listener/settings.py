@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from listener.errors import ListenerError
+from listener.scu.lane_settings import LaneKeys
 from listener.scu.proof_settings import ProofKeys
 from storage.domain.result import EvidenceForm
 from storage.domain.route import Route
@@ -313,7 +314,7 @@ class ProfileSettings(BaseModel):
         )
 
 
-class DestinationSettings(ProofKeys):
+class DestinationSettings(LaneKeys, ProofKeys):
     """Where results are sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

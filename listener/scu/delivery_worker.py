@@ -48,6 +48,7 @@ class DeliveryWorker:
     """One lane of delivery; how long a delivery may be tried again is for the queue to say.
 
     ``claim`` takes what is due in this lane, for the worker of the name that it is given; without it, any delivery is.
+    ``note`` is told what came of each delivery, once that is settled.
     Once ``in_a_hurry`` says that the process has to end, the association is cut and the job given back.
     """
 
@@ -62,6 +63,7 @@ class DeliveryWorker:
         in_a_hurry: Callable[[], bool] = lambda: False,
         alive: Callable[[], None] = lambda: None,
         claim: Callable[[str], ClaimedJob | None] | None = None,
+        note: Callable[[Sequence[SendOutcome]], None] = lambda outcomes: None,
     ) -> None:
         self._queue = queue
         self._log = log
@@ -71,6 +73,7 @@ class DeliveryWorker:
         self._worker = worker
         self._in_a_hurry = in_a_hurry
         self._alive = alive
+        self._note = note
         self._claim = claim or partial(queue.claim, JobKind.DELIVERY)
 
     def deliver_one(self) -> bool:
@@ -105,6 +108,7 @@ class DeliveryWorker:
         wish = destination.proof_wish()
         outcomes = [replace(outcome, proof=wish) for outcome in self._send(job, asked_at, destination, evidence)]
         self._settle(job, outcomes, evidence)
+        self._note(outcomes)
 
     def _send(
         self, job: ClaimedJob, asked_at: float, destination: DestinationSettings, evidence: Sequence[FrozenEvidence]

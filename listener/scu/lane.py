@@ -11,6 +11,7 @@ from storage.errors import DatabaseUnavailable
 _LOG = logging.getLogger(__name__)
 
 _DATABASE_PAUSE_SECONDS = 1.0
+_HELD_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 _SILENT_SECONDS = 60.0  # a lane goes round each second, and its sender asks more often whether it has to stop
 
@@ -28,9 +29,18 @@ class Lane:
         """The lane goes round, or its sender asks whether it has to stop."""
         self._seen_at = time.monotonic()
 
-    def start(self, worker: DeliveryWorker, wait: Callable[[], None], stopped: Callable[[], bool]) -> None:
-        """Deliver from now on; ``wait`` returns when something may be due in this lane."""
-        self._thread = threading.Thread(target=self._run, args=(worker, wait, stopped), name=f"lane-{self.name}")
+    def start(
+        self,
+        worker: DeliveryWorker,
+        wait: Callable[[], None],
+        stopped: Callable[[], bool],
+        holds: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Deliver from now on; ``wait`` returns when something may be due in this lane.
+
+        While ``holds`` says so, nothing is claimed.
+        """
+        self._thread = threading.Thread(target=self._run, args=(worker, wait, stopped, holds), name=f"lane-{self.name}")
         self._thread.daemon = True  # a process that fails must end
         self._thread.start()
 
@@ -48,9 +58,15 @@ class Lane:
         """Whether it went round lately."""
         return time.monotonic() < self._seen_at + _SILENT_SECONDS
 
-    def _run(self, worker: DeliveryWorker, wait: Callable[[], None], stopped: Callable[[], bool]) -> None:
+    def _run(
+        self,
+        worker: DeliveryWorker,
+        wait: Callable[[], None],
+        stopped: Callable[[], bool],
+        holds: Callable[[], bool],
+    ) -> None:
         try:
-            run(worker, wait, stopped, self.note, self.name)
+            run(worker, wait, stopped, self.note, self.name, holds)
         except BaseException as error:  # noqa: BLE001  raised again in the main thread
             self._error = error
 
@@ -61,17 +77,24 @@ def run(
     stopped: Callable[[], bool],
     alive: Callable[[], None] = lambda: None,
     name: str = "",
+    holds: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Deliver what is due and wait for more until ``stopped``; one log line when the database goes or returns."""
+    """Deliver what is due and wait for more until ``stopped``; one log line when the database goes or returns.
+
+    While ``holds`` says so nothing is claimed: what is due then is due for long, so there is no use in waiting for it.
+    """
     database_away = False
     while not stopped():
         alive()
         try:
-            delivered = worker.deliver_one()
+            held = holds()
+            delivered = not held and worker.deliver_one()
             if database_away:
                 database_away = False
                 _LOG.info("the database is back and delivery to %s goes on", name)
-            if not delivered:
+            if held:
+                time.sleep(_HELD_SECONDS)
+            elif not delivered:
                 wait()
         except DatabaseUnavailable as error:
             if not database_away and not stopped():

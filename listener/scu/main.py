@@ -1,5 +1,6 @@
 """The delivery process: sends results to their destinations until it is told to stop."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -13,19 +14,22 @@ from pathlib import Path
 
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.lane import Lane, watch
+from listener.scu.pausing import Pausing
 from listener.scu.proof.prover import proving
 from listener.scu.proof.ways import inquiries
-from listener.scu.senders import sender_for
+from listener.scu.senders import PROBE_SECONDS, probe_of, sender_for
 from listener.scu.store import StoreScu
 from listener.scu.study_count import counting
 from listener.settings import DestinationSettings
 from storage.domain.job import JobKind
 from storage.domain.viewer_profile import PROFILES, ViewerProfile
+from storage.errors import DatabaseUnavailable
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.delivery_log import PostgresDeliveryLog
 from storage.postgres.engine import Database, open_database
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.lane_rows import PostgresLanes
 from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
 from storage.postgres.study_counts import PostgresStudyCounts
@@ -64,6 +68,8 @@ def deliver(
     try:
         site = _Site(database, ObjectStore(DataFolder(data_dir)), jobs, ae_title, profiles, stop)
         _LOG.info("delivering to %d destination(s)", len(destinations))
+        with contextlib.suppress(DatabaseUnavailable):  # the next start does it
+            PostgresLanes(database).forget_others([each.name for each in destinations])
         with (
             proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))),
             counting(PostgresStudyCounts(database), ae_title, destinations, counted),
@@ -101,6 +107,7 @@ def _lanes(site: _Site, destinations: Sequence[DestinationSettings]) -> Iterator
 
 def _lane(site: _Site, queue: PostgresJobQueue, place: DestinationSettings) -> Lane:
     lane = Lane(place.name)
+    pausing = _pausing(site, place, lane)
     worker = DeliveryWorker(
         queue,
         PostgresDeliveryLog(site.database, site.store),
@@ -111,10 +118,20 @@ def _lane(site: _Site, queue: PostgresJobQueue, place: DestinationSettings) -> L
         site.stop.is_overdue,
         lane.note,
         partial(queue.claim_delivery, destination=place.name),
+        pausing.note,
     )
     wait = partial(queue.wait_for_work, JobKind.DELIVERY, _WAIT_SECONDS, place.name)
-    lane.start(worker, wait, site.stop.is_given)
+    lane.start(worker, wait, site.stop.is_given, pausing.holds)
     return lane
+
+
+def _pausing(site: _Site, place: DestinationSettings, lane: Lane) -> Pausing:
+    def stopped() -> bool:
+        lane.note()  # a destination that says nothing is waited for
+        return site.stop.is_given()
+
+    probe = probe_of(place, site.ae_title, stopped)
+    return Pausing(PostgresLanes(site.database), place.name, place.pause_policy(), probe, PROBE_SECONDS)
 
 
 def _stray_lane(site: _Site, queue: PostgresJobQueue, destinations: Sequence[DestinationSettings]) -> Lane:

@@ -140,6 +140,20 @@ class NoAnswer(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+# Not a matter of the instance that was to be sent: the next one would fare no better.
+_OUT_OF_REACH = frozenset(
+    {
+        NoAnswer.UNKNOWN_HOST,
+        NoAnswer.UNREACHABLE,
+        NoAnswer.REJECTED_FOR_NOW,
+        NoAnswer.REJECTED,
+        NoAnswer.CALLING_AE_TITLE_UNKNOWN,
+        NoAnswer.CALLED_AE_TITLE_UNKNOWN,
+        NoAnswer.NO_ASSOCIATION,
+        NoAnswer.BROKEN,
+    }
+)
+
 _NO_ANSWER_RULES: dict[NoAnswer, tuple[Verdict, str]] = {
     NoAnswer.UNKNOWN_HOST: (
         Verdict.TRY_AGAIN,
@@ -215,7 +229,7 @@ def outcome_of_status(sop_instance_uid: str, status: int) -> SendOutcome:
 def outcome_without_answer(sop_instance_uid: str, why: NoAnswer) -> SendOutcome:
     """What came of an instance that was not answered at all; never *delivered*."""
     verdict, note = _NO_ANSWER_RULES[why]
-    return SendOutcome(sop_instance_uid, verdict, None, note)
+    return SendOutcome(sop_instance_uid, verdict, None, note, out_of_reach=why in _OUT_OF_REACH)
 
 
 def outcome_without_form(sop_instance_uid: str, word: str, profile: str) -> SendOutcome:

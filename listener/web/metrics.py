@@ -63,6 +63,12 @@ METRICS: Mapping[str, Described] = {
         ("destination", "state"),
         f"Objects on their way to a destination, or settled in the last {SUMMARY_DAYS} days.",
     ),
+    "overread_oldest_waiting_delivery_seconds": Described(
+        "gauge", ("destination",), "Age of the delivery that waits longest for this destination; 0 for none."
+    ),
+    "overread_lane_paused": Described(
+        "gauge", ("destination",), "1 while deliveries to it are paused because it does not answer; else 0."
+    ),
     "overread_unproven_objects": Described(
         "gauge",
         ("destination",),
@@ -167,6 +173,8 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
     jobs = {(row["kind"], row["state"]): row for row in summary["jobs"]}
     aside = {row["reason"]: row["objects"] for row in summary["quarantined"]}
     deliveries = {(row["destination"], row["state"]): row["deliveries"] for row in summary["deliveries"]}
+    waits = {(row["destination"], row["state"]): row["oldest_seconds"] for row in summary["deliveries"]}
+    paused = {row["destination"] for row in summary["paused"]}
     unproven = {row["destination"]: row for row in summary["proofs"]}
     proving = sorted({*destinations, *unproven})
     places = sorted({*destinations, *(destination for destination, _ in deliveries)})
@@ -187,6 +195,10 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
         "overread_deliveries": iter(
             [((place, state), deliveries.get((place, state), 0)) for place in places for state in DeliveryState]
         ),
+        "overread_oldest_waiting_delivery_seconds": iter(
+            [((place,), waits.get((place, DeliveryState.WAITING)) or 0) for place in places]
+        ),
+        "overread_lane_paused": iter([((place,), float(place in paused)) for place in sorted(destinations)]),
         "overread_unproven_objects": iter(
             [((place,), unproven[place]["objects"] if place in unproven else 0) for place in proving]
         ),

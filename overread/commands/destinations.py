@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,13 @@ from rich.table import Table
 
 from listener.settings import DestinationSettings
 from overread.caller import caller
-from overread.commands.status import output_console, with_overview
+from overread.commands.status import output_console, time_of, with_overview
 from overread.database import database_exists, database_to_fill
 from overread.errors import FrontDeskError
 from overread.settings import Settings, load_settings
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.delivery import Verdict
+from storage.domain.lane import LaneState
 from storage.objects.layout import DataFolder
 from storage.objects.site_secret import site_secret
 from storage.postgres.audit_trail import PostgresAuditTrail
@@ -41,8 +42,10 @@ def destinations() -> None:
 def list_destinations(as_json: bool) -> None:
     """Every destination: what it is, and what waits for it or failed there."""
     settings = load_settings()
-    owed = _owed(settings) if database_exists(settings) else {}
-    rows = [_destination(one) | owed.pop(one.name, _NOTHING) for one in settings.destinations]
+    owed, paused = _owed(settings) if database_exists(settings) else ({}, {})
+    rows = [
+        _destination(one) | owed.pop(one.name, _NOTHING) | _lane(paused.get(one.name)) for one in settings.destinations
+    ]
     rows += [{"name": name, "kind": None} | left for name, left in owed.items() if left["waiting"] or left["failed"]]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -53,10 +56,19 @@ def list_destinations(as_json: bool) -> None:
     _print_list(rows)
 
 
-def _owed(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What waits, failed and arrived, by the name of the destination."""
+def _owed(settings: Settings) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """What waits, failed and arrived, and where deliveries are paused, by the name of the destination."""
     with with_overview(settings) as overview:
-        return {row.pop("destination"): row for row in overview.destinations()}
+        owed, paused = overview.destinations(), overview.paused()
+    return {row.pop("destination"): row for row in owed}, {row.pop("destination"): row for row in paused}
+
+
+def _lane(paused: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Whether deliveries flow, and of those that are paused since when, when it is tried next, and why."""
+    if paused is None:
+        return {"lane": LaneState.FLOWING, "paused_at": None, "probe_at": None, "pause_note": None}
+    pause = {"paused_at": paused["paused_at"], "probe_at": paused["probe_at"], "pause_note": paused["note"]}
+    return {"lane": LaneState.PAUSED, **pause}
 
 
 def _destination(one: DestinationSettings) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def _destination(one: DestinationSettings) -> dict[str, Any]:
 
 
 def _print_list(rows: Sequence[dict[str, Any]]) -> None:
-    table = _table("name", "kind", "address", "profile", "proof", "waiting", "failed", "sent", "why")
+    table = _table("name", "kind", "address", "profile", "proof", "lane", "waiting", "failed", "sent", "why")
     for row in rows:
         known = row["kind"] is not None
         table.add_row(
@@ -81,10 +93,22 @@ def _print_list(rows: Sequence[dict[str, Any]]) -> None:
             escape(f"{row['ae_title']}@{row['host']}:{row['port']}") if known else "",
             row["profile"] if known else "",
             row["proof"] if known else "",
+            _since(row) if known else "",
             *(str(row[count]) for count in ("waiting", "failed", "acknowledged")),
-            escape(row["error"] or "") if row["waiting"] or row["failed"] else "",
+            escape(_why(row)),
         )
     output_console().print(table)
+
+
+def _since(row: Mapping[str, Any]) -> str:
+    return f"{row['lane']} since {time_of(row['paused_at'])}" if row["paused_at"] else str(row["lane"])
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    """Why nothing is sent now; else why the newest of what waits or failed did not arrive."""
+    if row.get("pause_note"):
+        return str(row["pause_note"])
+    return str(row["error"] or "") if row["waiting"] or row["failed"] else ""
 
 
 @destinations.command()

@@ -17,6 +17,7 @@ from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.domain.delivery import DeliveryState, how_far
 from storage.domain.explanation import not_needed
+from storage.domain.lane import LaneState
 from storage.domain.open_trouble import OpenTrouble, open_trouble
 from storage.domain.proof import ProofState
 from storage.objects.capacity import spool_usage
@@ -56,8 +57,15 @@ def status(as_json: bool) -> None:
         facts = overview.status()
     waiting = spool_usage(DataFolder(settings.data_dir))
     facts["spool"] = {"entries": waiting.entries, "bytes": waiting.bytes}
+    paused = {lane["destination"]: lane for lane in facts["paused"]}
     facts["destinations"] = [
-        {"name": place.name, "ae_title": place.ae_title, "host": place.host, "port": place.port}
+        {
+            "name": place.name,
+            "ae_title": place.ae_title,
+            "host": place.host,
+            "port": place.port,
+            "lane": LaneState.PAUSED if place.name in paused else LaneState.FLOWING,
+        }
         for place in settings.destinations
     ]
     trouble = open_trouble(facts)
@@ -76,13 +84,23 @@ def status(as_json: bool) -> None:
         click.echo("Overread is not running on this data folder; `overread up` starts it.")
     click.echo(f"Spool: {waiting.entries} waiting, {waiting.bytes} bytes.")
     for place in settings.destinations:
-        click.echo(f"Destination {place.name}: {place.ae_title}@{place.host}:{place.port}.")
+        click.echo(
+            f"Destination {place.name}: {place.ae_title}@{place.host}:{place.port}.{_pause(paused.get(place.name))}"
+        )
     if not settings.destinations:
         click.echo("Destinations: none configured; results stay in storage.")
     known = {place.name for place in settings.destinations}
     for name in sorted({one["destination"] for one in facts["deliveries"] if _is_left(one)} - known):
         click.echo(f"Destination {name}: not in the settings; `overread destinations list` counts what it did not get.")
     _print_trouble(trouble)
+
+
+def _pause(lane: Mapping[str, Any] | None) -> str:
+    """Since when deliveries to it are paused, until when and why; nothing where they flow."""
+    if lane is None:
+        return ""
+    since, until = time_of(lane["paused_at"]), time_of(lane["probe_at"])
+    return f" Paused since {since}, tried again at {until}: {lane['note']}"
 
 
 def _is_left(delivery: Mapping[str, Any]) -> bool:
@@ -125,7 +143,7 @@ def print_studies(studies: Sequence[Mapping[str, Any]]) -> None:
             _state(study),
             str(study["instances"]),
             str(study["revision"]),
-            _time(study["last_received_at"]),
+            time_of(study["last_received_at"]),
         )
     _print(table)
 
@@ -164,7 +182,7 @@ def _print_trouble(trouble: Sequence[OpenTrouble]) -> None:
     """Last of all, where a terminal stands still: every kind once, however many lines of it stand above."""
     table = _table("Open trouble", "how many", "what", "newest", "why")
     for one in trouble[:_KINDS_OF_TROUBLE]:
-        table.add_row(str(one.count), escape(one.what), _time(one.newest_at), escape(one.sentence))
+        table.add_row(str(one.count), escape(one.what), time_of(one.newest_at), escape(one.sentence))
     _print(table)
     if len(trouble) > _KINDS_OF_TROUBLE:
         click.echo(f"… and {len(trouble) - _KINDS_OF_TROUBLE} kinds more; `overread status --json` has all of them.")
@@ -207,5 +225,6 @@ def _state(row: Mapping[str, Any]) -> str:
     return f"{text}: {escape(row['error'])}" if row["error"] else text
 
 
-def _time(iso: str | None) -> str:
+def time_of(iso: str | None) -> str:
+    """A time of the facts for an eye: UTC, to the second."""
     return iso[:19].replace("T", " ") + "Z" if iso else ""

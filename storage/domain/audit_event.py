@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     DELIVERY_UNPROVEN = "delivery-unproven"
     DELIVERY_PROOF_REOPENED = "delivery-proof-reopened"
     COMMITMENT_REPORT_REFUSED = "commitment-report-refused"
+    DELIVERIES_PAUSED = "deliveries-paused"
+    DELIVERIES_RESUMED = "deliveries-resumed"
     DESTINATION_PROBED = "destination-probed"
     ALGORITHM_ADDED = "algorithm-added"
     ALGORITHM_RETIRED = "algorithm-retired"

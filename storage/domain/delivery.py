@@ -47,6 +47,7 @@ class SendOutcome:
 
     ``status`` is the DIMSE status (PS3.7 annex C) or ``None`` when no answer came; ``note`` is one sentence
     for an operator and never repeats text from the peer; ``offered`` is false where nothing could be sent at all.
+    ``out_of_reach`` is true where the destination itself could not be had, whatever was to be sent.
     ``proof`` says how the destination is to be asked later whether it still has what was delivered.
     """
 
@@ -56,6 +57,7 @@ class SendOutcome:
     note: str
     offered: bool = True
     proof: ProofWish | None = None
+    out_of_reach: bool = False
 
 
 def how_far(state: str, attempts: int, proof_state: str | None, proof_way: str | None) -> str:

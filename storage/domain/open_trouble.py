@@ -39,7 +39,8 @@ def open_trouble(facts: Facts) -> list[OpenTrouble]:
     were never for an algorithm.
     """
     kinds: dict[tuple[str, ...], list[_Case]] = {}
-    for case in (*_parked(facts), *_of_jobs(facts), *_of_deliveries(facts), *_unproven(facts), *_set_aside(facts)):
+    tellers = (_parked, _of_jobs, _of_deliveries, _unproven, _paused, _set_aside)
+    for case in (case for told in tellers for case in told(facts)):
         kinds.setdefault(case.kind, []).append(case)
     troubles = []
     for cases in kinds.values():
@@ -130,6 +131,13 @@ def _unproven(facts: Facts) -> Iterator[_Case]:
         if one["state"] == "acknowledged" and one.get("proof_state") == "unproven":
             what = f"object not proven to be at {one['destination']}"
             yield _Case(("unproven", one["destination"]), what, one["proof_note"], one["acknowledged_at"])
+
+
+def _paused(facts: Facts) -> Iterator[_Case]:
+    """What waits for a destination that does not answer is one trouble, however much it is."""
+    for lane in facts["paused"]:
+        name = lane["destination"]
+        yield _Case(("paused", name), f"deliveries to {name} paused", lane["note"], lane["paused_at"])
 
 
 def _set_aside(facts: Facts) -> Iterator[_Case]:

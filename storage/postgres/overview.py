@@ -8,6 +8,7 @@ from storage.errors import UnknownRecord
 from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
+from storage.postgres.lane_rows import paused_lanes
 from storage.postgres.statement import statement
 from storage.postgres.tables import (
     InstanceRow,
@@ -36,7 +37,13 @@ class Overview:
                 "jobs": ask(session, "overview_jobs", study_instance_uid=None, shadow=None),
                 "deliveries": ask(session, "overview_deliveries", study_instance_uid=None),
                 "quarantined": _quarantined(session, None),
+                "paused": paused_lanes(session),
             }
+
+    def paused(self) -> list[Facts]:
+        """Every destination whose deliveries are paused: since when, until when and why."""
+        with self._database.transaction() as session:
+            return paused_lanes(session)
 
     def destinations(self) -> list[Facts]:
         """What each destination that was ever owed anything has, waits for and did not get, in evidence objects."""

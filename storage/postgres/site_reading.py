@@ -16,6 +16,7 @@ from storage.ports.facts import Facts
 from storage.postgres.counted_events import CountedEvents
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
+from storage.postgres.lane_rows import paused_lanes
 from storage.postgres.statement import statement
 from storage.postgres.tables import AlgorithmRow, AuditEventRow, QuarantinedObjectRow, StudyRow
 
@@ -127,6 +128,7 @@ class PostgresSiteReading:
                 "jobs": ask(session, "summary_jobs", days=days),
                 "deliveries": ask(session, "summary_deliveries", days=days),
                 "proofs": ask(session, "summary_proofs", days=days),
+                "paused": paused_lanes(session),
                 "quarantined": _quarantined(session),
                 "rejected": ask(session, "summary_rejected", days=days, rows=_TROUBLE_SHOWN),
                 "studies_ever": session.scalar(select(func.count()).select_from(StudyRow)),

@@ -27,6 +27,7 @@ from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, O
 from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
+from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
 from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow
 from storage.postgres.received_tables import (
@@ -50,6 +51,7 @@ __all__ = [
     "Base",
     "CommitmentQuestionRow",
     "CompletenessClaimRow",
+    "DeliveryLaneRow",
     "DeliveryProofRow",
     "DeliveryRow",
     "DriftAlarmRow",

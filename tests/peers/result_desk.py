@@ -67,7 +67,9 @@ class ResultDesk:
         assert settle_next_study(self.database, 1) is not None
 
     def _result(self, evidence: tuple[EvidenceObject, ...]) -> NewResult:
-        (used,) = self.execute("SELECT array_agg(sop_instance_uid) AS uids FROM instance")
+        (used,) = self.execute(
+            "SELECT array_agg(sop_instance_uid) AS uids FROM instance WHERE study_id = (SELECT max(id) FROM study)"
+        )
         return NewResult(generate_uid(), tuple(used["uids"]), "b" * 64, "CPU", (), "", evidence)
 
     def owe_notice(self, *evidence: EvidenceObject, destinations: tuple[str, ...] = ("pacs",)) -> None:

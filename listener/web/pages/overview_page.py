@@ -56,4 +56,5 @@ def _destination(place: DestinationSettings, summary: Facts) -> Facts:
         "refused": own.get("refused", {}).get("deliveries", 0),
         "unproven": unproven.get(place.name, 0) if place.proof_policy() or place.name in unproven else None,
         "last_acknowledged_at": acknowledged.get("last_acknowledged_at"),
+        "paused": any(lane["destination"] == place.name for lane in summary["paused"]),
     }

@@ -29,6 +29,7 @@ _KINDS: Mapping[str, str] = {
     "success": "good",
     "failed": "bad",
     "parked": "bad",
+    "paused": "bad",
     "refused": "bad",
     "found": "good",
     "committed": "good",

@@ -4,7 +4,7 @@ SELECT
     delivery.state,
     count(*) AS deliveries,
     max(delivery.acknowledged_at) AS last_acknowledged_at,
-    min(job.scheduled_at) AS oldest_scheduled_at
+    extract(epoch FROM now() - min(job.scheduled_at) FILTER (WHERE job.finished_at IS NULL))::float8 AS oldest_seconds
 FROM delivery
 JOIN job ON job.id = delivery.job_id
 WHERE job.finished_at IS NULL OR job.finished_at > now() - make_interval(days => :days)

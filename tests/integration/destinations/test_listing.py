@@ -12,12 +12,16 @@ import pytest
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
+from storage.domain.lane import PausePolicy
 from storage.domain.result import EvidenceRole
+from storage.postgres.lane_rows import PostgresLanes
 from storage.settings import JobSettings
 from tests.integration.destinations.conftest import Run
 from tests.peers.evidence_files import evidence_object
 from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.result_desk import ResultDesk
+
+_PACS = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
 
 
 @pytest.fixture
@@ -53,6 +57,10 @@ def test_a_destination_stands_there_with_its_settings(destinations: Run) -> None
         "acknowledged": 0,
         "last_acknowledged_at": None,
         "error": None,
+        "lane": "flowing",
+        "paused_at": None,
+        "probe_at": None,
+        "pause_note": None,
     }
 
 
@@ -82,6 +90,39 @@ def test_what_waits_failed_and_arrived_is_counted(
     assert "cannot understand the instance" in destinations("list", port=recording_pacs.port).stdout
 
 
+def test_a_pause_is_told_by_list_and_status(
+    desk: ResultDesk, destinations: Run, database_url: str, tmp_path: Path
+) -> None:
+    """Since when, and why, in words and in JSON; in `status` it stands among the trouble, too."""
+    desk.owe(evidence_object(EvidenceRole.REPORT))
+    PostgresLanes(desk.database).note_failure("pacs", PausePolicy(1, 60, 300), "It is away.")
+
+    [row] = json.loads(destinations("list", "--json", port=104).stdout)
+    shown = destinations("list", port=104).stdout
+    told = _status(tmp_path, database_url, OVERREAD_DESTINATIONS=json.dumps([_PACS]))
+
+    assert (row["lane"], row["pause_note"], row["probe_at"] > row["paused_at"]) == ("paused", "It is away.", True)
+    assert "paused since 20" in shown
+    assert "It is away." in shown
+    assert "tried again at 20" in told
+    assert "deliveries to pacs paused" in told
+
+
+def _status(tmp_path: Path, database_url: str, **variables: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")} | {
+        "OVERREAD_CONFIG": os.devnull,
+        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
+        "OVERREAD_DATABASE_URL": database_url,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "overread", "status"],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_status_and_list_agree_on_what_a_destination_that_left_did_not_get(
     desk: ResultDesk, tmp_path: Path, destinations: Run, database_url: str
 ) -> None:
@@ -90,18 +131,11 @@ def test_status_and_list_agree_on_what_a_destination_that_left_did_not_get(
     deliver(desk, 104)
 
     _, left = json.loads(destinations("list", "--json", port=104).stdout)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")} | {
-        "OVERREAD_CONFIG": os.devnull,
-        "OVERREAD_DATA_DIR": str(tmp_path / "data"),
-        "OVERREAD_DATABASE_URL": database_url,
-    }
-    status = subprocess.run(
-        [sys.executable, "-m", "overread", "status"], env=environment, capture_output=True, text=True, check=False
-    )
+    status = _status(tmp_path, database_url)
 
     assert (left["name"], left["waiting"], left["failed"]) == ("archive", 0, 1)
-    assert "Destination archive: not in the settings" in status.stdout
-    [line] = [line for line in status.stdout.splitlines() if line.startswith("archive")]
+    assert "Destination archive: not in the settings" in status
+    [line] = [line for line in status.splitlines() if line.startswith("archive")]
     assert "failed: No [[destinations]] entry has the name" in line
 
 

@@ -9,13 +9,16 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from listener.settings import DestinationSettings
 from listener.web.metrics import METRICS
 from overread.commands.status import status
 from storage.domain.job import Reason
+from storage.domain.lane import PausePolicy
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
+from storage.postgres.lane_rows import PostgresLanes
 from storage.postgres.site_reading import PostgresSiteReading
 from storage.settings import JobSettings
 from tests.integration.postgres.conftest import Hospital
@@ -150,6 +153,24 @@ def _status() -> str:
     result = CliRunner().invoke(status, [], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
+
+
+def test_a_paused_destination_is_told_by_metrics_and_dashboard(database_url: str, tmp_path: Path) -> None:
+    """While it pauses the figure is 1 and the first page says why; afterwards neither does."""
+    place = DestinationSettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
+    database = open_database(database_url, "test")
+    lanes = PostgresLanes(database)
+    try:
+        with opened(database_url, tmp_path, (place,)) as door:
+            lanes.note_failure("pacs", PausePolicy(1, 60, 300), "It is away.")
+            assert _scraped(door)["overread_lane_paused"] == {("pacs",): 1}
+            assert "It is away." in door.logged_in("viewer").get("/").text
+
+            lanes.resume("pacs")
+            assert _scraped(door)["overread_lane_paused"] == {("pacs",): 0}
+            assert "It is away." not in door.logged_in("viewer").get("/").text
+    finally:
+        database.close()
 
 
 def test_an_empty_site_gives_every_metric(web_door: WebDoor) -> None:

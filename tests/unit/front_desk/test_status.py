@@ -28,7 +28,7 @@ class _Overview:
             }
             for number in range(self._quarantined)
         ]
-        return {"studies": [], "jobs": [], "deliveries": self._deliveries, "quarantined": things}
+        return {"studies": [], "jobs": [], "deliveries": self._deliveries, "quarantined": things, "paused": []}
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 10_000])
