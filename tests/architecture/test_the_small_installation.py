@@ -73,6 +73,7 @@ def test_the_small_rooms_import_with_the_core_alone() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
 
     assert {"onnxruntime", "onnx", "torch", "highdicom", "scipy", "cv2"} <= absent
+    assert "httpx" not in absent
     assert done.returncode == 0, done.stderr
 
 
