@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from inference.settings import WorkerSettings
 from inference.worker import Duty, Worker
 from storage.domain.job import ClaimedJob, JobKind
 from storage.domain.result import EvidenceForm, NewResult
-from storage.domain.route import Route, Routes
+from storage.domain.route import Routes
 from storage.domain.viewer_profile import ViewerProfile, wanted_forms
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -41,7 +41,7 @@ def work(
     database_url: str,
     jobs: JobSettings,
     destinations: Mapping[str, ViewerProfile],
-    routes: Iterable[Route] = (),
+    routes: Routes | None = None,
     naming: SeriesNaming = USUAL_NAMING,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
@@ -66,7 +66,7 @@ def work(
     children = [ModelChild(place.settings, place.limits, worker.jobs_at_once) for place in places(worker)]
     seats = [seat for child in children for seat in child.seats]
     # One queue each: a queue waits for work on a connection of its own.
-    queues = [PostgresJobQueue(database, objects, jobs, Routes(routes)) for _ in seats]
+    queues = [PostgresJobQueue(database, objects, jobs, routes) for _ in seats]
     signs = SignsOfLife(len(seats))
 
     def duties(queue: PostgresJobQueue, seat: Seat) -> dict[JobKind, Duty]:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from listener.errors import ListenerError
 from listener.scu.lane_settings import LaneKeys
 from listener.scu.proof_settings import ProofKeys
+from storage.domain.job import Priority
 from storage.domain.result import EvidenceForm
-from storage.domain.route import Route
+from storage.domain.route import Route, Routes, Sender
 from storage.domain.viewer_profile import PROFILES, ViewerProfile, own_profile
 
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
@@ -53,6 +54,13 @@ class PeerSettings(BaseModel):
         description="Where reports of storage commitment go when the peer has ended the association it asked on.",
     )
     port: int = Field(default=0, ge=0, le=65535, description="The port there.")
+    priority: Priority | None = Field(
+        default=None,
+        description=(
+            'What the peer sends is analysed, and delivered, with this priority: "stat" before "routine" before "low". '
+            "Of what this, the route and the images say, the most urgent counts; nothing said is routine."
+        ),
+    )
 
 
 class RouteSettings(BaseModel):
@@ -71,6 +79,10 @@ class RouteSettings(BaseModel):
     )
     destinations: tuple[str, ...] = Field(
         default=(), description="Results of it go only to these of the [[destinations]]; empty: to all."
+    )
+    priority: Priority | None = Field(
+        default=None,
+        description="What came under it is analysed, and delivered, with this priority, as in [[listener.peers]].",
     )
 
 
@@ -409,10 +421,14 @@ def _check_client_certificates(web: WebSettings) -> None:
         raise ListenerError("[[web.client_certificates]] lists a subject twice; give each one account.")
 
 
-def routes_of(listener: ListenerSettings) -> tuple[Route, ...]:
-    """The routes in the words of storage."""
-    return tuple(
-        Route(route.ae_title, frozenset(route.algorithms), frozenset(route.destinations)) for route in listener.routes
+def routes_of(listener: ListenerSettings) -> Routes:
+    """The routes, and the priorities of peers, in the words of storage."""
+    return Routes(
+        [
+            Route(route.ae_title, frozenset(route.algorithms), frozenset(route.destinations), route.priority)
+            for route in listener.routes
+        ],
+        [Sender(peer.ae_title, peer.networks, peer.priority) for peer in listener.peers if peer.priority is not None],
     )
 
 

@@ -35,6 +35,7 @@ from listener.web.viewer.links import ViewerLinks
 from listener.web.viewer.package import ViewerPackage
 from listener.web.viewer.router import viewer_router
 from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.route import Routes
 from storage.errors import StorageError
 from storage.importer import SpoolImporter
 from storage.objects.algorithm_card import card_text
@@ -83,6 +84,7 @@ def serve(
     spool: SpoolSettings,
     jobs: JobSettings,
     destinations: tuple[DestinationSettings, ...],
+    routes: Routes | None = None,
     announce: Callable[[int], None] | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT and return the exit status; ``announce`` is told the port once we listen.
@@ -95,7 +97,13 @@ def serve(
     check_web_settings(web)
     quiet_toolkits()
     with open_door(
-        web, data_dir=data_dir, database_url=database_url, spool=spool, jobs=jobs, destinations=destinations
+        web,
+        data_dir=data_dir,
+        database_url=database_url,
+        spool=spool,
+        jobs=jobs,
+        destinations=destinations,
+        routes=routes,
     ) as door:
 
         def tell(port: int) -> None:
@@ -121,6 +129,7 @@ def open_door(
     spool: SpoolSettings,
     jobs: JobSettings,
     destinations: tuple[DestinationSettings, ...],
+    routes: Routes | None = None,
 ) -> Iterator[Door]:
     """Every part of the door with its adapters, for as long as the block; raises as ``serve`` does."""
     folder = DataFolder(data_dir)
@@ -161,7 +170,7 @@ def open_door(
             reading=PostgresSiteReading(database),
             monitoring=PostgresMonitoring(database),
             explainer=Overview(database),
-            jobs=PostgresJobQueue(database, objects, jobs),
+            jobs=PostgresJobQueue(database, objects, jobs, routes),
             accounts=accounts,
             algorithms=PostgresAlgorithmCatalog(database),
             trail=trail,
@@ -181,7 +190,12 @@ def open_door(
                 dicomweb_router(uploads, PostgresStudyIndex(database, objects), trail, decoders),
                 analyze_router(
                     AnalyzeDesk(
-                        uploads, PostgresStudySettlement(database), Overview(database), objects, trail, decoders
+                        uploads,
+                        PostgresStudySettlement(database, routes or Routes()),
+                        Overview(database),
+                        objects,
+                        trail,
+                        decoders,
                     )
                 ),
                 viewer_router(viewer, PostgresStudyIndex(database, objects), trail, decoders),

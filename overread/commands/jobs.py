@@ -5,30 +5,35 @@ from contextlib import contextmanager
 
 import click
 
+from listener.settings import routes_of
 from overread.caller import caller
 from overread.commands.status import print_jobs, with_overview
 from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import Settings, load_settings
+from storage.domain.job import Priority
 from storage.errors import UnknownRecord
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
 
+_PRIORITY = click.Choice([str(priority) for priority in Priority], case_sensitive=False)
+
 
 @contextmanager
 def _queue(settings: Settings, url: str) -> Iterator[PostgresJobQueue]:
     database = open_database(url, "overread jobs")
     try:
-        yield PostgresJobQueue(database, ObjectStore(DataFolder(settings.data_dir)), settings.jobs)
+        objects = ObjectStore(DataFolder(settings.data_dir))
+        yield PostgresJobQueue(database, objects, settings.jobs, routes_of(settings.listener))
     finally:
         database.close()
 
 
 @click.group()
 def jobs() -> None:
-    """List, show, submit, cancel and resubmit jobs."""
+    """List, show, submit, prioritise, cancel and resubmit jobs."""
 
 
 @jobs.command("list")
@@ -63,15 +68,33 @@ def cancel(job_id: int) -> None:
 
 @jobs.command()
 @click.argument("study_instance_uid")
-def submit(study_instance_uid: str) -> None:
+@click.option("--algorithm", "algorithms", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
+@click.option("--priority", type=_PRIORITY, help="Instead of the one that the study's route gives.")
+def submit(study_instance_uid: str, algorithms: tuple[str, ...], priority: str | None) -> None:
     """Have a study analysed by the active algorithms that have not looked at it, such as one added since.
 
-    Versions in shadow look at it too, after all other work.
+    They are those of the study's route, unless others are named. Versions in shadow look at it too, after all other
+    work.
     """
     settings = load_settings()
     with existing_database(settings) as url, _queue(settings, url) as queue:
-        for job_id in queue.submit(study_instance_uid, caller()):
+        asked = None if priority is None else Priority(priority)
+        for job_id in queue.submit(study_instance_uid, caller(), algorithms=algorithms, priority=asked):
             click.echo(f"Job {job_id} is scheduled.")
+
+
+@jobs.command()
+@click.argument("job_id", type=int)
+@click.argument("priority", type=_PRIORITY)
+def prioritise(job_id: int, priority: str) -> None:
+    """Have a job that waits done with another priority: stat before routine before low.
+
+    Its results are delivered with the same one.
+    """
+    settings = load_settings()
+    with existing_database(settings) as url, _queue(settings, url) as queue:
+        queue.prioritise(job_id, Priority(priority), caller())
+    click.echo(f"Job {job_id} has the priority {priority}.")
 
 
 @jobs.command()

@@ -109,7 +109,7 @@ def listen() -> None:
 def web() -> None:
     """Serve the dashboard, DICOMweb, the API and metrics."""
     settings = _begin()
-    from listener.settings import is_loopback
+    from listener.settings import is_loopback, routes_of
     from listener.web.main import serve
 
     alive = pulse(settings.run_dir, "web")  # beats no more once we serve: `overread health` asks the door itself
@@ -123,6 +123,7 @@ def web() -> None:
             spool=settings.spool,
             jobs=settings.jobs,
             destinations=settings.destinations,
+            routes=routes_of(settings.listener),
         )
     sys.exit(code)
 

@@ -22,6 +22,7 @@ class AuditAction(StrEnum):
     JOB_RETRIED = "job-retried"
     JOB_FAILED = "job-failed"
     JOB_CANCELED = "job-canceled"
+    JOB_PRIORITISED = "job-prioritised"
     RESULT_STORED = "result-stored"
     DELIVERY_ACKNOWLEDGED = "delivery-acknowledged"
     DELIVERY_REFUSED = "delivery-refused"

@@ -99,6 +99,8 @@ def _inference(job: Facts, facts: Facts) -> Iterator[str]:
 
 def _analysis(job: Facts, facts: Facts) -> Iterator[str]:
     name, again = job["algorithm"], f" (doing job {job['predecessor_id']} again)" if job["predecessor_id"] else ""
+    if job["priority_because"]:
+        yield f"{name} has the priority {job['priority']} here: {_sentence(job['priority_because'])}"
     if job["outcome"] == "analysed":
         for result in facts["results"]:
             if result["job_id"] == job["id"]:

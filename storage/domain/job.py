@@ -38,11 +38,13 @@ class JobEvent(StrEnum):
     RETRY = "retry"  # the holder, or rescue_leases; due_at moves on
     FAIL = "fail"  # the holder, or rescue_leases when the attempts are spent
     CANCEL = "cancel"  # an operator
+    PRIORITISE = "prioritise"  # an operator, while it waits
 
 
 TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.SCHEDULED, JobEvent.CLAIM): JobState.IN_PROGRESS,
     (JobState.SCHEDULED, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.SCHEDULED, JobEvent.PRIORITISE): JobState.SCHEDULED,
     (JobState.IN_PROGRESS, JobEvent.RENEW): JobState.IN_PROGRESS,
     (JobState.IN_PROGRESS, JobEvent.COMPLETE): JobState.COMPLETED,
     (JobState.IN_PROGRESS, JobEvent.RETRY): JobState.SCHEDULED,

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -11,7 +11,7 @@ from types import FrameType
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from storage.domain.route import Route, Routes
+from storage.domain.route import Routes
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.housekeeping.anchor_audit import anchor_audit
 from storage.housekeeping.forget_compiled import forget_compiled
@@ -97,7 +97,7 @@ def keep_house(
     study: StudySettings,
     jobs: JobSettings,
     audit: AuditSettings,
-    routes: Iterable[Route] = (),
+    routes: Routes | None = None,
     monitoring: MonitoringSettings | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
@@ -122,7 +122,7 @@ def keep_house(
     scheduler = _scheduler(
         house,
         {
-            "settle studies": (partial(settle_studies, database, study.patience(), Routes(routes)), _EVERY_SECONDS),
+            "settle studies": (partial(settle_studies, database, study.patience(), routes), _EVERY_SECONDS),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
             "remove what was compiled": (partial(forget_compiled, database, data_dir), _COMPILED_SECONDS),

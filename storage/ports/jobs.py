@@ -1,11 +1,11 @@
 """Jobs: the queue that workers claim from, and the desk of whoever cancels or submits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from storage.domain.delivery import SendOutcome
-from storage.domain.job import ClaimedJob, JobKind, Reason, Refusal
+from storage.domain.job import ClaimedJob, JobKind, Priority, Reason, Refusal
 from storage.domain.not_analysed import EndedInference
 from storage.domain.result import NewResult
 
@@ -106,6 +106,20 @@ class JobDesk(Protocol):
         """Have the work of a finished job done again; return the new job's id. Raises as ``cancel``."""
         ...
 
-    def submit(self, study_instance_uid: str, actor: str) -> list[int]:
-        """Have a study analysed by the active algorithms that have not looked at it. Raises as ``cancel``."""
+    def submit(
+        self,
+        study_instance_uid: str,
+        actor: str,
+        *,
+        algorithms: Collection[str] = (),
+        priority: Priority | None = None,
+    ) -> list[int]:
+        """Have a study analysed by the active algorithms that have not looked at it. Raises as ``cancel``.
+
+        Those of its route, with its priority, unless ``algorithms`` names others or ``priority`` is given.
+        """
+        ...
+
+    def prioritise(self, job_id: int, priority: Priority, actor: str) -> None:
+        """Give a job that waits another priority. Raises as ``cancel``."""
         ...

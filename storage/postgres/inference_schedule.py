@@ -9,12 +9,14 @@ from sqlalchemy.orm import Session
 from storage.domain.algorithm import AlgorithmStage
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.job import JobKind, Priority
+from storage.domain.route import Urgency
 from storage.postgres.audit_trail import append
 from storage.postgres.statement import statement
 from storage.postgres.turns import next_turn, source_of
 from storage.postgres.work_signal import announce_work
 
-_PRIORITY = {AlgorithmStage.ACTIVE: Priority.ROUTINE, AlgorithmStage.SHADOW: Priority.LOW}
+_ROUTINE = Urgency()
+_OF_SHADOWS = Urgency(Priority.LOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,17 @@ def schedule_inference(
     revision: int,
     actor: str,
     algorithms: frozenset[str] | None = None,
+    urgency: Urgency = _ROUTINE,
 ) -> ScheduledInference:
     """One job per active algorithm that has none on this revision, and one per shadow, each with its audit row.
 
-    ``algorithms`` are the names of those that count, ``None`` lets all.
+    ``algorithms`` are the names of those that count, ``None`` lets all. ``urgency`` is that of active ones; shadows
+    come after all other work.
     """
     names = None if algorithms is None else sorted(algorithms)
     source = source_of(session, study_id, revision)
     made: dict[AlgorithmStage, list[int]] = {}
-    for stage, priority in _PRIORITY.items():
+    for stage, of_stage in {AlgorithmStage.ACTIVE: urgency, AlgorithmStage.SHADOW: _OF_SHADOWS}.items():
         shadow = stage is AlgorithmStage.SHADOW
         jobs = session.execute(
             statement("schedule_inference"),
@@ -50,26 +54,31 @@ def schedule_inference(
                 "names": names,
                 "stage": str(stage),
                 "shadow": shadow,
-                "priority": str(priority),
+                "priority": str(of_stage.priority),
+                "because": of_stage.because,
                 "source": source,
-                "turn": next_turn(session, source, priority, shadow=shadow),
+                "turn": next_turn(session, source, of_stage.priority, shadow=shadow),
             },
         ).all()
-        append(session, *(_scheduled(job, study_instance_uid, revision, shadow, actor) for job in jobs))
+        append(session, *(_scheduled(job, study_instance_uid, revision, stage, of_stage, actor) for job in jobs))
         made[stage] = [job.id for job in jobs]
     if any(made.values()):
         announce_work(session, JobKind.INFERENCE)
     return ScheduledInference(made[AlgorithmStage.ACTIVE], made[AlgorithmStage.SHADOW])
 
 
-def _scheduled(job: Row[Any], study_instance_uid: str, revision: int, shadow: bool, actor: str) -> AuditEvent:
+def _scheduled(
+    job: Row[Any], study_instance_uid: str, revision: int, stage: AlgorithmStage, urgency: Urgency, actor: str
+) -> AuditEvent:
     details: dict[str, str | int | float | None] = {
         "kind": str(JobKind.INFERENCE),
         "revision": revision,
         "algorithm_id": job.algorithm_id,
     }
-    if shadow:
-        details["stage"] = str(AlgorithmStage.SHADOW)
+    if stage is AlgorithmStage.SHADOW:
+        details["stage"] = str(stage)
+    else:
+        details |= {"priority": str(urgency.priority)} | ({"because": urgency.because} if urgency.because else {})
     return AuditEvent(
         AuditAction.JOB_SCHEDULED, actor, study_instance_uid=study_instance_uid, job_id=job.id, details=details
     )

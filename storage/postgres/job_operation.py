@@ -1,5 +1,6 @@
-"""What an operator may do about work: stop it, have it done again, have it done after all."""
+"""What an operator may do about work: stop it, have it done sooner, again, or after all."""
 
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sqlalchemy import insert, select, update
@@ -7,15 +8,18 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.delivery import DeliveryState
-from storage.domain.job import FINAL_STATES, JobEvent, JobKind, JobState, Priority, Reason
+from storage.domain.job import FINAL_STATES, TRANSITIONS, JobEvent, JobKind, JobState, Priority, Reason
+from storage.domain.route import Routes, Urgency
 from storage.errors import InvalidTransition, UnknownRecord
 from storage.postgres.audit_trail import append
 from storage.postgres.held_job import HeldJob, move
 from storage.postgres.inference_schedule import schedule_inference
+from storage.postgres.study_ways import ways_of
 from storage.postgres.tables import DeliveryRow, InstanceRow, JobRow, StudyRevisionRow, StudyRow
 from storage.postgres.turns import next_turn, source_of
 from storage.postgres.work_signal import announce_work
 
+_ASKED_FOR = "An operator asked for it."
 _CANCELED = Reason("canceled", "An operator canceled the job; resubmit it to have the work done after all.")
 
 
@@ -68,6 +72,7 @@ def resubmit(session: Session, job_id: int, actor: str, *, everything: bool = Tr
             predecessor_id=old.id,
             kind=old.kind,
             priority=old.priority,
+            priority_because=old.priority_because,
             shadow=old.shadow,
             study_id=old.study_id,
             revision=old.revision,
@@ -91,8 +96,51 @@ def resubmit(session: Session, job_id: int, actor: str, *, everything: bool = Tr
     return new_id
 
 
-def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
-    """Schedule every active algorithm that has no job yet on a study's newest revision, and every shadow.
+def prioritise(session: Session, job_id: int, priority: Priority, actor: str) -> None:
+    """Give a job that waits another priority; an inference gets a turn in the line of that one.
+
+    What the job makes, such as deliveries, has its priority too. One that has the priority already is left as it is.
+
+    Raises:
+        UnknownRecord: no such job.
+        InvalidTransition: it does not wait any more, or it runs in shadow.
+    """
+    row = _locked(session, job_id)
+    if row.shadow:
+        raise InvalidTransition(f"Job {job_id} runs in shadow, which comes after all other work.")
+    if (JobState(row.state), JobEvent.PRIORITISE) not in TRANSITIONS:
+        raise InvalidTransition(f"Job {job_id} is {row.state}; only one that waits can be given another priority.")
+    if Priority(row.priority) is priority:
+        return
+    place = {}
+    if JobKind(row.kind) is JobKind.INFERENCE:
+        place["turn"] = next_turn(session, row.source, priority, shadow=False)
+    session.execute(
+        update(JobRow).where(JobRow.id == job_id).values(priority=str(priority), priority_because=_ASKED_FOR, **place)
+    )
+    details: dict[str, str | int | float | None] = {
+        "kind": row.kind,
+        "before": row.priority,
+        "priority": str(priority),
+    }
+    event = AuditEvent(
+        AuditAction.JOB_PRIORITISED, actor, study_instance_uid=row.study_instance_uid, job_id=job_id, details=details
+    )
+    append(session, event)
+    announce_work(session, JobKind(row.kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is to be analysed, by which algorithms and how urgently; what is left out is as the study's route says."""
+
+    study_instance_uid: str
+    algorithms: frozenset[str] = frozenset()
+    priority: Priority | None = None
+
+
+def submit(session: Session, wanted: Submission, routes: Routes, actor: str) -> list[int]:
+    """Schedule the active algorithms that have no job yet on a study's newest revision, and the shadows.
 
     Return the new jobs' ids.
 
@@ -100,6 +148,7 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
         UnknownRecord: no such study.
         InvalidTransition: it is parked, still being received or without an image, or there is nothing left to schedule.
     """
+    study_instance_uid = wanted.study_instance_uid
     study = session.execute(
         select(StudyRow.id, StudyRow.revision, StudyRow.parked_at)
         .where(StudyRow.study_instance_uid == study_instance_uid)
@@ -111,12 +160,13 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
         raise InvalidTransition(f"Study {study_instance_uid} is parked, so no work on it is scheduled.")
     if study.revision == 0:
         _say_why_no_revision(session, study.id, study_instance_uid)
-    jobs = schedule_inference(session, study.id, study_instance_uid, study.revision, actor)
+    ways = ways_of(session, study.id, study.revision)
+    routed = routes.algorithms(ways)
+    names = wanted.algorithms or routed
+    urgency = routes.urgency(ways) if wanted.priority is None else Urgency(wanted.priority, _ASKED_FOR)
+    jobs = schedule_inference(session, study.id, study_instance_uid, study.revision, actor, names, urgency)
     if not jobs.active and not jobs.shadow:
-        raise InvalidTransition(
-            f"No active algorithm is left that has no job on study {study_instance_uid}; install one with `overread "
-            "algorithms add FOLDER`, or do a job again with `overread jobs resubmit`."
-        )
+        raise InvalidTransition(_nothing_left(wanted, routed))
     if jobs.active:
         session.execute(
             update(StudyRevisionRow)
@@ -124,6 +174,24 @@ def submit(session: Session, study_instance_uid: str, actor: str) -> list[int]:
             .values(reason_code=None, reason_sentence=None)
         )
     return [*jobs.active, *jobs.shadow]
+
+
+def _nothing_left(wanted: Submission, routed: frozenset[str] | None) -> str:
+    uid = wanted.study_instance_uid
+    again = "or do a job again with `overread jobs resubmit`"
+    if wanted.algorithms:
+        names = ", ".join(sorted(wanted.algorithms))
+        return f"None of {names} is active without a job on study {uid}; see `overread algorithms list`, {again}."
+    if routed is not None:
+        names = ", ".join(sorted(routed))
+        return (
+            f"Study {uid} came by a route that leads to {names} only, and none of these is active without a job on it; "
+            f"name another with --algorithm, {again}."
+        )
+    return (
+        f"No active algorithm is left that has no job on study {uid}; install one with `overread algorithms add "
+        f"FOLDER`, {again}."
+    )
 
 
 def _say_why_no_revision(session: Session, study_id: int, study_instance_uid: str) -> NoReturn:

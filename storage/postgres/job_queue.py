@@ -1,7 +1,7 @@
 """The job queue: every change is fenced by the lease token, and its audit row stands in the same transaction."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +10,7 @@ from typing import Any
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.earlier_result import EarlierResult, StoredReport
-from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Reason, Refusal
+from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Priority, Reason, Refusal
 from storage.domain.not_analysed import EndedInference, refusal_is_told
 from storage.domain.result import ActiveOutline, EvidenceForm, FrozenFile, NewResult
 from storage.domain.route import Routes
@@ -18,7 +18,6 @@ from storage.errors import InvalidTransition, LeaseLost
 from storage.ports.objects import EvidenceStore
 from storage.postgres import job_operation
 from storage.postgres.audit_trail import append
-from storage.postgres.called_titles import called_ae_titles
 from storage.postgres.delivery_log import owed, record_outcomes
 from storage.postgres.engine import Database
 from storage.postgres.held_job import give_back, give_up, hold, move, one_more_child_death
@@ -28,6 +27,7 @@ from storage.postgres.result_rows import schedule_deliveries, store_result
 from storage.postgres.result_statistics import store_statistics
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
+from storage.postgres.study_ways import ways_of
 from storage.postgres.work_signal import WorkSignal
 from storage.settings import JobSettings
 
@@ -124,8 +124,8 @@ class PostgresJobQueue:
             result_id = store_result(session, held, result, files, pictures)
             if result.statistics is not None:
                 store_statistics(session, held.job_id, result_id, result.statistics, time.monotonic() - began)
-            called = called_ae_titles(session, held.study_id, held.revision)
-            schedule_deliveries(session, held, result_id, self._routes.destinations(called, destinations))
+            ways = ways_of(session, held.study_id, held.revision)
+            schedule_deliveries(session, held, result_id, self._routes.destinations(ways, destinations))
             move(
                 session,
                 held,
@@ -201,8 +201,8 @@ class PostgresJobQueue:
             if reason is None:
                 # The report is what became of the inference; the notice only made it.
                 result_id = store_result(session, replace(held, job_id=about_id), told, files, [])
-                called = called_ae_titles(session, held.study_id, held.revision)
-                schedule_deliveries(session, held, result_id, self._routes.destinations(called, destinations))
+                ways = ways_of(session, held.study_id, held.revision)
+                schedule_deliveries(session, held, result_id, self._routes.destinations(ways, destinations))
             move(session, held, JobEvent.COMPLETE, AuditAction.JOB_COMPLETED, held.worker, reason=reason)
             return result_id
 
@@ -280,15 +280,35 @@ class PostgresJobQueue:
         with self._database.transaction() as session:
             return job_operation.resubmit(session, job_id, actor)
 
-    def submit(self, study_instance_uid: str, actor: str) -> list[int]:
+    def submit(
+        self,
+        study_instance_uid: str,
+        actor: str,
+        *,
+        algorithms: Collection[str] = (),
+        priority: Priority | None = None,
+    ) -> list[int]:
         """Schedule the active algorithms that have no job yet on a study's newest revision; return the jobs' ids.
+
+        Those of the study's route, with its priority, unless ``algorithms`` names others or ``priority`` is given.
 
         Raises:
             UnknownRecord: no such study.
             InvalidTransition: it is parked or still being received, or nothing is left to schedule.
         """
+        wanted = job_operation.Submission(study_instance_uid, frozenset(algorithms), priority)
         with self._database.transaction() as session:
-            return job_operation.submit(session, study_instance_uid, actor)
+            return job_operation.submit(session, wanted, self._routes, actor)
+
+    def prioritise(self, job_id: int, priority: Priority, actor: str) -> None:
+        """Give a job that waits another priority, with a turn in the line of that one.
+
+        Raises:
+            UnknownRecord: no such job.
+            InvalidTransition: it does not wait any more, or runs in shadow.
+        """
+        with self._database.transaction() as session:
+            job_operation.prioritise(session, job_id, priority, actor)
 
     def close(self) -> None:
         """Close the connections that listen for work."""

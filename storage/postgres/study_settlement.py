@@ -11,12 +11,12 @@ from storage.domain.completeness import Decision, EvidenceKind, Patience, StudyF
 from storage.domain.job import Reason
 from storage.domain.route import Routes
 from storage.postgres.audit_trail import append
-from storage.postgres.called_titles import called_ae_titles
 from storage.postgres.completeness_rows import gathered_evidence, store_decision, unsettled_sources
 from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
 from storage.postgres.study_counts import forget_counts, want_counts
+from storage.postgres.study_ways import ways_of
 from storage.postgres.tables import InstanceRow, StudyRevisionRow, StudyRow
 
 _ACTOR = "housekeeper"
@@ -97,8 +97,9 @@ def settle_next_study(
 class PostgresStudySettlement:
     """Implements the port StudySettlement: for whoever says that a study is complete, instead of a quiet time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, routes: Routes = _NO_ROUTES) -> None:
         self._database = database
+        self._routes = routes
 
     def settle_now(self, study_instance_uid: str, sop_instance_uids: Collection[str], actor: str) -> bool:
         """Make the study stable as it is once it holds these instances; ``False`` while some of them have no row yet.
@@ -118,7 +119,7 @@ class PostgresStudySettlement:
             if study.parked_at is None and (sources := unsettled_sources(session, study.id)):
                 said = said_evidence(actor, sum(sources.values()))
                 decision = Decision(True, EvidenceKind.SAID, (said,))
-                _settle(session, study.id, study_instance_uid, study.revision + 1, decision, actor)
+                _settle(session, study.id, study_instance_uid, study.revision + 1, decision, actor, self._routes)
             return True
 
 
@@ -129,7 +130,7 @@ def _settle(
     revision: int,
     decision: Decision,
     actor: str,
-    routes: Routes = _NO_ROUTES,
+    routes: Routes,
 ) -> SettledStudy:
     """Open the revision of a study that the caller has locked, and schedule its work."""
     count = _open_revision(session, study_id, revision)
@@ -144,8 +145,9 @@ def _settle(
             details={"revision": revision, "instances": count, "because": str(decision.because)},
         ),
     )
-    algorithms = routes.algorithms(called_ae_titles(session, study_id, revision))
-    jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms)
+    ways = ways_of(session, study_id, revision)
+    algorithms, urgency = routes.algorithms(ways), routes.urgency(ways)
+    jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms, urgency)
     if not jobs.active:  # what a shadow finds is no answer to anybody
         _say_why_not(session, study_id, revision)
     return SettledStudy(study_instance_uid, revision, len(jobs.active), decision.because)

@@ -232,6 +232,7 @@ class JobRow(Base):
     destination: Mapped[str | None]
     about_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"))
     source: Mapped[str] = mapped_column(server_default=text("''"))  # AE title or account that sent what is analysed
+    priority_because: Mapped[str] = mapped_column(server_default=text("''"))  # who said so; empty where nobody did
     turn: Mapped[Big] = mapped_column(server_default=text("0"))  # of one priority, the smallest is claimed first
     predecessor_id: Mapped[Big | None] = mapped_column(ForeignKey("job.id"), unique=True)
     attempt: Mapped[int] = mapped_column(server_default=text("0"))

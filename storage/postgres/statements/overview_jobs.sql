@@ -12,6 +12,7 @@ SELECT
     coalesce(algorithm.name, '') AS algorithm_name,
     coalesce(job.destination, '') AS destination,
     job.priority,
+    job.priority_because,
     job.shadow,
     job.source,
     job.turn,

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from storage.domain.delivery import SendOutcome, Verdict
-from storage.domain.job import FINAL_STATES, ClaimedJob, JobEvent, JobKind, JobState, Reason
+from storage.domain.job import FINAL_STATES, ClaimedJob, JobEvent, JobKind, JobState, Priority, Reason
 from storage.errors import InvalidTransition, LeaseLost
 from storage.housekeeping.rescue_leases import rescue_leases
 
@@ -113,6 +113,34 @@ def test_a_claim_and_a_cancellation_that_meet_leave_a_canceled_job(
     for job in filter(None, claimed):
         with pytest.raises(LeaseLost):
             one.queue.complete_delivery(job, [])
+
+
+@pytest.mark.parametrize("first", ["claim", "prioritise"])
+def test_a_claim_and_a_new_priority_that_meet_leave_the_job_whole(
+    open_hospital: Callable[..., Any], first: str
+) -> None:
+    """A job that is claimed first keeps its priority; one that gets a new one is passed over once, and then claimed."""
+    one, other = open_hospital(), open_hospital()
+    one.install()
+    one.stable_study()
+    [(job_id,)] = one.rows("SELECT id FROM job")
+    claimed: list[ClaimedJob | None] = []
+    events = {
+        "claim": lambda hospital: claimed.append(hospital.queue.claim(JobKind.INFERENCE, "worker")),
+        "prioritise": lambda hospital: hospital.queue.prioritise(job_id, Priority.STAT, "operator"),
+    }
+    second = next(name for name in events if name != first)
+
+    ends = _meet(one, lambda: events[first](one), lambda: events[second](other))
+
+    if first == "claim":
+        assert ends == ("done", "refused")
+        assert [job is not None for job in claimed] == [True]
+        assert one.rows("SELECT state, priority FROM job") == [("in_progress", "routine")]
+    else:
+        assert (ends, claimed) == (("done", "done"), [None])
+        assert one.rows("SELECT state, priority FROM job") == [("scheduled", "stat")]
+        assert one.claimed().job_id == job_id
 
 
 def test_two_rescuers_that_meet_rescue_a_job_once(open_hospital: Callable[..., Any]) -> None:

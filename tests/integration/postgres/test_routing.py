@@ -1,13 +1,34 @@
 """A study is analysed and delivered as the name says under which it came."""
 
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import ip_network
 from typing import Any
 
-from storage.domain.job import JobKind
-from storage.domain.route import Route, Routes
+import pytest
+from click.testing import CliRunner
+
+from overread.commands.jobs import jobs
+from storage.domain.explanation import sentences
+from storage.domain.job import JobKind, Priority
+from storage.domain.route import Route, Routes, Sender
+from storage.errors import InvalidTransition
 from storage.housekeeping.settle_studies import settle_studies
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.study_settlement import PostgresStudySettlement
 
-ROUTES = Routes([Route("LUNG", frozenset({"lungs"}), frozenset({"pacs"}))])
+ROUTES = Routes(
+    [Route("LUNG", frozenset({"lungs"}), frozenset({"pacs"})), Route("STAT", priority=Priority.STAT)],
+    [Sender("ER1", (ip_network("127.0.0.0/8"),), Priority.STAT)],
+)
+
+
+@pytest.fixture
+def queue(hospital: Any) -> Iterator[PostgresJobQueue]:
+    """The hospital's queue with the routes."""
+    with closing(PostgresJobQueue(hospital.database, hospital.objects, hospital.settings, ROUTES)) as opened:
+        yield opened
 
 
 def test_the_called_title_chooses_algorithms_and_destinations(hospital: Any) -> None:
@@ -48,3 +69,156 @@ def test_a_study_whose_route_has_no_active_algorithm_says_why_not(hospital: Any)
 
     [study] = hospital.overview.status()["studies"]
     assert (study["state"], study["reason_code"]) == ("not-analysed", "no-algorithm")
+
+
+@pytest.mark.parametrize(
+    ("association", "told"),
+    [
+        ({"called_ae_title": "STAT"}, "[[listener.routes]] gives it to what comes under STAT."),
+        ({"calling_ae_title": "ER1"}, "[[listener.peers]] gives it to what ER1 sends."),
+    ],
+)
+def test_what_is_stat_by_its_route_or_its_sender_is_claimed_and_delivered_first(
+    hospital: Any, queue: PostgresJobQueue, association: dict[str, str], told: str
+) -> None:
+    """It overtakes what waits, so does its delivery, and audit and explain say who said so; its shadow stays low."""
+    hospital.install()
+    hospital.algorithms.add(hospital.registered("lungs", "2"), "tester")
+    hospital.algorithms.shadow("lungs", "2", "tester")
+    urgent = hospital.arrival("1.2.4", hospital.association(**association))
+    hospital.receive(hospital.arrival("1.2.3"))
+    settle_studies(hospital.database, 0, ROUTES)
+    hospital.receive(urgent)
+    settle_studies(hospital.database, 0, ROUTES)
+
+    job = queue.claim(JobKind.INFERENCE, "worker")
+
+    assert job is not None
+    assert job.study_instance_uid == "1.2.4"
+    queue.complete_analysed(job, hospital.result([urgent]), ["pacs"])
+    assert hospital.rows(
+        "SELECT kind, shadow, priority FROM job JOIN study ON study.id = study_id WHERE study_instance_uid = '1.2.4' "
+        "ORDER BY job.id"
+    ) == [("inference", False, "stat"), ("inference", True, "low"), ("delivery", False, "stat")]
+    assert hospital.rows(
+        "SELECT details->>'priority', details->>'because' FROM audit_event "
+        "WHERE job_id = %s AND action = 'job-scheduled'",
+        job.job_id,
+    ) == [("stat", told)]
+    assert f"lungs 1 has the priority stat here: {told}" in list(sentences(hospital.overview.explain("1.2.4")))
+    assert "priority" not in " ".join(sentences(hospital.overview.explain("1.2.3")))
+
+
+def test_who_says_that_a_study_is_complete_does_not_change_its_route(hospital: Any) -> None:
+    """What an account has analysed at once gets the algorithms and the priority of the way by which it came."""
+    hospital.install("liver")
+    hospital.install("lungs")
+    routed = hospital.arrival("1.2.3", hospital.association(called_ae_title="LUNG", calling_ae_title="ER1"))
+    hospital.receive(routed)
+
+    settlement = PostgresStudySettlement(hospital.database, ROUTES)
+    assert settlement.settle_now("1.2.3", [routed.header.sop_instance_uid], "researcher")
+
+    assert hospital.rows("SELECT name, priority FROM job JOIN algorithm ON algorithm.id = algorithm_id") == [
+        ("lungs", "stat")
+    ]
+
+
+def test_a_submitted_study_goes_by_its_route_unless_an_operator_says_otherwise(
+    hospital: Any, queue: PostgresJobQueue
+) -> None:
+    """What the route leaves out runs only if it is named, and the priority is the asked one; explain says who asked."""
+    routed = hospital.arrival("1.2.3", hospital.association(called_ae_title="LUNG"))
+    hospital.receive(routed)
+    settle_studies(hospital.database, 0, ROUTES)
+    hospital.install("liver")
+
+    with pytest.raises(InvalidTransition, match=r"leads to lungs only.*--algorithm"):
+        queue.submit("1.2.3", "operator")
+    with pytest.raises(InvalidTransition, match="None of spleen is active"):
+        queue.submit("1.2.3", "operator", algorithms=["spleen"])
+    assert hospital.rows("SELECT count(*) FROM job") == [(0,)]
+
+    (job_id,) = queue.submit("1.2.3", "operator", algorithms=["liver"], priority=Priority.STAT)
+
+    assert hospital.rows("SELECT id, priority FROM job") == [(job_id, "stat")]
+    told = list(sentences(hospital.overview.explain("1.2.3")))
+    assert "liver 1 has the priority stat here: An operator asked for it." in told
+
+
+def test_a_submitted_study_has_the_priority_of_its_route(hospital: Any, queue: PostgresJobQueue) -> None:
+    """An algorithm added since is as urgent as those before."""
+    hospital.receive(hospital.arrival("1.2.3", hospital.association(called_ae_title="STAT")))
+    settle_studies(hospital.database, 0, ROUTES)
+    hospital.install("lungs")
+
+    queue.submit("1.2.3", "operator")
+
+    assert hospital.rows("SELECT priority FROM job") == [("stat",)]
+
+
+def test_a_job_that_waits_gets_another_priority(hospital: Any, queue: PostgresJobQueue) -> None:
+    """A STAT that is known late overtakes with a turn in its own line; audit and explain say so."""
+    hospital.install()
+    for number in range(3):
+        hospital.stable_study(f"1.2.{number}")
+    [(last,)] = hospital.rows("SELECT max(id) FROM job")
+
+    queue.prioritise(last, Priority.STAT, "alice")
+
+    assert hospital.rows("SELECT priority, turn FROM job WHERE id = %s", last) == [("stat", 0)]
+    assert hospital.claimed().job_id == last
+    assert hospital.rows(
+        "SELECT actor, details->>'before', details->>'priority' FROM audit_event WHERE action = 'job-prioritised'"
+    ) == [("alice", "routine", "stat")]
+    told = list(sentences(hospital.overview.explain("1.2.2")))
+    assert "lungs 1 has the priority stat here: An operator asked for it." in told
+
+
+def test_a_job_keeps_its_place_when_it_has_the_priority_already(hospital: Any, queue: PostgresJobQueue) -> None:
+    """Asking twice neither puts it behind others nor writes a row."""
+    hospital.install()
+    for number in range(3):
+        hospital.stable_study(f"1.2.{number}")
+    [(first,)] = hospital.rows("SELECT min(id) FROM job")
+
+    queue.prioritise(first, Priority.ROUTINE, "alice")
+
+    assert hospital.claimed().job_id == first
+    assert hospital.audited("job-prioritised") == 0
+
+
+def test_a_job_that_does_not_wait_or_runs_in_shadow_keeps_its_priority(hospital: Any, queue: PostgresJobQueue) -> None:
+    """What is under way or over cannot be done sooner, and shadows come after all other work."""
+    hospital.install()
+    hospital.algorithms.add(hospital.registered("lungs", "2"), "tester")
+    hospital.algorithms.shadow("lungs", "2", "tester")
+    hospital.stable_study()
+    job = hospital.claimed()
+    [(shadow,)] = hospital.rows("SELECT id FROM job WHERE shadow")
+
+    with pytest.raises(InvalidTransition, match=f"Job {job.job_id} is in_progress"):
+        queue.prioritise(job.job_id, Priority.STAT, "alice")
+    with pytest.raises(InvalidTransition, match="shadow"):
+        queue.prioritise(shadow, Priority.STAT, "alice")
+    assert hospital.audited("job-prioritised") == 0
+
+
+def test_the_command_line_submits_and_prioritises(hospital: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator names algorithm and priority, and gives what waits another one; what is no priority is refused."""
+    monkeypatch.setenv("OVERREAD_CONFIG", os.devnull)
+    monkeypatch.setenv("OVERREAD_DATABASE_URL", hospital.url)
+    monkeypatch.setenv("OVERREAD_LISTENER_ROUTES", '[{"ae_title": "LUNG", "algorithms": ["lungs"]}]')
+    hospital.receive(hospital.arrival("1.2.3", hospital.association(called_ae_title="LUNG")))
+    settle_studies(hospital.database, 0, ROUTES)
+    hospital.install("liver")
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(jobs, words)
+        return done.exit_code, done.output or str(done.exception)
+
+    assert "leads to lungs only" in run("submit", "1.2.3")[1]
+    assert run("submit", "1.2.3", "--algorithm", "liver", "--priority", "low") == (0, "Job 1 is scheduled.\n")
+    assert run("prioritise", "1", "STAT") == (0, "Job 1 has the priority stat.\n")
+    assert run("prioritise", "1", "urgent")[0] == 2
+    assert hospital.rows("SELECT priority FROM job") == [("stat",)]

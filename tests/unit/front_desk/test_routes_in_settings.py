@@ -2,8 +2,10 @@
 
 import pytest
 
+from listener.settings import routes_of
 from overread.errors import InvalidSettings
 from overread.settings import load_settings
+from storage.domain.route import Way
 
 
 def test_a_route_to_nowhere_is_refused(tmp_path, monkeypatch):
@@ -16,4 +18,24 @@ def test_a_route_to_nowhere_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERREAD_CONFIG", str(file))
 
     with pytest.raises(InvalidSettings, match="LUNG leads to pcas"):
+        load_settings()
+
+
+def test_the_priority_of_a_route_and_of_a_peer_reaches_the_routes(tmp_path, monkeypatch):
+    """What the file says is what studies get, and another word is refused with its place."""
+    file = tmp_path / "overread.toml"
+    file.write_text(
+        '[[listener.routes]]\nae_title = "TRIAL"\npriority = "low"\n'
+        '[[listener.peers]]\nae_title = "ER1"\nnetworks = ["10.1.0.0/16"]\npriority = "stat"\n'
+        '[[listener.peers]]\nae_title = "CT1"\nnetworks = ["10.1.0.0/16"]\n'
+    )
+    monkeypatch.setenv("OVERREAD_CONFIG", str(file))
+
+    routes = routes_of(load_settings().listener)
+
+    assert routes.urgency([Way("OVERREAD", "ER1", "10.1.0.7")]).priority == "stat"
+    assert routes.urgency([Way("OVERREAD", "CT1", "10.1.0.7")]).priority == "routine"
+    assert routes.urgency([Way("TRIAL", "CT1", "10.1.0.7")]).priority == "low"
+    file.write_text(file.read_text().replace('"low"', '"urgent"'))
+    with pytest.raises(InvalidSettings, match=r"entry 1 of listener\.routes"):
         load_settings()
