@@ -85,9 +85,7 @@ class DecodingPool:
         if syntax not in DECODED_SYNTAXES:
             raise undecodable(syntax)
         if any(form.decoded_size > FRAME_BUDGET or len(content) > FRAME_BUDGET for form, content in frames):
-            raise UnusableInput(
-                "too-many-pixels", f"A compressed image has more than {FRAME_BUDGET} bytes, which is our limit."
-            )
+            raise beyond_budget()
         with self._places:
             child = self._done(syntax, frames, name)
             try:
@@ -164,6 +162,13 @@ class DecodingPool:
 
 def _lost_twice(first: str, second: str) -> str:
     return f"in the step decode one process {first} and then another one {second}"
+
+
+def beyond_budget() -> UnusableInput:
+    """A frame is larger than any that is decoded."""
+    return UnusableInput(
+        "too-many-pixels", f"A compressed image has more than {FRAME_BUDGET} bytes, which is our limit."
+    )
 
 
 def undecodable(syntax: UID, why: str = "", name: str = _SOME_IMAGE) -> UnusableInput:

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from itertools import groupby
@@ -20,16 +20,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 from pydicom.valuerep import VR
 
 from inference.decoding import pool as decoding_pool
-from inference.decoding.pool import FRAMES_TOGETHER, DecodingPool
+from inference.decoding.pool import FRAME_BUDGET, FRAMES_TOGETHER, DecodingPool, beyond_budget
 from inference.errors import UnusableInput
-from inference.imaging.encapsulated import single_frame
+from inference.imaging.encapsulated import Place, frame_places, single_frame
 from inference.imaging.frames import frame_count, frame_number
 from inference.imaging.luminance import values_into
 from inference.imaging.pixel_format import (
@@ -64,7 +63,7 @@ _CAPSULE = 12  # bytes of the head of an encapsulated Pixel Data element (PS3.5 
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_DATA_OF_ANY_KIND = 0x7FE00008
 _UNDEFINED = 0xFFFFFFFF
-_EXTENDED_OFFSETS = (0x7FE00001, 0x7FE00002)
+_EXTENDED_OFFSETS = 0x7FE00001
 
 
 class ImageValues:
@@ -262,24 +261,25 @@ class _Frames:
     """The frames of an instance: ``source`` is its file, or its inflated pixel data.
 
     ``image`` has the attributes that decoding needs, ``offset`` is where Pixel Data begins, ``length`` its bytes or
-    ``None`` where it is encapsulated.
+    ``None`` where it is encapsulated; then ``places`` are where the fragments of each frame lie.
     """
 
     source: Path | bytes
     image: Dataset
     offset: int
     length: int | None
+    places: Sequence[Sequence[Place]] = ()
 
     def frame(self, number: int) -> _Encoded:
         """A frame as it stands in the file; the first is 1.
 
         Raises:
-            UnusableInput: ``short-pixel-data`` or ``unreadable``.
+            UnusableInput: ``too-many-pixels``: it is larger than any that is decoded.
         """
         syntax = UID(self.image.file_meta.TransferSyntaxUID)
         with self._opened() as file:
             if self.length is None:
-                return _Encoded(syntax, self._encapsulated(file, number))
+                return _Encoded(syntax, self._encapsulated(file, self.places[number - 1]))
             size = pixel_bytes(self.image)
             file.seek(self.offset + (number - 1) * size)
             return _Encoded(syntax, file.read(size))
@@ -287,18 +287,24 @@ class _Frames:
     def _opened(self) -> BinaryIO:
         return BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
-    def _encapsulated(self, file: BinaryIO, number: int) -> bytes:
+    def _encapsulated(self, file: BinaryIO, places: Sequence[Place]) -> bytes:
         """One frame, put together from its fragments."""
-        file.seek(self.offset)
-        tables = [self.image.get_item(tag) for tag in _EXTENDED_OFFSETS]
-        offsets = tuple(bytes(one.value) for one in tables if one is not None and one.value)
-        with malformed():
-            return get_frame(
-                file,
-                number - 1,
-                number_of_frames=frame_count(self.image),
-                extended_offsets=(offsets[0], offsets[1]) if len(offsets) == len(_EXTENDED_OFFSETS) else None,
-            )
+        if sum(length for _, length in places) > FRAME_BUDGET:
+            raise beyond_budget()
+        fragments = []
+        for place, length in places:
+            file.seek(place)
+            fragments.append(file.read(length))
+        return b"".join(fragments)
+
+    def located(self) -> "_Frames":
+        """The same with the places of its frames. Raises UnusableInput."""
+        table = self.image.get_item(_EXTENDED_OFFSETS)
+        with self._opened() as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(self.offset)
+            extended = bytes(table.value) if table is not None and table.value else None
+            return replace(self, places=frame_places(file, size, frame_count(self.image), extended))
 
 
 def _open(instance: StoredInstance) -> _Frames:
@@ -366,7 +372,7 @@ def _pixel_attributes(dataset: Dataset) -> Dataset:
     """What describes the pixels, without the functional groups, and where encapsulated frames begin."""
     image = Dataset()
     for tag, element in dataset.items():  # as they were read, not converted
-        if tag.group == 0x0028 or tag in _EXTENDED_OFFSETS:
+        if tag.group == 0x0028 or tag == _EXTENDED_OFFSETS:
             image[tag] = element
     return image
 
@@ -383,4 +389,4 @@ def _complete(frames: _Frames) -> _Frames:
         raise UnusableInput("undecodable-pixel-data", "The Pixel Data of an instance is not as its header says.")
     if frames.length is not None and frames.length < size:
         raise short_pixel_data()
-    return frames
+    return frames if native else frames.located()

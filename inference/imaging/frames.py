@@ -88,6 +88,13 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "MRTimingAndRelatedParametersSequence": ("FlipAngle",),
     "MRDiffusionSequence": ("DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientDirectionSequence"),
 }
+# Where they are said of a frame, they are said of each, in its groups or the shared ones (PS3.3 section C.7.6.16.1).
+_OF_EACH_OR_NONE = {
+    "PixelMeasuresSequence": "Pixel Measures",
+    "PlanePositionSequence": "Plane Position (Patient)",
+    "PlaneOrientationSequence": "Plane Orientation (Patient)",
+    "PixelValueTransformationSequence": "Pixel Value Transformation",
+}
 _FRAME_TYPES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
 _FRAME_NUMBER = Tag("ReferencedFrameNumber")
 _MOST_FRAMES = 20_000  # of one instance; each costs some kilobytes before anything is known of it
@@ -140,9 +147,8 @@ def frame_headers(instance: Dataset) -> list[Dataset]:
     of_frames = _items(instance, "PerFrameFunctionalGroupsSequence")
     if grouped and len(of_frames) != count:
         raise UnusableInput("unreadable", "An instance does not describe each of its frames; send it again.")
+    _refuse_some_without(shared, of_frames)
     common = _common(instance, shared)
-    if not grouped:
-        common.pop("ImagePositionPatient", None)  # of one frame at most, nobody knows of which
     return [_header(common, of_frames[index : index + 1], index + 1) for index in range(count)]
 
 
@@ -179,12 +185,24 @@ def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
     return list(dataset.get(keyword) or ())
 
 
+def _refuse_some_without(shared: Sequence[Dataset], of_frames: Sequence[Dataset]) -> None:
+    """Raises UnusableInput ``unreadable``: what some frames leave open would be taken for what nobody meant."""
+    for sequence, name in _OF_EACH_OR_NONE.items():
+        having = sum(1 for groups in of_frames if _items(groups, sequence))
+        if having not in (0, len(of_frames)) and not any(_items(groups, sequence) for groups in shared):
+            raise UnusableInput(
+                "unreadable",
+                f"An instance gives {name} for {having} of its {len(of_frames)} frames; send it again.",
+            )
+
+
 def _common(instance: Dataset, shared: Sequence[Dataset]) -> Dataset:
     """What all frames have in common: the attributes of the instance and its shared groups."""
     common = Dataset()
     common.update(instance)
     for keyword in _NOT_OF_A_FRAME:
         common.pop(keyword, None)
+    common.pop("ImagePositionPatient", None)  # of one frame at most, nobody knows of which
     _take(common, shared)
     return common
 

@@ -21,6 +21,7 @@ _SAME_PLACE_MM = 1e-2  # slices closer than this are at the same place
 _UNEVEN = 0.05  # of the slice spacing may a slice be away from its even place, or
 _ROUNDING_MM = 0.11  # this much, which is what scanners that round positions to 0.1 mm produce
 _GAP = 1.5  # times the usual spacing: a slice is missing
+_FARTHEST_MM = 1e6  # no patient is a kilometre from any origin, and beyond it places lose their hundredths
 _TILT = np.cos(np.deg2rad(1))  # a stack that leans more than one degree is sheared
 _ALONG_AXIS = np.cos(np.deg2rad(25))  # a normal within 25 degrees of an axis names the plane
 
@@ -163,7 +164,7 @@ def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> NDArray[np
         lines.append(line)
         read = values
     numbers = np.array(lines, np.float64)
-    if not np.isfinite(numbers).all():
+    if not (np.abs(numbers) < _FARTHEST_MM).all():  # nor where it is no number
         raise _missing(keyword)
     return numbers
 

@@ -1,12 +1,14 @@
 """Frames of multi-frame instances are read as the same images alone would be."""
 
+import struct
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -21,7 +23,8 @@ from pydicom.uid import (
 
 from inference.algorithms.manifest import Manifest, parse_manifest
 from inference.errors import UnusableInput
-from inference.imaging import frame_reader, frames
+from inference.imaging import encapsulated, frame_reader, frames
+from inference.imaging.encapsulated import frame_places
 from inference.imaging.frames import frame_number, image_key
 from inference.imaging.image_series import open_series, order_images
 from inference.imaging.series_reader import read_headers
@@ -168,6 +171,123 @@ def test_compressed_frames_that_are_missing_are_refused(tmp_path: Path, sent: by
     instance["PixelData"].VR = "OB"
 
     assert _fault(_loaded, kept([instance], tmp_path)) in {"undecodable-pixel-data", "unreadable"}
+
+
+_END_OF_ITEMS = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def _item(value: bytes) -> bytes:
+    return b"\xfe\xff\x00\xe0" + struct.pack("<L", len(value)) + value
+
+
+def _in_fragments(pieces: int, table: Any, extended: bool = False) -> Dataset:
+    """Six frames in JPEG 2000, each in so many fragments, ``table`` makes a table of the true offsets."""
+    instance = _mixed(_images())
+    _as_jpeg_2000(instance)
+    instance.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    items, offsets, at = [], [], 0
+    for frame in generate_frames(instance.PixelData, number_of_frames=6):
+        offsets.append(at)
+        even = len(frame) // pieces // 2 * 2
+        for piece in range(pieces):
+            items.append(_item(frame[piece * even : (piece + 1) * even if piece < pieces - 1 else None]))
+            at += len(items[-1])
+    told = table(offsets) if table else []
+    basic = b"" if extended else struct.pack(f"<{len(told)}L", *told)
+    if extended:
+        instance.ExtendedOffsetTable = struct.pack(f"<{len(told)}Q", *told)
+        instance.ExtendedOffsetTableLengths = struct.pack(f"<{len(told)}Q", *([100] * len(told)))
+    instance.PixelData = _item(basic) + b"".join(items) + _END_OF_ITEMS
+    instance["PixelData"].is_undefined_length = True
+    return instance
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize(("table", "extended"), [(None, False), (list, False), (list, True)])
+def test_the_fragments_of_a_frame_are_found_by_a_table_or_by_its_end(
+    tmp_path: Path, pieces: int, table: Any, extended: bool
+) -> None:
+    """One fragment or several, with a Basic or Extended Offset Table or none: each frame is its own picture."""
+    instance = _in_fragments(pieces, table, extended)
+
+    np.testing.assert_array_equal(_loaded(kept([instance], tmp_path)).values, VALUES)
+
+
+_LIES: dict[str, Any] = {
+    "swapped": lambda offsets: [offsets[1], offsets[0], *offsets[2:]],
+    "one frame six times": lambda offsets: [0] * 6,
+    "the first left out": lambda offsets: [offsets[1], *offsets[1:]],
+    "within a fragment": lambda offsets: [offset + 8 for offset in offsets],
+    "one too few": lambda offsets: offsets[:-1],
+    "far behind": lambda offsets: [*offsets[:-1], 2**32 - 1],
+}
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("lie", _LIES)
+def test_a_table_of_offsets_that_lies_is_not_followed(tmp_path: Path, lie: str, pieces: int, extended: bool) -> None:
+    """No slice is taken for another one because a table says so, as pydicom would."""
+    instance = _in_fragments(pieces, _LIES[lie], extended)
+
+    assert _fault(_loaded, kept([instance], tmp_path)) == "undecodable-pixel-data"
+
+
+def test_offsets_that_began_anew_are_those_of_a_large_instance(tmp_path: Path) -> None:
+    """A Basic Offset Table has 32 bits; where pixels have more than 4 GiB its offsets are known but for that."""
+    path, large = tmp_path / "large", 2**32 - 16
+    with path.open("wb") as file:
+        file.write(_item(struct.pack("<2L", 0, 8)) + b"\xfe\xff\x00\xe0" + struct.pack("<L", large))
+        file.seek(large, 1)  # a hole: nothing is written there
+        file.write(_item(b"\0" * 8) + _item(b"last") + _END_OF_ITEMS)
+    with path.open("rb") as file:
+        places = frame_places(file, path.stat().st_size, 2, None)
+
+    assert [[length for _, length in frame] for frame in places] == [[large, 8], [4]]
+
+
+def test_twenty_thousand_frames_are_found_in_one_pass() -> None:
+    """Each head of a fragment is read once; looked for frame by frame they would be read two hundred million times."""
+    content = _item(b"") + _item(b"\xff\xd9") * 20_000
+
+    class Counting(BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.reads += 1
+            return super().read(size)
+
+    file = Counting(content)
+    assert len(frame_places(file, len(content), 20_000, None)) == 20_000
+    assert file.reads < 25_000
+
+
+def test_fragments_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight bytes of a file are a fragment of nothing, and a list of all of them would fill the memory."""
+    monkeypatch.setattr(encapsulated, "_MOST_FRAGMENTS", 100)
+    content = _item(b"") * 200
+
+    assert _fault(frame_places, BytesIO(content), len(content), 6, None) == "undecodable-pixel-data"
+    assert _fault(encapsulated.single_frame, memoryview(content)) == "undecodable-pixel-data"
+
+
+@pytest.mark.parametrize("sequence", list(frames._OF_EACH_OR_NONE))
+def test_what_is_said_of_some_frames_only_is_refused(tmp_path: Path, sequence: str) -> None:
+    """A frame without its own place or rescale would have those of the instance, or none, and nobody would see it."""
+    instance = _mixed(_images())
+    of_frames = instance.PerFrameFunctionalGroupsSequence
+    shared = instance.SharedFunctionalGroupsSequence[0]
+    for groups in of_frames:
+        if sequence in shared:
+            setattr(groups, sequence, getattr(shared, sequence))
+        elif sequence not in groups:
+            setattr(groups, sequence, [Dataset()])
+    if sequence in shared:
+        delattr(shared, sequence)
+    delattr(of_frames[2], sequence)
+    instance.ImagePositionPatient = [0, 0, 2]
+
+    assert _fault(read_headers, kept([instance], tmp_path)) == "unreadable"
 
 
 @pytest.mark.parametrize(("frames_stated", "code"), [(7, "unreadable"), (3, "unreadable"), (0, None)])

@@ -124,6 +124,22 @@ def _zero_orientation(_: int, ds: Dataset) -> None:
     ds.ImageOrientationPatient = [0, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("ImagePositionPatient", [1e300, 0, 0]), ("ImagePositionPatient", [0, -1e7, 0]), ("PixelSpacing", [1e300, 1e300])],
+)
+def test_places_that_no_patient_has_are_missing_geometry(keyword: str, value: list[float]) -> None:
+    """All slices may lie a light year away together: what is computed of it is no place, and no volume."""
+
+    def edit(index: int, ds: Dataset) -> None:
+        setattr(ds, keyword, [*value[:2], index] if len(value) == 3 else value)
+
+    with pytest.raises(UnusableInput) as fault:
+        order_slices(slice_headers(edit=edit))
+
+    assert fault.value.reason.code == "missing-geometry"
+
+
 def test_positions_rounded_by_the_scanner_are_accepted() -> None:
     """Places rounded to a tenth of a millimetre are still evenly spaced."""
 
