@@ -349,6 +349,15 @@ class DestinationSettings(LaneKeys, ProofKeys):
         description="What is larger goes in another form of the profile, or not where there is none; 0: no limit.",
     )
 
+    @model_validator(mode="after")
+    def _tls_protects(self) -> "DestinationSettings":
+        useless = self.tls_keys_without_tls()
+        if useless and self.kind == "dimse":
+            raise ValueError(f"{useless[0]} is set, but tls is not, so nothing would be encrypted; add tls = true")
+        if self.missing_tls_key():
+            raise ValueError(f"{self.missing_tls_key()} is missing; a certificate is shown with its key")
+        return self
+
 
 def check_listener_settings(listener: ListenerSettings) -> None:
     """Refuse to be open to a network without a list of who may come, and TLS that would protect less than it seems.

@@ -3,12 +3,13 @@
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
@@ -17,6 +18,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 
 from listener.scu.checkpoint import hold_answers
+from listener.scu.tls import Dial
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer, reject_reason
 from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome
@@ -78,6 +80,7 @@ class Line:
 
     def __init__(self, stopped: Callable[[], bool], deadlines: Deadlines) -> None:
         self.was_open = False
+        self.tls_failure: NoAnswer | None = None
         self._answers: dict[int, tuple[int, str]] = {}  # status and SOP Instance UID, by the message they answer
         self._stopped = stopped
         self.deadlines = deadlines
@@ -101,6 +104,10 @@ class Line:
             wrapped.socket.settimeout(self.deadlines.silence)
             self._socket = wrapped.socket
         self.was_open = True
+
+    def tls_failed(self, why: NoAnswer) -> None:
+        """There is no association because of TLS."""
+        self.tls_failure = why
 
     def settled(self) -> None:
         """The destination has answered the association request, or never will."""
@@ -130,7 +137,8 @@ class Line:
             if self._stopped() or time.monotonic() > begun + allowed:
                 if self._socket is not None:
                     with contextlib.suppress(OSError):
-                        self._socket.shutdown(socket.SHUT_RDWR)
+                        # Not the method of an SSLSocket: until it is cut, that would let others send in the clear.
+                        socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
                 return
 
 
@@ -147,7 +155,7 @@ def associate(
     line: Line,
     handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Association:
-    """Ask the destination for an association; whether it is established, it says itself.
+    """Ask the destination for an association, by TLS where its settings say so; whether it is established, it says.
 
     ``handlers`` are of events in it, such as what the destination asks us.
 
@@ -164,12 +172,20 @@ def associate(
         destination.port,
         contexts=list(contexts),
         ae_title=destination.ae_title,
+        tls_args=_tls(destination, line),
         evt_handlers=[(evt.EVT_CONN_OPEN, line.opened), (evt.EVT_DIMSE_RECV, line.answered), *handlers],
     )
     line.settled()
     if association.is_established:
         hold_answers(association)
     return association
+
+
+def _tls(destination: DestinationSettings, line: Line) -> tuple[ssl.SSLContext, str] | None:
+    if not destination.tls:
+        return None
+    dial = Dial(destination, line.tls_failed)
+    return cast(ssl.SSLContext, dial), destination.tls_server_name or destination.host
 
 
 def is_accepted(association: Association, item: Sendable) -> bool:
@@ -197,6 +213,8 @@ def store(association: Association, message_id: int, item: Sendable, line: Line)
 
 def why_not_established(association: Association, line: Line) -> NoAnswer:
     """Why there is no association."""
+    if line.tls_failure is not None:
+        return line.tls_failure
     if not line.was_open:
         return NoAnswer.UNREACHABLE
     answer = association.acceptor.primitive

@@ -1,12 +1,13 @@
 """The keys of a destination that say how its lane of delivery behaves."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from listener.scu.tls_settings import TlsKeys
 from storage.domain.lane import PausePolicy
 
 
-class LaneKeys(BaseModel):
-    """How patiently a destination is tried that does not answer."""
+class LaneKeys(TlsKeys):
+    """How a destination is spoken to, and how patiently it is tried when it does not answer."""
 
     pause_after_failures: int = Field(
         default=5,

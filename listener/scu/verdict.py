@@ -136,6 +136,15 @@ class NoAnswer(StrEnum):
     CALLING_AE_TITLE_UNKNOWN = "calling-ae-title-unknown"
     CALLED_AE_TITLE_UNKNOWN = "called-ae-title-unknown"
     NO_ASSOCIATION = "no-association"
+    TLS_AUTHORITIES_UNUSABLE = "tls-authorities-unusable"
+    OUR_CERTIFICATE_UNUSABLE = "our-certificate-unusable"
+    TLS_NOT_SPOKEN = "tls-not-spoken"
+    TLS_NOT_AGREED = "tls-not-agreed"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_OF_UNKNOWN_AUTHORITY = "certificate-of-unknown-authority"
+    CERTIFICATE_OF_ANOTHER = "certificate-of-another"
+    CERTIFICATE_NOT_VALID = "certificate-not-valid"
+    OUR_CERTIFICATE_REFUSED = "our-certificate-refused"
     BROKEN = "broken"
     INTERRUPTED = "interrupted"
 
@@ -150,6 +159,15 @@ _OUT_OF_REACH = frozenset(
         NoAnswer.CALLING_AE_TITLE_UNKNOWN,
         NoAnswer.CALLED_AE_TITLE_UNKNOWN,
         NoAnswer.NO_ASSOCIATION,
+        NoAnswer.TLS_AUTHORITIES_UNUSABLE,
+        NoAnswer.OUR_CERTIFICATE_UNUSABLE,
+        NoAnswer.TLS_NOT_SPOKEN,
+        NoAnswer.TLS_NOT_AGREED,
+        NoAnswer.CERTIFICATE_EXPIRED,
+        NoAnswer.CERTIFICATE_OF_UNKNOWN_AUTHORITY,
+        NoAnswer.CERTIFICATE_OF_ANOTHER,
+        NoAnswer.CERTIFICATE_NOT_VALID,
+        NoAnswer.OUR_CERTIFICATE_REFUSED,
         NoAnswer.BROKEN,
     }
 )
@@ -195,7 +213,49 @@ _NO_ANSWER_RULES: dict[NoAnswer, tuple[Verdict, str]] = {
     ),
     NoAnswer.NO_ASSOCIATION: (
         Verdict.TRY_AGAIN,
-        "The destination did not answer the association request in time or aborted it; check that it speaks DICOM.",
+        "The destination did not answer the association request in time or aborted it; check that it speaks DICOM, "
+        "and whether it does so by TLS only.",
+    ),
+    NoAnswer.TLS_AUTHORITIES_UNUSABLE: (
+        Verdict.TRY_AGAIN,
+        "The file of tls_ca in the [[destinations]] entry is no PEM file of certificates that this account may read; "
+        "correct it.",
+    ),
+    NoAnswer.OUR_CERTIFICATE_UNUSABLE: (
+        Verdict.TRY_AGAIN,
+        "The files of tls_certificate and tls_key in the [[destinations]] entry are not a certificate and its key, as "
+        "PEM, without a password and readable by this account but not by all; correct them.",
+    ),
+    NoAnswer.TLS_NOT_SPOKEN: (
+        Verdict.TRY_AGAIN,
+        "The destination does not speak TLS on this port; correct port, or take tls out of its [[destinations]] entry.",
+    ),
+    NoAnswer.TLS_NOT_AGREED: (
+        Verdict.TRY_AGAIN,
+        "The destination speaks no version and suite of TLS that we speak, or wants a certificate that we have none "
+        "of; bring its TLS up to date, or set tls_certificate and tls_key.",
+    ),
+    NoAnswer.CERTIFICATE_EXPIRED: (
+        Verdict.TRY_AGAIN,
+        "The certificate of the destination has expired, or is not valid yet; have it renewed there, or set the clock.",
+    ),
+    NoAnswer.CERTIFICATE_OF_UNKNOWN_AUTHORITY: (
+        Verdict.TRY_AGAIN,
+        "The certificate of the destination is signed by none of the authorities in tls_ca; add its authority there.",
+    ),
+    NoAnswer.CERTIFICATE_OF_ANOTHER: (
+        Verdict.TRY_AGAIN,
+        "The certificate of the destination is for another name than that of host; correct host, or name what the "
+        "certificate is for as tls_server_name.",
+    ),
+    NoAnswer.CERTIFICATE_NOT_VALID: (
+        Verdict.TRY_AGAIN,
+        "The certificate of the destination is not valid for a server or is signed too weakly; have it renewed there.",
+    ),
+    NoAnswer.OUR_CERTIFICATE_REFUSED: (
+        Verdict.TRY_AGAIN,
+        "The destination refused our certificate, or the lack of one; add its authority there, or correct "
+        "tls_certificate and tls_key.",
     ),
     NoAnswer.BROKEN: (
         Verdict.TRY_AGAIN,

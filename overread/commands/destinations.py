@@ -78,6 +78,7 @@ def _destination(one: DestinationSettings) -> dict[str, Any]:
         "ae_title": one.ae_title,
         "host": one.host,
         "port": one.port,
+        "tls": one.tls,
         "profile": one.profile,
         "proof": one.proof,
     }
@@ -90,7 +91,7 @@ def _print_list(rows: Sequence[dict[str, Any]]) -> None:
         table.add_row(
             escape(row["name"]),
             row["kind"] if known else "not in the settings",
-            escape(f"{row['ae_title']}@{row['host']}:{row['port']}") if known else "",
+            escape(f"{row['ae_title']}@{row['host']}:{row['port']}{' by TLS' if row['tls'] else ''}") if known else "",
             row["profile"] if known else "",
             row["proof"] if known else "",
             _since(row) if known else "",

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Orthanc:
 
     ``modalities`` names the peers it may send to: ``{"overread": ("OVERREAD", "127.0.0.1", port)}``. Without an
     ``ae_title`` it answers to any called AE title. ``dicomweb`` loads Debian's plugin at ``/dicom-web/``.
+    ``settings`` are further ones of its configuration.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Orthanc:
         ae_title: str = "ORTHANC",
         dicomweb: bool = False,
         unknown_sop_class_accepted: bool = True,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
+        self._settings = settings or {}
         self.ae_title = ae_title
         self._plugins = [_DICOMWEB_PLUGIN] if dicomweb else []
         self.dicom_port, self.http_port = free_ports(2)
@@ -150,6 +153,7 @@ class Orthanc:
             "DicomScuTimeout": 30,
             "StableAge": 1,
             "Locale": "C",
+            **self._settings,
         }
 
 
@@ -167,9 +171,10 @@ def start_orthanc() -> Iterator[Callable[..., Orthanc]]:
             ae_title: str = "ORTHANC",
             dicomweb: bool = False,
             unknown_sop_class_accepted: bool = True,
+            settings: Mapping[str, Any] | None = None,
         ) -> Orthanc:
             folder = root / str(len(started))
-            orthanc = Orthanc(folder, modalities, ae_title, dicomweb, unknown_sop_class_accepted)
+            orthanc = Orthanc(folder, modalities, ae_title, dicomweb, unknown_sop_class_accepted, settings)
             started.append(orthanc)
             cleanup.callback(orthanc.stop)
             return orthanc.start()

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -114,7 +115,7 @@ class RecordingPacs:
         """Reject the next association with these values of PS3.8 table 9-21."""
         self._reject.append((result, source, diagnostic))
 
-    def start(self, port: int = 0) -> int:
+    def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
         """Listen on 127.0.0.1 and return the port."""
         entity = AE(ae_title="PACS")
         for context in StoragePresentationContexts:
@@ -125,6 +126,7 @@ class RecordingPacs:
         self._server = entity.start_server(
             ("127.0.0.1", port),
             block=False,
+            ssl_context=tls,
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._requested),
                 (evt.EVT_DATA_RECV, self._data_received),
@@ -187,14 +189,17 @@ class RecordingPacs:
 
 
 @contextmanager
-def trickling_listener() -> Iterator[int]:
-    """A TCP port that answers the first connection byte after byte, and never comes to the end of its answer."""
+def trickling_listener(answer: bytes = b"\x02\x00\x00\x01\x00\x00") -> Iterator[int]:
+    """A TCP port that answers the first connection byte after byte, and never comes to the end of its answer.
+
+    ``answer`` is its beginning; without one, that of an A-ASSOCIATE-AC of 65,536 bytes.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         ended = threading.Event()
 
         def trickle() -> None:
             with suppress(OSError), server.accept()[0] as connection:
-                connection.sendall(b"\x02\x00\x00\x01\x00\x00")  # an A-ASSOCIATE-AC of 65,536 bytes
+                connection.sendall(answer)
                 while not ended.wait(0.1):
                     connection.sendall(b"\x00")
 

@@ -18,6 +18,7 @@ from listener.scu.find_again import Query, find_again
 from listener.settings import DestinationSettings
 from storage.domain.self_test import SelfTestInstance
 from tests.integration.destinations.conftest import Probe, Run
+from tests.peers.certificates import Authority
 from tests.peers.dcmtk_servers import StartDcmqrscp, StartStorescp
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION
 from tests.peers.free_ports import free_port
@@ -222,6 +223,22 @@ def test_storescp_cannot_be_asked_and_that_is_said(probe: Probe, start_storescp:
     stored = {one["sop_instance_uid"] for one in [*facts["images"], *facts["forms"]] if one["status"] == 0}
     assert {str(dcmread(path).SOPInstanceUID) for path in folder.iterdir()} == stored
     assert of_forms(facts, "context")["label-map"] == 3
+
+
+def test_the_self_test_goes_by_tls(probe: Probe, start_storescp: StartStorescp, tmp_path: Path) -> None:
+    """A storescp that speaks TLS alone takes it, and one whose certificate is of another authority is told by that."""
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    theirs, ours = authority.sign("pacs"), authority.sign("overread")
+    port, folder = start_storescp("+tls", theirs.key, theirs.cert, "+cf", authority.file)
+    keys = {"tls": True, "tls_certificate": ours.cert, "tls_key": ours.key}
+
+    status, facts = probe(port, tls_ca=authority.file, **keys)
+    refused, told = probe(port, tls_ca=stranger.file, **keys)
+
+    assert (status, refused) == (0, 1)
+    assert len(list(folder.iterdir())) > 1
+    assert told["association"]["rejection"]["why"] == "certificate-of-unknown-authority"
+    assert facts["query"]["answer"] == "not-offered"
 
 
 def test_dcmqrscp_finds_what_it_took(probe: Probe, start_dcmqrscp: StartDcmqrscp) -> None:

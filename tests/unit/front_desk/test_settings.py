@@ -267,6 +267,22 @@ def test_two_destinations_of_one_name_are_refused(written) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ('tls_ca = "ca.pem"', "tls_ca is set, but tls is not, so nothing would be encrypted; add tls = true"),
+        ('tls = true\ntls_key = "k.pem"', "tls_certificate is missing; a certificate is shown with its key"),
+        ('tls = true\ntls_certificate = "c.pem"', "tls_key is missing; a certificate is shown with its key"),
+    ],
+)
+def test_keys_of_tls_that_protect_nothing_are_refused(written, keys, sentence) -> None:
+    """Whoever names an authority or a certificate means TLS."""
+    written(f'[[destinations]]\nname = "pacs"\nae_title = "A"\nhost = "127.0.0.1"\nport = 104\n{keys}\n')
+
+    with pytest.raises(InvalidSettings, match=sentence):
+        load_settings()
+
+
 def test_an_open_door_without_peers_is_refused(written) -> None:
     """Beyond loopback, somebody must have said who may associate."""
     written('[listener]\nhost = "0.0.0.0"')
