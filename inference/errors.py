@@ -57,6 +57,10 @@ class InvalidOutput(InferenceError):
     """The algorithm produced numbers that are no result, such as NaN; nothing was concluded from them."""
 
 
+class VaryingOutput(InvalidOutput):
+    """The algorithm's output has another size for other values of an input of the same size; nothing was concluded."""
+
+
 class DecodersUnavailable(InferenceError):
     """No process that decodes images can be started; check that the extra "model" is installed and memory is free."""
 

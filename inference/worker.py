@@ -24,6 +24,7 @@ from inference.errors import (
     PredictionFailed,
     UnforeseenError,
     UnusableInput,
+    VaryingOutput,
 )
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import NewResult
@@ -170,6 +171,8 @@ class Worker:
             return self._duties[job.kind](job)
         except UnusableInput as error:
             return GiveUp(error.reason, error.refusals)
+        except VaryingOutput as error:
+            return GiveUp(Reason("varying-output", str(error)))
         except InvalidOutput as error:
             return GiveUp(Reason("invalid-output", str(error)))
         except ModelChildLost as error:

@@ -59,11 +59,14 @@ def checked_scores(batch: Tensor, probabilities: NDArray[Any], maps: NDArray[Any
     """Return the outputs as float32 if something may be concluded from them.
 
     Raises:
-        InvalidOutput: they hold NaN or infinity, are not one line per image, or the probabilities are not in 0 to 1.
+        InvalidOutput: they hold NaN or infinity, are not one line per image, maps are larger than the image, or the
+            probabilities are not in 0 to 1.
     """
     fits = probabilities.ndim == 2 and len(probabilities) == len(batch)
     if maps is not None:
         fits = fits and maps.ndim == 4 and maps.shape[:2] == probabilities.shape and min(maps.shape[2:]) > 0
+        # What is larger than the image tells no more of it, and may be of any size.
+        fits = fits and all(size <= whole for size, whole in zip(maps.shape[2:], batch.shape[2:], strict=True))
     if not fits or probabilities.size == 0:
         raise InvalidOutput("The algorithm's outputs do not fit its input image by image; nothing was concluded.")
     if not is_finite(probabilities) or (maps is not None and not is_finite(maps)):

@@ -125,6 +125,15 @@ class Engine:
             activate(one, self._each)
         return np.flip(part, axes)
 
+    def sizes(self, batch: Tensor) -> list[tuple[int, ...]]:
+        """The shape of what each network gives for a batch, of which nothing is concluded.
+
+        Raises:
+            PredictionFailed: the runtime could not do it.
+            VaryingOutput: a network gave another one for other values.
+        """
+        return [runner.run(self._input, batch, [self._output])[0].shape for runner in self._runners]
+
     def detect(self, image: Tensor) -> ImageBoxes:
         """See ``Detector.detect``."""
         checked_input(image)

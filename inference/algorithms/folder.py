@@ -180,6 +180,14 @@ def _check_classifier(graph: "GraphProto", manifest: ClassificationManifest) -> 
     for classes in (_extents(one, axes, run.precision)[1] for one, axes in ends):
         if classes and classes <= last:
             raise InvalidAlgorithm("A class names a position that the network's output does not have.")
+    for one in maps:
+        if any(
+            size > whole
+            for size, whole in zip(_extents(one, _MAPS, run.precision)[2:], manifest.image.size, strict=True)
+        ):
+            raise InvalidAlgorithm(
+                "The network's saliency maps are larger than its input; export them before they are enlarged."
+            )
 
 
 def _check_detector(graph: "GraphProto", manifest: DetectionManifest | VolumeDetectionManifest) -> None:

@@ -1,6 +1,7 @@
 """One ONNX Runtime session for one network: arrays in, arrays out, failures with a name."""
 
 import io
+import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 
 from inference.algorithms.machine import usable_cores
 from inference.algorithms.providers import CPU, ON_GPU, Options, provider_options, wanted_providers
-from inference.errors import DeviceFull, DeviceUnavailable, InvalidAlgorithm, OutOfMemory, PredictionFailed
+from inference.errors import (
+    DeviceFull,
+    DeviceUnavailable,
+    InvalidAlgorithm,
+    OutOfMemory,
+    PredictionFailed,
+    VaryingOutput,
+)
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -21,6 +29,9 @@ Array = NDArray[Any]
 _NO_MAIN_MEMORY = ("bad_alloc", "bad allocation")
 # Of the runtime's arenas, of CUDA and TensorRT, of cuBLAS and of cuDNN.
 _NO_MEMORY = ("allocate memory", "out of memory", "alloc_failed", "allocation_failed", *_NO_MAIN_MEMORY)
+_OF_ANOTHER_SIZE = "computed output shape"  # where an array was bound that the output does not fit into
+# Of a node the file may say anything, so only what looks like a name of an exporter's is repeated.
+_NODE = re.compile(r"while running (\w{1,40}) node\. Name:'([\w./:-]{0,80})'", re.ASCII)
 _FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 _TYPES: dict[str, np.dtype[Any]] = {"tensor(float16)": np.dtype(np.float16)}
 
@@ -96,6 +107,7 @@ class Session:
         Raises:
             OutOfMemory, DeviceFull: what cannot be halved any more does not fit either.
             PredictionFailed: the runtime could not do it.
+            VaryingOutput: an output is not as large as it was for other values.
         """
         given = np.ascontiguousarray(batch, self._dtype)
         most = min(self._most or len(given), len(given))
@@ -125,7 +137,12 @@ class Session:
                 binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
             else:
                 binding.bind_output(name, "cpu")
-        self._session.run_with_iobinding(binding)
+        try:
+            self._session.run_with_iobinding(binding)
+        except self._failures as error:
+            if arrays and _OF_ANOTHER_SIZE in str(error):
+                raise VaryingOutput from None
+            raise
         if len(arrays) < len(outputs):
             arrays = dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
             self._known = {given.shape: {name: _kind(arrays[name]) for name in self._follows_input & arrays.keys()}}
@@ -199,7 +216,8 @@ def _failure(error: Exception, provider: str) -> PredictionFailed:
     # With bound arrays the class is always RuntimeError, and the kind stands in the words.
     if kind in ("InvalidArgument", "InvalidGraph", "NotImplemented", "ValueError") or "for input" in words:
         return PredictionFailed(
-            f"ONNX Runtime rejects what the network is given ({kind}); compare its input with the manifest."
+            f"ONNX Runtime rejects what the network is given ({kind}{_at_node(words)}); compare its input with the "
+            "manifest."
         )
     if _lacks_memory(error) and _is_of_device(error, provider):
         return DeviceFull(
@@ -208,12 +226,19 @@ def _failure(error: Exception, provider: str) -> PredictionFailed:
         )
     if _lacks_memory(error):
         return OutOfMemory(
-            f"The network asks for more memory than it may have ({kind}); raise [worker] memory_gib or use smaller "
-            "windows."
+            f"The network asks for more memory than it may have ({kind}{_at_node(words)}); raise [worker] "
+            "memory_gib or use smaller windows."
         )
     return PredictionFailed(
-        f"ONNX Runtime failed while running the network ({kind}); check the exported network and the device's driver."
+        f"ONNX Runtime failed while running the network ({kind}{_at_node(words)}); check the exported network and the "
+        "device's driver."
     )
+
+
+def _at_node(words: str) -> str:
+    """Where in the network it failed, as its file names the place."""
+    found = _NODE.search(words)
+    return f" at the {found[1]} node{f' {found[2]}' if found[2] else ''}" if found else ""
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:

@@ -38,13 +38,15 @@ def _told(folder: Path, threads: int) -> dict[str, Any]:
     from inference.algorithms.engine import Engine
     from inference.algorithms.folder import verify
     from inference.algorithms.golden import check_golden, read_golden
+    from inference.algorithms.output_size import refuse_varying_output
     from inference.errors import InferenceError, OutOfMemory
     from inference.settings import WorkerSettings
 
     try:
         algorithm = verify(folder)
         engine = Engine(algorithm, WorkerSettings(device="cpu", threads=threads))
-        golden = read_golden(folder)
+        refuse_varying_output(algorithm, engine)
+        golden = read_golden(folder, algorithm.manifest)
         parity = None if golden is None else str(check_golden(algorithm, golden, engine))
     except OutOfMemory:
         return {"memory": True}

@@ -110,6 +110,9 @@ REASONS: dict[str, ToldReason] = {
     ),
     "patient-mix": ToldReason(_IDENTITY, "The images of one series disagree on whose they are."),
     "invalid-output": ToldReason(_SOFTWARE, "The analysis failed: the algorithm produced numbers that are no result."),
+    "varying-output": ToldReason(
+        _SOFTWARE, "The analysis failed: what the algorithm gave is not as large as the images it was given."
+    ),
     "unknown-record": ToldReason(_SOFTWARE, "The analysis failed: what it needed was not found in the database."),
     "model-child-died": ToldReason(_SOFTWARE, "The analysis failed: the program that ran the algorithm broke down."),
     "out-of-memory": ToldReason(_TOO_LARGE, "The analysis failed: it needs more memory than this installation has."),

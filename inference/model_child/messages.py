@@ -19,6 +19,7 @@ from inference.errors import (
     PredictionFailed,
     UnforeseenError,
     UnusableInput,
+    VaryingOutput,
 )
 from inference.evidence.result_uids import SeriesNaming
 from storage.domain.algorithm import RegisteredAlgorithm
@@ -95,6 +96,7 @@ _BY_NAME: dict[str, type[InferenceError | StorageError]] = {
     "out-of-memory": OutOfMemory,
     "device-full": DeviceFull,
     "invalid-output": InvalidOutput,
+    "varying-output": VaryingOutput,
     "decoders-unavailable": DecodersUnavailable,
     "damaged-object": DamagedObject,
     "unknown-record": UnknownRecord,

@@ -135,3 +135,22 @@ def _body(nodes: list[Any]) -> Any:
     after = helper.make_tensor_value_info("v_next", TensorProto.FLOAT, None)
     still_going = helper.make_node("Identity", ["go_on"], ["still"])
     return helper.make_graph([still_going, *nodes], "body", [rounds, go_on, before], [still, after])
+
+
+def varying_in_size() -> bytes:
+    """Leaves out every slice whose first voxel is not above zero, though it promises an output like its input."""
+    nodes = [
+        helper.make_node("Slice", ["x", "starts", "ends", "axes"], ["first"]),
+        helper.make_node("Reshape", ["first", "flat"], ["line"]),
+        helper.make_node("Greater", ["line", "zero"], ["kept"]),
+        helper.make_node("Compress", ["x", "kept"], ["d"], axis=2),
+        helper.make_node("Sigmoid", ["d"], ["y"]),
+    ]
+    known = [
+        numpy_helper.from_array(np.array([0, 0, 0], np.int64), "starts"),
+        numpy_helper.from_array(np.array([1, 1, 1], np.int64), "ends"),
+        numpy_helper.from_array(np.array([0, 3, 4], np.int64), "axes"),
+        numpy_helper.from_array(np.array([-1], np.int64), "flat"),
+        _number("zero", 0.0),
+    ]
+    return network(nodes, known)

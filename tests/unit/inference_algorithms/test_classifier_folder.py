@@ -117,6 +117,21 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
         verify(write_tiny_classifier(tmp_path, model.SerializeToString()))
 
 
+def test_maps_larger_than_the_image_are_refused(tmp_path: Path) -> None:
+    """They tell no more than smaller ones, and a network could give some of any size."""
+    model = onnx.load_model_from_string(brightness_network())
+    concat, means = (
+        next(node for node in model.graph.node if node.op_type == kind) for kind in ("Concat", "ReduceMean")
+    )
+    concat.output[0] = means.input[0] = "small"
+    model.graph.node.append(onnx.helper.make_node("Tile", ["small", "times"], ["maps"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 1, 5, 1]), "times"))
+    model.graph.output[1].type.tensor_type.shape.dim[2].dim_value = 40
+
+    with pytest.raises(InvalidAlgorithm, match="saliency maps are larger than its input"):
+        verify(write_tiny_classifier(tmp_path, model.SerializeToString()))
+
+
 @pytest.mark.parametrize(("operator", "value"), [("Log", 1.0), ("Log", 0.0), ("Neg", 0.5), ("Exp", 0.5)], ids=str)
 def test_what_is_no_probability_is_no_result(tmp_path: Path, operator: str, value: float) -> None:
     """NaN, infinity, logits and negative numbers raise InvalidOutput; they are never taken for 'absent'."""
@@ -135,6 +150,7 @@ def test_what_is_no_probability_is_no_result(tmp_path: Path, operator: str, valu
         (np.zeros((2, 2)), np.zeros((1, 2, 8, 8))),
         (np.zeros((2, 2)), np.zeros((2, 2, 8))),
         (np.zeros((2, 2)), np.zeros((2, 2, 0, 8))),
+        (np.zeros((2, 2)), np.zeros((2, 2, 8, 33))),
         (np.zeros((2, 2)), np.full((2, 2, 8, 8), np.nan)),
         (np.full((2, 2), np.nan), None),
         (np.full((2, 2), 1.01), None),

@@ -9,16 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from inference.algorithms import trial
-from inference.algorithms.folder import read_folder
+from inference.algorithms.engine import Engine
+from inference.algorithms.folder import read_folder, verify
 from inference.algorithms.golden import write_golden
 from inference.algorithms.golden_volume import GoldenVolume
+from inference.algorithms.output_size import refuse_varying_output
 from inference.algorithms.trial import TrialLimits, try_out
 from inference.algorithms.trial_child import failure
 from inference.errors import InvalidAlgorithm
-from tests.peers.hostile_networks import endless_loop, memory_eater
-from tests.peers.tiny_algorithm import bright_network, write_tiny_algorithm
+from inference.settings import WorkerSettings
+from tests.peers.hostile_networks import endless_loop, memory_eater, varying_in_size
+from tests.peers.tiny_algorithm import bright_network, network, write_tiny_algorithm
 
 _INPUT = np.full((2, 2, 2), 100, np.float32)
 
@@ -56,6 +60,26 @@ def test_a_pair_of_another_task_or_shape_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidAlgorithm, match="do not belong together"):
         try_out(folder)
+
+
+def test_a_network_whose_output_varies_in_size_is_refused(tmp_path: Path) -> None:
+    """No golden pair is needed to see it: two inputs of one size give outputs of two sizes."""
+    with pytest.raises(InvalidAlgorithm, match="has another size for other values of an input of the same size"):
+        try_out(write_tiny_algorithm(tmp_path / "algorithm", varying_in_size()))
+
+
+def test_an_operator_that_counts_values_is_no_reason_by_itself(tmp_path: Path) -> None:
+    """What it gives may be used for anything, such as how many voxels there are, and the output is as large as ever."""
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["places"]),
+        helper.make_node("Size", ["places"], ["count"]),
+        helper.make_node("Cast", ["count"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "number"], ["d"]),
+        helper.make_node("Sigmoid", ["d"], ["y"]),
+    ]
+    algorithm = verify(write_tiny_algorithm(tmp_path / "algorithm", network(nodes, [])))
+
+    refuse_varying_output(algorithm, Engine(algorithm, WorkerSettings(device="cpu", threads=1)))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from inference.algorithms.engine import CPU, CUDA, Engine, wanted_providers
 from inference.algorithms.folder import verify
 from inference.algorithms.segmentation_manifest import Inference
 from inference.algorithms.sliding_window import gaussian_weight, predict_volume, sliding_window
-from inference.errors import DeviceUnavailable, InvalidOutput, PredictionFailed, UnusableInput
+from inference.errors import DeviceUnavailable, InvalidOutput, PredictionFailed, UnusableInput, VaryingOutput
 from inference.settings import WorkerSettings
+from tests.peers.hostile_networks import varying_in_size
 from tests.peers.tiny_algorithm import bright_network, network, write_tiny_algorithm
 
 SETTINGS = WorkerSettings(device="cpu", threads=1)
@@ -50,6 +51,33 @@ def test_an_output_that_is_not_finite_is_no_result(tmp_path: Path, operator: str
 
     with pytest.raises(InvalidOutput):
         engine.predict(np.full((1, 1, 2, 2, 2), value, np.float32))
+
+
+def test_an_output_whose_size_depends_on_values_has_a_name(tmp_path: Path) -> None:
+    """It fits once, and not for the next image of the same size: the network is told to be the reason, no device."""
+    engine = _engine(tmp_path, varying_in_size())
+    image = np.ones((1, 1, 4, 3, 2), np.float32)
+    engine.predict(image)
+    image[0, 0, 1] = 0
+
+    with pytest.raises(VaryingOutput):
+        engine.predict(image)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [(b"encoder/conv_1", "(RuntimeError at the Reshape node encoder/conv_1)"), (b"evil\x1b[31m", "(RuntimeError)")],
+)
+def test_the_node_that_failed_is_named_where_its_name_is_one(tmp_path: Path, nodes: bytes, told: str) -> None:
+    """Whoever exported the network finds the place; what a stranger wrote instead of a name is not repeated."""
+    shape = numpy_helper.from_array(np.array([1, 1, 7, 7, 7]), "shape")
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"], name=nodes.decode())
+    engine = _engine(tmp_path, network([node], [shape]))
+
+    with pytest.raises(PredictionFailed) as caught:
+        engine.predict(np.ones((1, 1, 4, 3, 2), np.float32))
+
+    assert told in str(caught.value)
 
 
 def test_an_output_of_another_size_is_no_result(tmp_path: Path) -> None:
