@@ -12,7 +12,7 @@ from pathlib import Path
 
 from storage.domain.arrival import Arrival, QuarantinedObject, SpooledInstance
 from storage.domain.association import Association
-from storage.domain.image_record import ImageRecord, image_record
+from storage.domain.first_reading import FirstReading, first_reading
 from storage.domain.study import QuarantineReason
 from storage.errors import DamagedObject, DatabaseUnavailable, StorageError
 from storage.objects.durable import remove, sync_folder, sync_folders
@@ -48,11 +48,11 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """An object that has no name yet, the SHA-256 of its data set, and what that says of its image."""
+    """An object that has no name yet, the SHA-256 of its data set, and what was read of that."""
 
     path: Path
     sha256: str
-    image: ImageRecord | None
+    reading: FirstReading
 
 
 class _Unacceptable(Exception):
@@ -204,8 +204,9 @@ class SpoolImporter:
                 part10, sha256 = found
                 path = self._objects.draft(part10, thing.header.sop_instance_uid)
                 data_set = part10.content[entry.record.prefix_length :]
-                image = image_record(data_set, thing.header.transfer_syntax_uid)
-                drafts[entry.name] = _Draft(path, sha256, image)
+                header = thing.header
+                reading = first_reading(data_set, header.sop_class_uid, header.transfer_syntax_uid)
+                drafts[entry.name] = _Draft(path, sha256, reading)
 
     def _collect_arrival(self, batch: _Batch, entry: Entry, spooled: SpooledInstance, draft: _Draft | None) -> None:
         uid, large = spooled.header.sop_instance_uid, self._pending.large_file(entry)
@@ -226,8 +227,8 @@ class SpoolImporter:
             self._pending.set_aside(entry, entry.name)
             batch.quarantined.append(self._pending.unacceptable(entry, spooled, error.reason))
         else:
-            image = draft.image if draft else self._objects.image(uid, spooled.header.transfer_syntax_uid)
-            batch.arrivals.append(spooled.arrived(sha256, image))
+            reading = draft.reading if draft else self._objects.first_reading(spooled.header)
+            batch.arrivals.append(spooled.arrived(sha256, reading))
 
     def _name(self, batch: _Batch, uid: str, sha256: str, source: _Draft | Path) -> None:
         """Give sound bytes the name of the object."""

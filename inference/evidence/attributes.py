@@ -29,10 +29,11 @@ from inference.evidence.predecessor import name_predecessor
 from inference.evidence.references import name_frames
 from inference.evidence.result_uids import SeriesNaming
 from inference.evidence.sources import states_thickness
+from storage.domain.ai_object import OUR_MANUFACTURER, OUR_MODEL_NAME
 from storage.domain.result import UNALIGNED, EvidenceForm, EvidenceObject, EvidenceRole
 
-MANUFACTURER = "Overread"
-MODEL_NAME = "Overread"
+MANUFACTURER = OUR_MANUFACTURER
+MODEL_NAME = OUR_MODEL_NAME
 
 # Series Numbers, counted from the one that the site has set as the first.
 SERIES_OFFSETS = {

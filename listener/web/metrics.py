@@ -18,7 +18,7 @@ from listener.web.pages.desk import SUMMARY_DAYS, Desk
 from listener.web.pictures.pool import DecoderPool
 from storage.domain.delivery import DeliveryState
 from storage.domain.job import JobKind, JobState
-from storage.domain.study import QuarantineReason, StudyState
+from storage.domain.study import ExclusionRule, QuarantineReason, StudyState
 from storage.errors import StorageError
 from storage.ports.facts import Facts
 
@@ -94,6 +94,11 @@ METRICS: Mapping[str, Described] = {
     "overread_studies_parked": Described("counter", (), "Studies that were held back, since the installation."),
     "overread_objects_set_aside": Described(
         "counter", ("reason",), "Objects that were set aside, since the installation, by reason."
+    ),
+    "overread_excluded_instances": Described(
+        "counter",
+        ("rule",),
+        "Instances that were kept and count for no analysis, since the installation: results that came back, and more.",
     ),
     "overread_active_algorithms": Described("gauge", (), "Algorithms that are given work."),
     "overread_drift_alarms": Described(
@@ -219,6 +224,7 @@ def _from_events(events: Facts) -> dict[str, Samples]:
         "overread_jobs_given_up": iter([((kind,), events["given_up"].get(kind, 0)) for kind in JobKind]),
         "overread_studies_parked": _one(events["parked"]),
         "overread_objects_lost": _one(events["lost"]),
+        "overread_excluded_instances": iter([((rule,), events["excluded"].get(rule, 0)) for rule in ExclusionRule]),
         "overread_objects_set_aside": iter(
             [((reason,), events["set_aside"].get(reason, 0)) for reason in QuarantineReason]
         ),

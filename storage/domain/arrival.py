@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage.domain.ai_object import AiDeclaration
 from storage.domain.association import Association
+from storage.domain.first_reading import FirstReading
 from storage.domain.image_record import ImageRecord
 from storage.domain.study import InstanceHeader, QuarantineReason
 
@@ -22,6 +24,7 @@ class Arrival:
     association: Association
     received_at: datetime
     image: ImageRecord | None = None
+    declares: AiDeclaration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,10 @@ class SpooledInstance:
     association: Association
     received_at: datetime
 
-    def arrived(self, sha256: str, image: ImageRecord | None = None) -> Arrival:
+    def arrived(self, sha256: str, reading: FirstReading) -> Arrival:
         """What the rows say of it, once its bytes were found to be those with the fingerprint."""
-        return Arrival(self.header, sha256, self.size, self.association, self.received_at, image)
+        facts = self.header, sha256, self.size, self.association, self.received_at
+        return Arrival(*facts, reading.image, reading.declares)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _ITEM_DELIMITER = 0xFFFEE00D
 _SEQUENCE_DELIMITER = 0xFFFEE0DD
+_DELIMITER_SIZE = 8  # bytes: a tag, and a length of 0
 _PIXEL_DATA = 0x7FE00010
 _PIXELS_OF_ANY_KIND = 0x7FE00008  # float, double and integer ones follow each other
 
@@ -95,6 +96,16 @@ def item_values(
     return _Walk(data, _sniffed(data, encoding)).items(sequence, wanted, limit)
 
 
+def item_parts(data: bytes, encoding: Encoding, sequence: int, limit: int) -> list[bytes]:
+    """The encoded content of each item of a top-level sequence, to be walked in turn; what is behind it is not read.
+
+    Raises:
+        MissingSequence: it is not there.
+        UnreadableDataSet: as above, or there are more than ``limit`` items.
+    """
+    return _Walk(data, _sniffed(data, encoding)).parts(sequence, limit)
+
+
 def _sniffed(data: bytes, encoding: Encoding) -> Encoding:
     """Some senders write explicit VR where implicit was agreed, or the reverse; the first element tells."""
     has_vr = data[4:6] in _LONG_VRS | _SHORT_VRS
@@ -168,6 +179,20 @@ class _Walk:
                 raise UnreadableDataSet()
             values, offset = self._item(item, wanted)
             found.append(values)
+        return found
+
+    def parts(self, sequence: int, limit: int) -> list[bytes]:
+        offset = self._inside_of(sequence)
+        found: list[bytes] = []
+        while offset < self._limit:
+            item = self._element(offset, self._encoding)
+            if item.tag == _SEQUENCE_DELIMITER:
+                break
+            if item.tag != _ITEM or len(found) == limit:
+                raise UnreadableDataSet()
+            _, offset = self._item(item, frozenset())
+            end = offset - _DELIMITER_SIZE if item.length == _UNDEFINED else offset
+            found.append(self._data[item.start : end])
         return found
 
     def _inside_of(self, sequence: int) -> int:

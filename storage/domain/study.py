@@ -84,6 +84,7 @@ class ExclusionRule(StrEnum):
 
     OWN_RESULT = "own-result"  # one of our results, sent back to us
     SELF_TEST = "self-test"  # a study by which a destination was tried; see storage.domain.self_test
+    AI_RESULT = "ai-result"  # an image that says that an algorithm made it; see storage.domain.ai_object
     DERIVED_OBJECT = "derived-object"  # no acquired image, by its SOP class; see storage.domain.derived_object
 
 
@@ -92,6 +93,11 @@ EXCLUSION_SENTENCES: dict[ExclusionRule, str] = {
     ExclusionRule.SELF_TEST: (
         "The instance belongs to a self-test of Overread, made by `overread destinations probe`; it is kept, and never "
         "analysed."
+    ),
+    ExclusionRule.AI_RESULT: (
+        "The instance is an image that says of itself that an algorithm made it, such as a picture of ours under "
+        "another UID or one of another AI node; it is kept, but neither analysed nor a cause to analyse the study "
+        "again."
     ),
     ExclusionRule.DERIVED_OBJECT: (
         "The instance is not an acquired image but an object about images, such as a report, a presentation state or "

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from storage.domain.image_record import ImageRecord, image_record
+from storage.domain.first_reading import FirstReading, first_reading
 from storage.domain.result import FrozenFile
+from storage.domain.study import InstanceHeader
 from storage.errors import DamagedObject, EvidenceNotStored
 from storage.objects.direct import InBlocks, direct_flag
 from storage.objects.durable import make_folder, remove, sync_folder, write_new_blocks, write_new_pieces
@@ -88,15 +89,16 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
-    def image(self, sop_instance_uid: str, transfer_syntax_uid: str) -> ImageRecord | None:
-        """What the object held under this UID says of its image.
+    def first_reading(self, header: InstanceHeader) -> FirstReading:
+        """What is to be read, when it is imported, of the object held under the UID of this header.
 
         Raises:
             OSError: it cannot be read now.
         """
-        with self._folder.instance(sop_instance_uid).open("rb") as file:
+        with self._folder.instance(header.sop_instance_uid).open("rb") as file:
             head = file.read(_HEAD)
-        return image_record(memoryview(head)[data_set_offset(head) :], transfer_syntax_uid)
+        data_set = memoryview(head)[data_set_offset(head) :]
+        return first_reading(data_set, header.sop_class_uid, header.transfer_syntax_uid)
 
     def verify(self, sop_instance_uid: str, sha256: str) -> Path:
         """The file of an instance, after reading it whole and comparing it with the digest of its arrival.

@@ -186,7 +186,9 @@ def _note_arrivals(session: Session, added: dict[int, StudySize], active: set[in
 def _audit_stored(session: Session, new: Sequence[Row[Any]], study_uids: dict[int, str]) -> None:
     """One event per association and study: a thousand slices make one line, not a thousand."""
     stored = Counter((row.association_id, row.study_id) for row in new)
-    excluded = Counter((row.association_id, row.study_id) for row in new if row.excluded_rule is not None)
+    excluded = Counter(
+        (row.association_id, row.study_id, row.excluded_rule) for row in new if row.excluded_rule is not None
+    )
     append(
         session,
         *(
@@ -194,15 +196,20 @@ def _audit_stored(session: Session, new: Sequence[Row[Any]], study_uids: dict[in
                 AuditAction.INSTANCE_STORED,
                 _ACTOR,
                 study_instance_uid=study_uids[study_id],
-                details={
-                    "association_id": association_id,
-                    "instances": count,
-                    "excluded": excluded[association_id, study_id],
-                },
+                details={"association_id": association_id, "instances": count}
+                | _excluded_of(excluded, association_id, study_id),
             )
             for (association_id, study_id), count in stored.items()
         ),
     )
+
+
+def _excluded_of(
+    excluded: Counter[tuple[str, int, str]], association_id: str, study_id: int
+) -> dict[str, str | int | float | None]:
+    """How many do not count, and how many of them by each rule; the rules are counted from here for good."""
+    by_rule = {str(rule): excluded[association_id, study_id, rule] for rule in ExclusionRule}
+    return {"excluded": sum(by_rule.values()), **{rule: number for rule, number in by_rule.items() if number}}
 
 
 def _park_mixes(session: Session, arrivals: Sequence[Arrival], studies: dict[str, Row[Any]]) -> None:

@@ -9,7 +9,7 @@ from storage.domain.association import Association, AssociationEnd
 from storage.domain.derived_object import exclusion_by_class
 from storage.domain.image_record import ImageRecord
 from storage.domain.self_test import is_self_test
-from storage.domain.study import ExclusionRule, InstanceHeader
+from storage.domain.study import ExclusionRule
 from storage.postgres.stored_text import stored_number, stored_text
 
 
@@ -76,7 +76,7 @@ def instance_row(study_id: int, arrival: Arrival) -> dict[str, Any]:
         "size": arrival.size,
         "association_id": arrival.association.association_id,
         "received_at": arrival.received_at,
-        "excluded_rule": _excluded_rule(header),
+        "excluded_rule": _excluded_rule(arrival),
     }
 
 
@@ -90,8 +90,11 @@ def image_row(arrival: Arrival) -> dict[str, Any] | None:
     return fields | {"sop_instance_uid": arrival.header.sop_instance_uid, "photometric_interpretation": photometric}
 
 
-def _excluded_rule(header: InstanceHeader) -> ExclusionRule | None:
-    return ExclusionRule.SELF_TEST if is_self_test(header.patient_id) else exclusion_by_class(header.sop_class_uid)
+def _excluded_rule(arrival: Arrival) -> ExclusionRule | None:
+    if is_self_test(arrival.header.patient_id):
+        return ExclusionRule.SELF_TEST
+    by_class = exclusion_by_class(arrival.header.sop_class_uid)
+    return by_class or (ExclusionRule.AI_RESULT if arrival.declares is not None else None)
 
 
 def quarantined_row(thing: QuarantinedObject) -> dict[str, Any]:

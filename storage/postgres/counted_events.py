@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from storage.domain.audit_event import AuditAction
+from storage.domain.study import ExclusionRule
 from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.facts import ask
@@ -23,6 +24,7 @@ class _Counts:
     lost: int = 0
     given_up: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
+    excluded: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Facts) -> None:
         action, events = row["action"], row["events"]
@@ -52,6 +54,7 @@ class CountedEvents:
     def ever(self) -> Facts:
         """``silences`` of workers, ``given_up`` jobs by kind, ``parked`` studies, ``set_aside`` objects by reason.
 
+        ``excluded`` are instances that count for no analysis, by rule, of those recorded since a release counts them.
         ``lost`` are acknowledged objects that a destination had no more. A shadow that was given up does not count.
 
         Raises:
@@ -66,6 +69,7 @@ class CountedEvents:
                 "parked": self._counts.parked,
                 "lost": self._counts.lost,
                 "set_aside": dict(self._counts.set_aside),
+                "excluded": dict(self._counts.excluded),
             }
 
     def _counted_to_the_end(self) -> bool:
@@ -74,8 +78,12 @@ class CountedEvents:
             if end < self._counts.newest:  # another database, such as a restored one, stands there now
                 self._counts = _Counts()
             newest = min(end, self._counts.newest + _AT_ONCE)
-            found = ask(session, "counted_events", after=self._counts.newest, newest=newest)
+            rows = {"after": self._counts.newest, "newest": newest}
+            found = ask(session, "counted_events", **rows)
+            excluded = ask(session, "counted_exclusions", **rows, rules=list(ExclusionRule))
         for row in found:
             self._counts.add(row)
+        for row in excluded:
+            self._counts.excluded[row["rule"]] += row["instances"]
         self._counts.newest = newest
         return newest == end

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from storage.domain.ai_object import AiDeclaration
 from storage.domain.association import AssociationEnd
+from storage.domain.explanation import sentences
 from storage.domain.image_record import ImageRecord
 from storage.domain.study import StudySize
 from storage.errors import DamagedObject, DatabaseUnavailable, InvalidTransition, UnknownRecord
@@ -185,6 +187,34 @@ def test_a_self_test_that_comes_back_is_never_analysed(hospital: Any, patient_id
     assert hospital.overview.status()["studies"][0]["state"] == "not-analysed"
     assert hospital.overview.no_silent_state() == []
     assert "self-test" in hospital.overview.explain("1.2.3")["excluded"][0]["reason"]
+
+
+def test_an_image_that_an_algorithm_made_opens_no_revision(hospital: Any) -> None:
+    """Another AI node's picture is kept, told and counted by its rule, and the study stays as it is."""
+    hospital.install()
+    hospital.analysed()
+    picture = hospital.arrival(sop_class_uid="1.2.840.10008.5.1.4.1.1.7", series_instance_uid="1.2.3.8")
+    of_class = _report(hospital)
+
+    hospital.receive(
+        replace(picture, declares=AiDeclaration.DEVICE), replace(of_class, declares=AiDeclaration.ALGORITHM)
+    )
+
+    assert set(hospital.rows("SELECT sop_class_uid, excluded_rule FROM instance WHERE excluded_rule IS NOT NULL")) == {
+        (picture.header.sop_class_uid, "ai-result"),
+        (of_class.header.sop_class_uid, "derived-object"),
+    }
+    assert hospital.settle() == 0
+    assert hospital.overview.no_silent_state() == []
+    assert "1 instance did not count (ai-result)" in "".join(sentences(hospital.overview.explain("1.2.3")))
+    told = hospital.rows("SELECT details FROM audit_event WHERE action = 'instance-stored' ORDER BY id DESC LIMIT 2")
+    assert {details["association_id"]: details for (details,) in told} == {
+        association: {"association_id": association, "instances": 1, "excluded": 1, rule: 1}
+        for association, rule in [
+            (picture.association.association_id, "ai-result"),
+            (of_class.association.association_id, "derived-object"),
+        ]
+    }
 
 
 def test_our_own_result_is_named_before_its_class(hospital: Any) -> None:

@@ -88,14 +88,22 @@ def test_trouble_that_was_dealt_with_stays_counted(web_door: WebDoor, database_u
         assert rescue_leases(database, JobSettings()) == 1
         hospital.receive(hospital.arrival("1.2.2"), hospital.arrival("1.2.2", patient_id="P2"))
         hospital.arrivals.record([], [hospital.quarantined("1.2.11")], [])
+        for _ in range(2):  # two associations, which are two rows of the trail
+            hospital.receive(hospital.arrival("1.2.3", sop_class_uid=_PRESENTATION_STATE))
 
         figures = _scraped(web_door)
+        assert figures["overread_excluded_instances"] == {
+            ("own-result",): 0, ("self-test",): 0, ("ai-result",): 0, ("derived-object",): 2
+        }  # fmt: skip
         assert figures["overread_studies"]["failed",] == 0
         assert _growing(figures) == [1, 1, 1, 1]
         assert PostgresSiteReading(database).events_ever()["given_up"] == {"inference": 1}  # of a door started again
     finally:
         hospital.queue.close()
         database.close()
+
+
+_PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11.1"
 
 
 def _growing(figures: dict[str, dict[tuple[str, ...], float]]) -> list[float]:
