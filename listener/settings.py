@@ -3,11 +3,20 @@
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from listener.errors import ListenerError
 from listener.scu.lane_settings import LaneKeys
 from listener.scu.proof_settings import ProofKeys
+from listener.scu.web_settings import WebKeys
 from storage.domain.job import Priority
 from storage.domain.result import EvidenceForm
 from storage.domain.route import Route, Routes, Sender
@@ -326,16 +335,21 @@ class ProfileSettings(BaseModel):
         )
 
 
-class DestinationSettings(LaneKeys, ProofKeys):
+class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
     """Where results are sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=64, description="The name in status, logs and audit.")
-    kind: Literal["dimse"] = Field(default="dimse", description="How results travel; this release has C-STORE.")
-    ae_title: AeTitle = Field(description="The AE title we call.")
-    host: str = Field(description="The destination's address.")
-    port: int = Field(ge=1, le=65535, description="The destination's port.")
+    kind: Literal["dimse", "stow"] = Field(
+        default="dimse",
+        description="How results travel: by C-STORE (ae_title, host and port say where) or by STOW-RS (url does).",
+    )
+    ae_title: AeTitle = Field(default="", validate_default=True, description='kind = "dimse": the AE title we call.')
+    host: str = Field(default="", validate_default=True, description='kind = "dimse": the destination\'s address.')
+    port: int = Field(
+        default=0, validate_default=True, ge=1, le=65535, description='kind = "dimse": the destination\'s port.'
+    )
     profile: str = Field(
         default="any",
         description=(
@@ -357,6 +371,38 @@ class DestinationSettings(LaneKeys, ProofKeys):
         if self.missing_tls_key():
             raise ValueError(f"{self.missing_tls_key()} is missing; a certificate is shown with its key")
         return self
+
+    @field_validator("ae_title", "host", "port", mode="wrap")
+    @classmethod
+    def _belongs_to_its_kind(cls, value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+        if info.data.get("kind") == "stow":
+            if value:
+                raise ValueError('it goes with kind = "dimse" only; a destination of kind "stow" has url')
+            return value
+        if not value:
+            raise ValueError('a destination of kind "dimse" needs it')
+        return check(value)
+
+    @model_validator(mode="after")
+    def _can_be_what_it_is(self) -> "DestinationSettings":
+        if self.kind == "stow" and not self.url:
+            raise ValueError('a destination of kind "stow" needs url')
+        if self.kind == "dimse" and self.url:
+            raise ValueError('url goes with kind = "stow" only')
+        if self.kind == "stow" and self.tls:
+            raise ValueError('tls goes with kind = "dimse" only; begin url with https:// instead')
+        if self.url.startswith("http:") and any((self.tls_ca, self.tls_certificate, self.tls_server_name)):
+            raise ValueError(
+                "keys of TLS are set, but url is http://, so nothing would be encrypted; begin it with https://"
+            )
+        if self.kind == "stow" and self.proof != "none":
+            raise ValueError('arrival cannot be proved yet at a destination of kind "stow"; set proof = "none"')
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where it is, for the eye of an operator."""
+        return self.url if self.kind == "stow" else f"{self.ae_title}@{self.host}:{self.port}"
 
 
 def check_listener_settings(listener: ListenerSettings) -> None:

@@ -28,6 +28,9 @@ PATTERNS_IN_WORDS: dict[str, str] = {
         "an http:// or https:// address is allowed, without a name or password in it; a token goes into a file that "
         "remote_token_file names"
     ),
+    r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?)?$": (
+        "an http:// or https:// address is allowed, without a name or password and without a query in it"
+    ),
     r"^([A-Za-z0-9._-]|\{name\}|\{version\})+$": (
         "letters, digits, dots, underscores and hyphens are allowed, and {name} and {version}"
     ),

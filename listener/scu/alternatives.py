@@ -3,9 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from storage.domain.delivery import SendOutcome, Verdict
+from listener.scu.verdict import outcome_without_form
+from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.result import DELIVERY_ORDER, EvidenceForm, FrozenEvidence
-from storage.domain.viewer_profile import Choice
+from storage.domain.viewer_profile import Choice, ViewerProfile, choices, without_a_form
+
+# Sends instances of one form and says what came of each, in their order.
+Store = Callable[[Sequence[FrozenEvidence]], Sequence[SendOutcome]]
 
 _HELD_BACK = "It is held back until the destination has taken what it refers to."
 
@@ -15,10 +19,37 @@ def place_in_order(choice: Choice) -> int:
     return min(DELIVERY_ORDER[one.role] for one in choice.instances())
 
 
+def send_by_profile(
+    profile: ViewerProfile,
+    evidence: Sequence[FrozenEvidence],
+    standing: DeliveryStanding,
+    send_all: Callable[[Sequence[Choice]], Sequence[SendOutcome]],
+) -> tuple[SendOutcome, ...]:
+    """Choose by what the destination's viewers show, and say what came of everything, sent or not.
+
+    ``send_all`` sends the choices, which stand in the order in which they go, and is not called when there is none. Of
+    what ``standing`` says that the destination has in one form, no other form is sent. A segmentation or report that
+    was made in no form of the profile is refused.
+    """
+    wanted, unwanted = choices(profile, evidence, standing.taken)
+    lacking = without_a_form(profile, evidence, standing.taken)
+    no_form = [
+        outcome_without_form(one.sop_instance_uid, word, profile.name) for word, those in lacking for one in those
+    ]
+    may_do_without = [one for one in unwanted if not any(one in those for _, those in lacking)]
+    not_shown = unneeded(may_do_without, f"The profile {profile.name} of the destination does not show this form.")
+    there = [outcome for choice in wanted if not any(choice.to_send()) for outcome in unneeded_beside_begun(choice)]
+    ordered = sorted((choice for choice in wanted if any(choice.to_send())), key=place_in_order)
+    sent = send_all(ordered) if ordered else ()
+    if any(outcome.verdict is Verdict.TRY_AGAIN for outcome in sent):
+        return (*sent, *there, *no_form)  # the profile may be another one next time, and show the rest
+    return (*sent, *there, *no_form, *not_shown)
+
+
 def send_in_order(
     ordered: Sequence[Choice],
     obstacle: Callable[[FrozenEvidence], SendOutcome | None],
-    store: Callable[[FrozenEvidence], SendOutcome],
+    store: Store,
     holds_back: bool,
 ) -> tuple[SendOutcome, ...]:
     """Send each choice; with ``holds_back`` nothing overtakes an earlier kind of thing that has to be tried again."""
@@ -40,7 +71,7 @@ def send_in_order(
 def send_best(
     choice: Choice,
     obstacle: Callable[[FrozenEvidence], SendOutcome | None],
-    store: Callable[[FrozenEvidence], SendOutcome],
+    store: Store,
 ) -> tuple[SendOutcome, ...]:
     """Send one form of a choice: the first without an ``obstacle`` that the destination does not refuse.
 
@@ -52,7 +83,7 @@ def send_best(
         return _send_rest(choice, obstacle, store)
     passed_over: list[SendOutcome] = []
     for place, (form, instances) in enumerate(choice.forms):
-        outcomes = _obstacles(instances, obstacle) or tuple(store(one) for one in instances)
+        outcomes = _obstacles(instances, obstacle) or tuple(store(instances))
         if all(outcome.verdict is Verdict.REFUSED for outcome in outcomes):
             passed_over += outcomes
         elif any(outcome.verdict is Verdict.DELIVERED for outcome in outcomes):
@@ -67,12 +98,12 @@ def send_best(
 def _send_rest(
     choice: Choice,
     obstacle: Callable[[FrozenEvidence], SendOutcome | None],
-    store: Callable[[FrozenEvidence], SendOutcome],
+    store: Store,
 ) -> tuple[SendOutcome, ...]:
     outcomes: list[SendOutcome] = []
     for form, instances in choice.forms:
         if form in choice.begun:
-            outcomes += _obstacles(instances, obstacle) or [store(one) for one in instances]
+            outcomes += _obstacles(instances, obstacle) or store(instances)
     return (*outcomes, *unneeded_beside_begun(choice, outcomes))
 
 

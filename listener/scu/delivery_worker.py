@@ -143,6 +143,7 @@ class DeliveryWorker:
             ceiling=RETRY_CEILING,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
+        delay = max(delay, timedelta(seconds=max(outcome.wait_seconds for outcome in outcomes)))
         if self._in_a_hurry():
             delay = timedelta(0)  # the next process takes over at once
         self._queue.retry(job, Reason("delivery-waiting", first.note), delay, outcomes)

@@ -6,12 +6,14 @@ from listener.scu.delivery_worker import Sender
 from listener.scu.echo import ECHO_SECONDS, echo
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer
+from listener.scu.web.stow import StowSender
 from listener.settings import DestinationSettings
 from storage.domain.viewer_profile import ViewerProfile
 
 # By `kind` of [[destinations]]; each is given our AE title and all viewer profiles that a destination may name.
 _SENDERS: Mapping[str, Callable[[str, Mapping[str, ViewerProfile]], Sender]] = {
     "dimse": lambda ae_title, profiles: StoreScu(ae_title, profiles=profiles),
+    "stow": lambda _, profiles: StowSender(profiles=profiles),
 }
 
 # By the same word; of a kind without one a pause ends by itself, and the next delivery tries it.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pynetdicom.association import Association
 
-from listener.scu.alternatives import place_in_order, send_in_order, unneeded, unneeded_beside_begun
+from listener.scu.alternatives import send_by_profile, send_in_order
 from listener.scu.association import (
     Deadlines,
     Line,
@@ -15,11 +15,11 @@ from listener.scu.association import (
     store,
     why_not_established,
 )
-from listener.scu.verdict import NoAnswer, outcome_without_answer, outcome_without_form
+from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.settings import DestinationSettings
-from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
+from storage.domain.delivery import DeliveryStanding, SendOutcome
 from storage.domain.result import FrozenEvidence
-from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile, choices, without_a_form
+from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile
 
 
 class StoreScu:
@@ -49,23 +49,12 @@ class StoreScu:
         release of the association plays no part in it. Of what ``standing`` says that it has in one form, no other form
         is sent. A segmentation or report that was made in no form of the profile is refused.
         """
-        profile = self._profiles[destination.profile]
-        wanted, unwanted = choices(profile, evidence, standing.taken)
-        lacking = without_a_form(profile, evidence, standing.taken)
-        no_form = [
-            outcome_without_form(one.sop_instance_uid, word, profile.name) for word, those in lacking for one in those
-        ]
-        may_do_without = [one for one in unwanted if not any(one in those for _, those in lacking)]
-        not_shown = unneeded(may_do_without, f"The profile {profile.name} of the destination does not show this form.")
-        there = [outcome for choice in wanted if not any(choice.to_send()) for outcome in unneeded_beside_begun(choice)]
-        ordered = sorted(
-            (choice for choice in wanted if any(choice.to_send())),
-            key=place_in_order,
+        return send_by_profile(
+            self._profiles[destination.profile],
+            evidence,
+            standing,
+            lambda ordered: self._send(destination, ordered, stopped, standing.holds_back),
         )
-        sent = self._send(destination, ordered, stopped, standing.holds_back) if ordered else ()
-        if any(outcome.verdict is Verdict.TRY_AGAIN for outcome in sent):
-            return (*sent, *there, *no_form)  # the profile may be another one next time, and show the rest
-        return (*sent, *there, *no_form, *not_shown)
 
     def _send(
         self,
@@ -89,7 +78,7 @@ class StoreScu:
             outcomes = send_in_order(
                 ordered,
                 lambda one: self._obstacle(association, destination, one),
-                lambda one: store(association, numbers[one.sop_instance_uid], one, line),
+                lambda those: [store(association, numbers[one.sop_instance_uid], one, line) for one in those],
                 holds_back,
             )
             release(association, line)

@@ -29,7 +29,7 @@ def check() -> None:
     where = config_path()
     click.echo(f"{where if where else 'Defaults and variables'}: valid.")
     for destination in settings.destinations:
-        click.echo(f"Results go to {destination.name}: {destination.ae_title}@{destination.host}:{destination.port}.")
+        click.echo(f"Results go to {destination.name}: {destination.address}.")
     if not settings.destinations:
         click.echo("No [[destinations]]: results stay in storage and are sent nowhere.")
     for sentence in warnings_of(settings):

@@ -79,6 +79,7 @@ def _destination(one: DestinationSettings) -> dict[str, Any]:
         "host": one.host,
         "port": one.port,
         "tls": one.tls,
+        "url": one.url,
         "profile": one.profile,
         "proof": one.proof,
     }
@@ -91,7 +92,7 @@ def _print_list(rows: Sequence[dict[str, Any]]) -> None:
         table.add_row(
             escape(row["name"]),
             row["kind"] if known else "not in the settings",
-            escape(f"{row['ae_title']}@{row['host']}:{row['port']}{' by TLS' if row['tls'] else ''}") if known else "",
+            escape(_address(row)) if known else "",
             row["profile"] if known else "",
             row["proof"] if known else "",
             _since(row) if known else "",
@@ -99,6 +100,11 @@ def _print_list(rows: Sequence[dict[str, Any]]) -> None:
             escape(_why(row)),
         )
     output_console().print(table)
+
+
+def _address(row: Mapping[str, Any]) -> str:
+    by_tls = " by TLS" if row["tls"] else ""
+    return str(row["url"]) or f"{row['ae_title']}@{row['host']}:{row['port']}{by_tls}"
 
 
 def _since(row: Mapping[str, Any]) -> str:
@@ -131,6 +137,11 @@ def probe(name: str, as_json: bool, wait_seconds: float) -> None:
     """
     settings = load_settings()
     destination = _named(settings, name)
+    if destination.kind == "stow":
+        raise FrontDeskError(
+            f'The destination {name} is of kind "stow", for which there is no self-test yet; resubmit an analysis with '
+            "`overread jobs resubmit` and see whether it arrives."
+        )
     report = _probed(settings, destination, wait_seconds)
     if as_json:
         click.echo(json.dumps(report.facts(), indent=2, ensure_ascii=False))

@@ -64,6 +64,7 @@ def status(as_json: bool) -> None:
             "ae_title": place.ae_title,
             "host": place.host,
             "port": place.port,
+            "url": place.url,
             "lane": LaneState.PAUSED if place.name in paused else LaneState.FLOWING,
         }
         for place in settings.destinations
@@ -84,9 +85,7 @@ def status(as_json: bool) -> None:
         click.echo("Overread is not running on this data folder; `overread up` starts it.")
     click.echo(f"Spool: {waiting.entries} waiting, {waiting.bytes} bytes.")
     for place in settings.destinations:
-        click.echo(
-            f"Destination {place.name}: {place.ae_title}@{place.host}:{place.port}.{_pause(paused.get(place.name))}"
-        )
+        click.echo(f"Destination {place.name}: {place.address}.{_pause(paused.get(place.name))}")
     if not settings.destinations:
         click.echo("Destinations: none configured; results stay in storage.")
     known = {place.name for place in settings.destinations}

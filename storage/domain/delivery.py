@@ -48,7 +48,8 @@ class SendOutcome:
     ``status`` is the DIMSE status (PS3.7 annex C) or ``None`` when no answer came; ``note`` is one sentence
     for an operator and never repeats text from the peer; ``offered`` is false where nothing could be sent at all.
     ``out_of_reach`` is true where the destination itself could not be had, whatever was to be sent.
-    ``proof`` says how the destination is to be asked later whether it still has what was delivered.
+    ``proof`` says how the destination is to be asked later whether it still has what was delivered, ``wait_seconds``
+    how long it wants to be left alone before it is tried again.
     """
 
     sop_instance_uid: str
@@ -58,6 +59,7 @@ class SendOutcome:
     offered: bool = True
     proof: ProofWish | None = None
     out_of_reach: bool = False
+    wait_seconds: float = 0.0
 
 
 def how_far(state: str, attempts: int, proof_state: str | None, proof_way: str | None) -> str:

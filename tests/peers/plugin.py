@@ -7,6 +7,7 @@ from tests.peers.evidence_files import freeze_evidence
 from tests.peers.orthanc import orthanc, start_orthanc
 from tests.peers.postgres_server import tcp_server
 from tests.peers.recording_pacs import recording_pacs
+from tests.peers.stow_archive import stow_archive
 
 __all__ = [
     "commitment_pacs",
@@ -17,5 +18,6 @@ __all__ = [
     "start_orthanc",
     "start_storescp",
     "storescu",
+    "stow_archive",
     "tcp_server",
 ]

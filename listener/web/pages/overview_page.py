@@ -50,7 +50,7 @@ def _destination(place: DestinationSettings, summary: Facts) -> Facts:
     acknowledged = own.get("acknowledged", {})
     return {
         "name": place.name,
-        "address": f"{place.ae_title}@{place.host}:{place.port}",
+        "address": place.address,
         "waiting": own.get("waiting", {}).get("deliveries", 0),
         "acknowledged": acknowledged.get("deliveries", 0),
         "refused": own.get("refused", {}).get("deliveries", 0),

@@ -51,6 +51,7 @@ def test_a_destination_stands_there_with_its_settings(destinations: Run) -> None
         "host": "127.0.0.1",
         "port": 104,
         "tls": False,
+        "url": "",
         "profile": "weasis",
         "proof": "none",
         "waiting": 0,

@@ -1,6 +1,6 @@
 """One thing is sent in the best form that the destination takes, and every other form is accounted for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,11 @@ class Peer:
         uid = one.sop_instance_uid
         return SendOutcome(uid, Verdict.REFUSED, None, "Not accepted.") if uid in self._obstacles else None
 
-    def store(self, one: FrozenEvidence) -> SendOutcome:
-        """The answer."""
+    def store(self, those: Sequence[FrozenEvidence]) -> list[SendOutcome]:
+        """The answers."""
+        return [self._answer(one) for one in those]
+
+    def _answer(self, one: FrozenEvidence) -> SendOutcome:
         uid = one.sop_instance_uid
         self.sent.append(uid)
         verdict = self._answers.get(uid, Verdict.DELIVERED)
