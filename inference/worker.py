@@ -26,6 +26,7 @@ from inference.errors import (
     UnusableInput,
     VaryingOutput,
 )
+from inference.retries import FAILURES, WAITS, Again
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import NewResult
 from storage.errors import (
@@ -43,21 +44,18 @@ _LOG = logging.getLogger(__name__)
 _TICK_S = 0.5  # how soon a finished analysis or a request to stop is noticed
 _IDLE_S = 1.0  # how soon an idle worker notices a request to stop; work itself wakes it at once
 _GRACE_S = 20.0  # what a stopping worker gives its job; `overread up` waits 30 s before it kills
-# The longest waits after each attempt; a drawn wait is between half of it and all of it.
-_SOON = tuple(min(timedelta(seconds=10) * 2**n, timedelta(minutes=10)) for n in range(7))
-# A person has to act first: the default five attempts last more than an hour even when every wait is drawn short.
-_AFTER_REPAIR = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30), timedelta(minutes=90))
-
-# By exception: the code an operator sees, and how long to wait; InvalidOutput and UnusableInput are not in here,
-# because the same bytes would fail the same way again.
-_TRANSIENT: dict[type[Exception], tuple[str, tuple[timedelta, ...]]] = {
-    ArtifactUnavailable: ("artifact-unavailable", _AFTER_REPAIR),
-    DeviceUnavailable: ("device-unavailable", _AFTER_REPAIR),
-    ModelChildNotStarted: ("model-child-not-started", _AFTER_REPAIR),
-    DecodersUnavailable: ("decoders-unavailable", _AFTER_REPAIR),
-    PredictionFailed: ("prediction-failed", _SOON),
-    DatabaseUnavailable: ("database-unavailable", _SOON),
-    EvidenceNotStored: ("storage-unavailable", _AFTER_REPAIR),
+# By exception: the code an operator sees; ``inference.retries`` has what follows from it.
+_CODES: dict[type[Exception], str] = {
+    ArtifactUnavailable: "artifact-unavailable",
+    DeviceUnavailable: "device-unavailable",
+    ModelChildNotStarted: "model-child-not-started",
+    DecodersUnavailable: "decoders-unavailable",
+    PredictionFailed: "prediction-failed",
+    InvalidOutput: "invalid-output",
+    VaryingOutput: "varying-output",
+    DatabaseUnavailable: "database-unavailable",
+    DamagedObject: "damaged-object",
+    UnknownRecord: "unknown-record",
 }
 
 # What a worker does for a job of one kind.
@@ -171,10 +169,6 @@ class Worker:
             return self._duties[job.kind](job)
         except UnusableInput as error:
             return GiveUp(error.reason, error.refusals)
-        except VaryingOutput as error:
-            return GiveUp(Reason("varying-output", str(error)))
-        except InvalidOutput as error:
-            return GiveUp(Reason("invalid-output", str(error)))
         except ModelChildLost as error:
             return _child_died(job, error.reason)
         except OutOfMemory as error:
@@ -183,13 +177,9 @@ class Worker:
             return _device_full(job, error)
         except UnforeseenError as error:
             return _unexpected(job, error.kind, error.place)
-        except DamagedObject as error:
-            return GiveUp(Reason("damaged-object", str(error)))
-        except UnknownRecord as error:
-            return GiveUp(Reason("unknown-record", str(error)))
-        except (InferenceError, DatabaseUnavailable) as error:
-            code, waits = _TRANSIENT.get(type(error), ("inference-failed", _SOON))
-            return TryLater(Reason(code, str(error)), _delay(job, waits))
+        except (InferenceError, DatabaseUnavailable, DamagedObject, UnknownRecord) as error:
+            code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), "inference-failed")
+            return _failed(job, Reason(code, str(error)))
         except OSError as error:
             return _storage_unavailable(job, error)
         except Exception as error:  # noqa: BLE001 - whatever it was, the worker lives and the job says so
@@ -254,7 +244,14 @@ class Worker:
         self._database_away = False
 
 
-def _delay(job: ClaimedJob, waits: Sequence[timedelta]) -> timedelta:
+def _failed(job: ClaimedJob, reason: Reason) -> Conclusion:
+    """As the table says of its code."""
+    again = FAILURES[reason.code].again
+    return GiveUp(reason) if again is Again.NEVER else TryLater(reason, _delay(job, again))
+
+
+def _delay(job: ClaimedJob, again: Again) -> timedelta:
+    waits = WAITS[again]
     longest = waits[min(job.attempt, len(waits)) - 1]
     return retry_delay(1, base=longest, ceiling=longest, jitter=random.random())  # noqa: S311 - no secret
 
@@ -266,21 +263,20 @@ def _storage_unavailable(job: ClaimedJob, error: EvidenceNotStored | OSError) ->
     else:
         kind = os.strerror(error.errno) if error.errno else type(error).__name__
         sentence = f"A file under data_dir could not be used ({kind}); mend the disk, it is tried again by itself."
-    code, waits = _TRANSIENT[EvidenceNotStored]
-    return TryLater(Reason(code, sentence), _delay(job, waits))
+    return TryLater(Reason("storage-unavailable", sentence), _delay(job, Again.AFTER_REPAIR))
 
 
 def _device_full(job: ClaimedJob, error: DeviceFull) -> Conclusion:
     """No fault of the job: what others do on the device has to end first."""
     reason = Reason("device-full", str(error))
-    return TryLater(reason, _delay(job, _AFTER_REPAIR)) if error.may_wait else GiveUp(reason)
+    return _failed(job, reason) if error.may_wait else GiveUp(reason)
 
 
 def _child_died(job: ClaimedJob, reason: Reason) -> Conclusion:
     """The job may be what killed the child: it goes behind what is due now, and is given up when it does so again."""
     if job.child_deaths + 1 >= _MOST_CHILD_DEATHS:
         return GiveUp(reason, child_died=True)
-    return TryLater(reason, _delay(job, _SOON), child_died=True)
+    return TryLater(reason, _delay(job, Again.ONCE), child_died=True)
 
 
 def _kind_and_place(error: Exception) -> tuple[str, str]:
@@ -293,4 +289,4 @@ def _unexpected(job: ClaimedJob, kind: str, place: str) -> TryLater:
     """A fault of ours: the class and the place are told, the message is not, because it may repeat patient data."""
     _LOG.error("job %d: unexpected %s in %s", job.job_id, kind, place)
     reason = Reason("internal-error", f"The worker failed with an unexpected {kind}; its log names the place.")
-    return TryLater(reason, _delay(job, _SOON))
+    return TryLater(reason, _delay(job, Again.SOON))

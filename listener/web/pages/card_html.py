@@ -12,6 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from listener.web.pages.rendering import in_order
+
 _LINKS = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 _LONGEST = 2**17  # characters; what is longer is no card, and a page must not take seconds
 _DEEPER = 2  # the page has a heading of its own, and the card one of its section
@@ -24,7 +26,7 @@ def card_html(card: str) -> Markup:
         return Markup('<pre class="text">{}</pre>').format(escape(card))
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     setattr(reader, "validateLink", lambda url: _LINKS.match(url.strip()) is not None)  # noqa: B010 - a method of theirs
-    tokens = reader.parse(card)
+    tokens = reader.parse(str(in_order(card)))
     _fit_in(tokens)
     return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704 - made from escaped text
 

@@ -1,6 +1,7 @@
 """Turns facts into a page; everything is escaped unless a template of ours says otherwise."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from listener.web.access import Permission
 
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _HERE = Path(__file__).parent
 
 # State → the kind of colour; the word is always shown too.
@@ -71,6 +73,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=in_order,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -78,6 +81,16 @@ def _environment() -> Environment:
     environment.globals |= {"asset": asset_address, "Permission": Permission}
     environment.globals["parts"] = environment.get_template("parts.html").module
     return environment
+
+
+def in_order(shown: object) -> object:
+    """What is shown, with characters that would turn the direction of the text written as escapes (UAX #9, 2.1 to 2.2).
+
+    They would let an identifier, or a sentence, be read as another one than it is.
+    """
+    if type(shown) is not str or shown.isascii():
+        return shown
+    return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
 
 
 def when(time: str | datetime | None) -> Markup:

@@ -15,6 +15,7 @@ import pytest
 from inference import worker as worker_module
 from inference.conclusion import GiveUp, NotAnalysed, TryLater
 from inference.errors import DeviceFull
+from inference.retries import WAITS, Again
 from storage.domain.job import ClaimedJob, Reason
 from storage.domain.job_statistics import Stage
 from storage.settings import JobSettings
@@ -252,7 +253,7 @@ def test_a_full_disk_loses_no_result(site: Site) -> None:
 
 def test_the_waits_for_a_repair_outlast_an_hour() -> None:
     """However the waits are drawn, the default five attempts span more than an hour, and begin soon."""
-    waits = worker_module._AFTER_REPAIR
+    waits = WAITS[Again.AFTER_REPAIR]
 
     assert waits[0] <= timedelta(seconds=30)
     assert len(waits) == JobSettings().max_attempts - 1
