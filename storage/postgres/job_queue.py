@@ -10,7 +10,7 @@ from typing import Any
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
 from storage.domain.earlier_result import EarlierResult, StoredReport
-from storage.domain.job import ClaimedJob, JobEvent, JobKind, Outcome, Priority, Reason, Refusal
+from storage.domain.job import PRIORITY_RANK, ClaimedJob, JobEvent, JobKind, Outcome, Priority, Reason, Refusal
 from storage.domain.not_analysed import EndedInference, refusal_is_told
 from storage.domain.result import ActiveOutline, EvidenceForm, FrozenFile, NewResult
 from storage.domain.route import Routes
@@ -34,6 +34,7 @@ from storage.settings import JobSettings
 # A delivery is limited by time, not by count.
 _UNLIMITED_ATTEMPTS = 2**31 - 1
 _FROZEN_AT_ONCE = 4
+_RANKS = sorted(PRIORITY_RANK.values())
 
 
 class PostgresJobQueue:
@@ -50,24 +51,23 @@ class PostgresJobQueue:
 
     def claim(self, kind: JobKind, worker: str) -> ClaimedJob | None:
         """Take the most urgent due job of this kind, spending one attempt; ``None`` when there is none."""
-        return self._claim("claim_job", worker, {"kind": str(kind)}, kind)
+        return self._claim("due_job", worker, {"kind": str(kind)}, kind)
 
     def claim_delivery(self, worker: str, destination: str) -> ClaimedJob | None:
         """Take the most urgent due delivery to this destination, spending one attempt."""
-        return self._claim("claim_delivery", worker, {"destination": destination}, JobKind.DELIVERY)
+        return self._claim("due_delivery", worker, {"destination": destination}, JobKind.DELIVERY)
 
     def claim_stray_delivery(self, worker: str, known: Sequence[str]) -> ClaimedJob | None:
         """Take a due delivery to a destination that is none of the ``known``, spending one attempt."""
-        return self._claim("claim_stray_delivery", worker, {"known": list(known)}, JobKind.DELIVERY)
+        return self._claim("due_stray_delivery", worker, {"known": list(known)}, JobKind.DELIVERY)
 
     def _claim(self, name: str, worker: str, which: dict[str, Any], kind: JobKind) -> ClaimedJob | None:
         with self._database.transaction() as session:
-            row = session.execute(
-                statement(name),
-                which | {"worker": stored_text(worker), "lease_seconds": self._jobs.lease_seconds},
-            ).one_or_none()
-            if row is None:
+            due = session.scalar(statement(name), which | {"ranks": _RANKS})
+            if due is None:
                 return None
+            taken = {"job_id": due, "worker": stored_text(worker), "lease_seconds": self._jobs.lease_seconds}
+            row = session.execute(statement("take_job"), taken).one()
             limit = _UNLIMITED_ATTEMPTS if kind is JobKind.DELIVERY else self._jobs.max_attempts
             job = ClaimedJob(**dict(row._mapping) | {"kind": kind, "max_attempts": limit})
             append(

@@ -179,7 +179,8 @@ class JobRow(Base):
             unique=True,
             postgresql_where=text("kind = 'notice' AND predecessor_id IS NULL"),
         ),
-        # The claim walks this index in order and stops at the first row nobody holds.
+        # What was never tried is claimed in this order, and what was tried before in the next one: the first row that
+        # nobody holds is the one, so that what waits for its time is passed over by no claim.
         Index(
             "job_due",
             "kind",
@@ -188,9 +189,25 @@ class JobRow(Base):
             "turn",
             "due_at",
             "id",
-            postgresql_where=text("state = 'scheduled'"),
+            postgresql_where=text("state = 'scheduled' AND attempt = 0"),
         ),
-        # How far has a source got in the line? Asked for every job that is scheduled.
+        Index(
+            "job_due_again",
+            "kind",
+            "shadow",
+            "priority_rank",
+            "due_at",
+            "id",
+            postgresql_where=text("state = 'scheduled' AND attempt > 0"),
+        ),
+        # Where is the front of the line when everything in it was tried before?
+        Index(
+            "job_tried_in_line",
+            "shadow",
+            "priority_rank",
+            "turn",
+            postgresql_where=text("state = 'scheduled' AND kind = 'inference' AND attempt > 0"),
+        ),
         # Each lane of delivery walks its own part, so that what waits for a dead destination costs no other.
         Index(
             "job_due_at_destination",
@@ -201,6 +218,7 @@ class JobRow(Base):
             "id",
             postgresql_where=text("state = 'scheduled' AND kind = 'delivery'"),
         ),
+        # How far has a source got in the line? Asked for every job that is scheduled.
         Index(
             "job_of_source",
             "source",

@@ -9,17 +9,50 @@ import psycopg2
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from storage.domain.job import JobKind
+from storage.domain.job import PRIORITY_RANK, JobKind
 from storage.errors import DatabaseUnavailable
 from storage.postgres.engine import Database
 
 _SAFETY_NET_S = 30.0  # should a notification ever be lost, work is found after this long
 _RECONNECT_S = 1.0
 
-_SECONDS_UNTIL_DUE = """
-SELECT extract(epoch FROM min(due_at) - now())::float8 FROM job WHERE state = 'scheduled' AND kind = %s
+# The first of what was never tried, which is due, and of what was tried before; no look at all that waits.
+SECONDS_UNTIL_DUE = """
+SELECT extract(epoch FROM min(due_at) - now())::float8
+FROM (
+    (
+        SELECT due_at
+        FROM job
+        WHERE state = 'scheduled' AND kind = %(kind)s AND attempt = 0
+        ORDER BY shadow, priority_rank, turn, due_at, id
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT tried.due_at
+    FROM unnest(ARRAY[false, true]) AS class (shadow)
+    CROSS JOIN unnest(%(ranks)s) AS urgency (priority_rank)
+    CROSS JOIN LATERAL (
+        SELECT due_at
+        FROM job
+        WHERE state = 'scheduled' AND kind = %(kind)s AND attempt > 0
+            AND shadow = class.shadow AND priority_rank = urgency.priority_rank
+        ORDER BY due_at
+        LIMIT 1
+    ) AS tried
+) AS head
 """
-_SECONDS_UNTIL_DUE_THERE = f"{_SECONDS_UNTIL_DUE} AND destination = %s"
+_SECONDS_UNTIL_DUE_THERE = """
+SELECT extract(epoch FROM min(head.due_at) - now())::float8
+FROM unnest(%(ranks)s) AS urgency (priority_rank)
+CROSS JOIN LATERAL (
+    SELECT due_at
+    FROM job
+    WHERE state = 'scheduled' AND kind = 'delivery' AND destination = %(destination)s
+        AND priority_rank = urgency.priority_rank AND turn = 0
+    ORDER BY due_at
+    LIMIT 1
+) AS head
+"""
 
 
 def _channel(kind: JobKind) -> str:
@@ -93,10 +126,8 @@ class WorkSignal:
 
 
 def _seconds_until_due(connection: Any, kind: JobKind, destination: str) -> float:  # noqa: ANN401 - no types
+    asked = {"kind": str(kind), "destination": destination, "ranks": sorted(PRIORITY_RANK.values())}
     with connection.cursor() as cursor:
-        if destination:
-            cursor.execute(_SECONDS_UNTIL_DUE_THERE, (str(kind), destination))
-        else:
-            cursor.execute(_SECONDS_UNTIL_DUE, (str(kind),))
+        cursor.execute(_SECONDS_UNTIL_DUE_THERE if destination else SECONDS_UNTIL_DUE, asked)
         (seconds,) = cursor.fetchone()
     return _SAFETY_NET_S if seconds is None else float(seconds)

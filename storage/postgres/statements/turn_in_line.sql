@@ -23,6 +23,7 @@ SELECT greatest(
             SELECT min(turn)
             FROM job
             WHERE state = 'scheduled' AND kind = 'inference' AND shadow = :shadow AND priority_rank = :priority_rank
+                AND attempt > 0
         )
     )
 );

@@ -1,15 +1,18 @@
 """Claiming: the most urgent first, each job once, the attempt spent at the claim."""
 
+import os
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from storage.domain.job import JobKind
+from storage.domain.job import JobKind, Priority, Reason
 from storage.errors import LeaseLost
 from storage.postgres.statement import statement
+from storage.postgres.work_signal import SECONDS_UNTIL_DUE
 
 
 def test_a_claim_spends_an_attempt_and_starts_a_lease(hospital: Any) -> None:
@@ -117,83 +120,162 @@ def test_renewing_a_lost_lease_is_refused(hospital: Any) -> None:
         hospital.queue.renew(job)
 
 
-_BOTH = {"job_due", "job_of_source"}
+_JOBS = int(os.environ.get("OVERREAD_TEST_JOBS", "12000"))  # a million in the long form
+_RANKS = [0, 1, 2]
+_MOST_PAGES = 100  # of table and indexes, for one look at the line; 12,000 jobs have some 300
 
 
 def _fill(hospital: Any) -> None:
-    """Twenty thousand jobs that wait, of ten senders, and ten thousand that have ended."""
+    """Jobs of ten senders: a third has ended, a third was never tried, and a third stands in front of it, tried before
+    and not due for an hour."""
     hospital.install()
     hospital.stable_study()
     hospital.rows(
         "INSERT INTO algorithm (name, version, stage, folder, manifest_sha256, artifact_sha256) "
         "SELECT 'other', n::text, 'retired', '', repeat('a', 64), repeat('b', 64) "
-        "FROM generate_series(1, 30000) AS n"
+        "FROM generate_series(1, %s) AS n",
+        _JOBS,
     )
     hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
     hospital.rows(
         "INSERT INTO job (kind, study_id, revision, algorithm_id, due_at, source, turn, state, finished_at, "
-        "reason_code, reason_sentence) "
-        "SELECT 'inference', 1, 1, id, now() - id * interval '1 second', 'CT' || id % 10, id / 10, "
-        "CASE WHEN id % 3 = 0 THEN 'canceled' ELSE 'scheduled' END, CASE WHEN id % 3 = 0 THEN now() END, 'why', '' "
+        "reason_code, reason_sentence, attempt, started_at) "
+        "SELECT 'inference', 1, 1, id, now() + CASE WHEN id % 3 = 1 THEN '1 hour' ELSE id * interval '-1 second' END, "
+        "'CT' || id % 10, id + CASE WHEN id % 3 = 1 THEN 0 ELSE 10000000 END, "
+        "CASE WHEN id % 3 = 0 THEN 'canceled' ELSE 'scheduled' END, CASE WHEN id % 3 = 0 THEN now() END, 'why', '', "
+        "CASE WHEN id % 3 = 1 THEN 1 ELSE 0 END, CASE WHEN id % 3 = 1 THEN now() END "
         "FROM algorithm WHERE stage = 'retired'"
     )
-    hospital.rows("ANALYZE job")
+    hospital.rows("ALTER TABLE job ENABLE TRIGGER job_follows_lifecycle")
+    hospital.rows("VACUUM ANALYZE job")
+
+
+def _explained(hospital: Any, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of an executed plan that read the table of jobs, which must read and sort next to nothing."""
+    with hospital.database.transaction() as session:
+        session.execute(text("SET LOCAL jit = off"))
+        [explained] = session.execute(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}"), parameters).scalar_one()
+    plan = explained["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= _MOST_PAGES
+    scans = _scans(plan)
+    for scan in scans:
+        assert scan["Actual Rows"] <= 1
+        assert scan.get("Rows Removed by Filter", 0) == 0
+    return scans
 
 
 def _scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """The nodes of an executed plan that read the table of jobs, after a look that nothing is sorted."""
-    assert plan["Node Type"] != "Sort"
+    """Sorted are the heads of the lines at most, one of each class and urgency."""
+    assert plan["Node Type"] not in ("Sort", "Incremental Sort") or plan["Actual Rows"] <= 1 + 2 * len(_RANKS)
     below = [scan for part in plan.get("Plans", []) for scan in _scans(part)]
     return [plan, *below] if plan.get("Relation Name") == "job" and "Scan" in plan["Node Type"] else below
+
+
+_ROUTINE = {"priority": "routine", "priority_rank": 1, "shadow": False}
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "indexes"),
     [
-        ("claim_job", {"kind": "inference", "worker": "worker", "lease_seconds": 30}, {"job_due", "job_pkey"}),
-        ("turn_in_line", {"source": "CT5", "priority": "routine", "priority_rank": 1, "shadow": False}, _BOTH),
-        ("turn_in_line", {"source": "NEW", "priority": "routine", "priority_rank": 1, "shadow": False}, _BOTH),
-        ("turn_in_line", {"source": None, "priority": "routine", "priority_rank": 1, "shadow": False}, {"job_due"}),
+        ("due_job", {"kind": "inference", "ranks": _RANKS}, {"job_due", "job_due_again"}),
+        ("turn_in_line", {"source": "CT5", **_ROUTINE}, {"job_due", "job_of_source"}),
+        ("turn_in_line", {"source": "NEW", **_ROUTINE}, {"job_due", "job_of_source"}),
+        ("turn_in_line", {"source": None, **_ROUTINE}, {"job_due"}),
     ],
     ids=["claim", "turn of a source", "turn of a new source", "front of the line"],
 )
 def test_the_line_is_read_by_its_indexes(
     hospital: Any, name: str, parameters: dict[str, Any], indexes: set[str]
 ) -> None:
-    """With tens of thousands of jobs, ended and waiting, each look at the line reads one row and sorts none."""
+    """With tens of thousands of jobs, ended, waiting and waiting for their time in front of the others, each look at
+    the line reads one row of each class and few pages (a million of them with OVERREAD_TEST_JOBS=1000000)."""
     _fill(hospital)
-    with hospital.database.transaction() as session:
-        [explained] = session.execute(
-            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement(name).text}"), parameters
-        ).scalar_one()
-    scans = _scans(explained["Plan"])
 
-    assert {scan["Index Name"] for scan in scans} == indexes
-    for scan in scans:
-        assert scan["Actual Rows"] <= 1
-        assert scan.get("Rows Removed by Filter", 0) == 0
+    scans = _explained(hospital, statement(name).text, parameters)
+
+    assert {scan["Index Name"] for scan in scans if scan["Actual Loops"]} == indexes
+
+
+def test_a_line_of_nothing_but_retries_is_read_by_its_indexes(hospital: Any) -> None:
+    """When every job waits for its time, a claim, the front of the line and the time to wait are found as fast."""
+    _fill(hospital)
+    hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
+    hospital.rows("DELETE FROM job WHERE attempt = 0")
+    hospital.rows("VACUUM ANALYZE job")
+
+    claim = _explained(hospital, statement("due_job").text, {"kind": "inference", "ranks": _RANKS})
+    front = _explained(hospital, statement("turn_in_line").text, {"source": None, **_ROUTINE})
+    # psycopg2's parameters as ours
+    asked = SECONDS_UNTIL_DUE.replace("%(kind)s", ":kind").replace("%(ranks)s", "CAST(:ranks AS integer[])")
+    wait = _explained(hospital, asked, {"kind": "inference", "ranks": _RANKS})
+
+    assert {scan["Index Name"] for scan in claim} == {"job_due", "job_due_again"}
+    assert {scan["Index Name"] for scan in front} == {"job_due", "job_tried_in_line"}
+    assert {scan["Index Name"] for scan in wait} == {"job_due", "job_due_again"}
+    assert hospital.queue.claim(JobKind.INFERENCE, "worker") is None
+
+
+def test_what_was_tried_before_is_claimed_when_it_is_due_and_by_its_turn(hospital: Any) -> None:
+    """It stands where its turn is among those that were never tried; before it is due the others are claimed."""
+    hospital.install()
+    for study in ("1.2.3", "1.2.4", "1.2.5"):
+        hospital.stable_study(study)
+    first = hospital.claimed()
+    hospital.queue.retry(first, Reason("away", "Away."), timedelta(hours=1))
+    second = hospital.claimed()
+    hospital.rows(
+        "SET LOCAL session_replication_role = replica; UPDATE job SET due_at = now() WHERE id = %s", first.job_id
+    )
+    third, fourth = hospital.claimed(), hospital.claimed()
+
+    assert [one.study_instance_uid for one in (first, second, third, fourth)] == ["1.2.3", "1.2.4", "1.2.3", "1.2.5"]
+    assert hospital.queue.claim(JobKind.INFERENCE, "worker") is None
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+@pytest.mark.parametrize("claim", ["inference", "delivery", "stray"])
+def test_no_priority_is_forgotten_by_any_claim(hospital: Any, priority: Priority, claim: str) -> None:
+    """A job of each priority is found again once it was tried; so is a delivery, of a known destination or not."""
+    hospital.install()
+    if claim == "inference":
+        hospital.stable_study()
+    else:
+        hospital.analysed()
+    kind = JobKind.INFERENCE if claim == "inference" else JobKind.DELIVERY
+    hospital.rows(
+        "SET LOCAL session_replication_role = replica; UPDATE job SET priority = %s, attempt = 1, started_at = now() "
+        "WHERE kind = %s",
+        *(str(priority), str(kind)),
+    )
+    claims = {
+        "inference": lambda: hospital.queue.claim(JobKind.INFERENCE, "worker"),
+        "delivery": lambda: hospital.queue.claim_delivery("worker", "pacs"),
+        "stray": lambda: hospital.queue.claim_stray_delivery("worker", ["other"]),
+    }
+
+    job = claims[claim]()
+
+    assert job is not None
+    assert (job.kind, job.attempt) == (kind, 2)
 
 
 def test_a_lane_reads_nothing_of_what_waits_for_other_destinations(hospital: Any) -> None:
-    """With twenty thousand older deliveries to a dead destination, a claim of another reads one row and sorts none."""
+    """With twenty thousand older deliveries to a dead destination, and some that wait for their time, a claim of
+    another reads one row of each urgency and sorts next to none."""
     hospital.install()
     hospital.stable_study()
     hospital.rows(
         "SET LOCAL session_replication_role = replica; "  # deliveries without results
         "INSERT INTO job (kind, study_id, revision, result_id, destination, due_at) "
         "SELECT 'delivery', 1, 1, n, CASE WHEN n % 20 = 0 THEN 'pacs' ELSE 'dead' END, "
-        "now() - (20001 - n) * interval '1 second' FROM generate_series(1, 20000) AS n"
+        "now() - CASE WHEN n % 40 = 0 THEN '-1 hour' ELSE (20001 - n) * interval '1 second' END "
+        "FROM generate_series(1, 20000) AS n"
     )
     hospital.rows("ANALYZE job")
 
-    with hospital.database.transaction() as session:
-        [explained] = session.execute(
-            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement('claim_delivery').text}"),
-            {"destination": "pacs", "worker": "worker", "lease_seconds": 30},
-        ).scalar_one()
-    scans = _scans(explained["Plan"])
+    parameters = {"destination": "pacs", "ranks": _RANKS}
+    scans = _explained(hospital, statement("due_delivery").text, parameters)
+    strays = _explained(hospital, statement("due_stray_delivery").text, {"known": ["pacs", "dead"], "ranks": _RANKS})
 
-    assert {scan["Index Name"] for scan in scans} == {"job_due_at_destination", "job_pkey"}
-    for scan in scans:
-        assert scan["Actual Rows"] <= 1
-        assert scan.get("Rows Removed by Filter", 0) == 0
+    assert {scan["Index Name"] for scan in (*scans, *strays)} == {"job_due_at_destination"}
+    assert hospital.queue.claim_stray_delivery("worker", ["pacs", "dead"]) is None

@@ -18,7 +18,7 @@ def _waiting(hospital: Any, kind: JobKind) -> threading.Thread:
     """A thread that waits for work far longer than the test may take."""
     thread = threading.Thread(target=hospital.queue.wait_for_work, args=[kind, 3600], daemon=True)
     thread.start()
-    asked_when_due = "%FROM job WHERE state = 'scheduled' AND kind%"
+    asked_when_due = "%SELECT extract(epoch FROM min(%due_at) - now())%"
     while (
         hospital.rows(_LISTENING, asked_when_due) == [(0,)]
         or hospital.rows(

@@ -1,13 +1,4 @@
--- Take the most urgent due job of one kind whose turn it is, and spend an attempt on it; rows that another claimant holds
--- are skipped. Those of shadows come last, whatever their age.
-WITH due AS MATERIALIZED (
-    SELECT id
-    FROM job
-    WHERE state = 'scheduled' AND kind = :kind AND due_at <= now()
-    ORDER BY shadow, priority_rank, turn, due_at, id
-    LIMIT 1
-    FOR UPDATE SKIP LOCKED
-)
+-- Give a job that was found due, and is locked, to a worker, and spend an attempt on it.
 UPDATE job
 SET state = 'in_progress',
     attempt = job.attempt + 1,
@@ -15,11 +6,10 @@ SET state = 'in_progress',
     started_at = coalesce(job.started_at, now()),
     lease_token = gen_random_uuid(),
     lease_expires_at = now() + make_interval(secs => :lease_seconds)
-FROM due
-JOIN job AS claimed USING (id)
+FROM job AS claimed
 JOIN study ON study.id = claimed.study_id
 LEFT JOIN algorithm ON algorithm.id = claimed.algorithm_id
-WHERE job.id = due.id
+WHERE job.id = :job_id AND claimed.id = job.id
 RETURNING
     job.id AS job_id,
     job.kind,
