@@ -18,7 +18,7 @@ def _waiting(hospital: Any, kind: JobKind) -> threading.Thread:
     """A thread that waits for work far longer than the test may take."""
     thread = threading.Thread(target=hospital.queue.wait_for_work, args=[kind, 3600], daemon=True)
     thread.start()
-    asked_when_due = "%SELECT extract(epoch FROM min(%due_at) - now())%"
+    asked_when_due = "%min(%due_at)%WHERE state = 'scheduled' AND kind%"
     while (
         hospital.rows(_LISTENING, asked_when_due) == [(0,)]
         or hospital.rows(
