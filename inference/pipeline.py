@@ -98,6 +98,7 @@ def analyse(
         pictures=examined.pictures,
         statistics=statistics,
         predecessor_id=predecessor.result_id if predecessor is not None else None,
+        other_series=(*selection.ranked_lower, *selection.refusals),
     )
 
 

@@ -47,10 +47,14 @@ class AcceptedSeries:
 
 @dataclass(frozen=True)
 class Selection:
-    """The series to analyse, or ``None``; and a refusal for every other series that the contract does not accept."""
+    """The series to analyse, or ``None``; a refusal for every series that the contract does not accept.
+
+    ``ranked_lower`` are those that it accepts as well, each with why another was taken.
+    """
 
     accepted: AcceptedSeries | None
     refusals: tuple[Refusal, ...]
+    ranked_lower: tuple[Refusal, ...] = ()
 
 
 def select_series(instances: Sequence[StoredInstance], manifest: Manifest) -> Selection:
@@ -76,7 +80,10 @@ def select_series(instances: Sequence[StoredInstance], manifest: Manifest) -> Se
         worst = max(faults, key=lambda entry: entry[0])[1]
         worst.refusals = tuple(refusals)
         raise worst
-    return Selection(min(accepted, key=_rank, default=None), tuple(refusals))
+    if not accepted:
+        return Selection(None, tuple(refusals))
+    chosen, *others = sorted(accepted, key=_rank)
+    return Selection(chosen, tuple(refusals), tuple(_ranked_lower(other, chosen) for other in others))
 
 
 def _by_series(instances: Sequence[StoredInstance]) -> dict[str, list[StoredInstance]]:
@@ -89,6 +96,19 @@ def _by_series(instances: Sequence[StoredInstance]) -> dict[str, list[StoredInst
 def _rank(series: AcceptedSeries) -> tuple[int, bool, int, str]:
     number = series.series_number
     return -len(series.headers), number is None, number or 0, series.series_instance_uid
+
+
+def _ranked_lower(series: AcceptedSeries, chosen: AcceptedSeries) -> Refusal:
+    """Why an accepted series was not taken, in the words of ``_rank``."""
+    images, most = len(series.headers), len(chosen.headers)
+    if images < most:
+        why = f"has more images ({most} instead of {images})"
+    elif series.series_number == chosen.series_number:
+        why = "has as many images, the same Series Number and the lower UID"
+    else:
+        why = f"has as many images and the lower Series Number ({chosen.series_number})"
+    sentence = f"It could be analysed too, but series {chosen.series_instance_uid} {why}."
+    return Refusal(series.series_instance_uid, Reason("ranked-lower", sentence))
 
 
 class _Refused(Exception):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from storage.domain.finding import Finding
+from storage.domain.job import Refusal
 from storage.domain.job_statistics import JobStatistics
 
 
@@ -114,7 +115,8 @@ class NewResult:
     ``input_sop_instance_uids`` are exactly the instances the evidence claims as its source;
     ``execution_provider`` is the one that really ran, empty for a notice; ``report_text`` is the report for a terminal.
     ``statistics`` are what monitoring keeps; a notice has none, because nothing was analysed. ``predecessor_id`` is the
-    stored result that this one says it follows (``storage.domain.earlier_result``).
+    stored result that this one says it follows (``storage.domain.earlier_result``). ``other_series`` says of each other
+    series of the study why it was not analysed, those first that could have been.
     """
 
     series_instance_uid: str
@@ -127,6 +129,7 @@ class NewResult:
     pictures: tuple[ResultPicture, ...] = ()
     statistics: JobStatistics | None = field(default=None, compare=False)  # times differ between two attempts
     predecessor_id: int | None = None
+    other_series: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ class PostgresJobQueue:
                 AuditAction.JOB_COMPLETED,
                 held.worker,
                 result=Outcome.ANALYSED,
+                refusals=_rows(result.other_series),
             )
             return result_id
 

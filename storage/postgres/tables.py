@@ -114,7 +114,7 @@ class JobRow(Base):
 
     How often a job may be tried is a setting, not a fact of the row: a changed budget takes effect at once.
     `started_at` is the first claim and stays. `reason_*` is the latest reason given, also between two attempts.
-    `refusals` holds what an input contract refused, as a list of series_instance_uid, code and sentence.
+    `refusals` says why each series that was not analysed was not, as a list of series_instance_uid, code and sentence.
     `about_id` is the inference that a notice tells of; what it tells is a result of that inference.
     An inference of a `shadow` is claimed after all others; its result has no evidence, and nobody is told of it.
     """

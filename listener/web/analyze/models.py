@@ -88,7 +88,7 @@ class Picture(_Model):
 
 
 class Refused(_Model):
-    """A series that an algorithm does not take, and why."""
+    """A series that an algorithm did not analyse, and why: it does not take it, or another one ranked higher."""
 
     series_instance_uid: str
     code: str = Field(examples=["modality-not-accepted"])

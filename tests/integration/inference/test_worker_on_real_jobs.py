@@ -16,8 +16,10 @@ from inference import worker as worker_module
 from inference.conclusion import GiveUp, NotAnalysed, TryLater
 from inference.errors import DeviceFull
 from inference.retries import WAITS, Again
+from storage.domain.explanation import sentences
 from storage.domain.job import ClaimedJob, Reason
 from storage.domain.job_statistics import Stage
+from storage.postgres.overview import Overview
 from storage.settings import JobSettings
 from tests.integration.inference.conftest import Site
 from tests.peers.synthetic_series import slice_headers, with_pixels
@@ -55,6 +57,27 @@ def test_a_study_becomes_a_result_with_evidence(site: Site) -> None:
     ((pictures,),) = site.rows("SELECT pictures FROM result")
     assert [one["title"] for one in pictures] == ["Axial", "Coronal", "Sagittal"]
     assert all(site.objects.evidence(one["sha256"]).read_bytes().startswith(b"\x89PNG") for one in pictures)
+
+
+def test_of_several_series_it_is_told_why_this_one(site: Site) -> None:
+    """A series that would do as well, and one that is refused, are told beside the result, each with its reason."""
+    site.install(write_tiny_algorithm(site.folder / "tiny"))
+    taken = with_pixels(slice_headers(), VALUES)
+    shorter = with_pixels(slice_headers(count=5), VALUES[:5])
+    other = slice_headers(edit=lambda _, ds: setattr(ds, "Modality", "CT"))
+    site.receive([*shorter, *taken, *other])
+
+    with site.worker():
+        assert site.job_when_settled() == ("completed", "analysed", None)
+
+    told = list(sentences(Overview(site.database).explain(taken[0].StudyInstanceUID)))
+    series = taken[0].SeriesInstanceUID
+    assert (
+        f"Series {shorter[0].SeriesInstanceUID} (ranked-lower): It could be analysed too, but series {series} has more "
+        "images (6 instead of 5)."
+    ) in told
+    assert any(line.startswith(f"Series {other[0].SeriesInstanceUID} (modality-not-accepted): ") for line in told)
+    assert not any(line.startswith(f"Series {series}") for line in told)
 
 
 def test_a_second_attempt_makes_the_same_bytes(site: Site) -> None:

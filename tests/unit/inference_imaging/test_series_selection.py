@@ -138,11 +138,24 @@ def test_most_slices_win_then_the_lowest_series_number(tmp_path: Path) -> None:
     short = slice_headers(count=4, edit=_all(SeriesNumber=1))
     later = slice_headers(count=6, edit=_all(SeriesNumber=7))
     first = slice_headers(count=6, edit=_all(SeriesNumber=3))
+    twin = slice_headers(count=6, edit=_all(SeriesNumber=3, SeriesInstanceUID="9.9.9"))
 
-    selection = select_series(kept([*short, *later, *first], tmp_path), _manifest())
+    selection = select_series(kept([*short, *later, *first, *twin], tmp_path), _manifest())
 
+    chosen = first[0].SeriesInstanceUID
     assert selection.accepted is not None
-    assert selection.accepted.series_instance_uid == first[0].SeriesInstanceUID
+    assert selection.accepted.series_instance_uid == chosen
+    assert selection.refusals == ()
+    lead = f"It could be analysed too, but series {chosen} has"
+    assert [(told.series_instance_uid, told.reason.code, told.reason.sentence) for told in selection.ranked_lower] == [
+        ("9.9.9", "ranked-lower", f"{lead} as many images, the same Series Number and the lower UID."),
+        (
+            later[0].SeriesInstanceUID,
+            "ranked-lower",
+            f"{lead} as many images and the lower Series Number (3).",
+        ),
+        (short[0].SeriesInstanceUID, "ranked-lower", f"{lead} more images (6 instead of 4)."),
+    ]
 
 
 def test_a_broken_series_stands_aside_for_a_sound_one(tmp_path: Path) -> None:
