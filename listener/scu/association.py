@@ -72,6 +72,15 @@ class Deadlines:
     total: float = 1800.0
 
 
+def deadlines_of(destination: DestinationSettings) -> Deadlines:
+    """As its settings say."""
+    return Deadlines(
+        connect=destination.connect_seconds,
+        answer=destination.answer_seconds,
+        total=destination.longest_transfer_seconds,
+    )
+
+
 class Line:
     """The connection under one association, cut when ``stopped`` says so or the total time is over.
 
@@ -85,6 +94,7 @@ class Line:
         self._stopped = stopped
         self.deadlines = deadlines
         self._socket: socket.socket | None = None
+        self._granted = 0.0
         self._done = threading.Event()
         self._settled = threading.Event()
         self._watch = threading.Thread(target=self._cut_when_due, name="delivery-line", daemon=True)
@@ -108,6 +118,10 @@ class Line:
     def tls_failed(self, why: NoAnswer) -> None:
         """There is no association because of TLS."""
         self.tls_failure = why
+
+    def grant(self, seconds: float) -> None:
+        """Add to the total time what is going to be waited for without any fault of the destination."""
+        self._granted += seconds
 
     def settled(self) -> None:
         """The destination has answered the association request, or never will."""
@@ -134,7 +148,7 @@ class Line:
         to_associate = self.deadlines.connect + self.deadlines.associate  # whatever trickles in meanwhile
         while not self._done.wait(0.2):
             allowed = self.deadlines.total if self._settled.is_set() else min(to_associate, self.deadlines.total)
-            if self._stopped() or time.monotonic() > begun + allowed:
+            if self._stopped() or time.monotonic() > begun + allowed + self._granted:
                 if self._socket is not None:
                     with contextlib.suppress(OSError):
                         # Not the method of an SSLSocket: until it is cut, that would let others send in the clear.

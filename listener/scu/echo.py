@@ -1,6 +1,7 @@
 """Whether a destination answers at all (C-ECHO as SCU, PS3.4 annex A)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pynetdicom.presentation import build_context
 
@@ -10,7 +11,11 @@ from listener.settings import DestinationSettings
 
 VERIFICATION = "1.2.840.10008.1.1"
 _DEADLINES = Deadlines(answer=30.0, total=60.0)
-ECHO_SECONDS = _DEADLINES.connect + _DEADLINES.total  # no question takes longer
+
+
+def echo_seconds(destination: DestinationSettings) -> float:
+    """No question to it takes longer."""
+    return destination.connect_seconds + _DEADLINES.total
 
 
 def echo(
@@ -20,7 +25,7 @@ def echo(
 
     An archive that does not accept Verification has answered, too: it is there.
     """
-    with Line(stopped, _DEADLINES) as line:
+    with Line(stopped, replace(_DEADLINES, connect=destination.connect_seconds)) as line:
         try:
             association = associate(ae_title, destination, [build_context(VERIFICATION)], line)
         except OSError:  # the name of the host could not be resolved

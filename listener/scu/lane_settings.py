@@ -9,6 +9,27 @@ from storage.domain.lane import PausePolicy
 class LaneKeys(TlsKeys):
     """How a destination is spoken to, and how patiently it is tried when it does not answer."""
 
+    associations: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="How many results are [sent at a time](delivery-lanes.md#how-fast), each over an association.",
+    )
+    most_objects_per_second: float = Field(
+        default=0.0, ge=0, description="No more objects than this are sent, over all associations; 0: no limit."
+    )
+    most_mib_per_second: float = Field(
+        default=0.0, ge=0, description="No more MiB than this are sent, over all associations; 0: no limit."
+    )
+    connect_seconds: float = Field(default=10.0, gt=0, description="How long a connection, TLS included, may take.")
+    answer_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long an object's answer may take, beyond a second for each 50 kB of the object.",
+    )
+    longest_transfer_seconds: float = Field(
+        default=1800.0, gt=0, description="How long one result may take to send; what is left is tried again."
+    )
     pause_after_failures: int = Field(
         default=5,
         ge=0,

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.lane import Lane, watch
+from listener.scu.pace import Pace
 from listener.scu.pausing import Pausing
 from listener.scu.proof.prover import proving
 from listener.scu.proof.ways import inquiries
-from listener.scu.senders import PROBE_SECONDS, probe_of, sender_for
+from listener.scu.senders import probe_of, probe_seconds, sender_for
 from listener.scu.store import StoreScu
 from listener.scu.study_count import counting
 from listener.settings import DestinationSettings
@@ -95,24 +96,26 @@ class _Site:
 
 @contextmanager
 def _lanes(site: _Site, destinations: Sequence[DestinationSettings]) -> Iterator[list[Lane]]:
-    """One running lane for each destination, and one that gives up what is for none of them."""
+    """Running lanes for each destination, as many as it takes associations, and one that gives up what is for none."""
+    paces = [Pace(each.most_objects_per_second, each.most_mib_per_second) for each in destinations]
+    served = [(each, pace) for each, pace in zip(destinations, paces, strict=True) for _ in range(each.associations)]
     # A queue for each lane: it holds the connection that wakes the lane, and lanes must not wait for each other.
-    queues = [PostgresJobQueue(site.database, site.store, site.jobs) for _ in range(len(destinations) + 1)]
-    lanes = [_lane(site, queue, each) for queue, each in zip(queues, destinations, strict=False)]
+    queues = [PostgresJobQueue(site.database, site.store, site.jobs) for _ in range(len(served) + 1)]
+    lanes = [_lane(site, queue, each, pace) for queue, (each, pace) in zip(queues, served, strict=False)]
     lanes.append(_stray_lane(site, queues[-1], destinations))
     yield lanes
     for queue in queues:
         queue.close()
 
 
-def _lane(site: _Site, queue: PostgresJobQueue, place: DestinationSettings) -> Lane:
+def _lane(site: _Site, queue: PostgresJobQueue, place: DestinationSettings, pace: Pace) -> Lane:
     lane = Lane(place.name)
     pausing = _pausing(site, place, lane)
     worker = DeliveryWorker(
         queue,
         PostgresDeliveryLog(site.database, site.store),
         {place.name: place},
-        sender_for(place, site.ae_title, site.profiles),
+        sender_for(place, site.ae_title, site.profiles, pace),
         site.jobs,
         _worker_name(),
         site.stop.is_overdue,
@@ -131,7 +134,7 @@ def _pausing(site: _Site, place: DestinationSettings, lane: Lane) -> Pausing:
         return site.stop.is_given()
 
     probe = probe_of(place, site.ae_title, stopped)
-    return Pausing(PostgresLanes(site.database), place.name, place.pause_policy(), probe, PROBE_SECONDS)
+    return Pausing(PostgresLanes(site.database), place.name, place.pause_policy(), probe, probe_seconds(place))
 
 
 def _stray_lane(site: _Site, queue: PostgresJobQueue, destinations: Sequence[DestinationSettings]) -> Lane:

@@ -12,6 +12,7 @@ from listener.scu.association import (
     Line,
     associate,
     contexts_of,
+    deadlines_of,
     is_accepted,
     release,
     store,
@@ -72,7 +73,7 @@ def probe(
 
     ``ae_title`` is ours. What was stored is asked for until it is there or ``wait_seconds`` are over.
     """
-    limits = deadlines or Deadlines()
+    limits = deadlines or deadlines_of(destination)
     rejection, seconds, answers = _stored(ae_title, destination, self_test.instances, limits)
     there = [
         one

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Mapping
 
 from listener.scu.delivery_worker import Sender
-from listener.scu.echo import ECHO_SECONDS, echo
+from listener.scu.echo import echo, echo_seconds
+from listener.scu.pace import Pace
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer
 from listener.scu.web.stow import StowSender
 from listener.settings import DestinationSettings
 from storage.domain.viewer_profile import ViewerProfile
 
-# By `kind` of [[destinations]]; each is given our AE title and all viewer profiles that a destination may name.
-_SENDERS: Mapping[str, Callable[[str, Mapping[str, ViewerProfile]], Sender]] = {
-    "dimse": lambda ae_title, profiles: StoreScu(ae_title, profiles=profiles),
-    "stow": lambda _, profiles: StowSender(profiles=profiles),
+# By `kind` of [[destinations]]; each is given our AE title, all viewer profiles that a destination may name, and how
+# fast it may send.
+_SENDERS: Mapping[str, Callable[[str, Mapping[str, ViewerProfile], Pace], Sender]] = {
+    "dimse": lambda ae_title, profiles, pace: StoreScu(ae_title, profiles=profiles, pace=pace),
+    "stow": lambda _, profiles, pace: StowSender(profiles=profiles, pace=pace),
 }
 
 # By the same word; of a kind without one a pause ends by itself, and the next delivery tries it.
@@ -21,12 +23,18 @@ _Ask = Callable[[str, DestinationSettings, Callable[[], bool]], NoAnswer | None]
 _PROBES: Mapping[str, _Ask] = {
     "dimse": echo,
 }
-PROBE_SECONDS = ECHO_SECONDS  # no probe takes longer
 
 
-def sender_for(destination: DestinationSettings, ae_title: str, profiles: Mapping[str, ViewerProfile]) -> Sender:
-    """A sender of its own for this destination."""
-    return _SENDERS[destination.kind](ae_title, profiles)
+def sender_for(
+    destination: DestinationSettings, ae_title: str, profiles: Mapping[str, ViewerProfile], pace: Pace
+) -> Sender:
+    """A sender of its own for this destination, which keeps the ``pace`` of all that send there."""
+    return _SENDERS[destination.kind](ae_title, profiles, pace)
+
+
+def probe_seconds(destination: DestinationSettings) -> float:
+    """No probe of this destination takes longer."""
+    return echo_seconds(destination)
 
 
 def probe_of(

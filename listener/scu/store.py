@@ -10,11 +10,13 @@ from listener.scu.association import (
     Line,
     associate,
     contexts_of,
+    deadlines_of,
     is_accepted,
     release,
     store,
     why_not_established,
 )
+from listener.scu.pace import Pace
 from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, SendOutcome
@@ -26,12 +28,17 @@ class StoreScu:
     """Our side of C-STORE as SCU; one association at a time."""
 
     def __init__(
-        self, ae_title: str, deadlines: Deadlines | None = None, profiles: Mapping[str, ViewerProfile] = PROFILES
+        self,
+        ae_title: str,
+        deadlines: Deadlines | None = None,
+        profiles: Mapping[str, ViewerProfile] = PROFILES,
+        pace: Pace | None = None,
     ) -> None:
-        """``profiles`` are all that a destination may name."""
+        """``profiles`` are all that a destination may name; the ``deadlines`` are else those of its settings."""
         self._ae_title = ae_title
         self._profiles = profiles
-        self._deadlines = deadlines or Deadlines()
+        self._deadlines = deadlines
+        self._pace = pace or Pace()
 
     def send(
         self,
@@ -66,7 +73,7 @@ class StoreScu:
         instances = [one for choice in ordered for one in choice.instances()]
         if stopped():
             return _all_without_answer(instances, NoAnswer.INTERRUPTED)
-        with Line(stopped, self._deadlines) as line:
+        with Line(stopped, self._deadlines or deadlines_of(destination)) as line:
             try:
                 association = associate(self._ae_title, destination, contexts_of(instances), line)
             except OSError:  # the name of the host could not be resolved
@@ -75,10 +82,17 @@ class StoreScu:
                 why = NoAnswer.INTERRUPTED if stopped() else why_not_established(association, line)
                 return _all_without_answer(instances, why)
             numbers = {one.sop_instance_uid: number for number, one in enumerate(instances, start=1)}
+
+            def store_in_time(one: FrozenEvidence) -> SendOutcome:
+                seconds = self._pace.take_turn(one.size)
+                line.grant(seconds)
+                self._pace.wait(seconds, stopped)
+                return store(association, numbers[one.sop_instance_uid], one, line)
+
             outcomes = send_in_order(
                 ordered,
                 lambda one: self._obstacle(association, destination, one),
-                lambda those: [store(association, numbers[one.sop_instance_uid], one, line) for one in those],
+                lambda those: [store_in_time(one) for one in those],
                 holds_back,
             )
             release(association, line)

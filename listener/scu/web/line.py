@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from listener.scu.lane_settings import LaneKeys
+from listener.scu.pace import Pace
 from listener.scu.tls import TlsFilesUnusable, client_context, why_tls_failed
 from listener.scu.tls_settings import TlsKeys
 from listener.scu.verdict import NoAnswer
@@ -57,6 +59,11 @@ class WebDeadlines:
     silence: float = 30.0  # while we send
     answer: float = 60.0  # to one request, to the end of its body, beyond the time that its size takes
     total: float = 1800.0
+
+
+def deadlines_of(keys: LaneKeys) -> WebDeadlines:
+    """As the settings of a destination say."""
+    return WebDeadlines(connect=keys.connect_seconds, answer=keys.answer_seconds, total=keys.longest_transfer_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,13 @@ class WebLine:
         self._watch.join()
         if self._client is not None:
             self._client.close()
+
+    def wait(self, pace: Pace, size: int, objects: int) -> None:
+        """Wait for the turn of so many objects of ``size`` bytes in all, which is none of the total time."""
+        seconds = pace.take_turn(size, objects)
+        self._over_at += seconds
+        self._due_at = self._over_at
+        pace.wait(seconds, self._stopped)
 
     def ask(
         self,

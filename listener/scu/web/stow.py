@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from listener.scu.alternatives import send_by_profile, send_in_order
+from listener.scu.pace import Pace
 from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.scu.web.answer import Concerns, Whole, read_reply, without_reply
-from listener.scu.web.line import NoReply, Unanswered, WebDeadlines, WebLine
+from listener.scu.web.line import NoReply, Unanswered, WebDeadlines, WebLine, deadlines_of
 from listener.scu.web.multipart import DicomBody
 from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
@@ -20,9 +21,15 @@ _MOST_ANSWER_BYTES = 2**20
 class StowSender:
     """Our side of STOW-RS; one request at a time."""
 
-    def __init__(self, deadlines: WebDeadlines | None = None, profiles: Mapping[str, ViewerProfile] = PROFILES) -> None:
-        """``profiles`` are all that a destination may name."""
+    def __init__(
+        self,
+        deadlines: WebDeadlines | None = None,
+        profiles: Mapping[str, ViewerProfile] = PROFILES,
+        pace: Pace | None = None,
+    ) -> None:
+        """``profiles`` are all that a destination may name; the ``deadlines`` are else those of its settings."""
         self._deadlines = deadlines
+        self._pace = pace or Pace()
         self._profiles = profiles
 
     def send(
@@ -40,8 +47,8 @@ class StowSender:
         profile = self._profiles[destination.profile]
 
         def send_all(ordered: Sequence[Choice]) -> tuple[SendOutcome, ...]:
-            with WebLine(stopped, destination, self._deadlines) as line:
-                posting = _Posting(line, destination, standing.holds_back)
+            with WebLine(stopped, destination, self._deadlines or deadlines_of(destination)) as line:
+                posting = _Posting(line, destination, standing.holds_back, self._pace)
                 return send_in_order(
                     ordered, lambda one: _obstacle(destination, profile, one), posting.store, standing.holds_back
                 )
@@ -52,8 +59,9 @@ class StowSender:
 class _Posting:
     """Requests of one delivery, until one of them says that the others would be in vain."""
 
-    def __init__(self, line: WebLine, destination: DestinationSettings, holds_back: bool) -> None:
+    def __init__(self, line: WebLine, destination: DestinationSettings, holds_back: bool, pace: Pace) -> None:
         self._line = line
+        self._pace = pace
         self._destination = destination
         self._holds_back = holds_back
         self._ended: Whole | None = None
@@ -84,6 +92,7 @@ class _Posting:
             "Accept": "application/dicom+json",
         }
         address = f"{self._destination.url.rstrip('/')}/studies"
+        self._line.wait(self._pace, body.size, len(those))
         try:
             reply = self._line.ask("POST", address, headers, body.pieces(), body.size, _MOST_ANSWER_BYTES)
         except Unanswered as unanswered:

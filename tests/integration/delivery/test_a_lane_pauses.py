@@ -1,11 +1,12 @@
 """A destination that is down, flaps or cannot be found (F17): nothing lost, nothing twice, few connections."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
-from listener.scu.echo import ECHO_SECONDS, echo
+from listener.scu.echo import echo, echo_seconds
 from listener.scu.pausing import Pausing
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
@@ -28,7 +29,9 @@ class Site:
             name="pacs", ae_title="PACS", host=host, port=port, pause_after_failures=failures, pause_seconds=60
         )
         lanes = PostgresLanes(desk.database)
-        self.pausing = Pausing(lanes, "pacs", place.pause_policy(), lambda: echo("OVERREAD", place), ECHO_SECONDS)
+        self.pausing = Pausing(
+            lanes, "pacs", place.pause_policy(), lambda: echo("OVERREAD", place), echo_seconds(place)
+        )
         self.worker = DeliveryWorker(
             desk.queue, desk.log, {"pacs": place}, StoreScu("OVERREAD"), desk.jobs, "test", note=self.pausing.note
         )
@@ -140,16 +143,23 @@ def test_a_pacs_that_flaps_gets_everything_once(
     assert once_each(recording_pacs, 6)
 
 
-def test_a_name_that_cannot_be_resolved_pauses_the_lane(desk: ResultDesk) -> None:
-    """A failure of the name service is one of the destination; what waits has its sentence."""
+def test_a_name_that_cannot_be_resolved_pauses_the_lane(
+    desk: ResultDesk, recording_pacs: RecordingPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure of the name service is one of the destination, and told so; once it answers, everything arrives."""
     owe(desk, 2)
-    site = Site(desk, 104, host="pacs.invalid", failures=2)
+    site = Site(desk, recording_pacs.port, host="pacs.invalid", failures=2)
 
     assert site.work() == 2
 
     (told,) = Overview(desk.database).paused()
     assert "host" in told["note"]
     assert told["destination"] == "pacs"
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1", *rest, **more))
+    site.end_pause()
+    assert site.work() == 2
+    assert once_each(recording_pacs, 2)
 
 
 def test_a_pacs_that_answers_is_not_paused(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:

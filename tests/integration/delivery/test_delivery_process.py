@@ -1,11 +1,13 @@
 """The delivery process as it runs: through outages, kills and stops, to a real PACS."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,17 +22,17 @@ from tests.peers.recording_pacs import RecordingPacs, silent_listener
 from tests.peers.result_desk import ResultDesk
 
 _PROGRAM = """
-import logging, sys
+import json, logging, sys
 from pathlib import Path
 from listener.scu import main
 from listener.settings import DestinationSettings
 from storage.settings import JobSettings
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-url, data_dir, grace, proof, *ports = sys.argv[1:]
+url, data_dir, grace, keys, *ports = sys.argv[1:]
 main._GRACE_SECONDS = float(grace)
 names = ["pacs", *(f"pacs{number}" for number in range(1, len(ports)))]
-pacs = tuple(DestinationSettings(name=name, ae_title="PACS", host="127.0.0.1", port=int(port), proof=proof,
-    proof_after_seconds=0) for name, port in zip(names, ports))
+pacs = tuple(DestinationSettings(name=name, ae_title="PACS", host="127.0.0.1", port=int(port),
+    proof_after_seconds=0, **json.loads(keys)) for name, port in zip(names, ports))
 sys.exit(main.deliver(pacs, ae_title="OVERREAD", data_dir=Path(data_dir), database_url=url,
     jobs=JobSettings(lease_seconds=1)))
 """
@@ -43,8 +45,8 @@ def start_delivery(desk: ResultDesk, tmp_path: Path) -> Iterator[Start]:
     """Start the delivery process for destinations pacs, pacs1, … at these ports; its log is tmp_path/"log"."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*ports: int, grace: float = 20, proof: str = "none") -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", _PROGRAM, desk.database_url, str(desk.data_dir), str(grace), proof]
+    def start(*ports: int, grace: float = 20, **keys: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", _PROGRAM, desk.database_url, str(desk.data_dir), str(grace), json.dumps(keys)]
         command += map(str, ports)
         with (tmp_path / "log").open("ab") as log:
             started.append(subprocess.Popen(command, stderr=log))
@@ -209,6 +211,26 @@ def test_a_dead_and_a_silent_destination_delay_no_other(
         assert process.wait(60) == 0
     assert [uid for uid, _ in recording_pacs.received] == [segmentation.sop_instance_uid, report.sop_instance_uid]
     assert {desk.job(name)["state"] for name in ("pacs", "pacs1")} == {"scheduled"}
+
+
+def test_a_destination_is_served_by_as_many_associations_as_it_takes(
+    desk: ResultDesk, recording_pacs: RecordingPacs, start_delivery: Start
+) -> None:
+    """With two, a result goes while the PACS still thinks about another; each arrives once, its segmentation first."""
+    results = [evidence(), evidence(), evidence()]
+    for segmentation, report in results:
+        desk.owe(segmentation, report)
+    recording_pacs.stay_silent_next()
+    recording_pacs.stay_silent_next()
+    start_delivery(recording_pacs.port, associations=2)
+    recording_pacs.wait_until(lambda pacs: len(pacs.received) == 2)
+    recording_pacs.let_go()
+    recording_pacs.wait_until(lambda pacs: len(pacs.contents) == 6)
+
+    sent = [uid for uid, _ in recording_pacs.received]
+    assert len(sent) == 6
+    for segmentation, report in results:
+        assert sent.index(segmentation.sop_instance_uid) < sent.index(report.sop_instance_uid)
 
 
 def test_a_delivery_to_a_destination_that_was_removed_is_given_up(

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from listener.scu.association import Deadlines
+from listener.scu.association import Deadlines, deadlines_of
+from listener.scu.pace import Pace
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer
 from listener.settings import DestinationSettings
@@ -183,6 +184,31 @@ def test_a_pacs_that_stops_reading_does_not_hold_us(recording_pacs: RecordingPac
 
     assert outcomes == (outcome_without_answer(large.sop_instance_uid, NoAnswer.BROKEN),)
     assert recording_pacs.received == []
+
+
+@pytest.mark.timeout(30)
+def test_the_deadlines_are_those_of_the_settings(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
+    """A PACS that takes an object and says nothing is waited for as long as its entry says, and no minute."""
+    recording_pacs.stay_silent_next()
+    place = pacs_at(recording_pacs.port).model_copy(update={"answer_seconds": 0.2})
+
+    outcomes = StoreScu("OVERREAD").send(place, [report])
+
+    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.BROKEN),)
+    assert deadlines_of(
+        place.model_copy(update={"connect_seconds": 1.0, "longest_transfer_seconds": 3.0})
+    ) == Deadlines(connect=1.0, answer=0.2, total=3.0)
+
+
+def test_the_pace_of_a_destination_is_kept_and_costs_no_transfer(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """The second object waits for its turn; that takes longer than a transfer may, and is none of its time."""
+    sender = StoreScu("OVERREAD", replace(PATIENT, total=0.5), pace=Pace(objects_per_second=1))
+
+    outcomes = sender.send(pacs_at(recording_pacs.port), [segmentation, report])
+
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED] * 2
 
 
 def test_an_unanswered_release_changes_no_verdict(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.pace import Pace
 from listener.scu.web.answer import HTTP_RULES, NO_REPLY_RULES, Concerns, HttpRule
 from listener.scu.web.line import NoReply, WebDeadlines
 from listener.scu.web.multipart import DicomBody
@@ -85,6 +86,19 @@ def test_orthanc_takes_the_same_again_and_refuses_what_is_no_dicom(
 
     assert twice == [Verdict.DELIVERED, Verdict.DELIVERED]
     assert of_broken.verdict is Verdict.REFUSED
+
+
+def test_the_pace_of_a_destination_counts_the_objects_of_requests(
+    stow_archive: StowArchive, segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """The request that comes second waits for its turn, which is none of the time that its transfer may take."""
+    pace = Pace(objects_per_second=1)
+    sender = StowSender(WebDeadlines(connect=1, silence=1, answer=1, total=0.5), pace=pace)
+
+    outcomes = sender.send(place(stow_archive.url), [segmentation, report])
+
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED, Verdict.DELIVERED]
+    assert pace.take_turn(1) > 0  # both were counted
 
 
 def test_segmentations_go_together_before_the_report(stow_archive: StowArchive, freeze_evidence: Freeze) -> None:
