@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -395,6 +396,13 @@ class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
             raise ValueError(
                 "keys of TLS are set, but url is http://, so nothing would be encrypted; begin it with https://"
             )
+        known_by = self.ways_to_be_known()
+        if self.kind == "dimse" and known_by:
+            raise ValueError(f'{known_by[0][0]} goes with kind = "stow" only')
+        if self.mistake_of_credentials():
+            raise ValueError(self.mistake_of_credentials())
+        if known_by and any(_is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
+            raise ValueError(f"what {known_by[0][-1]} holds would go over a network in the clear; use https://")
         if self.kind == "stow" and self.proof != "none":
             raise ValueError('arrival cannot be proved yet at a destination of kind "stow"; set proof = "none"')
         return self
@@ -403,6 +411,11 @@ class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
     def address(self) -> str:
         """Where it is, for the eye of an operator."""
         return self.url if self.kind == "stow" else f"{self.ae_title}@{self.host}:{self.port}"
+
+
+def _is_in_the_clear(url: str) -> bool:
+    """Whether others on a network could read what is sent there."""
+    return url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")
 
 
 def check_listener_settings(listener: ListenerSettings) -> None:

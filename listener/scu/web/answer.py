@@ -284,6 +284,29 @@ NO_REPLY_RULES: dict[NoReply, NoReplyRule] = {
         Verdict.TRY_AGAIN,
         "The destination does not speak TLS at its url; correct the port in it, or begin it with http://.",
     ),
+    NoReply.NOTHING_TO_SHOW: NoReplyRule(
+        Concerns.DESTINATION,
+        Verdict.TRY_AGAIN,
+        "The file with our password, token or client secret for the destination cannot be read by this account or "
+        "holds more than that one line; correct it.",
+    ),
+    NoReply.NO_GRANTING_SERVER: NoReplyRule(
+        Concerns.DESTINATION,
+        Verdict.TRY_AGAIN,
+        "The token server of the destination could not be reached or does not answer as one; check oauth_token_url, "
+        "and oauth_ca if its certificate is of another authority.",
+    ),
+    NoReply.NOT_GRANTED: NoReplyRule(
+        Concerns.DESTINATION,
+        Verdict.TRY_AGAIN,
+        "The token server of the destination gives us no token; correct oauth_client_id, the secret in its file, or "
+        "oauth_scope.",
+    ),
+    NoReply.GRANT_UNUSABLE: NoReplyRule(
+        Concerns.DESTINATION,
+        Verdict.TRY_AGAIN,
+        "The token server of the destination answered with what is no bearer token; check oauth_token_url.",
+    ),
     NoReply.BROKEN: NoReplyRule(
         Concerns.REQUEST,
         Verdict.TRY_AGAIN,

@@ -37,6 +37,10 @@ class NoReply(StrEnum):
     UNKNOWN_HOST = "unknown-host"
     UNREACHABLE = "unreachable"
     NO_TLS = "no-tls"
+    NOTHING_TO_SHOW = "nothing-to-show"  # the file of ours that we would be known by
+    NO_GRANTING_SERVER = "no-granting-server"
+    NOT_GRANTED = "not-granted"
+    GRANT_UNUSABLE = "grant-unusable"
     BROKEN = "broken"
     TOO_SLOW = "too-slow"
     INTERRUPTED = "interrupted"
@@ -115,6 +119,10 @@ class WebLine:
         self._over_at += seconds
         self._due_at = self._over_at
         pace.wait(seconds, self._stopped)
+
+    def beside(self, tls: TlsKeys) -> "WebLine":
+        """Another line, as patient as this one and cut when this one is."""
+        return WebLine(self._stopped, tls, self._deadlines)
 
     def ask(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from listener.scu.alternatives import send_by_profile, send_in_order
 from listener.scu.pace import Pace
 from listener.scu.verdict import NoAnswer, outcome_without_answer
+from listener.scu.web.access import Access, Caller, access_to
 from listener.scu.web.answer import Concerns, Whole, read_reply, without_reply
 from listener.scu.web.line import NoReply, Unanswered, WebDeadlines, WebLine, deadlines_of
 from listener.scu.web.multipart import DicomBody
@@ -31,6 +32,7 @@ class StowSender:
         self._deadlines = deadlines
         self._pace = pace or Pace()
         self._profiles = profiles
+        self._access: dict[str, Access] = {}  # by destination, for it may keep a token
 
     def send(
         self,
@@ -48,7 +50,8 @@ class StowSender:
 
         def send_all(ordered: Sequence[Choice]) -> tuple[SendOutcome, ...]:
             with WebLine(stopped, destination, self._deadlines or deadlines_of(destination)) as line:
-                posting = _Posting(line, destination, standing.holds_back, self._pace)
+                access = self._access.setdefault(destination.name, access_to(destination))
+                posting = _Posting(line, Caller(line, access), destination, standing.holds_back, self._pace)
                 return send_in_order(
                     ordered, lambda one: _obstacle(destination, profile, one), posting.store, standing.holds_back
                 )
@@ -59,8 +62,11 @@ class StowSender:
 class _Posting:
     """Requests of one delivery, until one of them says that the others would be in vain."""
 
-    def __init__(self, line: WebLine, destination: DestinationSettings, holds_back: bool, pace: Pace) -> None:
+    def __init__(
+        self, line: WebLine, caller: Caller, destination: DestinationSettings, holds_back: bool, pace: Pace
+    ) -> None:
         self._line = line
+        self._caller = caller
         self._pace = pace
         self._destination = destination
         self._holds_back = holds_back
@@ -94,7 +100,7 @@ class _Posting:
         address = f"{self._destination.url.rstrip('/')}/studies"
         self._line.wait(self._pace, body.size, len(those))
         try:
-            reply = self._line.ask("POST", address, headers, body.pieces(), body.size, _MOST_ANSWER_BYTES)
+            reply = self._caller.ask("POST", address, headers, body.pieces, body.size, _MOST_ANSWER_BYTES)
         except Unanswered as unanswered:
             return without_reply(unanswered.why), {}
         except OSError:  # a file of ours: the next attempt finds it damaged, and says so

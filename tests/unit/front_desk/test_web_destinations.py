@@ -6,6 +6,8 @@ from overread.errors import InvalidSettings
 from overread.settings import load_settings
 
 STOW = '[[destinations]]\nname = "cloud"\nkind = "stow"\n'
+DIMSE = '[[destinations]]\nname = "pacs"\nae_title = "A"\nhost = "h"\nport = 104\n'
+OAUTH = 'oauth_client_id = "a"\noauth_client_secret_file = "s"\n'
 URL = 'url = "https://pacs.hospital.example/dicom-web"\n'
 
 
@@ -41,12 +43,18 @@ def test_a_url_is_all_it_needs(written) -> None:
         (f'{STOW}url = "https://name:password@pacs/dicom-web"', "without a name or password"),
         (f'{STOW}url = "https://pacs/dicom-web?token=1"', "without a query"),
         (f'{STOW}url = "ftp://pacs"', "an http:// or https:// address"),
+        (f'{STOW}{URL}username = "a"', "password_file is missing; it goes with username"),
+        (f'{STOW}{URL}password_file = "p"', "username is missing; it goes with password_file"),
+        (f'{STOW}{URL}oauth_token_url = "https://t"\noauth_client_id = "a"', "oauth_client_secret_file is missing"),
+        (f'{STOW}{URL}token_file = "t"\nusername = "a"\npassword_file = "p"', "are two ways to be known; keep one"),
+        (f'{STOW}{URL}oauth_scope = "s"', "oauth_scope is set, but oauth_token_url is not"),
+        (f'{STOW}url = "http://pacs"\ntoken_file = "t"', "would go over a network in the clear"),
+        (f'{STOW}{URL}{OAUTH}oauth_token_url = "http://t/token"', "would go over a network in the clear"),
+        (f'{STOW}{URL}username = "a:b"\npassword_file = "p"', "a name without colons"),
+        (f'{DIMSE}token_file = "t"', 'token_file goes with kind = "stow" only'),
         (f'{STOW}{URL}proof = "commitment"', "proof"),
         (f'{STOW}{URL}[study]\nevidence = ["count"]\ncount_at = "cloud"\n', "count_at"),
-        (
-            f'{STOW.replace("stow", "dimse")}{URL}ae_title = "A"\nhost = "h"\nport = 1',
-            'url goes with kind = "stow" only',
-        ),
+        (f"{DIMSE}{URL}", 'url goes with kind = "stow" only'),
     ],
 )
 def test_what_does_not_belong_to_its_kind_is_refused(written, text: str, sentence: str) -> None:
