@@ -31,6 +31,7 @@ class Wrapping:
     decode: Callable[[bytes], DecodedPicture]
     modality: str
     body_part: str = ""
+    patient_age: str = ""  # an Age String
     study_instance_uid: str = field(default_factory=_fresh_uid)
     series_instance_uid: str = field(default_factory=_fresh_uid)
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -70,6 +71,8 @@ class Wrapping:
         instance.PatientOrientation = ""
         if self.body_part:
             instance.BodyPartExamined = self.body_part
+        if self.patient_age:
+            instance.PatientAge = self.patient_age
         instance.file_meta = FileMetaDataset()
         instance.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         instance.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)

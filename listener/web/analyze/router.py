@@ -84,6 +84,13 @@ _FORM = {
                             "description": "Body Part Examined of the pictures, if known.",
                             "examples": ["HEAD"],
                         },
+                        "patient_age": {
+                            "type": "string",
+                            "maxLength": 4,
+                            "description": "The patient's age for pictures, in years, or as 054Y, 006M, 002W or 010D; "
+                            "algorithms with limits of age need it.",
+                            "examples": ["54"],
+                        },
                         "files": {
                             "type": "array",
                             "minItems": 1,

@@ -17,7 +17,10 @@ FILE_LIMIT = 5000
 PICTURE_BYTES = 64 * 2**20
 _FIELD_BYTES = 64
 _PREFIX_END = 132
-_CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII)
+# By field: what it may hold, in letters and in words.
+_CODE = (re.compile(r"[A-Z0-9_ ]{1,16}", re.ASCII), "no code of up to 16 letters, digits, spaces and underscores")
+_AGE = (re.compile(r"\d{1,3}[DWMY]?", re.ASCII), "no age such as 54, or 054Y, 006M, 002W or 010D")
+_FIELDS = {"modality": _CODE, "body_part": _CODE, "patient_age": _AGE}
 _RETRY = {"Retry-After": "30"}
 _UNDECODABLE = "A file is no PNG or JPEG that can be decoded; repair it, or send it as DICOM."
 _TOO_MANY_PIXELS = "A picture has more pixels than are taken; send a smaller one, or send it as DICOM."
@@ -53,12 +56,12 @@ class Submission:
         """
         async for part in reader.parts():
             name = content_type_of(part.headers.get("content-disposition", "")).parameters.get("name", "")
-            if name in ("modality", "body_part"):
+            if name in _FIELDS:
                 await self._take_field(name, part)
             elif name == "files":
                 await self._take_file(part)
             else:
-                raise HTTPException(422, "The form has a field other than files, modality and body_part; leave it out.")
+                raise HTTPException(422, f"The form has a field other than files, {', '.join(_FIELDS)}; leave it out.")
         if not self.files:
             raise HTTPException(422, "The form holds no file; add at least one field named files.")
 
@@ -69,8 +72,9 @@ class Submission:
             if len(value) > _FIELD_BYTES:
                 break
         text = value.decode("latin-1").strip().upper()
-        if text and not _CODE_STRING.fullmatch(text):
-            raise HTTPException(422, f"{name} is no code of up to 16 letters, digits, spaces and underscores.")
+        pattern, otherwise = _FIELDS[name]
+        if text and not pattern.fullmatch(text):
+            raise HTTPException(422, f"{name} is {otherwise}.")
         if self.files:
             raise HTTPException(422, f"{name} came after a file; put it before the files.")
         self.fields[name] = text
@@ -96,7 +100,12 @@ class Submission:
                 raise HTTPException(
                     422, "A picture does not say what made it; add the field modality before the files."
                 )
-            self.wrapping = Wrapping(self.decoders.picture, self.fields["modality"], self.fields.get("body_part", ""))
+            self.wrapping = Wrapping(
+                self.decoders.picture,
+                self.fields["modality"],
+                self.fields.get("body_part", ""),
+                _age_string(self.fields.get("patient_age", "")),
+            )
         try:
             for piece in await run_sync(self.wrapping.wrap, content, self.files):
                 yield piece
@@ -106,6 +115,14 @@ class Submission:
             raise HTTPException(413, _TOO_MANY_PIXELS) from None
         except DecodersBusy as error:
             raise HTTPException(503, str(error), _RETRY) from None
+
+
+def _age_string(told: str) -> str:
+    """As an Age String (PS3.5 section 6.2): three digits and a unit, years where none is told; empty for none."""
+    if not told:
+        return ""
+    unit = told[-1] if told[-1].isalpha() else "Y"
+    return f"{int(told.rstrip(unit)):03d}{unit}"
 
 
 def _refusal(number: int, taken: Taken) -> HTTPException:

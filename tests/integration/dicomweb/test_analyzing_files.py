@@ -149,6 +149,25 @@ def test_pictures_become_one_series_of_a_patient_without_a_name(program: httpx.C
     assert (str(whole.PatientName), whole.PatientID) == ("", f"UPLOAD-{study[-12:]}")
 
 
+@pytest.mark.parametrize(("told", "kept"), [("54", "054Y"), ("006m", "006M"), ("", None)])
+def test_the_age_of_a_pictures_patient_is_kept(program: httpx.Client, told: str, kept: str | None) -> None:
+    """An algorithm with limits of age could analyse no picture otherwise, because a picture has no birth date."""
+    answer = send(program, picture(), modality="MR", patient_age=told)
+
+    study = answer.json()["study_instance_uid"]
+    [found] = [Dataset.from_json(each) for each in program.get(f"/dicom-web/studies/{study}/metadata").json()]
+    assert found.get("PatientAge") == kept
+
+
+def test_an_age_that_is_none_is_refused(api_door: WebDoor, program: httpx.Client, database_url: str) -> None:
+    """The sentence shows how one is written, and nothing is stored."""
+    for told in ("old", "1234", "54 years", "-1", "5.5"):
+        answer = send(program, picture(), modality="MR", patient_age=told)
+        assert answer.status_code == 422
+        assert "patient_age is no age such as 54" in answer.json()["detail"]
+    assert rows(api_door, database_url, "SELECT count(*) FROM study") == [(0,)]
+
+
 def test_who_may_not_analyse_is_refused(api_door: WebDoor) -> None:
     """A viewer may look at studies in the dashboard, but sends nothing."""
     viewer = api_door.browser()
