@@ -21,6 +21,7 @@ __all__ = ["ChildLimits", "ModelChild", "Seat"]
 _LOG = logging.getLogger(__name__)
 
 _START_S = 120.0  # imports from a cold disk
+_STARTS = 3  # somebody, or the system for want of memory, may end the first one; the worker must not end with it
 _PING_S = 60.0  # what is loaded before the first job takes long on a busy machine; stopped ones are seen at once
 _FAREWELL_S = 2.0
 _DYING_S = 5.0
@@ -77,8 +78,15 @@ class ModelChild:
             DeviceUnavailable: the device asked for is not there.
             ModelChildNotStarted: it did not come up.
         """
-        with self._changing:
-            self._ready()
+        for again in reversed(range(_STARTS)):
+            try:
+                with self._changing:
+                    self._ready()
+                return
+            except ModelChildNotStarted:
+                if self.ended or not again:
+                    raise
+                _LOG.warning("the process that runs models did not come up; another one is started")
 
     def ask(self, request: Request, alone: bool = False) -> NewResult | NotAnalysed:
         """Have a job done in the first seat; see ``Seat.ask``."""

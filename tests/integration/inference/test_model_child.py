@@ -18,6 +18,7 @@ from inference.errors import (
     DeviceUnavailable,
     InvalidOutput,
     ModelChildLost,
+    ModelChildNotStarted,
     OutOfMemory,
     PredictionFailed,
     UnusableInput,
@@ -382,6 +383,45 @@ while child.stage != "infer":
 print(child.process_id, flush=True)
 time.sleep(600)
 """
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_child_that_is_lost_while_it_starts_is_replaced(
+    study: ChildStudy, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The worker would end with an error otherwise, and within its first seconds all other roles with it."""
+    monkeypatch.setattr(running_module, "STOPPED_S", 1.0)
+    child = ModelChild(_SETTINGS, _ROOMY)
+    first: list[int] = []
+
+    def lose_the_first() -> None:
+        _wait_for(lambda: child.process_id is not None)
+        first.append(child.process_id or 0)
+        os.kill(first[0], number)
+
+    thread = threading.Thread(target=lose_the_first)
+    thread.start()
+    try:
+        child.start()
+        thread.join(_DEADLINE_S)
+
+        assert child.process_id not in (None, *first)
+        assert isinstance(child.ask(study.request()), NewResult)
+    finally:
+        child.end()
+
+
+def test_children_that_never_come_up_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three are started, and then the worker says what to look at."""
+    monkeypatch.setattr(running_module, "_PROGRAM", ("-c", "raise SystemExit(1)"))
+    child = ModelChild(_SETTINGS, _ROOMY)
+
+    with pytest.raises(ModelChildNotStarted):
+        child.start()
+
+    assert caplog.text.count("another one is started") == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
