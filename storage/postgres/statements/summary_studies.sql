@@ -7,7 +7,15 @@ WITH recent AS MATERIALIZED (
 ), counted AS (
     SELECT state, count(*) AS studies FROM recent GROUP BY state
 ), troubled AS (
-    SELECT *
+    SELECT
+        *,
+        ( -- whose reason it is; several may have the same
+            SELECT string_agg(DISTINCT coalesce(algorithm.name || ' ' || algorithm.version, job.destination), ', ')
+            FROM study
+            JOIN job ON job.study_id = study.id AND job.reason_sentence = recent.error
+            LEFT JOIN algorithm ON algorithm.id = job.algorithm_id
+            WHERE study.study_instance_uid = recent.study_instance_uid AND NOT job.shadow
+        ) AS what
     FROM recent
     WHERE state IN ('failed', 'parked') OR (state = 'delivering' AND error <> '')
     ORDER BY last_received_at DESC, study_instance_uid

@@ -143,10 +143,12 @@ def test_what_failed_stands_on_the_first_page_with_its_reason(web_door: WebDoor,
     hospital.arrivals.record([], [hospital.quarantined()], [])
     operator, auditor = web_door.logged_in("operator"), web_door.logged_in("auditor")
 
+    named = "<strong>lungs 1:</strong> The model needs more memory than there is."
     for page in (operator.get("/").text, auditor.get("/").text):
-        assert "The model needs more memory than there is." in page
+        assert named in page
         assert "1 object set aside" in page
         assert "P1" not in page
+    assert named in operator.get("/studies/1.2.3").text
     assert 'href="/studies/1.2.3"' in operator.get("/").text
     assert 'href="/studies' not in auditor.get("/").text
 
