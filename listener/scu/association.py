@@ -94,6 +94,7 @@ class Line:
         self._stopped = stopped
         self.deadlines = deadlines
         self._socket: socket.socket | None = None
+        self._begun = time.monotonic()
         self._granted = 0.0
         self._done = threading.Event()
         self._settled = threading.Event()
@@ -118,6 +119,11 @@ class Line:
     def tls_failed(self, why: NoAnswer) -> None:
         """There is no association because of TLS."""
         self.tls_failure = why
+
+    def begin(self, stopped: Callable[[], bool]) -> None:
+        """From now on ``stopped`` counts, and the total time begins anew."""
+        self._begun, self._granted = time.monotonic(), 0.0
+        self._stopped = stopped
 
     def grant(self, seconds: float) -> None:
         """Add to the total time what is going to be waited for without any fault of the destination."""
@@ -144,11 +150,10 @@ class Line:
         return NoAnswer.INTERRUPTED if self._stopped() else NoAnswer.BROKEN
 
     def _cut_when_due(self) -> None:
-        begun = time.monotonic()
         to_associate = self.deadlines.connect + self.deadlines.associate  # whatever trickles in meanwhile
         while not self._done.wait(0.2):
             allowed = self.deadlines.total if self._settled.is_set() else min(to_associate, self.deadlines.total)
-            if self._stopped() or time.monotonic() > begun + allowed + self._granted:
+            if self._stopped() or time.monotonic() > self._begun + allowed + self._granted:
                 if self._socket is not None:
                     with contextlib.suppress(OSError):
                         # Not the method of an SSLSocket: until it is cut, that would let others send in the clear.

@@ -43,6 +43,10 @@ class Sender(Protocol):
         """Send what is owed and say what came of each instance; end early once ``stopped`` says so."""
         ...
 
+    def rest(self) -> None:
+        """Nothing more is due now: close what is still open."""
+        ...
+
 
 class DeliveryWorker:
     """One lane of delivery; how long a delivery may be tried again is for the queue to say.
@@ -91,6 +95,10 @@ class DeliveryWorker:
         except LeaseLost:
             _LOG.warning("delivery %d passed to another worker, so nothing was changed here", job.job_id)
         return True
+
+    def rest(self) -> None:
+        """Nothing more is due now, or may be sent: close what is still open to the destination."""
+        self._sender.rest()
 
     def _deliver(self, job: ClaimedJob, asked_at: float) -> None:
         destination = self._destinations.get(job.destination)

@@ -92,6 +92,8 @@ def run(
             if database_away:
                 database_away = False
                 _LOG.info("the database is back and delivery to %s goes on", name)
+            if not delivered:
+                worker.rest()
             if held:
                 time.sleep(_HELD_SECONDS)
             elif not delivered:
@@ -100,7 +102,9 @@ def run(
             if not database_away and not stopped():
                 database_away = True
                 _LOG.warning("delivery to %s waits: %s", name, error)
+            worker.rest()
             time.sleep(_DATABASE_PAUSE_SECONDS)
+    worker.rest()
 
 
 def watch(lanes: Sequence[Lane], alive: Callable[[], None]) -> None:

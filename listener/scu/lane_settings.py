@@ -15,6 +15,14 @@ class LaneKeys(TlsKeys):
         le=16,
         description="How many results are [sent at a time](delivery-lanes.md#how-fast), each over an association.",
     )
+    results_per_association: int = Field(
+        default=20,
+        ge=1,
+        description="Results that wait share an association, up to so many; 1: each has one of its own.",
+    )
+    association_seconds: float = Field(
+        default=60.0, ge=0, description="An association older than this is given no further result."
+    )
     most_objects_per_second: float = Field(
         default=0.0, ge=0, description="No more objects than this are sent, over all associations; 0: no limit."
     )

@@ -14,7 +14,7 @@ from storage.domain.viewer_profile import ViewerProfile
 # By `kind` of [[destinations]]; each is given our AE title, all viewer profiles that a destination may name, and how
 # fast it may send.
 _SENDERS: Mapping[str, Callable[[str, Mapping[str, ViewerProfile], Pace], Sender]] = {
-    "dimse": lambda ae_title, profiles, pace: StoreScu(ae_title, profiles=profiles, pace=pace),
+    "dimse": lambda ae_title, profiles, pace: StoreScu(ae_title, profiles=profiles, pace=pace, keeps=True),
     "stow": lambda _, profiles, pace: StowSender(profiles=profiles, pace=pace),
 }
 

@@ -5,17 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pynetdicom.association import Association
 
 from listener.scu.alternatives import send_by_profile, send_in_order
-from listener.scu.association import (
-    Deadlines,
-    Line,
-    associate,
-    contexts_of,
-    deadlines_of,
-    is_accepted,
-    release,
-    store,
-    why_not_established,
-)
+from listener.scu.association import Deadlines, deadlines_of, is_accepted, store
+from listener.scu.open_association import OpenAssociation, open_association
 from listener.scu.pace import Pace
 from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.settings import DestinationSettings
@@ -33,12 +24,19 @@ class StoreScu:
         deadlines: Deadlines | None = None,
         profiles: Mapping[str, ViewerProfile] = PROFILES,
         pace: Pace | None = None,
+        keeps: bool = False,
     ) -> None:
-        """``profiles`` are all that a destination may name; the ``deadlines`` are else those of its settings."""
+        """``profiles`` are all that a destination may name; the ``deadlines`` are else those of its settings.
+
+        One that ``keeps`` its association sends the next result over it as well, as the settings bound that, until
+        ``rest``.
+        """
         self._ae_title = ae_title
         self._profiles = profiles
         self._deadlines = deadlines
         self._pace = pace or Pace()
+        self._keeps = keeps
+        self._kept: OpenAssociation | None = None
 
     def send(
         self,
@@ -73,30 +71,54 @@ class StoreScu:
         instances = [one for choice in ordered for one in choice.instances()]
         if stopped():
             return _all_without_answer(instances, NoAnswer.INTERRUPTED)
-        with Line(stopped, self._deadlines or deadlines_of(destination)) as line:
-            try:
-                association = associate(self._ae_title, destination, contexts_of(instances), line)
-            except OSError:  # the name of the host could not be resolved
-                return _all_without_answer(instances, NoAnswer.UNKNOWN_HOST)
-            if not association.is_established:
-                why = NoAnswer.INTERRUPTED if stopped() else why_not_established(association, line)
-                return _all_without_answer(instances, why)
-            numbers = {one.sop_instance_uid: number for number, one in enumerate(instances, start=1)}
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.serves(destination, instances):
+            outcomes = self._sent_over(kept, destination, ordered, stopped, holds_back)
+            if stopped() or not _is_gone(outcomes):
+                return outcomes
+        elif kept is not None:
+            kept.close()
+        deadlines = self._deadlines or deadlines_of(destination)
+        opened = open_association(self._ae_title, destination, instances, stopped, deadlines)
+        if isinstance(opened, NoAnswer):
+            return _all_without_answer(instances, opened)
+        return self._sent_over(opened, destination, ordered, stopped, holds_back)
 
-            def store_in_time(one: FrozenEvidence) -> SendOutcome:
-                seconds = self._pace.take_turn(one.size)
-                line.grant(seconds)
-                self._pace.wait(seconds, stopped)
-                return store(association, numbers[one.sop_instance_uid], one, line)
+    def _sent_over(
+        self,
+        opened: OpenAssociation,
+        destination: DestinationSettings,
+        ordered: Sequence[Choice],
+        stopped: Callable[[], bool],
+        holds_back: bool,
+    ) -> tuple[SendOutcome, ...]:
+        """Send one result, and keep the association for the next one or close it."""
+        opened.begin(stopped)
 
-            outcomes = send_in_order(
-                ordered,
-                lambda one: self._obstacle(association, destination, one),
-                lambda those: [store_in_time(one) for one in those],
-                holds_back,
-            )
-            release(association, line)
-            return outcomes
+        def store_in_time(one: FrozenEvidence) -> SendOutcome:
+            seconds = self._pace.take_turn(one.size)
+            opened.line.grant(seconds)
+            self._pace.wait(seconds, stopped)
+            return store(opened.association, opened.next_message_id(), one, opened.line)
+
+        outcomes = send_in_order(
+            ordered,
+            lambda one: self._obstacle(opened.association, destination, one),
+            lambda those: [store_in_time(one) for one in those],
+            holds_back,
+        )
+        if self._keeps and opened.may_serve_more():
+            opened.idle()
+            self._kept = opened
+        else:
+            opened.close()
+        return outcomes
+
+    def rest(self) -> None:
+        """Nothing more is due: close what is kept open."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def _obstacle(
         self, association: Association, destination: DestinationSettings, item: FrozenEvidence
@@ -111,6 +133,11 @@ class StoreScu:
         if not is_accepted(association, item):
             return outcome_without_answer(item.sop_instance_uid, NoAnswer.NOT_ACCEPTED)
         return None
+
+
+def _is_gone(outcomes: Sequence[SendOutcome]) -> bool:
+    """Whether the destination had ended a kept association, or did so at the first object."""
+    return all(outcome.status is None for outcome in outcomes) and any(outcome.out_of_reach for outcome in outcomes)
 
 
 def _all_without_answer(evidence: Sequence[FrozenEvidence], why: NoAnswer) -> tuple[SendOutcome, ...]:

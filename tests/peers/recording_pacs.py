@@ -35,6 +35,7 @@ class RecordingPacs:
         self.contents: dict[str, set[bytes]] = defaultdict(set)
         self.proposed: list[list[tuple[str, tuple[str, ...]]]] = []
         self.calling_ae_titles: list[str] = []
+        self.released = 0
         self.arrival = threading.Condition()
         self._script: list[Callable[[evt.Event], int]] = []
         self._reject: list[tuple[int, int, int]] = []
@@ -111,6 +112,13 @@ class RecordingPacs:
         """End every silence."""
         self._let_go.set()
 
+    def hang_up(self) -> None:
+        """Abort every association that is open, and return once they have ended."""
+        assert self._server is not None
+        for association in self._server.active_associations:
+            association.abort()
+            association.join()
+
     def reject_next(self, result: int, source: int, diagnostic: int) -> None:
         """Reject the next association with these values of PS3.8 table 9-21."""
         self._reject.append((result, source, diagnostic))
@@ -131,6 +139,7 @@ class RecordingPacs:
                 (evt.EVT_REQUESTED, self._requested),
                 (evt.EVT_DATA_RECV, self._data_received),
                 (evt.EVT_C_STORE, self._store),
+                (evt.EVT_RELEASED, self._released),
             ],
         )
         self.port = self._server.socket.getsockname()[1]
@@ -165,6 +174,11 @@ class RecordingPacs:
             event.assoc.acse.send_reject(*self._reject.pop(0))
             event.assoc.is_rejected = True
             event.assoc.kill()
+
+    def _released(self, event: evt.Event) -> None:
+        with self.arrival:
+            self.released += 1
+            self.arrival.notify_all()
 
     def _data_received(self, event: evt.Event) -> None:
         if not self._reads and event.data[:1] == b"\x04":  # P-DATA-TF

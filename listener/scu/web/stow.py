@@ -58,6 +58,9 @@ class StowSender:
 
         return send_by_profile(profile, evidence, standing, send_all)
 
+    def rest(self) -> None:
+        """Nothing is kept open between two results."""
+
 
 class _Posting:
     """Requests of one delivery, until one of them says that the others would be in vain."""

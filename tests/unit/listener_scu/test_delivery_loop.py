@@ -23,6 +23,9 @@ class _Script:
             raise DatabaseUnavailable
         return turn
 
+    def rest(self) -> None:
+        """Nothing is open."""
+
     def wait(self) -> None:
         """Return at once."""
 
