@@ -403,8 +403,8 @@ class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
             raise ValueError(self.mistake_of_credentials())
         if known_by and any(_is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
             raise ValueError(f"what {known_by[0][-1]} holds would go over a network in the clear; use https://")
-        if self.kind == "stow" and self.proof != "none":
-            raise ValueError('arrival cannot be proved yet at a destination of kind "stow"; set proof = "none"')
+        if self.kind == "stow" and self.proof == "commitment":
+            raise ValueError('storage commitment goes with kind = "dimse" only; set proof = "query"')
         return self
 
     @property

@@ -14,7 +14,7 @@ class ProofKeys(BaseModel):
         default="none",
         description=(
             "How [arrival is proved](proof-of-arrival.md): by its acknowledgement alone, by looking each object up "
-            "there (C-FIND), or by storage commitment; what it has lost is sent again."
+            'there (C-FIND, or QIDO-RS for kind = "stow"), or by storage commitment; what it has lost is sent again.'
         ),
     )
     proof_after_seconds: float = Field(

@@ -18,7 +18,7 @@ class ProofWay(StrEnum):
     """How a destination is asked."""
 
     NONE = "none"  # its acknowledgement is all there is
-    QUERY = "query"  # C-FIND at the IMAGE level (PS3.4 annex C)
+    QUERY = "query"  # C-FIND at the IMAGE level (PS3.4 annex C), or QIDO-RS (PS3.18 section 10.6)
     COMMITMENT = "commitment"  # Storage Commitment, push model (PS3.4 annex J)
 
 

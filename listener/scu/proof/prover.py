@@ -94,7 +94,9 @@ def proving(
 
 
 def _addresses(host: str) -> list[str]:
-    """Every address of a host, as sockets show them; empty while its name cannot be resolved."""
+    """Every address of a host, as sockets show them; empty without a host, or while its name cannot be resolved."""
+    if not host:
+        return []
     with contextlib.suppress(OSError):
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return sorted({str(address[0]) for *_, address in found})

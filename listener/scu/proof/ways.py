@@ -1,11 +1,27 @@
 """The ways to ask, by the word in the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from listener.scu.proof.commitment import CommitmentInquiry, TakeReport
 from listener.scu.proof.inquiry import Inquiry
 from listener.scu.proof.read_back import FindInquiry
-from storage.domain.proof import ProofWay
+from listener.scu.proof.web_read_back import QidoInquiry
+from listener.settings import DestinationSettings
+from storage.domain.proof import ObjectAnswer, ProofRequest, ProofWay
+
+
+class QueryByKind:
+    """Implements Inquiry; a query as the kind of the destination has it."""
+
+    def __init__(self, ways: Mapping[str, Inquiry]) -> None:
+        """``ways`` by `kind` of [[destinations]]."""
+        self._ways = ways
+
+    def ask(
+        self, destination: DestinationSettings, request: ProofRequest, stopped: Callable[[], bool]
+    ) -> tuple[ObjectAnswer, ...]:
+        """As the way of its kind says."""
+        return self._ways[destination.kind].ask(destination, request, stopped)
 
 
 def inquiries(ae_title: str, take: TakeReport) -> Mapping[ProofWay, Inquiry]:
@@ -13,4 +29,5 @@ def inquiries(ae_title: str, take: TakeReport) -> Mapping[ProofWay, Inquiry]:
 
     ``take`` is told what a destination reports on the association on which it was asked.
     """
-    return {ProofWay.QUERY: FindInquiry(ae_title), ProofWay.COMMITMENT: CommitmentInquiry(ae_title, take)}
+    query = QueryByKind({"dimse": FindInquiry(ae_title), "stow": QidoInquiry()})
+    return {ProofWay.QUERY: query, ProofWay.COMMITMENT: CommitmentInquiry(ae_title, take)}

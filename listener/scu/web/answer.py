@@ -4,15 +4,15 @@ What we do is three literal tables; they stand in the conformance statement too,
 the peer sends along is never repeated, because it may name a patient.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from listener.scu.verdict import NoAnswer, no_answer_note, outcome_of_status
+from listener.scu.web.dicom_json import DataSet, data_sets, items, number, text
 from listener.scu.web.line import NoReply, Reply
 from storage.domain.delivery import SendOutcome, Verdict
 
@@ -376,28 +376,28 @@ def read_reply(reply: Reply, sent: Sequence[str], now: datetime | None = None) -
     whole = Whole(rule.concerns, rule.verdict, rule.note, wait, away)
     if rule.concerns is not Concerns.INSTANCE:
         return whole, {}
-    body = _parsed(reply.body)
-    if body is None:
+    found = data_sets(reply.body)
+    if found is None or len(found) != 1:
         if reply.status == 409:
             return whole, {}
         return Whole(Concerns.DESTINATION, Verdict.TRY_AGAIN, _UNREADABLE, out_of_reach=True), {}
-    return whole, _said(body, sent)
+    return whole, _said(found[0], sent)
 
 
-def _said(body: Mapping[str, Any], sent: Sequence[str]) -> dict[str, SendOutcome]:
+def _said(body: DataSet, sent: Sequence[str]) -> dict[str, SendOutcome]:
     """Of each instance that is named; that it failed counts more than that it was stored."""
     said: dict[str, SendOutcome] = {}
-    for item in _items(body, _REFERENCED):
-        uid = _text(item, _INSTANCE)
+    for item in items(body, _REFERENCED):
+        uid = text(item, _INSTANCE)
         if uid in sent:
-            said[uid] = _stored(uid, _number(item, _WARNING_REASON))
-    for item in _items(body, _FAILED):
-        uid = _text(item, _INSTANCE)
+            said[uid] = _stored(uid, number(item, _WARNING_REASON))
+    for item in items(body, _FAILED):
+        uid = text(item, _INSTANCE)
         if uid in sent:
-            said[uid] = _failed(uid, _number(item, _FAILURE_REASON))
-    others = list(_items(body, _OTHER_FAILURES))  # of what the server could not name
+            said[uid] = _failed(uid, number(item, _FAILURE_REASON))
+    others = list(items(body, _OTHER_FAILURES))  # of what the server could not name
     if len(sent) == 1 and not said and len(others) == 1:
-        said[sent[0]] = _failed(sent[0], _number(others[0], _FAILURE_REASON))
+        said[sent[0]] = _failed(sent[0], number(others[0], _FAILURE_REASON))
     return said
 
 
@@ -411,49 +411,13 @@ def _failed(uid: str, reason: int | None) -> SendOutcome:
     return SendOutcome(uid, rule.verdict, reason, rule.note)
 
 
-def _parsed(body: bytes | None) -> Mapping[str, Any] | None:
-    """The one data set of a DICOM JSON answer (PS3.18 annex F), bare or in a list; ``None`` if there is none."""
-    try:
-        found = json.loads(body or b"")
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(found, list) and len(found) == 1:
-        found = found[0]
-    return found if isinstance(found, dict) else None
-
-
-def _items(data_set: Mapping[str, Any], tag: str) -> Iterator[Mapping[str, Any]]:
-    for item in _values(data_set, tag):
-        if isinstance(item, dict):
-            yield item
-
-
-def _values(data_set: Mapping[str, Any], tag: str) -> list[Any]:
-    element = data_set.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return values if isinstance(values, list) else []
-
-
-def _text(data_set: Mapping[str, Any], tag: str) -> str:
-    first = next(iter(_values(data_set, tag)), "")
-    return first.strip(" \0") if isinstance(first, str) else ""
-
-
-def _number(data_set: Mapping[str, Any], tag: str) -> int | None:
-    """An unsigned short; some servers write numbers as text."""
-    first = next(iter(_values(data_set, tag)), None)
-    if isinstance(first, str) and first.isascii() and first.isdigit() and len(first) <= 5:
-        first = int(first)
-    return first if type(first) is int and 0 <= first <= 0xFFFF else None
-
-
 def _wait_seconds(retry_after: str, now: datetime) -> float:
     """How long a Retry-After (RFC 9110 section 10.2.3) asks for; 0 where it cannot be read."""
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), MOST_WAIT_SECONDS)
+    said = retry_after.strip()
+    if said.isascii() and said.isdigit():
+        return min(float(said[:9]), MOST_WAIT_SECONDS)
     try:
-        until = parsedate_to_datetime(text)
+        until = parsedate_to_datetime(said)
         seconds = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
     except (ValueError, TypeError, OverflowError):
         return 0.0

@@ -9,6 +9,7 @@ import pytest
 
 from listener.scu.web.answer import FAILURE_RULES, HTTP_RULES, NO_REPLY_RULES, Concerns, http_rule, read_reply
 from listener.scu.web.line import NoReply, Reply
+from listener.scu.web.qido import SEARCH_RULES
 from storage.domain.delivery import Verdict
 
 PAGE = (Path(__file__).parents[3] / "docs" / "conformance-statement.md").read_text(encoding="utf-8")
@@ -47,6 +48,12 @@ def test_every_want_of_an_answer_is_in_the_conformance_statement() -> None:
     assert rows("No answer to STOW-RS") == [
         [why, rule.concerns, rule.verdict, rule.note] for why, rule in NO_REPLY_RULES.items()
     ]
+
+
+def test_every_rule_for_a_search_is_in_the_conformance_statement() -> None:
+    """Statuses and sentence of the literal table, in its order; each status has a row."""
+    assert rows("Search over the web") == [[span(rule.first, rule.last, "d"), rule.note] for rule in SEARCH_RULES]
+    assert SEARCH_RULES[-1][:2] == (0, 999)
 
 
 def test_only_the_body_can_say_that_something_was_delivered() -> None:
