@@ -28,6 +28,10 @@ class UnknownRecord(StorageError):
     """No such record is known here."""
 
 
+class SameVersion(StorageError):
+    """A version would be compared with itself; name two versions."""
+
+
 class DatabaseUnavailable(StorageError):
     """The database does not answer; check that it runs and that [database] url is right."""
 

@@ -1,7 +1,9 @@
 """`overread jobs`: look at work, stop it, ask for it again."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -11,13 +13,15 @@ from overread.commands.status import print_jobs, with_overview
 from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import Settings, load_settings
-from storage.domain.job import Priority
+from storage.domain.job import JobKind, JobState, Priority
 from storage.errors import UnknownRecord
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
 
+_STATE = click.Choice([str(state) for state in JobState], case_sensitive=False)
+_KIND = click.Choice([str(kind) for kind in JobKind], case_sensitive=False)
 _PRIORITY = click.Choice([str(priority) for priority in Priority], case_sensitive=False)
 
 
@@ -37,10 +41,41 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-def list_jobs() -> None:
-    """Every job, newest last."""
+@click.option("--state", "states", type=_STATE, multiple=True, help="Only jobs in this state; may be repeated.")
+@click.option("--kind", "kinds", type=_KIND, multiple=True, help="Only jobs of this kind; may be repeated.")
+@click.option("--study", metavar="UID", help="Only jobs of this Study Instance UID.")
+@click.option("--algorithm", metavar="NAME", help="Only jobs of this algorithm, of all its versions.")
+@click.option("--code", help="Only jobs whose reason has this code, such as out-of-memory.")
+@click.option("--last", type=click.IntRange(min=1), help="Only the newest so many of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array, with the reasons.")
+def list_jobs(as_json: bool, last: int | None, **wanted: Any) -> None:  # noqa: ANN401 - the options above
+    """Every job, or those that all options name, newest last."""
     with with_overview(load_settings()) as overview:
-        print_jobs(overview.status()["jobs"])
+        found = [job for job in overview.status()["jobs"] if _is_wanted(job, **wanted)]
+    found = found[-last:] if last else found
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    print_jobs(found)
+
+
+def _is_wanted(
+    job: Mapping[str, Any],
+    states: Sequence[str],
+    kinds: Sequence[str],
+    study: str | None,
+    algorithm: str | None,
+    code: str | None,
+) -> bool:
+    name = (job["algorithm"] or "").rpartition(" ")[0]  # a version has no space
+    asked = (
+        (states, job["state"]),
+        (kinds, job["kind"]),
+        (study and [study], job["study_instance_uid"]),
+        (algorithm and [algorithm], name),
+        (code and [code], job["reason_code"]),
+    )
+    return all(not wanted or has in wanted for wanted, has in asked)
 
 
 @jobs.command()

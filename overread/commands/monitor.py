@@ -17,7 +17,7 @@ from overread.commands.status import output_console
 from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import Settings, load_settings
-from storage.domain.agreement import plain_number
+from storage.domain.agreement import Limits, plain_number
 from storage.domain.job_statistics import Acquisition, Stage
 from storage.postgres.engine import Database, open_database
 from storage.postgres.monitoring import PostgresMonitoring
@@ -171,10 +171,19 @@ def baseline(name: str, version: str, begin: datetime | None, end: datetime | No
     show_default=True,
     help="The overlap of a structure below which a study is listed.",
 )
-def compare(name: str, active: str, shadow: str, as_json: bool, listed: bool, tolerance: float, dice: float) -> None:
+@click.option(
+    "--probability",
+    type=_Number(min=0, max=1),
+    default=0.2,
+    show_default=True,
+    help="The difference of two probabilities of a class from which a study is listed.",
+)
+def compare(
+    name: str, active: str, shadow: str, as_json: bool, listed: bool, tolerance: float, dice: float, probability: float
+) -> None:
     """How far versions ACTIVE and SHADOW of NAME agree on the studies that both have been through."""
     with _database(load_settings()) as database:
-        facts = compare_versions(database, name, active, shadow, tolerance, dice)
+        facts = compare_versions(database, name, active, shadow, Limits(tolerance, probability, dice))
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return

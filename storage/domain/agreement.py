@@ -154,23 +154,34 @@ def relative_difference(active: float, shadow: float) -> float:
     return abs(shadow - active) / size if size else 0.0
 
 
-def disagreements(pairs: Iterable[Pair], tolerance: float, least_dice: float = 0.0) -> list[Disagreement]:
-    """The studies to look at: another outcome, another class, or a measurement that differs by more than ``tolerance``.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much two versions may differ before a study is listed.
 
-    So is one on which a structure's Dice is below ``least_dice``.
+    ``measurement`` is a relative difference, ``probability`` the difference of two probabilities, 0 to 1, and ``dice``
+    the least overlap of a structure.
+    """
 
-    A class or a measurement that only one of them told counts as well, such as one that has another name now.
-    ``tolerance`` is a relative difference. Probabilities are not compared here: what they lead to is the class.
+    measurement: float
+    probability: float = 1.0
+    dice: float = 0.0
+
+
+def disagreements(pairs: Iterable[Pair], limits: Limits) -> list[Disagreement]:
+    """The studies to look at: another outcome, another class, or a number or an overlap beyond the limits.
+
+    A class or a measurement that only one of them told counts as well, such as one that has another name now. A
+    probability that only one of them told does not: a detection without a box of a class tells none.
     """
     listed = []
     for pair in pairs:
-        reasons = tuple(_reasons(pair, tolerance, least_dice))
+        reasons = tuple(_reasons(pair, limits))
         if reasons:
             listed.append(Disagreement(pair.study_instance_uid, pair.active.job_id, pair.shadow.job_id, reasons))
     return listed
 
 
-def _reasons(pair: Pair, tolerance: float, least_dice: float) -> Iterable[str]:
+def _reasons(pair: Pair, limits: Limits) -> Iterable[str]:
     active, shadow = pair.active, pair.shadow
     if active.outcome != shadow.outcome:
         yield f"outcome: {active.outcome} / {shadow.outcome}"
@@ -180,13 +191,14 @@ def _reasons(pair: Pair, tolerance: float, least_dice: float) -> Iterable[str]:
         if told[0] != told[1]:
             yield f"{label}: {_word(told[0])} / {_word(told[1])}"
     for name in sorted(active.numbers.keys() | shadow.numbers.keys()):
-        if name.startswith(PROBABILITY):
-            continue
         one, other = active.numbers.get(name), shadow.numbers.get(name)
-        if one is None or other is None or relative_difference(one, other) > tolerance:
+        if name.startswith(PROBABILITY):
+            if one is not None and other is not None and abs(one - other) > limits.probability:
+                yield f"{name}: {_figure(one)} / {_figure(other)}"
+        elif one is None or other is None or relative_difference(one, other) > limits.measurement:
             yield f"{name}: {_figure(one)} / {_figure(other)}"
     for label, dice in sorted(shadow.overlaps.items()):
-        if dice < least_dice:
+        if dice < limits.dice:
             yield f"{label}: Dice {dice:.3f}"
 
 

@@ -6,9 +6,19 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from storage.domain.agreement import Analysis, Pair, classes, disagreements, numbers, outcomes, overlaps, quantile
+from storage.domain.agreement import (
+    Analysis,
+    Limits,
+    Pair,
+    classes,
+    disagreements,
+    numbers,
+    outcomes,
+    overlaps,
+    quantile,
+)
 from storage.domain.job_statistics import OVERLAP, overlap_name
-from storage.errors import UnknownRecord
+from storage.errors import SameVersion, UnknownRecord
 from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.statement import statement
@@ -17,18 +27,18 @@ from storage.postgres.tables import AlgorithmRow
 _GROUPS = ("modality", "scanner", "protocol")
 
 
-def compare_versions(
-    database: Database, name: str, active: str, shadow: str, tolerance: float, least_dice: float = 0.0
-) -> Facts:
+def compare_versions(database: Database, name: str, active: str, shadow: str, limits: Limits) -> Facts:
     """How far two versions agree, on all studies and by modality, scanner and protocol, and where they do not.
 
-    ``tolerance`` is the relative difference of a measurement from which a study is worth a look, ``least_dice`` the
-    overlap of a structure below which it is.
+    ``limits`` say from which difference on a study is worth a look.
 
     Raises:
+        SameVersion: a version is not compared with itself.
         UnknownRecord: a version is not installed, or no study was analysed by both.
         DatabaseUnavailable: the server does not answer.
     """
+    if active == shadow:
+        raise SameVersion(f"{name} {active} would be compared with itself; name two versions.")
     with database.transaction() as session:
         ids = {row.version: row.id for row in session.scalars(select(AlgorithmRow).where(AlgorithmRow.name == name))}
         for version in (active, shadow):
@@ -46,10 +56,11 @@ def compare_versions(
         )
     pairs = [_pair(row, active) for row in rows]
     return {
-        **{"name": name, "active": active, "shadow": shadow, "tolerance": tolerance, "least_dice": least_dice},
+        **{"name": name, "active": active, "shadow": shadow, "tolerance": limits.measurement},
+        **{"most_probability": limits.probability, "least_dice": limits.dice},
         **_agreement(pairs),
         "subgroups": {kind: _by_group(pairs, kind) for kind in _GROUPS},
-        "disagreements": [asdict(one) for one in disagreements(pairs, tolerance, least_dice)],
+        "disagreements": [asdict(one) for one in disagreements(pairs, limits)],
     }
 
 

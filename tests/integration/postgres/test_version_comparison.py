@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from storage.domain.agreement import Limits
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.finding import Classification, Finding
 from storage.domain.job import Reason
 from storage.domain.job_statistics import Acquisition, JobStatistics, Stage
-from storage.errors import UnknownRecord
+from storage.errors import SameVersion, UnknownRecord
 from storage.postgres.version_comparison import compare_versions
 
 MASS = CodedConcept("4147007", "SCT", "Mass")
@@ -61,7 +62,7 @@ def test_two_versions_are_compared_on_what_both_have_seen(shadowed: Any) -> None
         else:
             shadowed.queue.fail(job, Reason("gap", "Slices are missing."))
 
-    facts = compare_versions(shadowed.database, "lungs", "1", "2", 0.1)
+    facts = compare_versions(shadowed.database, "lungs", "1", "2", Limits(0.1))
 
     assert facts["studies"] == 3
     assert facts["outcomes"] == [
@@ -100,7 +101,7 @@ def test_overlaps_are_those_with_the_version_that_is_named(shadowed: Any) -> Non
                 result.statistics.scores.update({"Dice of Lung with 1": dice, "Dice of Lung with 0": 0.1})
             shadowed.queue.complete_analysed(job, result, [])
 
-    facts = compare_versions(shadowed.database, "lungs", "1", "2", 0.1, 0.9)
+    facts = compare_versions(shadowed.database, "lungs", "1", "2", Limits(0.1, dice=0.9))
 
     assert facts["overlaps"] == [{"label": "Lung", "studies": 3, "median": 0.95, "worst": 0.5}]
     by_scanner = {group: of["overlaps"][0]["worst"] for group, of in facts["subgroups"]["scanner"].items()}
@@ -115,7 +116,7 @@ def test_each_revision_is_a_pair_of_its_own(shadowed: Any) -> None:
     _both(shadowed, "1.2.1", (0.9, 100.0), (0.9, 100.0), "A")
     _both(shadowed, "1.2.1", (0.1, 200.0), (0.1, 200.0), "A")
 
-    facts = compare_versions(shadowed.database, "lungs", "1", "2", 0.1)
+    facts = compare_versions(shadowed.database, "lungs", "1", "2", Limits(0.1))
 
     assert facts["studies"] == 2
     assert facts["disagreements"] == []
@@ -124,6 +125,8 @@ def test_each_revision_is_a_pair_of_its_own(shadowed: Any) -> None:
 def test_nothing_to_compare_is_said(shadowed: Any) -> None:
     """No common study, or no such version, is a sentence."""
     with pytest.raises(UnknownRecord, match="No study has been through"):
-        compare_versions(shadowed.database, "lungs", "1", "2", 0.1)
+        compare_versions(shadowed.database, "lungs", "1", "2", Limits(0.1))
+    with pytest.raises(SameVersion, match="would be compared with itself"):
+        compare_versions(shadowed.database, "lungs", "1", "1", Limits(0.1))
     with pytest.raises(UnknownRecord, match="Version 3"):
-        compare_versions(shadowed.database, "lungs", "1", "3", 0.1)
+        compare_versions(shadowed.database, "lungs", "1", "3", Limits(0.1))

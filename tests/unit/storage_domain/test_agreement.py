@@ -5,6 +5,7 @@ import pytest
 from storage.domain.agreement import (
     Analysis,
     ClassAgreement,
+    Limits,
     Pair,
     classes,
     disagreements,
@@ -67,16 +68,18 @@ def test_limits_of_agreement_are_by_hand() -> None:
 
 
 def test_a_study_to_look_at_says_why() -> None:
-    """Another outcome, another class, a volume beyond the tolerance; a probability alone is none."""
+    """Another outcome, another class, a volume or a probability beyond its limit; nobody asks for more than that."""
     pairs = [
         _pair(1, _said(True, 0.9), _said(True, 0.5)),
         _pair(2, _said(True), _said(False)),
         _pair(3, _measured(100), _measured(109)),
         _pair(4, _measured(100), _measured(112)),
         _pair(5, _measured(100), Analysis(2, "failed")),
+        _pair(6, _said(True, 0.9), _said(True, 0.75)),
     ]
 
-    assert [(one.study_instance_uid, one.reasons) for one in disagreements(pairs, 0.1)] == [
+    assert [(one.study_instance_uid, one.reasons) for one in disagreements(pairs, Limits(0.1, 0.2))] == [
+        ("1.2.1", ("probability of x: 0.9 / 0.5",)),
         ("1.2.2", ("x: present / absent",)),
         ("1.2.4", ("Volume of Liver (cm3): 100 / 112",)),
         ("1.2.5", ("outcome: analysed / failed",)),
@@ -88,7 +91,7 @@ def test_what_only_one_of_them_told_is_worth_a_look() -> None:
     renamed = Analysis(2, "analysed", {"y": True}, {"Volume of Lobe (cm3)": 100.0, "probability of y": 0.9})
     pairs = [_pair(1, Analysis(1, "analysed", {"x": True}, {"Volume of Liver (cm3)": 100.0}), renamed)]
 
-    assert [one.reasons for one in disagreements(pairs, 0.1)] == [
+    assert [one.reasons for one in disagreements(pairs, Limits(0.1, 0.2))] == [
         (
             *("x: present / not told", "y: not told / present"),
             *("Volume of Liver (cm3): 100 / not told", "Volume of Lobe (cm3): not told / 100"),
