@@ -135,7 +135,14 @@ class _Job:
 
         begin(ALGORITHM)
         ready = self._resident.ready(request.algorithm, on_cpu=request.on_cpu)
-        asked = (request.started_at, request.site_secret, request.wanted, request.naming, request.beside)
+        asked = (
+            request.started_at,
+            request.site_secret,
+            request.wanted,
+            request.naming,
+            request.beside,
+            request.earlier,
+        )
         return analyse(request.study, ready, *asked)
 
     def _told(self, request: Telling) -> NewResult:
