@@ -123,12 +123,6 @@ class Settings(BaseSettings):
         names = {destination.name for destination in self.destinations}
         for name in sorted(self.study.patience().counting() - names):
             raise ValueError(f"[study] count_at names {name}, which is none of the [[destinations]]; correct the name")
-        for place in self.destinations:
-            if place.kind == "stow" and place.name in self.study.patience().counting():
-                raise ValueError(
-                    f'[study] count_at names {place.name}, which is of kind "stow" and cannot be asked for counts yet; '
-                    "name another"
-                )
         return self
 
     @classmethod

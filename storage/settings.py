@@ -163,7 +163,7 @@ class StudySettings(BaseModel):
     )
     count_at: str = Field(
         default="",
-        description="The name of the [[destinations]] entry of the archive that is asked for its `count` (C-FIND).",
+        description="The name of the [[destinations]] entry of the archive that is asked for its `count`.",
     )
     evident_seconds: float = Field(
         default=5,

@@ -22,7 +22,13 @@ pytest_plugins = ["tests.peers.plugin"]
 _NEEDED_BY = {
     "chromium": ("test_dashboard_in_a_browser", "test_viewer_in_a_browser", "end_to_end/viewers"),
     "npm": ("end_to_end/viewers",),
-    "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": ("end_to_end/viewers", "in_its_series_by_qido", "web_orthanc"),
+    "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": (
+        "end_to_end/viewers",
+        "in_its_series_by_qido",
+        "web_orthanc",
+        "again_over_the_web",
+        "counts_over_the_web",
+    ),
     "Orthanc": ("test_receiving_benchmark", "end_to_end/viewers", "orthanc", "start_orthanc", "there_and_back"),
     "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),
     "dcm2json": ("test_metadata_is_what_dcmtk",),

@@ -1,4 +1,7 @@
-"""Ask archives how many instances they have of a study (C-FIND as SCU at the STUDY level, PS3.4 section C.4.1)."""
+"""Ask archives how many instances they have of a study.
+
+By C-FIND as SCU at the STUDY level (PS3.4 section C.4.1); by QIDO-RS (PS3.18 section 10.6) where they are of kind stow.
+"""
 
 import logging
 import threading
@@ -13,6 +16,9 @@ from pynetdicom.presentation import build_context
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
 from listener.scu.instance_query import STUDY_ROOT_FIND
 from listener.scu.verdict import NoAnswer, no_answer_note
+from listener.scu.web.access import Caller, access_to
+from listener.scu.web.line import WebDeadlines, WebLine
+from listener.scu.web.qido import SearchFailed, count_of
 from listener.settings import DestinationSettings
 from storage.domain.completeness import CountQuestion
 from storage.errors import DatabaseUnavailable
@@ -40,17 +46,19 @@ class CountLane:
         self._ae_title = ae_title
         self._archive = archive
         self._deadlines = deadlines
+        self._access = access_to(archive)  # it may keep a token
         self._stop = threading.Event()
 
     def ask_once(self) -> int:
-        """Ask about every study that is due, on one association, and write what came of it; how many it were.
+        """Ask about every study that is due, over one connection, and write what came of it; how many it were.
 
         Raises:
             DatabaseUnavailable: they are asked about again.
         """
         questions = self._counts.claim(self._archive.name)
         if questions:
-            self._ask(questions)
+            ask = self._ask_over_the_web if self._archive.kind == "stow" else self._ask
+            ask(questions)
         return len(questions)
 
     def run(self) -> None:
@@ -89,6 +97,20 @@ class CountLane:
             finally:
                 if association.is_established:
                     release(association, line)
+        return None
+
+    def _ask_over_the_web(self, questions: Sequence[CountQuestion]) -> None:
+        deadlines = WebDeadlines(self._deadlines.connect, answer=self._deadlines.answer, total=self._deadlines.total)
+        with WebLine(self._stop.is_set, self._archive, deadlines) as line:
+            caller = Caller(line, self._access)
+            for place, question in enumerate(questions):
+                try:
+                    count = count_of(caller, self._archive.url, question.study_instance_uid)
+                    self._counts.settle(question, count, "")
+                except SearchFailed as failed:
+                    if failed.over:
+                        return self._unsaid(questions[place:], _clause(failed.note))
+                    self._unsaid([question], _clause(failed.note))
         return None
 
     def _unsaid(self, questions: Iterable[CountQuestion], note: str) -> None:

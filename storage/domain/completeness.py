@@ -21,7 +21,7 @@ class EvidenceKind(StrEnum):
     QUIET = "quiet"  # no new instance for the quiet time
     LONGEST_WAIT = "longest-wait"  # the study waited as long as it may
     COMMITMENT = "commitment"  # a request for storage commitment names its instances (PS3.4 annex J)
-    COUNT = "count"  # an archive says how many instances it has of it (C-FIND, PS3.4 annex C)
+    COUNT = "count"  # an archive says how many instances it has of it (C-FIND, PS3.4 annex C, or QIDO-RS)
     GEOMETRY = "geometry"  # the positions of the images of a series
     SAID = "said"  # who sent it over the web said that this is all
 

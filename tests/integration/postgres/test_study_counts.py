@@ -1,5 +1,6 @@
 """The count of an archive as evidence: of real archives, of one that is dead, and of one that leaves the number out."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from storage.postgres.study_counts import PostgresStudyCounts
 from tests.peers.free_ports import free_port
 from tests.peers.orthanc import Orthanc
 from tests.peers.raw_sender import associated, ct_data_set, send
+from tests.peers.stow_archive import Answer, StowArchive, raw, reply
 
 _PATIENCE = Patience(SourcePatience(60, 3600, 5, frozenset({EvidenceKind.COUNT}), frozenset({"pacs"})))
 _TOLD = "SELECT kind, word, sentence FROM revision_evidence WHERE decisive"
@@ -194,6 +196,75 @@ def test_what_an_archive_answers_is_read_with_care(
     [(counted, told)] = hospital.rows("SELECT instances, note FROM study_count")
     assert counted == instances
     assert told.startswith(note)
+
+
+def _web_lane(hospital: Any, url: str) -> CountLane:
+    place = DestinationSettings(name="pacs", kind="stow", url=url)
+    quick = Deadlines(connect=5, associate=5, silence=5, answer=5, total=10)
+    return CountLane(PostgresStudyCounts(hospital.database), "OVERREAD", place, quick)
+
+
+def test_orthanc_counts_over_the_web(hospital: Any, start_orthanc: Callable[..., Orthanc]) -> None:
+    """It has two of the study and none of another; each is told as it is."""
+    archive = start_orthanc(dicomweb=True)
+    arrivals = [hospital.arrival("1.2.3") for _ in range(2)]
+    with associated(archive.dicom_port, called="ORTHANC") as association:
+        for arrival in arrivals:
+            uid = arrival.header.sop_instance_uid
+            assert send(association, ct_data_set(uid), uid) == 0x0000
+    hospital.receive(*arrivals, hospital.arrival("1.2.4"))
+    _quiet(hospital, 6)
+    assert _settle(hospital) == 0
+
+    assert _web_lane(hospital, f"http://127.0.0.1:{archive.http_port}/dicom-web").ask_once() == 2
+
+    counted = "SELECT study_instance_uid, instances, note FROM study_count JOIN study ON study.id = study_id ORDER BY 1"
+    assert hospital.rows(counted) == [("1.2.3", 2, ""), ("1.2.4", 0, "")]
+
+
+def _found(*studies: tuple[str, object]) -> Answer:
+    listed = [
+        {"0020000D": {"vr": "UI", "Value": [uid]}, "00201208": {"vr": "IS", "Value": [count]}} for uid, count in studies
+    ]
+    return reply(200, json.dumps(listed).encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "instances", "note"),
+    [
+        pytest.param(_found(("1.2.3", 7)), 7, "", id="a-number"),
+        pytest.param(_found(("1.2.3", "7")), 7, "", id="a-number-as-text"),
+        pytest.param(_found(), 0, "", id="no-such-study"),
+        pytest.param(reply(204), 0, "", id="no-content"),
+        pytest.param(_found(("1.2.34", 7)), None, "its answer has no Number of Study", id="another-study"),
+        pytest.param(_found(("1.2.3", None)), None, "its answer has no Number of Study", id="no-number"),
+        pytest.param(_found(("1.2.3", -1)), None, "its answer has no Number of Study", id="below-zero"),
+        pytest.param(reply(403), None, "the destination does not let us search (403)", id="refused"),
+        pytest.param(reply(404), None, "the destination has no QIDO-RS at its url", id="nothing-there"),
+        pytest.param(
+            reply(200, b"<html>"), None, "the destination answered the search with what is no DICOM", id="html"
+        ),
+        pytest.param(raw(), None, "the connection ended before", id="cut"),
+    ],
+)
+def test_what_an_archive_answers_over_the_web_is_read_with_care(
+    hospital: Any, stow_archive: StowArchive, answer: Answer, instances: int | None, note: str
+) -> None:
+    """A refusal and a page that is none of QIDO-RS are no zero; a study that is not there is one."""
+    hospital.receive(hospital.arrival())
+    _quiet(hospital, 6)
+    assert _settle(hospital) == 0
+    stow_archive.answers.append(answer)
+
+    assert _web_lane(hospital, stow_archive.url).ask_once() == 1
+
+    assert stow_archive.requests[0].line == (
+        "GET /dicom-web/studies?StudyInstanceUID=1.2.3&includefield=00201208 HTTP/1.1"
+    )
+    [(counted, told)] = hospital.rows("SELECT instances, note FROM study_count")
+    assert counted == instances
+    assert told.startswith(note)
+    assert bool(told) == (instances is None)
 
 
 def test_an_answer_that_cannot_be_read_is_not_taken_for_the_next_study_s(hospital: Any) -> None:

@@ -53,7 +53,6 @@ def test_a_url_is_all_it_needs(written) -> None:
         (f'{STOW}{URL}username = "a:b"\npassword_file = "p"', "a name without colons"),
         (f'{DIMSE}token_file = "t"', 'token_file goes with kind = "stow" only'),
         (f'{STOW}{URL}proof = "commitment"', "proof"),
-        (f'{STOW}{URL}[study]\nevidence = ["count"]\ncount_at = "cloud"\n', "count_at"),
         (f"{DIMSE}{URL}", 'url goes with kind = "stow" only'),
     ],
 )
