@@ -33,7 +33,10 @@ from storage.settings import JobSettings
 
 @dataclass(frozen=True, slots=True)
 class HeldJob:
-    """The facts of a locked job; ``age_hours`` is since it was scheduled, by the database's clock."""
+    """The facts of a locked job; ``age_hours`` is since it was scheduled, by the database's clock.
+
+    For a delivery to a destination that was away since, it is since that came back.
+    """
 
     job_id: int
     kind: JobKind

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -69,12 +69,14 @@ class PostgresLanes:
             lane = _locked(session, destination)
             if lane.state == LaneState.PAUSED:
                 lane.note = stored_text(note)
+                lane.silences += 1
                 _pause(lane, policy)
 
     def resume(self, destination: str) -> bool:
         """A paused one answered when it was tried: deliveries flow. ``False`` if they did already.
 
-        The next pause is as long as if this one had gone on, until a delivery is answered.
+        The next pause is as long as if this one had gone on, until a delivery is answered. If it did not answer at
+        once, it was away, and what waits for it has its whole time again.
         """
         with self._database.transaction() as session:
             return _flow(session, destination, failures=0)
@@ -124,8 +126,9 @@ def _paused(lane: DeliveryLaneRow) -> AuditEvent:
 
 
 def _flow(session: Session, destination: str, **values: Any) -> bool:  # noqa: ANN401 - columns
-    flowing = {"state": LaneState.FLOWING, "paused_at": None, "probe_at": None, **values}
-    changed = update(DeliveryLaneRow).where(_is(destination, LaneState.PAUSED)).values(**flowing)
+    back_at = case((DeliveryLaneRow.silences > 0, func.now()), else_=DeliveryLaneRow.back_at)
+    flowing = {"state": LaneState.FLOWING, "paused_at": None, "probe_at": None, "silences": 0, "back_at": back_at}
+    changed = update(DeliveryLaneRow).where(_is(destination, LaneState.PAUSED)).values(**flowing | values)
     if session.execute(changed.returning(DeliveryLaneRow.destination)).first() is None:
         return False
     append(session, AuditEvent(AuditAction.DELIVERIES_RESUMED, _ACTOR, details={"destination": destination}))

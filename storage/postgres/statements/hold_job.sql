@@ -11,8 +11,9 @@ SELECT
     job.attempt,
     coalesce(job.destination, '') AS destination,
     coalesce(job.worker, '') AS worker,
-    extract(epoch FROM now() - job.scheduled_at)::float8 / 3600 AS age_hours
+    extract(epoch FROM now() - greatest(job.scheduled_at, delivery_lane.back_at))::float8 / 3600 AS age_hours
 FROM job
 JOIN study ON study.id = job.study_id
+LEFT JOIN delivery_lane ON delivery_lane.destination = job.destination
 WHERE job.id = :job_id AND job.lease_token = CAST(:lease_token AS uuid) AND job.state = 'in_progress'
 FOR UPDATE OF job;

@@ -11,9 +11,10 @@ SELECT
     job.attempt,
     coalesce(job.destination, '') AS destination,
     coalesce(job.worker, '') AS worker,
-    extract(epoch FROM now() - job.scheduled_at)::float8 / 3600 AS age_hours
+    extract(epoch FROM now() - greatest(job.scheduled_at, delivery_lane.back_at))::float8 / 3600 AS age_hours
 FROM job
 JOIN study ON study.id = job.study_id
+LEFT JOIN delivery_lane ON delivery_lane.destination = job.destination
 WHERE job.state = 'in_progress' AND job.lease_expires_at < now()
 ORDER BY job.lease_expires_at
 LIMIT 1

@@ -177,6 +177,29 @@ def test_a_pacs_that_answers_is_not_paused(desk: ResultDesk, recording_pacs: Rec
     assert desk.execute("SELECT failures, pauses FROM delivery_lane") == [{"failures": 0, "pauses": 0}]
 
 
+@pytest.mark.parametrize(("was_away", "state"), [(True, "scheduled"), (False, "failed")])
+def test_an_outage_does_not_count_as_time_that_a_result_had(
+    desk: ResultDesk, recording_pacs: RecordingPacs, door: CountingDoor, was_away: bool, state: str
+) -> None:
+    """After two days without the PACS a result is tried for a day more; where C-ECHO was answered all along, not."""
+    owe(desk, 1)
+    site = Site(desk, door.port, failures=1)
+    site.work()
+    if was_away:
+        site.end_pause()
+        site.work()
+    desk.execute(
+        "SET LOCAL session_replication_role = replica; UPDATE job SET scheduled_at = scheduled_at - interval '2 days'"
+    )
+    door.to = recording_pacs.port
+    recording_pacs.answer(0xA700)
+    site.end_pause()
+    site.work()
+
+    assert len(recording_pacs.received) == 1
+    assert desk.job()["state"] == state
+
+
 def test_only_an_answered_delivery_makes_pauses_short_again(
     desk: ResultDesk, recording_pacs: RecordingPacs, door: CountingDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
