@@ -20,7 +20,7 @@ from listener.scu.proof_settings import ProofKeys
 from listener.scu.web_settings import WebKeys
 from storage.domain.job import Priority
 from storage.domain.result import EvidenceForm
-from storage.domain.route import Route, Routes, Sender
+from storage.domain.route import Route, Routes, Rule, RuleAttribute, Sender
 from storage.domain.viewer_profile import PROFILES, ViewerProfile, own_profile
 
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
@@ -73,6 +73,17 @@ class PeerSettings(BaseModel):
     )
 
 
+class RuleSettings(BaseModel):
+    """What one series of a study has to say of itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attribute: RuleAttribute = Field(description="One of the [attributes of rules](routing.md).")
+    matches: tuple[Annotated[str, Field(max_length=256)], ...] = Field(
+        min_length=1, description="The whole value is one of these; * is any text, ? one character, case is ignored."
+    )
+
+
 class RouteSettings(BaseModel):
     """What becomes of what came under a name of ours."""
 
@@ -93,6 +104,14 @@ class RouteSettings(BaseModel):
     priority: Priority | None = Field(
         default=None,
         description="What came under it is analysed, and delivered, with this priority, as in [[listener.peers]].",
+    )
+    rules: tuple[RuleSettings, ...] = Field(
+        default=(),
+        description=(
+            "The entry is only for studies of which one series meets all of them, each with an attribute and what it "
+            "matches ([routing](routing.md)). Of several entries of one name the first that holds counts; where none "
+            "does, all algorithms and destinations do."
+        ),
     )
 
 
@@ -493,7 +512,13 @@ def routes_of(listener: ListenerSettings) -> Routes:
     """The routes, and the priorities of peers, in the words of storage."""
     return Routes(
         [
-            Route(route.ae_title, frozenset(route.algorithms), frozenset(route.destinations), route.priority)
+            Route(
+                route.ae_title,
+                frozenset(route.algorithms),
+                frozenset(route.destinations),
+                route.priority,
+                tuple(Rule(rule.attribute, rule.matches) for rule in route.rules),
+            )
             for route in listener.routes
         ],
         [Sender(peer.ae_title, peer.networks, peer.priority) for peer in listener.peers if peer.priority is not None],

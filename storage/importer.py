@@ -186,16 +186,17 @@ class SpoolImporter:
         What has no name at the end of the block is removed: on a full disk every try would leave some more.
         """
         drafts: dict[str, _Draft] = {}
+        firsts = _first_of_each_series(entries)
         try:
             with ThreadPoolExecutor(_WRITERS) as writers:
-                for _ in writers.map(lambda entry: self._draft(entry, drafts), entries):
+                for _ in writers.map(lambda entry: self._draft(entry, drafts, entry.name in firsts), entries):
                     pass
             yield drafts
         finally:
             for draft in drafts.values():
                 remove(draft.path)
 
-    def _draft(self, entry: Entry, drafts: dict[str, _Draft]) -> None:
+    def _draft(self, entry: Entry, drafts: dict[str, _Draft], of_series: bool) -> None:
         thing = entry.thing
         if not isinstance(thing, SpooledInstance) or entry.record.name:
             return
@@ -205,7 +206,8 @@ class SpoolImporter:
                 path = self._objects.draft(part10, thing.header.sop_instance_uid)
                 data_set = part10.content[entry.record.prefix_length :]
                 header = thing.header
-                reading = first_reading(data_set, header.sop_class_uid, header.transfer_syntax_uid)
+                syntax = header.transfer_syntax_uid
+                reading = first_reading(data_set, header.sop_class_uid, syntax, of_series=of_series)
                 drafts[entry.name] = _Draft(path, sha256, reading)
 
     def _collect_arrival(self, batch: _Batch, entry: Entry, spooled: SpooledInstance, draft: _Draft | None) -> None:
@@ -258,6 +260,16 @@ class SpoolImporter:
         if batch.quarantined:
             sync_folder(self._folder.quarantined_objects)
         self._quota.apply(self._arrivals.record(batch.arrivals, batch.quarantined, batch.associations))
+
+
+def _first_of_each_series(entries: Iterable[Entry]) -> set[str]:
+    """The names of the entries that speak for their series in a batch; reading it of each would be lost time."""
+    names: dict[tuple[str, str], str] = {}
+    for entry in entries:
+        if isinstance(entry.thing, SpooledInstance):
+            header = entry.thing.header
+            names.setdefault((header.study_instance_uid, header.series_instance_uid), entry.name)
+    return set(names.values())
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -7,6 +7,7 @@ from storage.domain.ai_object import AiDeclaration
 from storage.domain.association import Association
 from storage.domain.first_reading import FirstReading
 from storage.domain.image_record import ImageRecord
+from storage.domain.series_attributes import SeriesAttributes
 from storage.domain.study import InstanceHeader, QuarantineReason
 
 
@@ -25,6 +26,7 @@ class Arrival:
     received_at: datetime
     image: ImageRecord | None = None
     declares: AiDeclaration | None = None
+    attributes: SeriesAttributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class SpooledInstance:
     def arrived(self, sha256: str, reading: FirstReading) -> Arrival:
         """What the rows say of it, once its bytes were found to be those with the fingerprint."""
         facts = self.header, sha256, self.size, self.association, self.received_at
-        return Arrival(*facts, reading.image, reading.declares)
+        return Arrival(*facts, reading.image, reading.declares, reading.attributes)
 
 
 @dataclass(frozen=True, slots=True)

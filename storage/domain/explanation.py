@@ -31,6 +31,7 @@ def sentences(facts: Facts) -> Iterator[str]:
         for evidence in revision["evidence"]:
             what = "Decided by" if evidence["decisive"] else "Looked at beside it,"
             yield f"{what} {evidence['kind']}: {_sentence(evidence['sentence'])}"
+        yield from revision["routes"]
         if revision["reason"]:
             yield _sentence(revision["reason"])
             yield f"{_NO_REPORT}, because no algorithm looked at it."

@@ -1,7 +1,9 @@
-"""What becomes of a study by the name under which we were called when it came, and by who called."""
+"""What becomes of a study: by the name under which we were called, by who called, and by what its series say."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -11,16 +13,42 @@ from storage.domain.job import PRIORITY_RANK, Priority
 ANY_SENDER = "*"
 
 
+class RuleAttribute(StrEnum):
+    """What a rule may look at; but for the sender's title they are attributes of a series, in the Standard's words."""
+
+    CALLING_AE_TITLE = "calling_ae_title"
+    MODALITY = "modality"
+    BODY_PART_EXAMINED = "body_part_examined"
+    SERIES_DESCRIPTION = "series_description"
+    STUDY_DESCRIPTION = "study_description"
+    PROTOCOL_NAME = "protocol_name"
+    REQUESTED_PROCEDURE_DESCRIPTION = "requested_procedure_description"
+    REQUESTED_PROCEDURE_PRIORITY = "requested_procedure_priority"
+    INSTITUTION_NAME = "institution_name"
+    INSTITUTIONAL_DEPARTMENT_NAME = "institutional_department_name"
+    STATION_NAME = "station_name"
+    MANUFACTURER = "manufacturer"
+    MANUFACTURER_MODEL_NAME = "manufacturer_model_name"
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way by which a study came: the name we were called by, and who called from where.
+    """One way by which a study came: the name we were called by, who called from where, and with what series.
 
-    Both titles are empty for the web, which has none.
+    Both titles are empty for the web, which has none. ``series`` holds what one series says, by the names of
+    ``RuleAttribute``; what it does not say may be left out.
     """
 
     called_ae_title: str = ""
     calling_ae_title: str = ""
     remote_address: str = ""
+    series: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, attribute: RuleAttribute) -> str:
+        """What a rule compares; empty where it is not said."""
+        if attribute is RuleAttribute.CALLING_AE_TITLE:
+            return self.calling_ae_title.strip(" ")
+        return self.series.get(attribute, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +60,42 @@ class Urgency:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """An attribute, and the patterns of which one has to match the whole of it.
+
+    ``*`` stands for any text and ``?`` for one character; letters are compared without regard to case.
+    """
+
+    attribute: RuleAttribute
+    matches: tuple[str, ...]
+
+    def holds(self, way: Way) -> bool:
+        """Whether a series that came this way has such a value."""
+        value = way.value(self.attribute).casefold()
+        return any(fnmatchcase(value, pattern.casefold().replace("[", "[[]")) for pattern in self.matches)
+
+    def __str__(self) -> str:
+        """In the words of an administrator."""
+        return f"{self.attribute} is {' or '.join(self.matches)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A called AE title, the algorithms that look at what comes under it, and the destinations of their results.
 
-    An empty set stands for all; ``priority`` is ``None`` where the route says nothing of it.
+    An empty set stands for all; ``priority`` is ``None`` where the route says nothing of it. It holds for a study of
+    which one series meets all its rules.
     """
 
     called_ae_title: str
     algorithms: frozenset[str] = frozenset()
     destinations: frozenset[str] = frozenset()
     priority: Priority | None = None
+    rules: tuple[Rule, ...] = ()
+
+    def holds(self, ways: Iterable[Way]) -> bool:
+        """Whether it is for a study that came these ways under its title."""
+        return any(all(rule.holds(way) for rule in self.rules) for way in ways)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +107,69 @@ class Sender:
     priority: Priority
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The route of what came under one title, and which entry it was and why in one sentence."""
+
+    called_ae_title: str
+    route: Route
+    sentence: str = ""
+
+
 class Routes:
-    """Every route; a title without one, or none (the web has no titles), leads to everything."""
+    """Every route in its order; a title without one, or none (the web has no titles), leads to everything.
+
+    Of several routes of one title the first that holds counts; where none does, the title leads to everything.
+    """
 
     def __init__(self, routes: Iterable[Route] = (), senders: Iterable[Sender] = ()) -> None:
-        self._routes = {route.called_ae_title.strip(" "): route for route in routes}
+        self._routes = tuple(enumerate(routes, start=1))
         self._senders = tuple(senders)
+
+    def choices(self, ways: Iterable[Way]) -> list[Choice]:
+        """The route of each title under which a study came; without a sentence where there was nothing to choose."""
+        titles: dict[str, list[Way]] = {}
+        for way in ways:
+            titles.setdefault(way.called_ae_title.strip(" "), []).append(way)
+        return [self._choice(title, titles[title]) for title in sorted(titles)]
 
     def algorithms(self, ways: Iterable[Way]) -> frozenset[str] | None:
         """The names of the algorithms for a study that came these ways; ``None`` for every active one."""
-        return _together([self._of(way).algorithms for way in ways])
+        return _together([choice.route.algorithms for choice in self.choices(ways)])
 
     def destinations(self, ways: Iterable[Way], configured: Sequence[str]) -> list[str]:
         """Those of the configured destinations that results of such a study go to."""
-        names = _together([self._of(way).destinations for way in ways])
+        names = _together([choice.route.destinations for choice in self.choices(ways)])
         return [name for name in configured if names is None or name in names]
 
-    def urgency(self, ways: Iterable[Way]) -> Urgency:
+    def urgency(self, ways: Sequence[Way]) -> Urgency:
         """How urgent such a study is: the most urgent word counts, and what came without one is routine.
 
-        So it is below routine only if each way by which it came says that.
+        So it is below routine only if each way by which it came says that. A series has a word only where it says
+        STAT.
         """
-        return min((self._urgency_of(way) for way in ways), key=_order, default=Urgency())
+        routes = {choice.called_ae_title: choice.route for choice in self.choices(ways)}
+        said = (self._urgency_of(way, routes[way.called_ae_title.strip(" ")]) for way in ways)
+        return min(said, key=_order, default=Urgency())
 
-    def _urgency_of(self, way: Way) -> Urgency:
+    def _choice(self, title: str, ways: list[Way]) -> Choice:
+        own = [(number, route) for number, route in self._routes if same_ae_title(route.called_ae_title, title)]
+        for number, route in own:
+            if route.holds(ways):
+                return Choice(title, route, _told(title, number, route))
+        nowhere = f"What came under {title} meets the rules of none of its [[listener.routes]], so it goes everywhere."
+        return Choice(title, Route(title), nowhere if own else "")
+
+    def _urgency_of(self, way: Way, route: Route) -> Urgency:
         words: list[Urgency] = []
-        route = self._of(way)
         if route.priority is not None:
             why = f"[[listener.routes]] gives it to what comes under {route.called_ae_title.strip(' ')}."
             words.append(Urgency(route.priority, why))
         for sender in self._senders_of(way):
             why = f"[[listener.peers]] gives it to what {way.calling_ae_title.strip(' ')} sends."
             words.append(Urgency(sender.priority, why))
+        if way.value(RuleAttribute.REQUESTED_PROCEDURE_PRIORITY).upper() == "STAT":
+            words.append(Urgency(Priority.STAT, "Its images say so (Requested Procedure Priority (0040,1003))."))
         return min(words, key=_order, default=Urgency())
 
     def _senders_of(self, way: Way) -> list[Sender]:
@@ -95,8 +180,17 @@ class Routes:
         named = [sender for sender in here if same_ae_title(sender.ae_title, way.calling_ae_title)]
         return named or [sender for sender in here if sender.ae_title == ANY_SENDER]
 
-    def _of(self, way: Way) -> Route:
-        return self._routes.get(way.called_ae_title.strip(" "), Route(way.called_ae_title))
+
+def _told(title: str, number: int, route: Route) -> str:
+    """Which entry was chosen, by which rules and to what; the rules are told as they are written, not what they met."""
+    why = f", because {' and '.join(map(str, route.rules))}" if route.rules else ""
+    to = [
+        f"to the {name} {', '.join(sorted(names))} only"
+        for name, names in (("algorithms", route.algorithms), ("destinations", route.destinations))
+        if names
+    ]
+    where = f": {' and '.join(to)}" if to else ""
+    return f"What came under {title} goes by entry {number} of [[listener.routes]]{why}{where}."
 
 
 def _order(urgency: Urgency) -> tuple[int, bool, str]:

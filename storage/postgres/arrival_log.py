@@ -132,6 +132,7 @@ def _record_arrivals(session: Session, arrivals: Sequence[Arrival]) -> dict[str,
     session.execute(
         statement("record_series"), {"rows": rows.as_rows(rows.series_row(*series[key]) for key in sorted(series))}
     )
+    _record_attributes(session, located)
     new = session.execute(
         statement("record_instances"), {"rows": rows.as_rows(rows.instance_row(*item) for item in located)}
     ).all()
@@ -151,6 +152,13 @@ def _record_images(session: Session, arrivals: Sequence[Arrival], new: set[str])
     known = [row for uid, row in images.items() if uid in new and row is not None]
     if known:
         session.execute(statement("record_images"), {"rows": rows.as_rows(known)})
+
+
+def _record_attributes(session: Session, located: Sequence[tuple[int, Arrival]]) -> None:
+    said = (rows.attributes_row(*item) for item in located)
+    known = {(row["study_id"], row["series_instance_uid"]): row for row in said if row is not None}
+    if known:
+        session.execute(statement("record_attributes"), {"rows": rows.as_rows(known[key] for key in sorted(known))})
 
 
 def _studies_held(session: Session, arrivals: Sequence[Arrival]) -> dict[str, Row[Any]]:

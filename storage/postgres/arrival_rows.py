@@ -9,6 +9,7 @@ from storage.domain.association import Association, AssociationEnd
 from storage.domain.derived_object import exclusion_by_class
 from storage.domain.image_record import ImageRecord
 from storage.domain.self_test import is_self_test
+from storage.domain.series_attributes import SeriesAttributes
 from storage.domain.study import ExclusionRule
 from storage.postgres.stored_text import stored_number, stored_text
 
@@ -88,6 +89,14 @@ def image_row(arrival: Arrival) -> dict[str, Any] | None:
     fields = {name: getattr(image, name) for name in ImageRecord.__slots__}
     photometric = stored_text(image.photometric_interpretation)
     return fields | {"sop_instance_uid": arrival.header.sop_instance_uid, "photometric_interpretation": photometric}
+
+
+def attributes_row(study_id: int, arrival: Arrival) -> dict[str, Any] | None:
+    """What the instance says of its series, ``None`` when it was not read for that."""
+    if arrival.attributes is None:
+        return None
+    said = {name: stored_text(getattr(arrival.attributes, name)) for name in SeriesAttributes.__slots__}
+    return said | {"study_id": study_id, "series_instance_uid": arrival.header.series_instance_uid}
 
 
 def _excluded_rule(arrival: Arrival) -> ExclusionRule | None:

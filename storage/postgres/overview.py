@@ -14,6 +14,7 @@ from storage.postgres.tables import (
     InstanceRow,
     QuarantinedObjectRow,
     RevisionEvidenceRow,
+    RevisionRouteRow,
     SeriesRow,
     StudyRevisionRow,
     StudyRow,
@@ -155,7 +156,29 @@ def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:
         .order_by(StudyRevisionRow.revision)
     )
     evidence = _revision_evidence(session, study_instance_uid)
-    return [{**as_facts(row._mapping), "evidence": evidence.get(row.revision, [])} for row in rows]
+    routes = _revision_routes(session, study_instance_uid)
+    return [
+        {
+            **as_facts(row._mapping),
+            "evidence": evidence.get(row.revision, []),
+            "routes": routes.get(row.revision, []),
+        }
+        for row in rows
+    ]
+
+
+def _revision_routes(session: Session, study_instance_uid: str) -> dict[int, list[str]]:
+    """By which routes each revision goes, a sentence for each title under which it came."""
+    rows = session.execute(
+        select(RevisionRouteRow.revision, RevisionRouteRow.sentence)
+        .join(StudyRow, StudyRow.id == RevisionRouteRow.study_id)
+        .where(StudyRow.study_instance_uid == study_instance_uid)
+        .order_by(RevisionRouteRow.called_ae_title)
+    )
+    found: dict[int, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.revision, []).append(row.sentence)
+    return found
 
 
 def _revision_evidence(session: Session, study_instance_uid: str) -> dict[int, list[Facts]]:

@@ -16,7 +16,7 @@ from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
 from storage.postgres.study_counts import forget_counts, want_counts
-from storage.postgres.study_ways import ways_of
+from storage.postgres.study_ways import store_choices, ways_of
 from storage.postgres.tables import InstanceRow, StudyRevisionRow, StudyRow
 
 _ACTOR = "housekeeper"
@@ -146,6 +146,7 @@ def _settle(
         ),
     )
     ways = ways_of(session, study_id, revision)
+    store_choices(session, study_id, revision, routes.choices(ways))
     algorithms, urgency = routes.algorithms(ways), routes.urgency(ways)
     jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms, urgency)
     if not jobs.active:  # what a shadow finds is no answer to anybody

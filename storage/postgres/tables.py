@@ -39,6 +39,7 @@ from storage.postgres.received_tables import (
     StudyRevisionRow,
     StudyRow,
 )
+from storage.postgres.route_tables import RevisionRouteRow, SeriesAttributesRow
 from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, Token, listed, one_of, sha256_check
 
 __all__ = [
@@ -68,6 +69,8 @@ __all__ = [
     "ResultRow",
     "ResultStatisticsRow",
     "RevisionEvidenceRow",
+    "RevisionRouteRow",
+    "SeriesAttributesRow",
     "SeriesRow",
     "StudyCountRow",
     "StudyRevisionRow",

@@ -45,11 +45,21 @@ def test_a_study_pushed_by_orthanc_comes_back_with_its_findings(
 def test_a_study_pushed_by_dcmtk_is_analysed(
     product: Product, bright_voxels: Path, orthanc: Orthanc, tmp_path: Path
 ) -> None:
-    """DCMTK's storescu needs nothing special; `status --json` and `explain` tell the same story afterwards."""
+    """DCMTK's storescu needs nothing special; `status --json` and `explain` tell the same story afterwards.
+
+    It goes by the route whose rule asks for the station that the images name, and says so.
+    """
     product.settings |= destination(orthanc.dicom_port)
+    rules = {name: [{"attribute": "station_name", "matches": [name]}] for name in ("x", "er-*")}
+    product.settings["OVERREAD_LISTENER_ROUTES"] = json.dumps(
+        [
+            {"ae_title": "OVERREAD", "algorithms": ["none"], "rules": rules["x"]},
+            {"ae_title": "OVERREAD", "priority": "stat", "rules": rules["er-*"]},
+        ]
+    )
     assert product.command("algorithms", "add", str(bright_voxels)).returncode == 0
     product.start()
-    series = write_series(tmp_path / "series")
+    series = write_series(tmp_path / "series", StationName="ER-CT1")
 
     subprocess.run(
         ["storescu", "-aec", "OVERREAD", "127.0.0.1", str(product.port), *map(str, series.paths)], check=True
@@ -63,7 +73,8 @@ def test_a_study_pushed_by_dcmtk_is_analysed(
     assert states.count("acknowledged") == 4
     assert len(orthanc.instances_of(series.study_instance_uid)) == 4
     told = product.explain(series.study_instance_uid)
-    assert "bright-voxels 1.0" in told
+    assert "goes by entry 2 of [[listener.routes]], because station_name is er-*." in told
+    assert "bright-voxels 1.0 has the priority stat here" in told
     assert "acknowledged" in told
     assert "Phantom^Test" not in told
     assert "Phantom^Test" not in product.log()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 from overread.commands.jobs import jobs
 from storage.domain.explanation import sentences
 from storage.domain.job import JobKind, Priority
-from storage.domain.route import Route, Routes, Sender
+from storage.domain.route import Route, Routes, Rule, RuleAttribute, Sender
+from storage.domain.series_attributes import SeriesAttributes
 from storage.errors import InvalidTransition
 from storage.housekeeping.settle_studies import settle_studies
 from storage.postgres.job_queue import PostgresJobQueue
@@ -222,3 +224,59 @@ def test_the_command_line_submits_and_prioritises(hospital: Any, monkeypatch: py
     assert run("prioritise", "1", "STAT") == (0, "Job 1 has the priority stat.\n")
     assert run("prioritise", "1", "urgent")[0] == 2
     assert hospital.rows("SELECT priority FROM job") == [("stat",)]
+
+
+RULES = Routes(
+    [
+        Route(
+            "OVERREAD", frozenset({"lungs"}), frozenset({"pacs"}), rules=(Rule(RuleAttribute.STATION_NAME, ("CT*",)),)
+        ),
+        Route("OVERREAD", frozenset({"liver"})),
+    ]
+)
+
+
+def test_what_the_images_say_chooses_algorithms_and_destinations(hospital: Any) -> None:
+    """The first instance of a series is believed, explain says which entry was chosen, and the result goes its way."""
+    hospital.install("lungs")
+    hospital.install("liver")
+    first, second = hospital.arrival("1.2.3"), hospital.arrival("1.2.3")
+    first = replace(first, attributes=SeriesAttributes(station_name="CT7", study_description="JANE DOE"))
+    hospital.receive(first)
+    hospital.receive(replace(second, attributes=SeriesAttributes(station_name="MR1")))
+    hospital.receive(replace(hospital.arrival("1.2.4"), attributes=SeriesAttributes(station_name="MR1")))
+    hospital.receive(hospital.arrival("1.2.5"))  # as of an earlier release
+
+    assert settle_studies(hospital.database, 0, RULES) == 3
+
+    assert hospital.rows(
+        "SELECT study_instance_uid, name FROM job JOIN algorithm ON algorithm.id = algorithm_id "
+        "JOIN study ON study.id = study_id ORDER BY 1, 2"
+    ) == [("1.2.3", "lungs"), ("1.2.4", "liver"), ("1.2.5", "liver")]
+    told = " ".join(sentences(hospital.overview.explain("1.2.3")))
+    assert "goes by entry 1 of [[listener.routes]], because station_name is CT*: to the algorithms lungs only" in told
+    assert "JANE DOE" not in told
+    assert "goes by entry 2" in " ".join(sentences(hospital.overview.explain("1.2.4")))
+    with closing(PostgresJobQueue(hospital.database, hospital.objects, hospital.settings, RULES)) as queue:
+        job = queue.claim(JobKind.INFERENCE, "worker")
+        assert job is not None
+        assert job.study_instance_uid == "1.2.3"
+        queue.complete_analysed(job, hospital.result([first]), ["pacs", "research"])
+    assert hospital.rows("SELECT destination FROM job WHERE kind = 'delivery'") == [("pacs",)]
+
+
+def test_images_that_say_stat_are_analysed_first(hospital: Any) -> None:
+    """A scanner that repeats the worklist's priority needs no route; the word of one series is enough."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    hospital.receive(
+        hospital.arrival("1.2.4"),
+        replace(
+            hospital.arrival("1.2.4", series_instance_uid="1.2.4.2"),
+            attributes=SeriesAttributes(requested_procedure_priority="STAT"),
+        ),
+    )
+    settle_studies(hospital.database, 0, ROUTES)
+
+    assert hospital.claimed().study_instance_uid == "1.2.4"
+    assert "Its images say so" in " ".join(sentences(hospital.overview.explain("1.2.4")))

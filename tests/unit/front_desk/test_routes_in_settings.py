@@ -21,6 +21,24 @@ def test_a_route_to_nowhere_is_refused(tmp_path, monkeypatch):
         load_settings()
 
 
+def test_the_rules_of_a_route_reach_the_routes(tmp_path, monkeypatch):
+    """What the file says is asked of a study, and an attribute that no rule can ask for is refused with its place."""
+    file = tmp_path / "overread.toml"
+    file.write_text(
+        '[[listener.routes]]\nae_title = "OVERREAD"\nalgorithms = ["lungs"]\n'
+        'rules = [{ attribute = "modality", matches = ["CT"] }, { attribute = "station_name", matches = ["ER*"] }]\n'
+    )
+    monkeypatch.setenv("OVERREAD_CONFIG", str(file))
+
+    routes = routes_of(load_settings().listener)
+
+    assert routes.algorithms([Way("OVERREAD", series={"modality": "CT", "station_name": "ER1"})]) == {"lungs"}
+    assert routes.algorithms([Way("OVERREAD", series={"modality": "CT", "station_name": "CT1"})]) is None
+    file.write_text(file.read_text().replace("station_name", "patient_name"))
+    with pytest.raises(InvalidSettings, match=r"attribute in entry 2 of rules in entry 1 of listener\.routes"):
+        load_settings()
+
+
 def test_the_priority_of_a_route_and_of_a_peer_reaches_the_routes(tmp_path, monkeypatch):
     """What the file says is what studies get, and another word is refused with its place."""
     file = tmp_path / "overread.toml"
