@@ -69,6 +69,10 @@ class ModelChildNotStarted(InferenceError):
     """The process that runs models does not start; look at the memory and the installation of this machine."""
 
 
+class InstallationChanged(ModelChildNotStarted):
+    """The installation was changed under the running worker; restart `overread work`, or all of Overread."""
+
+
 class ModelChildLost(InferenceError):
     """The process that ran the job is gone; a fresh one takes its place.
 

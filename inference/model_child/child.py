@@ -17,7 +17,17 @@ from inference.errors import DeviceUnavailable
 from inference.model_child.board import StageBoard
 from inference.model_child.codec import decode, encode
 from inference.model_child.confinement import confine, limit_memory
-from inference.model_child.messages import ANSWERS, PING, REQUESTS, Analysis, Answer, Request, Telling, failure_of
+from inference.model_child.messages import (
+    ANSWERS,
+    PING,
+    REQUESTS,
+    Analysis,
+    Answer,
+    Request,
+    Telling,
+    failure_of,
+    spoken,
+)
 from inference.model_child.wire import Closed, Wire
 from inference.settings import WorkerSettings
 from inference.stages import ALGORITHM, TELL, begin, tell_stages_to
@@ -37,6 +47,9 @@ def main() -> None:
     try:
         setup, _ = wire.receive()
         confine(int(setup["worker"]))
+        if setup["spoken"] != spoken():  # an update has replaced the files from which the worker was started
+            wire.send({"changed": True})
+            return
         settings = WorkerSettings.model_validate(setup["settings"])
         keep_received_values_out_of_logs()
         job = _Job(settings)

@@ -6,6 +6,8 @@ these; tuples, lists and frozensets of these, and mappings to them from str and 
 module before that.
 """
 
+import hashlib
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -54,6 +56,29 @@ def decode(kind: type[_T], told: Any, contents: Sequence[Sequence[bytes]]) -> _T
         return value
     except (ValueError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise Garbled from error
+
+
+def contract(kinds: Iterable[type]) -> str:
+    """A digest of what these types carry: every class and word below them, each field with its type."""
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        _describe(kind, found)
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def _describe(kind: Any, found: dict[str, Any]) -> None:  # noqa: ANN401
+    for inner in get_args(kind):
+        _describe(inner, found)
+    if not isinstance(kind, type) or kind.__qualname__ in found:
+        return
+    if issubclass(kind, StrEnum):
+        found[kind.__qualname__] = sorted(map(str, kind))
+    elif _is_dataclass(kind):
+        hashable: Any = kind
+        hints = _hints(hashable)
+        found[kind.__qualname__] = {name: repr(hint) for name, hint in hints.items()}
+        for hint in hints.values():
+            _describe(hint, found)
 
 
 @cache

@@ -22,6 +22,7 @@ from inference.errors import (
     VaryingOutput,
 )
 from inference.evidence.result_uids import SeriesNaming
+from inference.model_child.codec import contract
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.domain.earlier_result import EarlierResult
 from storage.domain.job import Refusal
@@ -87,6 +88,12 @@ PING = "ping"  # whether it is there: a request that has nothing to tell, and it
 
 REQUESTS: dict[str, type[Request]] = {"analysis": Analysis, "telling": Telling}
 ANSWERS: dict[str, type[Answer]] = {"result": NewResult, "not-analysed": NotAnalysed, "failure": Failure}
+
+
+def spoken() -> str:
+    """What worker and child say to each other, as a digest: one that was started from other files says otherwise."""
+    return contract([*REQUESTS.values(), *ANSWERS.values()])
+
 
 # The errors that have nothing but a sentence. An error that is in no table here is an unforeseen one.
 _BY_NAME: dict[str, type[InferenceError | StorageError]] = {

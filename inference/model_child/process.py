@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from inference.conclusion import NotAnalysed
-from inference.errors import DeviceFull, DeviceUnavailable, ModelChildLost, ModelChildNotStarted
+from inference.errors import DeviceFull, DeviceUnavailable, InstallationChanged, ModelChildLost, ModelChildNotStarted
 from inference.model_child.doors import Doors, GivenUp, Stay
 from inference.model_child.messages import Analysis, Failure, Request, error_of
 from inference.model_child.running import STOPPED_S, ChildLimits, RunningChild, Stopped, Watch, ending, launch
@@ -170,7 +170,7 @@ class ModelChild:
             except (Closed, Garbled):
                 self._forget(running)
                 raise ModelChildNotStarted from None
-            except DeviceUnavailable:
+            except (DeviceUnavailable, InstallationChanged):
                 self._forget(running)
                 raise
             finally:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from inference.conclusion import NotAnalysed
-from inference.errors import DeviceUnavailable
+from inference.errors import DeviceUnavailable, InstallationChanged
 from inference.model_child import starter
 from inference.model_child.board import StageBoard
 from inference.model_child.codec import decode, encode
 from inference.model_child.memory import own_bytes
-from inference.model_child.messages import ANSWERS, PING, REQUESTS, Failure, Request
+from inference.model_child.messages import ANSWERS, PING, REQUESTS, Failure, Request, spoken
 from inference.model_child.stopped import is_stopped
 from inference.model_child.wire import Closed, Garbled, Wire
 from inference.settings import WorkerSettings
@@ -78,13 +78,16 @@ class RunningChild:
 
     def introduce(self, memory_bytes: int, settings: WorkerSettings) -> None:
         """Tell it what it is; whether it heard is noticed when it is asked whether it is ready."""
-        told = {"worker": os.getpid(), "memory_bytes": memory_bytes, "settings": settings.model_dump(mode="json")}
+        told = {"worker": os.getpid(), "spoken": spoken(), "memory_bytes": memory_bytes}
+        told["settings"] = settings.model_dump(mode="json")
         with suppress(Closed):
             self._wires[0].send(told)
 
     def await_ready(self) -> None:
-        """Raises Closed, Garbled, DeviceUnavailable."""
+        """Raises Closed, Garbled, DeviceUnavailable, InstallationChanged."""
         told, _ = self._wires[0].receive()
+        if "changed" in told:
+            raise InstallationChanged
         if "refused" in told:
             raise DeviceUnavailable
         self.is_ready = told.get("ready") is True

@@ -16,6 +16,7 @@ from inference.errors import (
     ArtifactUnavailable,
     DeviceFull,
     DeviceUnavailable,
+    InstallationChanged,
     InvalidOutput,
     ModelChildLost,
     ModelChildNotStarted,
@@ -407,6 +408,24 @@ def test_a_child_that_is_lost_while_it_starts_is_replaced(
 
         assert child.process_id not in (None, *first)
         assert isinstance(child.ask(study.request()), NewResult)
+    finally:
+        child.end()
+
+
+def test_a_child_of_another_release_is_given_no_job(study: ChildStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update under a running worker costs jobs an attempt and a sentence; nonsense would give them up."""
+    child = ModelChild(_SETTINGS, _ROOMY)
+    try:
+        child.start()
+        process = child.process_id
+        assert process is not None
+        other = "import inference.model_child.child as child; child.spoken = lambda: 'other'; child.main()"
+        monkeypatch.setattr(running_module, "_PROGRAM", ("-c", other))
+        os.kill(process, signal.SIGKILL)
+
+        with pytest.raises(InstallationChanged, match="changed under the running worker; restart"):
+            child.ask(study.request())
+        assert child.lost == 0
     finally:
         child.end()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inference.model_child.codec import decode, encode
+from inference.model_child.codec import contract, decode, encode
 from inference.model_child.messages import ANSWERS, REQUESTS, Analysis
 from inference.model_child.wire import Garbled
 from storage.domain.finding import Measurement
@@ -183,3 +183,22 @@ def test_a_request_repeats_its_bytes() -> None:
 
     assert encode(Analysis, request)[0] == encode(Analysis, request)[0]
     assert _there_and_back(Analysis, request).wanted == frozenset(EvidenceForm)
+
+
+def _spoken(field: str = "name", kind: Any = str, word: str = "one", inside: bool = True) -> str:
+    """The contract of a message with one field, and below it, perhaps, a class with one word."""
+    words = StrEnum("Words", {"ONE": word})
+    below = dataclasses.make_dataclass("Below", [("word", words)])
+    fields = [(field, kind), *([("below", tuple[below, ...] | None)] if inside else [])]
+    return contract([dataclasses.make_dataclass("Message", fields)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"field": "title"}, {"kind": int}, {"word": "other"}, {"inside": False}],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_contract_tells_releases_apart(change: dict[str, Any]) -> None:
+    """A field that was renamed, added or has another type, and a word below, make another digest; nothing else does."""
+    assert _spoken() == _spoken()
+    assert _spoken(**change) != _spoken()
