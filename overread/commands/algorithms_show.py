@@ -10,6 +10,7 @@ from overread.database import existing_database
 from overread.plain_text import visible
 from overread.settings import load_settings
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.algorithm_history import more_of, what_happened
 from storage.domain.plain_file import open_plain
 from storage.errors import UnknownRecord
 from storage.objects.algorithm_card import card_text
@@ -17,13 +18,6 @@ from storage.ports.facts import Facts
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.engine import open_database
 
-_WORDS = {
-    "algorithm-added": "added",
-    "algorithm-shadowed": "put in shadow",
-    "algorithm-promoted": "promoted",
-    "algorithm-retired": "retired",
-    "algorithm-acceptance-run": "tried on its acceptance set",
-}
 _TEXT_LIMIT = 2**20  # bytes; a manifest or a card has fewer
 _COUNTS = {
     "analysed": "analysed",
@@ -121,18 +115,5 @@ def _counted(counts: Facts) -> str:
 
 
 def _event(event: Facts) -> str:
-    details = event["details"]
-    what = "rolled back to" if details.get("decision") == "rollback" else _WORDS.get(event["action"], event["action"])
-    told = f"{what} by {event['actor']}"
-    if event["action"] == "algorithm-acceptance-run":
-        verdict = "passed" if event["outcome"] == "success" else "fell short"
-        return f"{told}: {verdict}, {details['passed']} of {details['cases']} cases ({details['numbers']})"
-    if event["action"] == "algorithm-added":
-        again = f" again ({details['again']})" if "again" in details else ""
-        acceptance = "with" if "acceptance_sha256" in details else "without"
-        return f"{told}{again}, {acceptance} an acceptance set; golden pair: {details.get('golden') or 'none'}"
-    if "acceptance_skipped_because" in details:
-        told += f"; acceptance set skipped, because: {details['acceptance_skipped_because']}"
-    if "previous_version" in details:
-        told += f", in place of {details['previous_version']}"
-    return told
+    more = more_of(event)
+    return f"{what_happened(event)} by {event['actor']}{', ' if more else ''}{more}"

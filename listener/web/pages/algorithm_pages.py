@@ -6,6 +6,7 @@ from listener.web.access import Permission, require
 from listener.web.pages.card_html import card_html
 from listener.web.pages.desk import Desk
 from listener.web.pages.rendering import render
+from storage.domain.algorithm_history import more_of, what_happened
 
 
 def algorithm_router(desk: Desk) -> APIRouter:
@@ -27,6 +28,8 @@ def algorithm_router(desk: Desk) -> APIRouter:
             algorithm=algorithm,
             card=card_html(desk.card(algorithm)),
             history=desk.algorithms.history(name, version),
+            what_happened=what_happened,
+            more_of=more_of,
             results=desk.algorithms.result_counts(name, version),
         )
 

@@ -15,6 +15,7 @@ from inference.acceptance.acceptance_set import read_acceptance_set
 from inference.errors import InvalidAcceptanceSet, InvalidAlgorithm
 from overread.errors import AcceptanceFailed
 from storage.domain.algorithm import RegisteredAlgorithm
+from storage.domain.algorithm_history import more_of, what_happened
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.audit_reading import AuditReader
 from storage.postgres.engine import Database
@@ -258,6 +259,9 @@ def test_show_tells_everything_of_a_version(run: Run, database: Database, tmp_pa
 
     assert "tiny 1.0 is active." in told
     assert "promoted by" in told
+    for event in PostgresAlgorithmCatalog(database).history("tiny", "1.0"):
+        assert f"{what_happened(event)} by {event['actor']}" in told
+        assert more_of(event) in told
     assert "Marks bright voxels" in told
     assert "# tiny" in told
     known = PostgresAlgorithmCatalog(database).find("tiny", "2.0")

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from listener.settings import DestinationSettings
+from storage.domain.algorithm_history import more_of, what_happened
 from storage.domain.association import AssociationEnd
 from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import SendOutcome, Verdict
@@ -415,7 +417,10 @@ def test_an_algorithms_page_tells_its_history(web_door: WebDoor, hospital: Hospi
 
     assert "1 analysed, 0 not analysed, 0 failed, 0 waiting or running" in page
     assert "golden pair: largest difference 1e-07" in page
-    assert "1 of 2 cases passed: one: Lung Dice 0.4000, at least 0.9" in page
+    assert "fell short, 1 of 2 cases (one: Lung Dice 0.4000, at least 0.9)" in page
+    for event in hospital.algorithms.history("lungs", "1"):
+        assert f'<td data-label="What">{what_happened(event)}' in page
+        assert f'<td data-label="Details">{escape(more_of(event))}</td>' in page
     assert "acceptance set skipped, because: A &lt;better&gt; set comes." in page
 
 
