@@ -19,6 +19,7 @@ from inference.algorithms.runner import Runner
 from inference.algorithms.segmentation_manifest import Inference
 from inference.algorithms.session import Placement, Session
 from inference.algorithms.tensor import Tensor
+from inference.errors import InvalidOutput
 from inference.settings import WorkerSettings
 from inference.turns import DEVICE
 
@@ -113,6 +114,8 @@ class Engine:
         for runner in self._runners:
             for axes in self._mirrors:
                 part = self._part(runner, batch, axes)
+                if total is not None and part.shape != total.shape:
+                    raise _different_members()
                 total = part if total is None else np.add(total, part, out=total)
         assert total is not None  # noqa: S101 - there is a member and a pass
         passes = len(self._runners) * len(self._mirrors)
@@ -169,7 +172,15 @@ def _mirrors(axes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         yield tuple(axis + 2 for axis in chosen)
 
 
+def _different_members() -> InvalidOutput:
+    return InvalidOutput("The algorithm's networks differ in what they give; nothing was concluded from them.")
+
+
 def _averaged(scores: list[ImageScores]) -> ImageScores:
+    """The mean of what several networks gave. Raises InvalidOutput."""
+    for arrays in ([one.probabilities for one in scores], [one.maps for one in scores if one.maps is not None]):
+        if len({array.shape for array in arrays}) > 1:  # which numpy would stretch, if one has a single class
+            raise _different_members()
     maps = [one.maps for one in scores if one.maps is not None]
     probabilities: Tensor = np.mean([one.probabilities for one in scores], axis=0, dtype=np.float32)
     return ImageScores(probabilities, np.mean(maps, axis=0, dtype=np.float32) if maps else None)

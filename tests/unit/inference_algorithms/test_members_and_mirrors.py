@@ -4,13 +4,15 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from inference.algorithms.engine import Engine
+from inference.algorithms.checked_output import ImageScores
+from inference.algorithms.engine import Engine, _averaged
 from inference.algorithms.folder import VerifiedAlgorithm, verify
 from inference.algorithms.sliding_window import predict_volume, sliding_window
-from inference.errors import InvalidAlgorithm
+from inference.errors import InvalidAlgorithm, InvalidOutput
 from inference.settings import WorkerSettings
 from tests.peers.tiny_algorithm import network, write_tiny_algorithm
 from tests.peers.tiny_classifier import brightness_network, write_tiny_classifier
@@ -60,6 +62,32 @@ def test_members_of_logits_are_averaged_as_the_manifest_says(tmp_path: Path, mod
 
     assert _predicted(blended)[0] == pytest.approx(_sigmoid(VOLUME + 1), abs=1e-5)
     assert _predicted(each)[0] == pytest.approx(np.mean([_sigmoid(VOLUME + by) for by in (-1, 0, 4)], axis=0), abs=1e-5)
+
+
+def _of_channels(count: int) -> bytes:
+    """A network that gives each voxel so many times, and leaves open how often."""
+    model = onnx.load_model_from_string(network([helper.make_node("Concat", ["x"] * count, ["y"], axis=1)], []))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "channels"
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (1, 2), (2, 3)])
+def test_members_that_differ_in_their_channels_are_no_mean(tmp_path: Path, counts: tuple[int, int]) -> None:
+    """One channel is not laid over each of two, as numpy would do without a word."""
+    engine = Engine(verify(_folder(tmp_path, [_of_channels(count) for count in counts])), SETTINGS)
+
+    with pytest.raises(InvalidOutput, match="networks differ in what they give"):
+        engine.predict(FAINT[np.newaxis, np.newaxis])
+
+
+def test_classifiers_that_differ_in_their_classes_are_no_mean() -> None:
+    """Nor is one class laid over two, in probabilities or in maps."""
+    two, one = np.zeros((3, 2), np.float32), np.zeros((3, 1), np.float32)
+    maps = np.zeros((3, 2, 8, 8), np.float32)
+    for other in (ImageScores(one, None), ImageScores(two, maps[:, :, :4])):
+        with pytest.raises(InvalidOutput, match="networks differ in what they give"):
+            _averaged([ImageScores(two, maps), other])
 
 
 def test_the_digest_covers_every_member(tmp_path: Path) -> None:
