@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _EVERY_SECONDS = 1
+_SETTLE_SECONDS = 0.2  # what a study waits beyond its quiet time, at most; one look at an index
 _COMPILED_SECONDS = 3600
 _FORGET_SECONDS = 3600
 _ANCHOR = "anchor the audit trail"
@@ -122,7 +123,7 @@ def keep_house(
     scheduler = _scheduler(
         house,
         {
-            "settle studies": (partial(settle_studies, database, study.patience(), routes), _EVERY_SECONDS),
+            "settle studies": (partial(settle_studies, database, study.patience(), routes), _SETTLE_SECONDS),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
             "remove what was compiled": (partial(forget_compiled, database, data_dir), _COMPILED_SECONDS),
