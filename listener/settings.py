@@ -89,11 +89,16 @@ class RouteSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    door: Literal["dimse", "web"] = Field(
+        default="dimse",
+        description='With "web" the entry is for what comes over DICOMweb or the API, without ae_title.',
+    )
     ae_title: AeTitle = Field(
+        default="",
         description=(
             "Peers may call us by this name too; it is kept with each association. What came under several names goes "
             "all their ways; our own ae_title leads everywhere unless it has a route."
-        )
+        ),
     )
     algorithms: tuple[str, ...] = Field(
         default=(), description="Only the active ones of these names analyse what came under it; empty: every one."
@@ -113,6 +118,12 @@ class RouteSettings(BaseModel):
             "does, all algorithms and destinations do."
         ),
     )
+
+    @model_validator(mode="after")
+    def _is_of_a_name_or_of_the_web(self) -> "RouteSettings":
+        if (self.door == "web") == bool(self.ae_title):
+            raise ValueError('an entry needs either ae_title = "…" or door = "web"; add one, or remove the other')
+        return self
 
 
 class SizeLimitSettings(BaseModel):

@@ -113,8 +113,8 @@ class Settings(BaseSettings):
         for route in self.listener.routes:
             for name in sorted(set(route.destinations) - names):
                 raise ValueError(
-                    f"the [[listener.routes]] entry of {route.ae_title} leads to {name}, which is none of the "
-                    "[[destinations]]; correct the name"
+                    f"the [[listener.routes]] entry of {route.ae_title or 'the web'} leads to {name}, which is none of "
+                    "the [[destinations]]; correct the name"
                 )
         return self
 

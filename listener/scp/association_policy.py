@@ -56,7 +56,7 @@ class AssociationPolicy:
 
     def __init__(self, listener: ListenerSettings) -> None:
         self._listener = listener
-        self._called = (listener.ae_title, *(route.ae_title for route in listener.routes))
+        self._called = (listener.ae_title, *(route.ae_title for route in listener.routes if route.ae_title))
 
     def rejection(
         self,

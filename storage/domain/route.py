@@ -14,9 +14,10 @@ ANY_SENDER = "*"
 
 
 class RuleAttribute(StrEnum):
-    """What a rule may look at; but for the sender's title they are attributes of a series, in the Standard's words."""
+    """What a rule may look at; but for who sent it they are attributes of a series, in the Standard's words."""
 
     CALLING_AE_TITLE = "calling_ae_title"
+    ACCOUNT = "account"
     MODALITY = "modality"
     BODY_PART_EXAMINED = "body_part_examined"
     SERIES_DESCRIPTION = "series_description"
@@ -35,19 +36,22 @@ class RuleAttribute(StrEnum):
 class Way:
     """One way by which a study came: the name we were called by, who called from where, and with what series.
 
-    Both titles are empty for the web, which has none. ``series`` holds what one series says, by the names of
-    ``RuleAttribute``; what it does not say may be left out.
+    Both titles are empty for the web, which has accounts instead. ``series`` holds what one series says, by the names
+    of ``RuleAttribute``; what it does not say may be left out.
     """
 
     called_ae_title: str = ""
     calling_ae_title: str = ""
     remote_address: str = ""
+    account: str = ""
     series: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, attribute: RuleAttribute) -> str:
         """What a rule compares; empty where it is not said."""
         if attribute is RuleAttribute.CALLING_AE_TITLE:
             return self.calling_ae_title.strip(" ")
+        if attribute is RuleAttribute.ACCOUNT:
+            return self.account
         return self.series.get(attribute, "")
 
 
@@ -83,8 +87,8 @@ class Rule:
 class Route:
     """A called AE title, the algorithms that look at what comes under it, and the destinations of their results.
 
-    An empty set stands for all; ``priority`` is ``None`` where the route says nothing of it. It holds for a study of
-    which one series meets all its rules.
+    An empty title stands for the web, an empty set for all, ``None`` for no word on the priority. It holds for a study
+    of which one series meets all its rules.
     """
 
     called_ae_title: str
@@ -117,7 +121,7 @@ class Choice:
 
 
 class Routes:
-    """Every route in its order; a title without one, or none (the web has no titles), leads to everything.
+    """Every route in its order; a title, or the web, without one leads to everything.
 
     Of several routes of one title the first that holds counts; where none does, the title leads to everything.
     """
@@ -157,13 +161,14 @@ class Routes:
         for number, route in own:
             if route.holds(ways):
                 return Choice(title, route, _told(title, number, route))
-        nowhere = f"What came under {title} meets the rules of none of its [[listener.routes]], so it goes everywhere."
+        nowhere = f"{_came(title)} meets the rules of none of its [[listener.routes]], so it goes everywhere."
         return Choice(title, Route(title), nowhere if own else "")
 
     def _urgency_of(self, way: Way, route: Route) -> Urgency:
         words: list[Urgency] = []
         if route.priority is not None:
-            why = f"[[listener.routes]] gives it to what comes under {route.called_ae_title.strip(' ')}."
+            title = route.called_ae_title.strip(" ")
+            why = f"[[listener.routes]] gives it to what comes {f'under {title}' if title else 'over the web'}."
             words.append(Urgency(route.priority, why))
         for sender in self._senders_of(way):
             why = f"[[listener.peers]] gives it to what {way.calling_ae_title.strip(' ')} sends."
@@ -181,6 +186,10 @@ class Routes:
         return named or [sender for sender in here if sender.ae_title == ANY_SENDER]
 
 
+def _came(title: str) -> str:
+    return f"What came under {title}" if title else "What came over the web"
+
+
 def _told(title: str, number: int, route: Route) -> str:
     """Which entry was chosen, by which rules and to what; the rules are told as they are written, not what they met."""
     why = f", because {' and '.join(map(str, route.rules))}" if route.rules else ""
@@ -190,7 +199,7 @@ def _told(title: str, number: int, route: Route) -> str:
         if names
     ]
     where = f": {' and '.join(to)}" if to else ""
-    return f"What came under {title} goes by entry {number} of [[listener.routes]]{why}{where}."
+    return f"{_came(title)} goes by entry {number} of [[listener.routes]]{why}{where}."
 
 
 def _order(urgency: Urgency) -> tuple[int, bool, str]:

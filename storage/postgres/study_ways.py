@@ -10,7 +10,8 @@ from storage.postgres.route_tables import RevisionRouteRow
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
 
-_OF_SERIES = [attribute for attribute in RuleAttribute if attribute is not RuleAttribute.CALLING_AE_TITLE]
+_OF_THE_SENDER = (RuleAttribute.CALLING_AE_TITLE, RuleAttribute.ACCOUNT)
+_OF_SERIES = [attribute for attribute in RuleAttribute if attribute not in _OF_THE_SENDER]
 
 
 def ways_of(session: Session, study_id: int, revision: int) -> list[Way]:
@@ -21,6 +22,7 @@ def ways_of(session: Session, study_id: int, revision: int) -> list[Way]:
             row["called_ae_title"],
             row["calling_ae_title"],
             row["remote_address"],
+            row["account"],
             {attribute: row[attribute] or "" for attribute in _OF_SERIES},
         )
         for row in rows

@@ -3,6 +3,7 @@ SELECT DISTINCT
     association.called_ae_title,
     association.calling_ae_title,
     association.remote_address,
+    association.account,
     series.modality,
     series.body_part_examined,
     series.series_description,

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from overread.commands.jobs import jobs
+from storage.domain.association import Door
 from storage.domain.explanation import sentences
 from storage.domain.job import JobKind, Priority
 from storage.domain.route import Route, Routes, Rule, RuleAttribute, Sender
@@ -280,3 +281,22 @@ def test_images_that_say_stat_are_analysed_first(hospital: Any) -> None:
 
     assert hospital.claimed().study_instance_uid == "1.2.4"
     assert "Its images say so" in " ".join(sentences(hospital.overview.explain("1.2.4")))
+
+
+def test_what_comes_over_the_web_goes_by_an_entry_of_its_own(hospital: Any) -> None:
+    """The account that sent it is what a rule asks for."""
+    hospital.install("lungs")
+    hospital.install("liver")
+    routes = Routes([Route("", frozenset({"liver"}), rules=(Rule(RuleAttribute.ACCOUNT, ("trial",)),))])
+    web = {"called_ae_title": "", "calling_ae_title": "", "door": Door.WEB}
+    hospital.receive(
+        hospital.arrival("1.2.3", hospital.association(account="trial", **web)),
+        hospital.arrival("1.2.4", hospital.association(account="clinic", **web)),
+    )
+
+    assert settle_studies(hospital.database, 0, routes) == 2
+
+    assert hospital.rows(
+        "SELECT study_instance_uid, name FROM job JOIN algorithm ON algorithm.id = algorithm_id "
+        "JOIN study ON study.id = study_id ORDER BY 1, 2"
+    ) == [("1.2.3", "liver"), ("1.2.4", "liver"), ("1.2.4", "lungs")]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from listener.scp.association_policy import CALLED_AE_TITLE_NOT_RECOGNIZED, AssociationPolicy
 from listener.settings import routes_of
 from overread.errors import InvalidSettings
 from overread.settings import load_settings
@@ -57,3 +58,25 @@ def test_the_priority_of_a_route_and_of_a_peer_reaches_the_routes(tmp_path, monk
     file.write_text(file.read_text().replace('"low"', '"urgent"'))
     with pytest.raises(InvalidSettings, match=r"entry 1 of listener\.routes"):
         load_settings()
+
+
+@pytest.mark.parametrize("keys", ['priority = "low"', 'door = "web"\nae_title = "TRIAL"'])
+def test_an_entry_is_of_a_name_or_of_the_web(tmp_path, monkeypatch, keys):
+    """Neither would be for nothing, and both for nobody; the sentence says what to add or to remove."""
+    file = tmp_path / "overread.toml"
+    file.write_text(f"[[listener.routes]]\n{keys}\n")
+    monkeypatch.setenv("OVERREAD_CONFIG", str(file))
+
+    with pytest.raises(InvalidSettings, match=r"entry 1 of listener\.routes.*either ae_title.*or door"):
+        load_settings()
+
+
+def test_an_entry_of_the_web_lets_nobody_in(tmp_path, monkeypatch):
+    """It is no called AE title: an association without one is still not for us."""
+    file = tmp_path / "overread.toml"
+    file.write_text('[[listener.routes]]\ndoor = "web"\npriority = "low"\n')
+    monkeypatch.setenv("OVERREAD_CONFIG", str(file))
+    listener = load_settings().listener
+
+    assert routes_of(listener).urgency([Way(account="anybody")]).priority == "low"
+    assert AssociationPolicy(listener).rejection("CT1", " ", "127.0.0.1", 0) is CALLED_AE_TITLE_NOT_RECOGNIZED

@@ -172,3 +172,24 @@ def test_a_rule_on_the_sender_looks_at_its_title():
 
     assert rule.holds(Way(calling_ae_title="CT1 "))
     assert not rule.holds(Way(calling_ae_title="MR1", series={"calling_ae_title": "CT1"}))
+
+
+def test_the_web_has_entries_of_its_own():
+    """They are for what came without a title, tell accounts apart, and are no entries of any title."""
+    routes = Routes(
+        [
+            Route("", frozenset({"lungs"}), rules=(Rule(RuleAttribute.ACCOUNT, ("trial*",)),)),
+            Route("", priority=Priority.LOW),
+        ]
+    )
+
+    assert routes.algorithms([Way(account="trial-7")]) == {"lungs"}
+    assert routes.algorithms([Way(account="clinic")]) is None
+    assert routes.urgency([Way(account="clinic")]) == Urgency(
+        Priority.LOW, "[[listener.routes]] gives it to what comes over the web."
+    )
+    assert (
+        routes.choices([Way(account="clinic")])[0].sentence
+        == "What came over the web goes by entry 2 of [[listener.routes]]."
+    )
+    assert routes.algorithms([Way("OVERREAD", account="trial-7")]) is None

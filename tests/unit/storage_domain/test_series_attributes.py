@@ -38,7 +38,7 @@ def test_code_database_and_page_have_the_same_attributes() -> None:
     """What a rule may name is read, has a column, and stands on the page with its tag."""
     names = [field.name for field in fields(SeriesAttributes)]
     assert set(TAGS) == set(names) == set(SeriesAttributesRow.__table__.columns.keys()) - {"series_id"}
-    assert {*RuleAttribute} == {*names, *_OF_THE_DOOR, "calling_ae_title"}
+    assert {*RuleAttribute} == {*names, *_OF_THE_DOOR, "calling_ae_title", "account"}
     assert {name: _snake(keyword_for_tag(tag)) for name, tag in TAGS.items()} == {name: name for name in TAGS}
     rows = re.compile(r"^\| `(\w+)` \| .*?(?:\((\w{4}),(\w{4})\).*)?\|$", re.MULTILINE)
     told = rows.findall(_PAGE.read_text(encoding="utf-8"))
