@@ -28,6 +28,8 @@ _NEEDED_BY = {
         "web_orthanc",
         "again_over_the_web",
         "counts_over_the_web",
+        "stops_over_the_web",
+        "form_over_the_web",
     ),
     "Orthanc": ("test_receiving_benchmark", "end_to_end/viewers", "orthanc", "start_orthanc", "there_and_back"),
     "curl": ("test_curl_stores", "test_an_instance_comes_back", "test_the_page_for_researchers"),

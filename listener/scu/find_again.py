@@ -15,7 +15,7 @@ from listener.settings import DestinationSettings
 from storage.domain.self_test import SelfTestInstance
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
-_PAUSE_SECONDS = 0.5  # between two rounds of questions: archives index what they took a little later
+PAUSE_SECONDS = 0.5  # between two rounds of questions: archives index what they took a little later
 
 
 class Query(StrEnum):
@@ -30,11 +30,15 @@ class Query(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """What came of asking; ``found`` by SOP Instance UID, ``status`` is that of a C-FIND that failed."""
+    """What came of asking; ``found`` by SOP Instance UID, ``status`` is that of a C-FIND that failed.
+
+    ``note`` is the sentence of a search that failed.
+    """
 
     query: Query
     echo_seconds: float | None = None
     status: int | None = None
+    note: str = ""
     found: Mapping[str, Found] = field(default_factory=dict)
 
 
@@ -100,6 +104,6 @@ def _asked(
                     found[one.sop_instance_uid] = look_for(association, study_instance_uid, one)
             if Found.NOT_FOUND not in found.values() or time.monotonic() > deadline:
                 return Again(Query.ANSWERED, echo, found=found)
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
     except QueryRefused as refused:
         return Again(Query.FAILED, echo, refused.status)

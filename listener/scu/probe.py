@@ -27,17 +27,21 @@ from storage.domain.self_test import SelfTest, SelfTestInstance
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why there was no association; the numbers are those of an A-ASSOCIATE-RJ (PS3.8 table 9-21), where one came."""
+    """Why there was no association; the numbers are those of an A-ASSOCIATE-RJ (PS3.8 table 9-21), where one came.
 
-    why: NoAnswer
+    ``said`` is the sentence where the word ``why`` is none of ``NoAnswer``, as over the web.
+    """
+
+    why: str
     result: int | None = None
     source: int | None = None
     reason: int | None = None
+    said: str = ""
 
     @property
     def note(self) -> str:
         """One sentence for an operator."""
-        return no_answer_note(self.why)
+        return self.said or no_answer_note(NoAnswer(self.why))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,8 @@ def _stored(
             return Rejection(NoAnswer.UNKNOWN_HOST), None, {}
         seconds = time.perf_counter() - start
         if not association.is_established:
-            rejection = _rejection(association, why_not_established(association, line))
-            return rejection, None, _unsent(association, instances, rejection.why)
+            why = why_not_established(association, line)
+            return _rejection(association, why), None, _unsent(association, instances, why)
         answers = {
             one.sop_instance_uid: Answer(_context(association, one), _sent(association, number, one, line))
             for number, one in enumerate(instances, start=1)

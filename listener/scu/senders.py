@@ -1,12 +1,14 @@
 """What serves a destination, by its kind: who sends to it, and who tries whether it is there."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from listener.scu.delivery_worker import Sender
 from listener.scu.echo import echo, echo_seconds
 from listener.scu.pace import Pace
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer
+from listener.scu.web.probe import knock
 from listener.scu.web.stow import StowSender
 from listener.settings import DestinationSettings
 from storage.domain.viewer_profile import ViewerProfile
@@ -18,10 +20,11 @@ _SENDERS: Mapping[str, Callable[[str, Mapping[str, ViewerProfile], Pace], Sender
     "stow": lambda _, profiles, pace: StowSender(profiles=profiles, pace=pace),
 }
 
-# By the same word; of a kind without one a pause ends by itself, and the next delivery tries it.
+# By the same word.
 _Ask = Callable[[str, DestinationSettings, Callable[[], bool]], NoAnswer | None]
 _PROBES: Mapping[str, _Ask] = {
     "dimse": echo,
+    "stow": knock,
 }
 
 
@@ -41,5 +44,4 @@ def probe_of(
     destination: DestinationSettings, ae_title: str, stopped: Callable[[], bool]
 ) -> Callable[[], NoAnswer | None]:
     """Ask this destination whether it is there: ``None`` when it is; ends early once ``stopped`` says so."""
-    ask = _PROBES.get(destination.kind)
-    return lambda: ask(ae_title, destination, stopped) if ask else None
+    return partial(_PROBES[destination.kind], ae_title, destination, stopped)

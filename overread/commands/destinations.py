@@ -137,11 +137,6 @@ def probe(name: str, as_json: bool, wait_seconds: float) -> None:
     """
     settings = load_settings()
     destination = _named(settings, name)
-    if destination.kind == "stow":
-        raise FrontDeskError(
-            f'The destination {name} is of kind "stow", for which there is no self-test yet; resubmit an analysis with '
-            "`overread jobs resubmit` and see whether it arrives."
-        )
     report = _probed(settings, destination, wait_seconds)
     if as_json:
         click.echo(json.dumps(report.facts(), indent=2, ensure_ascii=False))
@@ -162,6 +157,7 @@ def _named(settings: Settings, name: str) -> DestinationSettings:
 def _probed(settings: Settings, destination: DestinationSettings, wait_seconds: float) -> "ProbeReport":
     # Imported here: the encoders need the extra cpu, and `list` does not.
     from listener.scu.probe import probe as probe_destination
+    from listener.scu.web.probe import probe_over_the_web
     from overread.destinations.report import ProbeReport
     from overread.destinations.self_test import make_self_test
 
@@ -173,7 +169,10 @@ def _probed(settings: Settings, destination: DestinationSettings, wait_seconds: 
         try:
             secret, naming = site_secret(DataFolder(settings.data_dir)), settings.results.naming()
             self_test = make_self_test(profile, Path(folder), secret, naming)
-            probed = probe_destination(settings.listener.ae_title, destination, self_test, wait_seconds)
+            if destination.kind == "stow":
+                probed = probe_over_the_web(destination, self_test, wait_seconds)
+            else:
+                probed = probe_destination(settings.listener.ae_title, destination, self_test, wait_seconds)
             report = ProbeReport(destination, profile, self_test, probed)
             PostgresAuditTrail(database).record(_audit_event(report))
         finally:
@@ -198,6 +197,7 @@ def _audit_event(report: "ProbeReport") -> AuditEvent:
             "ae_title": report.destination.ae_title,
             "host": report.destination.host,
             "port": report.destination.port,
+            "url": report.destination.url,
             "profile": report.profile.name,
             "stored_forms": ", ".join(stored),
             "query": str(report.probed.again.query),
@@ -213,11 +213,12 @@ def _verdict(report: "ProbeReport", one: "SelfTestInstance") -> Verdict | None:
 
 def _print_report(report: "ProbeReport") -> None:
     place, probed = report.destination, report.probed
-    click.echo(f"Destination {place.name}: {place.ae_title}@{place.host}:{place.port}, profile {report.profile.name}.")
+    click.echo(f"Destination {place.name}: {place.address}, profile {report.profile.name}.")
     if probed.rejection is None:
-        echo = probed.again.echo_seconds
+        echo, first = probed.again.echo_seconds, 1000 * (probed.associate_seconds or 0)
         round_trip = f"; a C-ECHO there and back took {1000 * echo:.1f} ms" if echo is not None else ""
-        click.echo(f"The association was accepted after {1000 * (probed.associate_seconds or 0):.1f} ms{round_trip}.")
+        what = "The first request was answered" if place.kind == "stow" else "The association was accepted"
+        click.echo(f"{what} after {first:.1f} ms{round_trip}.")
         _print_instances(report)
         _print_ways(report)
     told = list(report.advice())
@@ -236,7 +237,9 @@ def _print_report(report: "ProbeReport") -> None:
 def _print_instances(report: "ProbeReport") -> None:
     from overread.destinations.report import CONTEXT_ANSWERS
 
-    table = _table("what", "SOP Class UID", "presentation context", "C-STORE", "found again")
+    negotiated = report.destination.kind == "dimse"
+    how = ("presentation context", "C-STORE") if negotiated else ("STOW-RS", "reason")
+    table = _table("what", "SOP Class UID", *how, "found again")
     images = [one for one in report.self_test.instances if one.form is None]
     click.echo()
     for one in (images[0], *(one for one in report.self_test.instances if one.form is not None)):
@@ -244,7 +247,7 @@ def _print_instances(report: "ProbeReport") -> None:
         table.add_row(
             str(one.form or f"source images ({len(images)})"),
             one.sop_class_uid,
-            CONTEXT_ANSWERS[answer.context],
+            CONTEXT_ANSWERS[answer.context] if negotiated else str(answer.outcome.verdict),
             "" if answer.outcome.status is None else f"0x{answer.outcome.status:04X}",
             str(report.found(one)),
         )

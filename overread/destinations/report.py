@@ -20,7 +20,7 @@ CONTEXT_ANSWERS: dict[int | None, str] = {  # PS3.8 table 9-18
     2: "refused without a reason",
     3: "SOP Class not supported",
     4: "transfer syntax not supported",
-    None: "no answer",
+    None: "no answer",  # over the web nothing is negotiated
 }
 WHERE = {
     "": "any",
@@ -92,6 +92,7 @@ class ProbeReport:
             "ae_title": place.ae_title,
             "host": place.host,
             "port": place.port,
+            "url": place.url,
             "profile": self.profile.name,
             "study_instance_uid": self.self_test.study_instance_uid,
             "patient_id": SELF_TEST_PATIENT_ID,
@@ -107,7 +108,7 @@ class ProbeReport:
                     "reason": rejection.reason,
                 },
             },
-            "query": {"answer": str(probed.again.query), "status": probed.again.status},
+            "query": {"answer": str(probed.again.query), "status": probed.again.status, "note": probed.again.note},
             "images": [self._instance_facts(one) for one in self.self_test.instances if one.form is None],
             "forms": [self._instance_facts(one) for one in self.self_test.instances if one.form is not None],
             "not_made": [str(form) for form in self.not_made],
@@ -249,7 +250,8 @@ class ProbeReport:
     def _is_unknown(self, one: SelfTestInstance) -> bool:
         """Whether advice was given to enable its SOP Class."""
         wanted = any(one.form in way.forms and _comes_first(one.form, way) for way in self.ways)
-        return wanted and self._may_be_sent(one) and self.answer(one).context == 3
+        answer = self.answer(one)
+        return wanted and self._may_be_sent(one) and (answer.context == 3 or answer.outcome.status == 0x0122)
 
     def _why(self, one: SelfTestInstance, answer: Answer) -> str:
         if answer.context == 3:
@@ -263,7 +265,9 @@ class ProbeReport:
 
     def _about_query(self) -> Iterator[str]:
         again = self.probed.again
-        if again.query in _QUERY_SENTENCES:
+        if again.note:
+            yield f"What it acknowledged was not looked for: {again.note[:1].lower()}{again.note[1:]}"
+        elif again.query in _QUERY_SENTENCES:
             status = "" if again.status is None else f" (status 0x{again.status:04X})"
             yield _QUERY_SENTENCES[again.query].format(status=status)
 

@@ -41,11 +41,12 @@ class Request:
 
 @dataclass
 class StowArchive:
-    """Takes everything, but for the requests for which there is an answer in ``answers``, first come first served."""
+    """Takes everything and searches for nothing, but for the requests for which ``answers`` has one, in their order."""
 
     port: int
     answers: list[Answer] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)  # the reason, by SOP Class UID
 
     @property
     def url(self) -> str:
@@ -119,6 +120,16 @@ def _number(value: int) -> dict[str, Any]:
     return {"vr": "US", "Value": [value]}
 
 
+def _usual(archive: StowArchive, request: Request) -> Answer:
+    if not request.line.startswith("POST"):
+        return reply(404)
+    there = [dcmread(BytesIO(each)) for each in request.files]
+    away = {
+        str(one.SOPInstanceUID): archive.refused[one.SOPClassUID] for one in there if one.SOPClassUID in archive.refused
+    }
+    return stored(409 if away else 200, but=away)
+
+
 @contextmanager
 def opened() -> Iterator[StowArchive]:
     """One on a free port of loopback."""
@@ -145,7 +156,7 @@ def _serve(caller: socket.socket, archive: StowArchive, ended: threading.Event) 
     with caller, contextlib.suppress(OSError):
         while request := _read(caller):
             archive.requests.append(request)
-            answer = archive.answers.pop(0) if archive.answers else stored()
+            answer = archive.answers.pop(0) if archive.answers else _usual(archive, request)
             answer(caller, request, ended)
             if answer is not None and answer.__qualname__.startswith("raw"):
                 return

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from storage.domain.result import FrozenEvidence
+from listener.scu.association import Sendable
 
 _PIECE_BYTES = 1 << 16
 
@@ -11,9 +11,9 @@ _PIECE_BYTES = 1 << 16
 class DicomBody:
     """A body of ``size`` bytes; each ``pieces`` reads the files anew, about 64 KiB of them in memory at a time."""
 
-    def __init__(self, files: Sequence[FrozenEvidence]) -> None:
-        # From the digests of what is sent, so it is the same each time and does not occur in it.
-        boundary = hashlib.sha256("".join(each.sha256 for each in files).encode()).hexdigest()[:40]
+    def __init__(self, files: Sequence[Sendable]) -> None:
+        # A digest of the UIDs of what is sent: the same each time, and it does not occur in it.
+        boundary = hashlib.sha256("\n".join(each.sop_instance_uid for each in files).encode()).hexdigest()[:40]
         self._files = tuple(files)
         self._head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         self._end = f"--{boundary}--\r\n".encode()

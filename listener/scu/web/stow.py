@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from listener.scu.alternatives import send_by_profile, send_in_order
+from listener.scu.association import Sendable
 from listener.scu.pace import Pace
 from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.scu.web.access import Access, Caller, access_to
@@ -82,7 +83,8 @@ class _Posting:
     def _store(self, those: Sequence[FrozenEvidence]) -> tuple[SendOutcome, ...]:
         if self._ended is not None:
             return tuple(self._ended.outcome(one.sop_instance_uid) for one in those)
-        whole, said = self._post(those)
+        self._line.wait(self._pace, sum(one.size for one in those), len(those))
+        whole, said = post(self._caller, self._destination.url, those)
         unnamed = [one for one in those if one.sop_instance_uid not in said]
         alone = whole.verdict is Verdict.REFUSED and whole.concerns is not Concerns.DESTINATION
         if len(those) > 1 and unnamed and alone:
@@ -93,22 +95,23 @@ class _Posting:
             self._ended = whole
         return tuple(said.get(one.sop_instance_uid) or whole.outcome(one.sop_instance_uid) for one in those)
 
-    def _post(self, those: Sequence[FrozenEvidence]) -> tuple[Whole, dict[str, SendOutcome]]:
-        body = DicomBody(those)
-        headers = {
-            "Content-Type": body.content_type,
-            "Content-Length": str(body.size),
-            "Accept": "application/dicom+json",
-        }
-        address = f"{self._destination.url.rstrip('/')}/studies"
-        self._line.wait(self._pace, body.size, len(those))
-        try:
-            reply = self._caller.ask("POST", address, headers, body.pieces, body.size, _MOST_ANSWER_BYTES)
-        except Unanswered as unanswered:
-            return without_reply(unanswered.why), {}
-        except OSError:  # a file of ours: the next attempt finds it damaged, and says so
-            return without_reply(NoReply.BROKEN), {}
-        return read_reply(reply, [one.sop_instance_uid for one in those])
+
+def post(caller: Caller, url: str, those: Sequence[Sendable]) -> tuple[Whole, dict[str, SendOutcome]]:
+    """One request: what came of it as a whole, and of each instance that the answer names."""
+    body = DicomBody(those)
+    headers = {
+        "Content-Type": body.content_type,
+        "Content-Length": str(body.size),
+        "Accept": "application/dicom+json",
+    }
+    address = f"{url.rstrip('/')}/studies"
+    try:
+        reply = caller.ask("POST", address, headers, body.pieces, body.size, _MOST_ANSWER_BYTES)
+    except Unanswered as unanswered:
+        return without_reply(unanswered.why), {}
+    except OSError:  # a file of ours: the next attempt finds it damaged, and says so
+        return without_reply(NoReply.BROKEN), {}
+    return read_reply(reply, [one.sop_instance_uid for one in those])
 
 
 def _requests(instances: Sequence[FrozenEvidence]) -> Iterator[list[FrozenEvidence]]:

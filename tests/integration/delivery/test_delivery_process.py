@@ -31,8 +31,9 @@ logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 url, data_dir, grace, keys, *ports = sys.argv[1:]
 main._GRACE_SECONDS = float(grace)
 names = ["pacs", *(f"pacs{number}" for number in range(1, len(ports)))]
-pacs = tuple(DestinationSettings(name=name, ae_title="PACS", host="127.0.0.1", port=int(port),
-    proof_after_seconds=0, **json.loads(keys)) for name, port in zip(names, ports))
+usual = {"ae_title": "PACS", "host": "127.0.0.1", "proof_after_seconds": 0}
+pacs = tuple(DestinationSettings(**{"name": name, "port": int(port)} | usual | json.loads(keys))
+    for name, port in zip(names, ports))
 sys.exit(main.deliver(pacs, ae_title="OVERREAD", data_dir=Path(data_dir), database_url=url,
     jobs=JobSettings(lease_seconds=1)))
 """
@@ -172,6 +173,35 @@ def test_a_real_orthanc_receives_the_frozen_bytes(desk: ResultDesk, start_delive
     assert held == {item.sop_instance_uid: data_set_bytes(item.part10) for item in (segmentation, report)}
 
 
+def test_the_process_sends_proves_and_stops_over_the_web(
+    desk: ResultDesk, start_orthanc: Callable[..., Orthanc], start_delivery: Start
+) -> None:
+    """A destination of kind stow is served as any other: Orthanc gets both by STOW-RS, and QIDO-RS finds them."""
+    web_orthanc = start_orthanc(dicomweb=True)
+    study = "1.2.826.0.1.3680043.8.498.9"
+    segmentation = evidence_object(EvidenceRole.SEGMENTATION, 100_000, study)
+    report = evidence_object(EvidenceRole.REPORT, 2000, study)
+    desk.owe(segmentation, report)
+    desk.execute("UPDATE study SET study_instance_uid = %s", study)
+    url = f"http://127.0.0.1:{web_orthanc.http_port}/dicom-web"
+    process = start_delivery(0, kind="stow", url=url, ae_title="", host="", proof="query")
+
+    wait_for_proof(desk)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    held = {uid: data_set_bytes(part10) for uid, part10 in web_orthanc.instances_of(study)}
+    assert held == {item.sop_instance_uid: data_set_bytes(item.part10) for item in (segmentation, report)}
+
+
+def wait_for_proof(desk: ResultDesk) -> None:
+    """Return once both objects are proven."""
+    deadline = time.monotonic() + 60
+    while [row["state"] for row in desk.execute("SELECT state FROM delivery_proof")] != ["proven", "proven"]:
+        assert time.monotonic() < deadline, "not proven"
+        time.sleep(0.1)
+
+
 def test_the_process_asks_for_proof_and_stops_in_order(
     desk: ResultDesk, commitment_pacs: CommitmentPacs, start_delivery: Start
 ) -> None:
@@ -181,10 +211,7 @@ def test_the_process_asks_for_proof_and_stops_in_order(
     desk.owe(segmentation, report)
     process = start_delivery(commitment_pacs.port, proof="commitment")
 
-    deadline = time.monotonic() + 60
-    while [row["state"] for row in desk.execute("SELECT state FROM delivery_proof")] != ["proven", "proven"]:
-        assert time.monotonic() < deadline, "not proven"
-        time.sleep(0.1)
+    wait_for_proof(desk)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(30) == 0

@@ -11,6 +11,8 @@ import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.pace import Pace
+from listener.scu.senders import probe_of
+from listener.scu.verdict import NoAnswer
 from listener.scu.web.answer import HTTP_RULES, NO_REPLY_RULES, Concerns, HttpRule
 from listener.scu.web.line import NoReply, WebDeadlines
 from listener.scu.web.multipart import DicomBody
@@ -381,3 +383,42 @@ def test_a_refusal_is_given_up_and_told(desk: ResultDesk, stow_archive: StowArch
     assert (job["state"], job["reason_code"]) == ("failed", "delivery-refused")
     assert "(403)" in job["reason_sentence"]
     assert "Nobody" not in job["reason_sentence"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (reply(200, b"<html>Welcome"), None),
+        (reply(404), None),
+        (reply(401), None),
+        (reply(302, Location="http://127.0.0.1:1/"), None),
+        (raw(_NO_LENGTH, then=endless), None),
+        (raw(), NoAnswer.UNREACHABLE),
+    ],
+)
+def test_a_paused_place_is_asked_for_any_answer(
+    stow_archive: StowArchive, tmp_path: Path, answer: Answer, why: NoAnswer | None
+) -> None:
+    """Whoever answers is there; it is shown no token, however often it is asked."""
+    (tmp_path / "token").write_text("a-token")
+    stow_archive.answers.append(answer)
+    where = place(stow_archive.url, token_file=str(tmp_path / "token"))
+
+    assert probe_of(where, "OVERREAD", lambda: False)() is why
+
+    (asked,) = stow_archive.requests
+    assert asked.line == "GET /dicom-web/ HTTP/1.1"
+    assert "authorization" not in asked.header
+
+
+def test_a_paused_place_that_is_not_there_is_told_why(stow_archive: StowArchive) -> None:
+    """The words are those of other destinations; a stop says nothing of the place."""
+    free = free_ports(1)[0]
+
+    def why(url: str, stopped: bool = False) -> NoAnswer | None:
+        return probe_of(place(url), "OVERREAD", lambda: stopped)()
+
+    assert why(f"http://127.0.0.1:{free}") is NoAnswer.UNREACHABLE
+    assert why("http://no-such-host.invalid") is NoAnswer.UNKNOWN_HOST
+    assert why(f"https://127.0.0.1:{stow_archive.port}") is NoAnswer.UNREACHABLE
+    assert why(stow_archive.url, stopped=True) is NoAnswer.INTERRUPTED
