@@ -50,9 +50,9 @@ _NEEDED_BY = {
     "echoscu": ("test_storing_over_dicom",),
     "storescu": (
         *("storescu", "test_storing_over_dicom", "there_and_back", "test_from_images_to_a_report"),
-        *("test_studies_over_the_web", "test_receiving_benchmark"),
+        *("test_studies_over_the_web", "test_receiving_benchmark", "test_delivery_benchmark"),
     ),
-    "storescp": ("start_storescp",),
+    "storescp": ("start_storescp", "test_delivery_benchmark"),
     "dcmqrscp": ("start_dcmqrscp",),
     "strace": ("test_every_answer_follows_its_sync", "test_the_answer_to_a_large_instance"),
     "gcc": ("tests/end_to_end/test_torture", "test_forgetful_disk"),

@@ -113,8 +113,16 @@ class Line:
         wrapped = event.assoc.dul.socket
         if wrapped is not None and wrapped.socket is not None:
             wrapped.socket.settimeout(self.deadlines.silence)
+            # Else the end of each object waits for the acknowledgement of what went before it.
+            wrapped.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = wrapped.socket
         self.was_open = True
+
+    def sent(self, _: evt.Event) -> None:
+        """Acknowledge what is answered at once: archives send an answer in two pieces, and wait between them."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def tls_failed(self, why: NoAnswer) -> None:
         """There is no association because of TLS."""
@@ -192,7 +200,12 @@ def associate(
         contexts=list(contexts),
         ae_title=destination.ae_title,
         tls_args=_tls(destination, line),
-        evt_handlers=[(evt.EVT_CONN_OPEN, line.opened), (evt.EVT_DIMSE_RECV, line.answered), *handlers],
+        evt_handlers=[
+            (evt.EVT_CONN_OPEN, line.opened),
+            (evt.EVT_DATA_SENT, line.sent),
+            (evt.EVT_DIMSE_RECV, line.answered),
+            *handlers,
+        ],
     )
     line.settled()
     if association.is_established:
