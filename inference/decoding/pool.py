@@ -111,10 +111,15 @@ class DecodingPool:
             if child.alive:
                 return child
             child.end()  # it died while it had no frame, which is the fault of none
-        try:
-            return self._starter.submit(_Child).result()
-        except (OSError, RuntimeError, _Lost):
-            raise DecodersUnavailable from None
+        for again in (True, False):
+            try:
+                return self._starter.submit(_Child).result()
+            except _Lost:  # somebody, or the system for want of memory, may have ended it
+                if not again:
+                    raise DecodersUnavailable from None
+            except (OSError, RuntimeError):
+                break
+        raise DecodersUnavailable
 
     def _done(self, syntax: UID, frames: Sequence[EncodedFrame], name: FrameName) -> "_Child":
         """The child that decoded all of them.

@@ -1,5 +1,6 @@
 """From stored values to those that a modality means: Rescale Slope and Intercept, or a table (PS3.3 section C.11.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydicom.uid import ExplicitVRBigEndian
 from inference.errors import UnusableInput
 
 _LARGEST = np.float64(np.finfo(np.float32).max) / 2
+_SCALING = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence")
 _BEYOND_SAMPLES = 2.0**32
 
 
@@ -38,6 +40,25 @@ def rescale_into(pixels: NDArray[np.generic], header: Dataset, target: NDArray[n
     within = abs(np.float64(slope)) * _BEYOND_SAMPLES + abs(np.float64(intercept)) < _LARGEST
     if not within and not np.isfinite(target).all():
         raise UnusableInput("not-finite", "The rescaled pixel values of the series are not all numbers.")
+
+
+def refuse_some_unscaled(headers: Sequence[Dataset]) -> None:
+    """Refuse slices of which some say what their stored values stand for and others do not.
+
+    Those of CT without an intercept among others with one would be 1024 too bright, and nobody would see why.
+
+    Raises:
+        UnusableInput: ``unreadable``.
+    """
+    scaled = [header for header in headers if any(header.get(keyword) is not None for keyword in _SCALING)]
+    if len(scaled) in (0, len(headers)):
+        return
+    if any(header.get("ModalityLUTSequence") or tuple(map(float, _rescale(header))) != (1.0, 0.0) for header in scaled):
+        raise UnusableInput(
+            "unreadable",
+            f"Only {len(scaled)} of {len(headers)} slices have Rescale Slope and Intercept, so the values of the "
+            "others are not comparable; send the whole series again.",
+        )
 
 
 def _rescale(header: Dataset) -> tuple[np.float32, np.float32]:

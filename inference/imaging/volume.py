@@ -9,6 +9,7 @@ from pydicom import Dataset
 from inference.imaging.frame_reader import ImageValues
 from inference.imaging.geometry import Geometry, order_slices
 from inference.imaging.image_series import bright_is_high, pixel_spacing
+from inference.imaging.modality_lut import refuse_some_unscaled
 from inference.imaging.series_reader import check_budget
 from inference.imaging.voi_lut import as_displayed
 from storage.domain.study import StoredInstance
@@ -40,11 +41,12 @@ def load_volume(
     ``geometry`` is given with headers that ``order_slices`` has put in order already.
 
     Raises:
-        UnusableInput: as ``order_slices``, ``check_budget`` and ``ImageValues.of``.
+        UnusableInput: as ``order_slices``, ``check_budget``, ``refuse_some_unscaled`` and ``ImageValues.of``.
     """
     if geometry is None:
         headers, geometry = order_slices(headers)
     check_budget(headers)
+    refuse_some_unscaled(headers)
     values = np.empty(geometry.shape, np.float32)
     ImageValues(instances).fill(headers, values)
     return Volume(values, geometry, tuple(headers))

@@ -454,6 +454,27 @@ def test_the_child_has_little_to_lose(decoders: DecodingPool, monkeypatch: pytes
     assert names <= {*pool._KEPT_VARIABLES, *pool._ENVIRONMENT, "LC_CTYPE"}
 
 
+def test_a_child_that_is_lost_while_it_starts_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is started at once, and no image is counted as having lost it."""
+    started = pool._started
+    left = iter([True])
+
+    def doomed(memory: int) -> "subprocess.Popen[bytes]":
+        process = started(memory)
+        if next(left, False):
+            process.kill()
+        return process
+
+    monkeypatch.setattr(pool, "_started", doomed)
+    made = DecodingPool(1)
+    try:
+        with made.decoded(RLE, FORM, GOOD) as samples:
+            assert (samples == picture()).all()
+        assert made.lost == 0
+    finally:
+        made.close()
+
+
 def test_a_pool_that_cannot_start_a_child_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no fault of the image, so the job is tried again."""
     monkeypatch.setattr(pool.sys, "executable", "/bin/false")

@@ -74,6 +74,36 @@ def test_each_slice_is_rescaled_by_its_own_header(tmp_path: Path) -> None:
     assert (volume.values == VALUES * np.arange(1, 7)[:, None, None] - 10).all()
 
 
+@pytest.mark.parametrize(
+    ("slope", "intercept", "code"),
+    [
+        ("1", "-1024", "unreadable"),
+        ("2", "0", "unreadable"),
+        (None, "-1", "unreadable"),
+        ("1", "0", ""),
+        (None, "0", ""),
+    ],
+)
+def test_a_slice_without_the_rescale_of_the_others_is_refused(
+    tmp_path: Path, slope: str | None, intercept: str, code: str
+) -> None:
+    """Its stored values would be taken for Hounsfield units; where nothing is rescaled in the others, all is well."""
+
+    def edit(index: int, ds: Dataset) -> None:
+        for keyword, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+            if index == 3 or value is None:
+                ds.pop(keyword, None)
+            else:
+                setattr(ds, keyword, value)
+
+    series = with_pixels(slice_headers(edit=edit), VALUES)
+
+    if code:
+        assert _fault(_loaded, tmp_path, series) == code
+    else:
+        assert (_loaded(tmp_path, series).values == VALUES).all()
+
+
 def test_run_length_encoded_pixels_are_read(tmp_path: Path) -> None:
     """RLE Lossless gives the same numbers as uncompressed pixels."""
     datasets = with_pixels(slice_headers(), VALUES)
