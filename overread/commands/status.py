@@ -17,6 +17,7 @@ from overread.database import existing_database
 from overread.settings import Settings, load_settings
 from storage.domain.delivery import DeliveryState, how_far
 from storage.domain.explanation import not_needed
+from storage.domain.job import Priority
 from storage.domain.lane import LaneState
 from storage.domain.open_trouble import OpenTrouble, open_trouble
 from storage.domain.proof import ProofState
@@ -153,7 +154,8 @@ def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
     for job in jobs:
         what = job["destination"] or job["algorithm"]
         shown = {**job, "state": job["outcome"]} if job["outcome"] == "not-analysed" else job
-        kind = f"{job['kind']} (shadow)" if job["shadow"] else job["kind"]
+        special = "shadow" if job["shadow"] else job["priority"]
+        kind = job["kind"] if special == Priority.ROUTINE else f"{job['kind']} ({special})"
         table.add_row(str(job["id"]), kind, what, _state(shown), str(job["attempt"]), job["study_instance_uid"])
     _print(table)
 

@@ -11,7 +11,7 @@ from listener.web.pages.forms import checked_form, local_path
 from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.identifiers import checked_uid
-from storage.domain.job import JobKind, JobState
+from storage.domain.job import JobKind, JobState, Priority
 
 _ROWS = 100
 
@@ -57,6 +57,12 @@ def job_router(desk: Desk) -> APIRouter:
     def cancel(operator: Operator, job_id: int, back: Annotated[str, Form()] = "") -> Response:
         """Stop a job that waits or runs."""
         desk.jobs.cancel(job_id, operator.name)
+        return RedirectResponse(local_path(back, "/jobs"), 303)
+
+    @router.post("/jobs/{job_id}/prioritise", dependencies=[Depends(checked_form)])
+    def prioritise(operator: Operator, job_id: int, back: Annotated[str, Form()] = "") -> Response:
+        """Have a job that waits done before all that is not STAT."""
+        desk.jobs.prioritise(job_id, Priority.STAT, operator.name)
         return RedirectResponse(local_path(back, "/jobs"), 303)
 
     @router.post("/jobs/{job_id}/resubmit", dependencies=[Depends(checked_form)])

@@ -9,6 +9,7 @@ SELECT
     CASE WHEN job.outcome IS DISTINCT FROM 'analysed' THEN job.reason_sentence END AS error,
     coalesce(algorithm.name || ' ' || algorithm.version, job.destination) AS what,
     job.shadow,
+    job.priority,
     job.attempt,
     job.worker,
     job.scheduled_at,
@@ -16,6 +17,7 @@ SELECT
     job.finished_at,
     job.predecessor_id,
     successor.id AS successor_id,
+    job.state = 'scheduled' AND NOT job.shadow AND job.priority <> 'stat' AS prioritisable,
     job.state IN ('scheduled', 'in_progress') AS cancelable,
     job.state IN ('completed', 'failed', 'canceled') AND successor.id IS NULL AND study.parked_at IS NULL
         AS resubmittable

@@ -225,6 +225,7 @@ def test_the_command_line_submits_and_prioritises(hospital: Any, monkeypatch: py
     assert run("prioritise", "1", "STAT") == (0, "Job 1 has the priority stat.\n")
     assert run("prioritise", "1", "urgent")[0] == 2
     assert hospital.rows("SELECT priority FROM job") == [("stat",)]
+    assert "inference (stat)" in run("list")[1]
 
 
 RULES = Routes(

@@ -347,6 +347,27 @@ def test_an_operator_cancels_and_resubmits(web_door: WebDoor, hospital: Hospital
     assert hospital.claimed(JobKind.INFERENCE).job_id == 2
 
 
+def test_an_operator_has_a_job_done_first(web_door: WebDoor, hospital: Hospital) -> None:
+    """What turns out to be urgent overtakes what waits; the page marks it, and offers it for nothing that is STAT."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    hospital.stable_study("1.2.4")
+    operator = web_door.logged_in("operator")
+    form = form_of(operator, "/jobs")
+    assert operator.get("/jobs").text.count("/prioritise") == 2
+
+    assert operator.post("/jobs/2/prioritise", data=form | {"back": "/studies/1.2.4"}).status_code == 303
+
+    page = operator.get("/jobs").text
+    assert re.findall("/jobs/([0-9]+)/prioritise", page) == ["1"]
+    assert page.count(">stat<") == 1
+    assert hospital.claimed(JobKind.INFERENCE).job_id == 2
+    assert hospital.rows("SELECT actor FROM audit_event WHERE action = 'job-prioritised'") == [("operator",)]
+    late = operator.post("/jobs/2/prioritise", data=form)
+    assert late.status_code == 409
+    assert "Job 2 is in_progress" in late.text
+
+
 def test_reading_the_audit_trail_is_audited(web_door: WebDoor, hospital: Hospital) -> None:
     """Who watches is watched too; the filter finds the row of the look itself."""
     hospital.stable_study("1.2.3")
