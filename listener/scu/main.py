@@ -69,8 +69,8 @@ def deliver(
     try:
         site = _Site(database, ObjectStore(DataFolder(data_dir)), jobs, ae_title, profiles, stop)
         _LOG.info("delivering to %d destination(s)", len(destinations))
-        with contextlib.suppress(DatabaseUnavailable):  # the next start does it
-            PostgresLanes(database).forget_others([each.name for each in destinations])
+        with contextlib.suppress(DatabaseUnavailable):  # a pause ends by itself, too
+            PostgresLanes(database).start([each.name for each in destinations])
         with (
             proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))),
             counting(PostgresStudyCounts(database), ae_title, destinations, counted),

@@ -230,6 +230,19 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             (f" of what {one['algorithm']} made" for one in facts["deliveries"] if one["job_id"] == job["id"]), ""
         )
         yield _unfinished(job, f"The delivery{made_by} to {job['destination']}")
+        if job["state"] == "scheduled":
+            yield from _pause(job["destination"], facts)
+
+
+def _pause(destination: str, facts: Facts) -> Iterator[str]:
+    """Why it is not tried now; nothing while deliveries to the destination flow."""
+    for lane in facts.get("paused", ()):
+        if lane["destination"] == destination:
+            since, until = _time(lane["paused_at"]), _time(lane["probe_at"])
+            yield (
+                f"Deliveries to {destination} have been paused since {since}, and it is asked at {until} whether it is "
+                f"there again: {_sentence(lane['note'])}"
+            )
 
 
 def _proof(delivery: Facts) -> Iterator[str]:

@@ -90,10 +90,15 @@ class PostgresLanes:
                 _flow(session, destination)
                 session.execute(update(DeliveryLaneRow).where(which).values(failures=0, pauses=0, note=""))
 
-    def forget_others(self, known: Sequence[str]) -> None:
-        """Of a destination that is not ``known``, nobody is to look for the end of a pause."""
+    def start(self, known: Sequence[str]) -> None:
+        """Whoever starts anew may have mended something: what is paused is tried at once.
+
+        Of a destination that is not ``known``, nobody is to look for the end of a pause.
+        """
+        paused = DeliveryLaneRow.state == LaneState.PAUSED
         with self._database.transaction() as session:
             session.execute(delete(DeliveryLaneRow).where(DeliveryLaneRow.destination.not_in(known)))
+            session.execute(update(DeliveryLaneRow).where(paused).values(probe_at=func.now()))
 
 
 def paused_lanes(session: Session) -> list[Facts]:

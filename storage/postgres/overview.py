@@ -110,6 +110,7 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "shadow_jobs": ask(session, "overview_jobs", **only, shadow=True),
         "shadow_results": ask(session, "explain_results", **only, shadow=True),
         "deliveries": ask(session, "overview_deliveries", **only),
+        "paused": paused_lanes(session),
     }
 
 

@@ -10,6 +10,8 @@ from listener.scu.echo import echo, echo_seconds
 from listener.scu.pausing import Pausing
 from listener.scu.store import StoreScu
 from listener.settings import DestinationSettings
+from storage.domain.explanation import sentences
+from storage.domain.lane import PausePolicy
 from storage.domain.result import EvidenceRole
 from storage.postgres.lane_rows import PostgresLanes
 from storage.postgres.overview import Overview
@@ -152,6 +154,9 @@ def test_a_name_that_cannot_be_resolved_pauses_the_lane(
 
     assert site.work() == 2
 
+    (study,) = desk.execute("SELECT study_instance_uid AS uid FROM study ORDER BY id LIMIT 1")
+    explained = " ".join(sentences(Overview(desk.database).explain(study["uid"])))
+    assert "Deliveries to pacs have been paused since 20" in explained
     (told,) = Overview(desk.database).paused()
     assert "host" in told["note"]
     assert told["destination"] == "pacs"
@@ -218,6 +223,22 @@ def test_only_an_answered_delivery_makes_pauses_short_again(
     assert pauses == [60, 120, 240]
     assert site.is_done()
     assert desk.execute("SELECT state, pauses FROM delivery_lane") == [{"state": "flowing", "pauses": 0}]
+
+
+def test_a_start_tries_what_is_paused_at_once(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
+    """Who corrected an entry and starts anew waits for no pause; the row of a destination that left is gone."""
+    owe(desk, 1)
+    Site(desk, free_port(), failures=1).work()
+    lanes = PostgresLanes(desk.database)
+    lanes.note_failure("archive", PausePolicy(1, 60, 300), "It is away.")
+    mended = Site(desk, recording_pacs.port, failures=1)
+    desk.make_due()
+    assert mended.work() == 0
+
+    lanes.start(["pacs"])
+
+    assert mended.work() == 1
+    assert desk.execute("SELECT destination FROM delivery_lane") == [{"destination": "pacs"}]
 
 
 def test_of_two_processes_one_tries(desk: ResultDesk) -> None:
