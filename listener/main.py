@@ -24,8 +24,9 @@ from listener.scu.commitment_report import CommitmentReporter
 from listener.scu.proof.report_taking import ReportTaking
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.errors import SchemaOutdated, StorageError
+from storage.errors import DatabaseUnavailable, SchemaOutdated, StorageError
 from storage.importer import SpoolImporter
+from storage.objects.availability_folder import AvailabilityFolder
 from storage.objects.claims import Claims
 from storage.objects.commitment_folder import CommitmentFolder
 from storage.objects.layout import DataFolder
@@ -127,6 +128,7 @@ def _receive(place: _Place, listening: socket.socket, seats: SharedSeats, number
         Seats(seats, number),
         CommitmentFolder(place.folder),
         ReportFolder(place.folder),
+        AvailabilityFolder(place.folder),
     )
     acceptor.serve_on(listening)
     while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
@@ -183,16 +185,18 @@ def _run(
 
 
 def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
-    """Decide on requests for storage commitment, report to peers that have left, take what is reported to us."""
+    """Decide on requests for storage commitment, report to peers that have left, take what we are told."""
     quiet_toolkits()
     requests = CommitmentFolder(place.folder)
     claims = Claims(place.folder)
+    noted = PostgresCompletenessClaims(database)
+    notices = AvailabilityFolder(place.folder)
     decision = CommitmentDecision(
         requests,
         PostgresHeldInstances(database),
         lambda uid: claims.holder(uid) is not None,
         ObjectStore(place.folder).verify,
-        claims=PostgresCompletenessClaims(database),
+        claims=noted,
     )
     reporter = CommitmentReporter(requests, place.listener.peers)
     reports = ReportTaking(ReportFolder(place.folder), partial(take_report, database), place.listener)
@@ -201,8 +205,19 @@ def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
             decision.decide_all()
             reporter.report_all()
             reports.take_all()
+            _note_all(notices, noted)
         except Exception as error:  # noqa: BLE001  the thread must outlive what nobody foresaw; it tries again
             log.error("Deciding on storage commitment failed with %s; it is tried again.", type(error).__name__)
+
+
+def _note_all(notices: AvailabilityFolder, noted: PostgresCompletenessClaims) -> None:
+    """Write what peers notified into the database; while it is away they wait."""
+    for notice_id, notice in notices.waiting():
+        try:
+            noted.note_available(notice_id, notice)
+        except DatabaseUnavailable:
+            return
+        notices.forget(notice_id)
 
 
 def _finish(importer: SpoolImporter, trail: PostgresAuditTrail) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from storage.domain.completeness import EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.not_analysed import TellNotAnalysed
 
-ChosenEvidence = Literal[EvidenceKind.COMMITMENT, EvidenceKind.COUNT, EvidenceKind.GEOMETRY]
+ChosenEvidence = Literal[EvidenceKind.COMMITMENT, EvidenceKind.AVAILABILITY, EvidenceKind.COUNT, EvidenceKind.GEOMETRY]
 _FOR_IT = "For this sender, in place of its namesake in `[study]`:"
 
 
@@ -157,8 +157,8 @@ class StudySettings(BaseModel):
     evidence: tuple[ChosenEvidence, ...] = Field(
         default=(),
         description=(
-            "What is believed beside the clock: `commitment` and `count` end the wait early or extend it, `geometry` "
-            "extends it; empty: nothing."
+            "What is believed beside the clock: `commitment`, `availability` and `count` end the wait early or extend "
+            "it, `geometry` extends it; empty: nothing."
         ),
     )
     count_at: str = Field(

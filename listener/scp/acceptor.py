@@ -33,6 +33,7 @@ from listener.settings import ListenerSettings
 from storage.domain.association import Association
 from storage.errors import SpoolFull, SpoolWriteFailed
 from storage.ports.commitment import CommitmentReports, CommitmentRequests
+from storage.ports.completeness import AvailabilityNotices
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +56,13 @@ class Acceptor:
         seats: Seats | None = None,
         commitments: CommitmentRequests | None = None,
         reports: CommitmentReports | None = None,
+        notices: AvailabilityNotices | None = None,
     ) -> None:
         """Prepare to serve.
 
         ``require_room`` raises SpoolFull or SpoolWriteFailed while nothing could be kept; ``seats`` are those of this
         process among others that serve the port; without ``commitments`` storage commitment is not offered, and
-        without ``reports`` none on our own requests is taken.
+        without ``reports`` none on our own requests is taken; without ``notices`` no notification of availability is.
         """
         self._settings = settings
         self._policy = policy
@@ -69,12 +71,15 @@ class Acceptor:
         self._require_room = require_room
         limits = {each.sop_class_uid: each.max_instance_bytes for each in settings.size_limits}
         self._house = House(
-            Negotiator(Repertoire(settings, commitment=commitments is not None).offered),
+            Negotiator(
+                Repertoire(settings, commitment=commitments is not None, availability=notices is not None).offered
+            ),
             handler,
             self._admit,
             partial(_largest, settings.max_instance_bytes, limits),
             commitments,
             reports,
+            notices,
         )
         self._pending = PendingConnections()
         self._budget = NoteBudget()

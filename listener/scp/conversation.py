@@ -11,6 +11,7 @@ from listener.scp.association_policy import (
     PROTOCOL_VERSION_NOT_SUPPORTED,
     Rejection,
 )
+from listener.scp.availability import AvailabilityOperation
 from listener.scp.command_set import Command, CommandField
 from listener.scp.commitment import CommitmentOperation
 from listener.scp.commitment_events import CommitmentEvents
@@ -26,13 +27,14 @@ from listener.scp.negotiation import (
 )
 from listener.scp.operations import StoreOperation, small_operation, unanswered
 from listener.scp.pdu import associate_rj, command_pdus, data_set_pdus
-from listener.scp.presentation_contexts import NOT_STORAGE, STORAGE_COMMITMENT
+from listener.scp.presentation_contexts import INSTANCE_AVAILABILITY, NOT_STORAGE, STORAGE_COMMITMENT
 from listener.scp.status import SUCCESS
 from listener.scp.store import StoreHandler
 from listener.scp.transport import Transport
 from listener.scp.upper_layer import UpperLayer, UserAbort
 from storage.domain.association import Association, AssociationEnd
 from storage.ports.commitment import CommitmentReports, CommitmentRequests
+from storage.ports.completeness import AvailabilityNotices
 
 
 @dataclass
@@ -49,6 +51,7 @@ class House:
     largest: Callable[[str], int]
     commitments: CommitmentRequests | None = None
     reports: CommitmentReports | None = None
+    notices: AvailabilityNotices | None = None
     stopping: bool = False
 
 
@@ -168,6 +171,10 @@ class Conversation:
             if command.field == CommandField.N_EVENT_REPORT_RSP:
                 self._events.answered(command)
                 return unanswered(command)
+        noticed = context.abstract_syntax == INSTANCE_AVAILABILITY and command.field == CommandField.N_CREATE_RQ
+        if noticed and house.notices is not None:
+            self._current = AvailabilityOperation(house.notices, context, command, self.facts)
+            return self._current
         return small_operation(command)
 
     def _answer(self, command_set: bytes, context_id: int) -> None:

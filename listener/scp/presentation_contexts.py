@@ -67,15 +67,17 @@ STORAGE_CLASSES = frozenset(
 
 VERIFICATION = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
-NOT_STORAGE = frozenset({VERIFICATION, STORAGE_COMMITMENT})
-_OF_COMMITMENT = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # its data sets are read and written, not only kept
+INSTANCE_AVAILABILITY = "1.2.840.10008.5.1.4.33"
+NOT_STORAGE = frozenset({VERIFICATION, STORAGE_COMMITMENT, INSTANCE_AVAILABILITY})
+_READ_AND_WRITTEN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # its data sets are read and written, not only kept
 
 
 class Repertoire:
     """What is accepted under these settings."""
 
-    def __init__(self, settings: ListenerSettings, commitment: bool = False) -> None:
-        self._commitment = commitment
+    def __init__(self, settings: ListenerSettings, commitment: bool = False, availability: bool = False) -> None:
+        served = ((STORAGE_COMMITMENT, commitment), (INSTANCE_AVAILABILITY, availability))
+        self._normalized = frozenset(uid for uid, is_served in served if is_served)
         self._classes = STORAGE_CLASSES | {VERIFICATION} | set(settings.further_sop_classes)
         self._syntaxes = {*TRANSFER_SYNTAXES, *settings.further_transfer_syntaxes}
         if settings.deflated_transfer_syntaxes:
@@ -88,8 +90,8 @@ class Repertoire:
         Endian is what every peer must offer (PS3.5 section 10.1), and it forgets the value representations of private
         elements, so anything else is better.
         """
-        if abstract_syntax == STORAGE_COMMITMENT and self._commitment:
-            return [uid for uid in proposed if uid in _OF_COMMITMENT]
+        if abstract_syntax in self._normalized:
+            return [uid for uid in proposed if uid in _READ_AND_WRITTEN]
         if abstract_syntax not in self._classes:
             return None
         known = [uid for uid in dict.fromkeys(proposed) if uid in self._syntaxes]

@@ -135,6 +135,28 @@ TOO_MANY_REPORTS = Status(
     "Report again later.",
 )
 
+UNREADABLE_NOTICE = Status(
+    "Invalid Attribute Value",
+    0x0106,
+    "The Attribute List cannot be read or names too much",
+    "PS3.7 annex C",
+    "Give a Study Instance UID and up to 5000 references with UIDs that follow the Standard.",
+)
+NOTICE_CANNOT_BE_KEPT = Status(
+    "Processing Failure",
+    0x0110,
+    "The notification could not be kept; notify again later",
+    "PS3.7 annex C",
+    "Notify again later.",
+)
+TOO_MANY_NOTICES = Status(
+    "Resource Limitation",
+    0x0213,
+    "Too many notifications wait; notify again later",
+    "PS3.7 annex C",
+    "Notify again later.",
+)
+
 STATUSES = (
     SUCCESS,
     DUPLICATE_SOP_INSTANCE,
@@ -163,6 +185,12 @@ EVENT_STATUSES = (
     UNREADABLE_REPORT,
     TOO_MANY_REPORTS,
 )
+
+NOTICE_KEPT = Status(
+    "Success", 0x0000, "", "PS3.7 annex C", "Nothing: the notification is kept, and read once the database is there."
+)
+
+CREATE_STATUSES = (NOTICE_KEPT, UNREADABLE_NOTICE, NOTICE_CANNOT_BE_KEPT, TOO_MANY_NOTICES)
 
 STATUS_OF_OUTCOME: dict[KeepOutcome, Status] = {
     KeepOutcome.STORED: SUCCESS,

@@ -21,6 +21,7 @@ class EvidenceKind(StrEnum):
     QUIET = "quiet"  # no new instance for the quiet time
     LONGEST_WAIT = "longest-wait"  # the study waited as long as it may
     COMMITMENT = "commitment"  # a request for storage commitment names its instances (PS3.4 annex J)
+    AVAILABILITY = "availability"  # an Instance Availability Notification lists its instances (PS3.4 annex R)
     COUNT = "count"  # an archive says how many instances it has of it (C-FIND, PS3.4 annex C, or QIDO-RS)
     GEOMETRY = "geometry"  # the positions of the images of a series
     SAID = "said"  # who sent it over the web said that this is all
@@ -38,6 +39,7 @@ USES: dict[EvidenceKind, Use] = {
     EvidenceKind.QUIET: Use(ends_early=False, extends=False, chosen=False),
     EvidenceKind.LONGEST_WAIT: Use(ends_early=False, extends=False, chosen=False),
     EvidenceKind.COMMITMENT: Use(ends_early=True, extends=True, chosen=True),
+    EvidenceKind.AVAILABILITY: Use(ends_early=True, extends=True, chosen=True),
     EvidenceKind.COUNT: Use(ends_early=True, extends=True, chosen=True),
     EvidenceKind.GEOMETRY: Use(ends_early=False, extends=True, chosen=True),
     EvidenceKind.SAID: Use(ends_early=True, extends=False, chosen=False),
@@ -211,19 +213,35 @@ def _by_the_clock(kind: EvidenceKind, facts: StudyFacts, patience: SourcePatienc
     return Evidence(kind, Word.SILENT, f"New instances had arrived less than {patience.quiet_seconds:g} s before.")
 
 
-def commitment_evidence(sources: Iterable[Source], named: int, absent: int, unnamed: int) -> Evidence:
-    """What requests for storage commitment say.
+# The kinds of which each message names instances, with the words for what a peer did.
+NAMING: dict[EvidenceKind, str] = {
+    EvidenceKind.COMMITMENT: "asked for storage commitment of",
+    EvidenceKind.AVAILABILITY: "notified the availability of",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityNotice:
+    """What a peer says that it holds of a study; titles are as the peer gave them."""
+
+    study_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+    calling_ae_title: str
+
+
+def naming_evidence(kind: EvidenceKind, sources: Iterable[Source], named: int, absent: int, unnamed: int) -> Evidence:
+    """What requests for storage commitment, or notifications of availability, say.
 
     They name ``named`` instances, ``absent`` of which are not here, and ``unnamed`` that are here are in none of them.
     """
     who = ", ".join(sorted(source.name for source in sources))
-    asked = f"{who} asked for storage commitment of {_count(named)}"
+    asked = f"{who} {NAMING[kind]} {_count(named)}"
     if absent:
-        return Evidence(EvidenceKind.COMMITMENT, Word.LACKING, f"{asked}, {absent} of which had not arrived.")
+        return Evidence(kind, Word.LACKING, f"{asked}, {absent} of which had not arrived.")
     if unnamed:
         more = f"and {_count(unnamed)} had arrived that it did not name"
-        return Evidence(EvidenceKind.COMMITMENT, Word.SILENT, f"{asked}, {more}.")
-    return Evidence(EvidenceKind.COMMITMENT, Word.WHOLE, f"{asked}; all had arrived, and no other.")
+        return Evidence(kind, Word.SILENT, f"{asked}, {more}.")
+    return Evidence(kind, Word.WHOLE, f"{asked}; all had arrived, and no other.")
 
 
 @dataclass(frozen=True, slots=True)

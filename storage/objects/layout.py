@@ -38,6 +38,7 @@ class DataFolder:
         self.evidence = root / "evidence"
         self.commitments = root / "commitments"  # <id>.json, .report, .taken
         self.commitment_reports = root / "commitment-reports"  # <id>.json: what destinations told us
+        self.availability = root / "availability"  # <id>.json: notifications of what peers hold
         for folder in (
             self.logs,
             self.large,
@@ -47,6 +48,7 @@ class DataFolder:
             self.evidence,
             self.commitments,
             self.commitment_reports,
+            self.availability,
         ):
             make_folder(folder)
 

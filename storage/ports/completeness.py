@@ -1,9 +1,9 @@
 """What peers say of the studies that they send, and what archives answer when they are asked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
-from storage.domain.completeness import CountQuestion, EvidenceKind
+from storage.domain.completeness import AvailabilityNotice, CountQuestion, EvidenceKind
 
 
 class CompletenessClaims(Protocol):
@@ -17,6 +17,27 @@ class CompletenessClaims(Protocol):
         Raises:
             DatabaseUnavailable: nothing was noted.
         """
+        ...
+
+
+class AvailabilityNotices(Protocol):
+    """Notifications of availability, kept until the database has them."""
+
+    def keep(self, notice: AvailabilityNotice) -> None:
+        """Make a notification durable.
+
+        Raises:
+            SpoolFull: too many wait.
+            SpoolWriteFailed: the disk refuses it.
+        """
+        ...
+
+    def waiting(self) -> Iterator[tuple[str, AvailabilityNotice]]:
+        """The notifications with their identifiers, oldest first."""
+        ...
+
+    def forget(self, notice_id: str) -> None:
+        """The database has it."""
         ...
 
 

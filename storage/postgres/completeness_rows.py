@@ -3,18 +3,21 @@
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from storage.domain.completeness import (
+    NAMING,
+    AvailabilityNotice,
     Decision,
     Evidence,
     EvidenceKind,
     Patience,
     Source,
     SourcePatience,
-    commitment_evidence,
     count_evidence,
     geometry_evidence,
+    naming_evidence,
 )
 from storage.domain.slice_positions import Slice
 from storage.postgres.engine import Database
@@ -61,6 +64,22 @@ class PostgresCompletenessClaims:
                 },
             )
 
+    def note_available(self, claim_id: str, notice: AvailabilityNotice) -> None:
+        """Note what a peer says that it holds of a study, which need not be here yet; the same again changes nothing.
+
+        Raises:
+            DatabaseUnavailable: nothing was noted.
+        """
+        claim = {
+            "claim_id": claim_id,
+            "study_instance_uid": stored_text(notice.study_instance_uid),
+            "kind": str(EvidenceKind.AVAILABILITY),
+            "calling_ae_title": stored_text(notice.calling_ae_title.strip(" ")),
+            "sop_instance_uids": sorted({stored_text(uid) for uid in notice.sop_instance_uids}),
+        }
+        with self._database.transaction() as session:
+            session.execute(upsert(CompletenessClaimRow).values(**claim).on_conflict_do_nothing())
+
 
 def forget_old_claims(database: Database) -> int:
     """Remove what peers said so long ago that no study waits for it any more; how many rows it were.
@@ -100,14 +119,11 @@ def gathered_evidence(
         .where(CompletenessClaimRow.study_instance_uid == study_instance_uid)
         .distinct()
     ).all()
-    peers = [
-        source
-        for kind, title in claims
-        if kind == EvidenceKind.COMMITMENT and patience.believes(EvidenceKind.COMMITMENT, source := Source(title))
-    ]
-    if peers:
-        claimed = _claimed(session, study_id, study_instance_uid, EvidenceKind.COMMITMENT, peers)
-        yield commitment_evidence(peers, *claimed)
+    for naming in NAMING:
+        named_by = [Source(title) for kind, title in claims if kind == naming]
+        peers = [source for source in named_by if patience.believes(naming, source)]
+        if peers:
+            yield naming_evidence(naming, peers, *_claimed(session, study_id, study_instance_uid, naming, peers))
     counts = known_counts(session, study_id, of_study.count_at) if of_study.count_at else []
     if counts:
         yield count_evidence(counts)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.domain.completeness import EvidenceKind, Word
+from storage.domain.completeness import NAMING, EvidenceKind, Word
 from storage.postgres.table_base import Base, Big, DatabaseTime, one_of
 
 
@@ -17,7 +17,7 @@ class CompletenessClaimRow(Base):
 
     __tablename__ = "completeness_claim"
     __table_args__ = (
-        one_of("kind", [EvidenceKind.COMMITMENT]),
+        one_of("kind", NAMING),
         Index("completeness_claim_of_study", "study_instance_uid"),
         Index("completeness_claim_oldest", "received_at"),
     )

@@ -1,10 +1,11 @@
-"""Any bytes have a header, or are unreadable, or name another identity; the same of requests for commitment."""
+"""Any bytes have a header, or are unreadable, or name another identity; so have requests and notifications."""
 
 import warnings
 import zlib
 from contextlib import suppress
 
 from listener.errors import UnacceptableIdentity
+from listener.scp.availability import read_notice
 from listener.scp.commitment import read_request
 from listener.scp.instance_header import read_header
 from listener.scp.limits import COMMITMENT_REFERENCES
@@ -32,6 +33,18 @@ _COMMITMENT = b"%b\x08\x00\x99\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0%b%b
     bytes(4),
 )
 
+_SERIES = b"\x08\x00\x99\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0%b%b\xfe\xff\xdd\xe0%b" % (
+    len(_REFERENCE).to_bytes(4, "little"),
+    _REFERENCE,
+    bytes(4),
+)
+_NOTICE = b"\x08\x00\x15\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0%b%b\xfe\xff\xdd\xe0%b%b" % (
+    len(_SERIES).to_bytes(4, "little"),
+    _SERIES,
+    bytes(4),
+    element(0x0020, 0x000D, b"UI", b"1.2.3\x00"),
+)
+
 SEEDS = (
     b"\x00" + _IMPLICIT,
     b"\x01" + _EXPLICIT,
@@ -42,6 +55,7 @@ SEEDS = (
     b"\x02\x00\x08\x00\x16UI\x00\x021\x00",
     b"\x03" + zlib.compress(_EXPLICIT, wbits=-zlib.MAX_WBITS),
     b"\x01" + _COMMITMENT,
+    b"\x01" + _NOTICE,
     b"\x04" + _EXPLICIT + b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff",
 )
 
@@ -55,6 +69,10 @@ def check(data: bytes) -> None:
         transaction_uid, references = read_request(data[1:], syntax)
         assert is_uid(transaction_uid)
         assert 0 < len(references) <= COMMITMENT_REFERENCES
+    with suppress(UnreadableDataSet):
+        study_instance_uid, uids = read_notice(data[1:], syntax)
+        assert is_uid(study_instance_uid)
+        assert len(uids) <= COMMITMENT_REFERENCES
     try:
         header = read_header(CT, _UID, syntax, data[1:])
     except (UnreadableDataSet, UnacceptableIdentity):

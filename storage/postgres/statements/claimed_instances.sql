@@ -1,5 +1,6 @@
 -- How many instances of a study these peers named, and what lacks on either side. What lacked already when the newest
--- revision was opened is no longer waited for.
+-- revision was opened is no longer waited for; a result of ours that only the peer holds
+-- never is.
 WITH named AS (
     SELECT uid.uid, bool_or(claim.received_at > newest.stable_at) AS since
     FROM completeness_claim AS claim
@@ -16,7 +17,9 @@ SELECT
     (SELECT count(*) FROM named) AS named,
     (
         SELECT count(*) FROM named
-        WHERE named.since AND NOT EXISTS (SELECT FROM instance WHERE instance.sop_instance_uid = named.uid)
+        WHERE named.since
+            AND NOT EXISTS (SELECT FROM instance WHERE instance.sop_instance_uid = named.uid)
+            AND NOT EXISTS (SELECT FROM evidence WHERE evidence.sop_instance_uid = named.uid)
     ) AS absent,
     (
         SELECT count(*) FROM instance

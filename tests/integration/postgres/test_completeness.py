@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from storage.domain.completeness import EvidenceKind, Patience, Source, SourcePatience
+from storage.domain.completeness import AvailabilityNotice, EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.explanation import sentences
 from storage.domain.image_record import ImageRecord
 from storage.housekeeping.settle_studies import settle_studies
@@ -16,6 +16,7 @@ _PATIENCE = Patience(
     _USUAL,
     {
         Source("CT1"): replace(_USUAL, evidence=frozenset({EvidenceKind.COMMITMENT, EvidenceKind.GEOMETRY})),
+        Source("ROUTER"): replace(_USUAL, evidence=frozenset({EvidenceKind.AVAILABILITY})),
         Source("SLOW"): replace(_USUAL, quiet_seconds=600),
         Source("SLOW", web=True): replace(_USUAL, quiet_seconds=6),
     },
@@ -243,3 +244,54 @@ def test_who_names_more_studies_than_twenty_says_nothing_of_one(hospital: Any) -
 
     _asked_about(hospital, *arrivals[:20], claim_id="two", more=("1.3.1",))
     assert hospital.rows("SELECT count(*)::int FROM completeness_claim") == [(20,)]
+
+
+def _available(
+    hospital: Any, *arrivals: Any, notice_id: str, title: str = "ROUTER", more: tuple[str, ...] = ()
+) -> None:
+    uids = (*(arrival.header.sop_instance_uid for arrival in arrivals), *more)
+    claims = PostgresCompletenessClaims(hospital.database)
+    for _ in range(2):  # as after a kill between the database and the file
+        claims.note_available(notice_id, AvailabilityNotice("1.2.3", uids, title))
+
+
+def test_notifications_that_list_all_of_a_study_end_the_wait(hospital: Any) -> None:
+    """Two of them together; one of a peer that is not believed for this, or noted twice, changes nothing."""
+    hospital.install()
+    router = hospital.association(calling_ae_title="ROUTER")
+    arrivals = [hospital.arrival("1.2.3", router) for _ in range(3)]
+    _available(hospital, *arrivals[:2], notice_id="one")  # before anything has come
+    hospital.receive(*arrivals)
+    _available(hospital, *arrivals, notice_id="other", title="CT1")
+    _quiet(hospital, 6)
+    assert _settle(hospital) == 0
+
+    _available(hospital, arrivals[2], notice_id="two")
+    assert _settle(hospital) == 1
+
+    assert hospital.rows(_DECISIVE) == [(1, "availability")]
+    told = "ROUTER notified the availability of 3 instances; all had arrived, and no other."
+    assert f"Decided by availability: {told}" in _story(hospital)
+
+
+def test_a_notification_that_lists_more_extends_the_wait_but_not_for_our_own_results(hospital: Any) -> None:
+    """What has not come is waited for; a result of ours that the archive lists as well never comes."""
+    hospital.install()
+    router = hospital.association(calling_ae_title="ROUTER")
+    arrivals = [hospital.arrival("1.2.3", router) for _ in range(2)]
+    hospital.receive(*arrivals)
+    _quiet(hospital, 61)
+    assert _settle(hospital) == 1
+    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), [])
+    ours = tuple(uid for (uid,) in hospital.rows("SELECT sop_instance_uid FROM evidence"))
+    late = hospital.arrival("1.2.3", router)
+    hospital.receive(hospital.arrival("1.2.3", router))
+    uids = tuple(uid for (uid,) in hospital.rows("SELECT sop_instance_uid FROM instance"))
+    _available(hospital, late, notice_id="one", more=(*uids, *ours))
+    _quiet(hospital, 61)
+    assert _settle(hospital) == 0
+
+    hospital.receive(late)
+    _quiet(hospital, 6)
+    assert _settle(hospital) == 1
+    assert hospital.rows(_DECISIVE)[1] == (2, "availability")

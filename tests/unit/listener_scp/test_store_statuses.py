@@ -18,6 +18,7 @@ from listener.scp.presentation_contexts import (
 from listener.scp.status import (
     ACTION_STATUSES,
     CANNOT_UNDERSTAND,
+    CREATE_STATUSES,
     DATA_SET_DOES_NOT_MATCH,
     EVENT_STATUSES,
     OUT_OF_RESOURCES,
@@ -67,6 +68,14 @@ def test_every_status_of_a_report_is_in_the_conformance_statement():
     assert rows_under("Statuses of N-EVENT-REPORT") == [
         [f"0x{status.code:04X}", status.name, status.comment or "-", status.section, status.sender_action]
         for status in EVENT_STATUSES
+    ]
+
+
+def test_every_status_of_a_notification_is_in_the_conformance_statement():
+    """What an N-CREATE may be answered with is documented like the statuses of C-STORE."""
+    assert rows_under("Statuses of N-CREATE") == [
+        [f"0x{status.code:04X}", status.name, status.comment or "-", status.section, status.sender_action]
+        for status in CREATE_STATUSES
     ]
 
 

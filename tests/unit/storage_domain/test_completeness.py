@@ -4,12 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from storage.domain.completeness import (
+    NAMING,
     EvidenceKind,
     Source,
     SourcePatience,
     Word,
-    commitment_evidence,
     geometry_evidence,
+    naming_evidence,
 )
 from storage.domain.slice_positions import Slice
 from storage.settings import StudySettings
@@ -88,9 +89,12 @@ def test_requests_say_that_a_study_is_whole_only_if_they_name_all_of_it(
     absent: int, unnamed: int, word: Word, sentence: str
 ) -> None:
     """What lacks weighs more than what was not named."""
-    evidence = commitment_evidence([Source("CT1")], 9, absent, unnamed)
+    for kind, did in NAMING.items():
+        evidence = naming_evidence(kind, [Source("CT1")], 9, absent, unnamed)
 
-    assert (evidence.word, evidence.sentence) == (word, sentence)
+        told = sentence.replace("asked for storage commitment of", did)
+        assert (evidence.kind, evidence.word, evidence.sentence) == (kind, word, told)
+    assert NAMING[EvidenceKind.AVAILABILITY] == "notified the availability of"
 
 
 def test_gaps_are_told_by_series() -> None:
