@@ -9,6 +9,7 @@ from overread.cli import overread
 from overread.commands import roles
 from overread.settings import load_settings
 from overread.settings_warnings import warnings_of
+from tests.peers.certificates import Authority
 
 _WARD = '[[profiles]]\nname = "ward"\n'
 _SILENT = _WARD + 'report = ["document"]\n'
@@ -38,6 +39,29 @@ def test_a_profile_that_is_not_told_of_no_result_is_named(
     _write(tmp_path, monkeypatch, text)
 
     assert [sentence.startswith(_SENTENCE) for sentence in warnings_of(load_settings())] == [True] * warned
+
+
+def test_files_of_tls_that_cannot_be_used_are_told_before_anything_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An authority that is no file, and a key that all may read, are named with the destination; good ones are not."""
+    authority = Authority(tmp_path)
+    ours, open_to_all = authority.sign("overread"), authority.sign("overread")
+    Path(open_to_all.key).chmod(0o644)
+    keys = {
+        "good": f'tls_ca = "{authority.file}"\ntls_certificate = "{ours.cert}"\ntls_key = "{ours.key}"\n',
+        "nowhere": 'tls_ca = "/no/such/file"\n',
+        "readable": f'tls_certificate = "{open_to_all.cert}"\ntls_key = "{open_to_all.key}"\n',
+    }
+    place = '[[destinations]]\nname = "{}"\nae_title = "A"\nhost = "h"\nport = 104\ntls = true\n{}'
+    _write(tmp_path, monkeypatch, "".join(place.format(name, files) for name, files in keys.items()))
+
+    warned = list(warnings_of(load_settings()))
+
+    assert [sentence.split(":")[0] for sentence in warned] == [
+        "Nothing can be sent to nowhere",
+        "Nothing can be sent to readable",
+    ]
 
 
 def test_config_check_says_so_and_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
