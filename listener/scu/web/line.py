@@ -72,11 +72,10 @@ def deadlines_of(keys: LaneKeys) -> WebDeadlines:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; ``body`` is ``None`` where it is longer than we read or in an encoding that we did not ask for."""
+    """An answer; ``body`` is ``None`` where it is longer than we read."""
 
     status: int
     body: bytes | None
-    content_type: str = ""
     retry_after: str = ""
 
 
@@ -232,13 +231,13 @@ def _causes(error: BaseException) -> Iterable[BaseException]:
 
 
 def _read(response: httpx.Response, most_bytes: int) -> Reply:
+    """As it came: what is compressed although we asked for no compression stays so, and cannot be read."""
     header, content = response.headers, bytearray()
     body = None
-    if header.get("content-encoding", "identity") == "identity":
-        for piece in response.iter_raw():
-            content += piece
-            if len(content) > most_bytes:
-                break
-        else:
-            body = bytes(content)
-    return Reply(response.status_code, body, header.get("content-type", ""), header.get("retry-after", ""))
+    for piece in response.iter_raw():
+        content += piece
+        if len(content) > most_bytes:
+            break
+    else:
+        body = bytes(content)
+    return Reply(response.status_code, body, header.get("retry-after", ""))

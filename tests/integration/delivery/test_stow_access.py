@@ -238,7 +238,7 @@ def test_no_secret_is_in_what_we_write(
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
 ) -> None:
-    """Neither logs of any level nor sentences nor settings hold the secret or a token, whatever goes wrong."""
+    """No log of any level, sentence or settings hold the secret, a token or an address, whatever goes wrong."""
     caplog.set_level(logging.DEBUG)
     of_another_kind = granted("a-token-of-ours", token_type="mac")
     token_server.answers += [granted("a-token-of-ours"), of_another_kind, granted("a-token-of-ours")]
@@ -250,5 +250,6 @@ def test_no_secret_is_in_what_we_write(
     outcomes += sender.send(gone, [report])
 
     written = caplog.text + repr(outcomes) + repr(oauth) + "".join(str(record.exc_info) for record in caplog.records)
+    assert [record.name for record in caplog.records if record.name.startswith(("httpx", "httpcore"))] == []
     encoded = base64.b64encode(b"overread:a+s%2Bcret%2Fof%3Aours%25").decode()
     assert [word for word in (SECRET, "a-token-of-ours", encoded, "s%2Bcret") if word in written] == []
