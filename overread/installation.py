@@ -160,7 +160,7 @@ def _copy(folder: Path, target: Path) -> VerifiedAlgorithm:
         if golden.stat().st_size > _GOLDEN_LIMIT:
             raise InvalidAlgorithm(f"{golden} is larger than {_GOLDEN_LIMIT} bytes; export the algorithm again.")
         with open_plain(golden) as pair:
-            _write(target / GOLDEN_NAME, pair.read(_GOLDEN_LIMIT))
+            _write(target / GOLDEN_NAME, pair.read())
     if (folder / ACCEPTANCE_FOLDER).is_symlink():
         raise InvalidAlgorithm(f"{folder / ACCEPTANCE_FOLDER} is a link; put the acceptance set itself there.")
     if (folder / ACCEPTANCE_FOLDER).is_dir():

@@ -110,9 +110,10 @@ def _artifact_bytes(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise InvalidAlgorithm(f"{path} is not a regular file; put the model's file there.")
         with open_plain(path) as file:
-            if os.fstat(file.fileno()).st_size > _SIZE_LIMIT:
+            size = os.fstat(file.fileno()).st_size
+            if size > _SIZE_LIMIT:
                 raise InvalidAlgorithm(f"{path} is larger than an ONNX file can be; export a smaller network.")
-            return file.read(_SIZE_LIMIT)
+            return file.read(size)  # room is made for as much as is asked for
     except OSError as error:
         raise InvalidAlgorithm(f"{path} cannot be read ({error.strerror}); restore it.") from None
 

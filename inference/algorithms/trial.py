@@ -81,7 +81,7 @@ def try_out(folder: Path, limits: TrialLimits | None = None) -> Trial:
 def _command(folder: Path, memory: int, seconds: int) -> list[str]:
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     child = [sys.executable, "-B", "-P", "-m", "inference.algorithms.trial_child"]
-    return [*child, str(folder.resolve()), str(memory), str(seconds), str(threads)]
+    return [*child, str(folder.resolve()), str(memory), str(seconds), str(threads), str(os.getpid())]
 
 
 def _answer(command: list[str], title: str, memory: int, seconds: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The process that looks into a network for the first time: it reads an algorithm folder and may die of it.
 
-Started by `inference.algorithms.trial` as ``python -m inference.algorithms.trial_child FOLDER MEMORY SECONDS THREADS``,
-with no secret in its environment. It prints one line of JSON: the digests and how far the golden pair was met, or the
-sentence that says what is wrong, or that memory was, or the kind of an exception that nobody foresaw.
+Started by `inference.algorithms.trial` as ``python -m inference.algorithms.trial_child`` with FOLDER MEMORY SECONDS
+THREADS PARENT and no secret in its environment. It prints one line of JSON: the digests and how far the golden
+pair was met, or the sentence that says what is wrong, or that memory was, or the kind of an exception that nobody
+foresaw.
 """
 
 import ctypes
@@ -78,7 +79,6 @@ def _lacked_memory(error: BaseException | None) -> bool:
 def _confine(memory: int, cpu_seconds: int) -> None:
     """Give up what a first load does not need: memory without end, time, files, privileges, the network."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_DIES_WITH_PARENT, _KILLED, 0, 0, 0)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     # Where the kernel lets us; nothing here would use a network. Root keeps its rights to read others' folders.
     libc.unshare(_NEW_NETWORK if os.geteuid() == 0 else _NEW_USER | _NEW_NETWORK)
@@ -96,4 +96,7 @@ def _confine(memory: int, cpu_seconds: int) -> None:
 
 
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, _KILLED, 0, 0, 0)
+    if os.getppid() != int(sys.argv[5]):  # who asked ended before we were tied to it
+        sys.exit(1)
     main(Path(sys.argv[1]), *map(int, sys.argv[2:5]))

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,20 @@ def test_a_page_about_an_algorithm_does_without_what_is_no_file(
     os.mkfifo(folder / name)
 
     assert _ends(lambda: text(_installed(folder)), folder / name) == ""
+
+
+def test_a_small_network_takes_little_memory_to_read(tmp_path: Path) -> None:
+    """No room is made for the largest network there could be, which a process with a limit does not have."""
+    folder = write_tiny_algorithm(tmp_path / "tiny")
+    read_folder(folder)
+    tracemalloc.start()
+    try:
+        read_folder(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 * 2**20
 
 
 def test_what_a_link_leads_to_is_a_file_only_where_it_is_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,15 @@ def test_a_failure_of_ours_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(InvalidAlgorithm, match=r"not foreseen \(KeyError\); export it anew"):
         try_out(write_tiny_algorithm(tmp_path / "algorithm"))
+
+
+def test_a_child_whose_command_is_gone_looks_at_nothing(tmp_path: Path) -> None:
+    """A command that is killed before its child is tied to it leaves nothing that loads a network of strangers."""
+    command = trial._command(_folder(tmp_path, bright_network(), _SURE), 2**33, 60)
+    told = [subprocess.run([*command[:-1], parent], capture_output=True, check=False) for parent in ("1", command[-1])]
+
+    assert (told[0].returncode, told[0].stdout) == (1, b"")
+    assert b"manifest_sha256" in told[1].stdout
 
 
 def test_the_child_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
