@@ -1,14 +1,32 @@
-"""Removing what a crashed importer left unfinished; nothing that was acknowledged is touched."""
+"""Removing what crashed writers left unfinished; nothing that was acknowledged is touched."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from storage.objects.durable import remove
 from storage.objects.layout import DataFolder
 
+# Evidence is frozen by processes that no importer knows of, while an importer starts; each takes seconds for a draft.
+_EVIDENCE_DRAFT_SECONDS = 3600.0
+
 
 def sweep(folder: DataFolder) -> int:
-    """Remove drafts and return how many; the caller makes sure that nobody imports meanwhile."""
-    drafts = [path for place in (folder.objects, folder.evidence) for path in place.glob("??/*.part")]
-    for place in (folder.evidence, folder.quarantined_objects):
-        drafts += place.glob("*.part")
+    """Remove drafts and return how many; the caller makes sure that nobody imports meanwhile.
+
+    Those of evidence are removed only once nothing was written to them for an hour.
+    """
+    drafts = [*folder.objects.glob("??/*.part"), *folder.quarantined_objects.glob("*.part"), *_left(folder.evidence)]
     for path in drafts:
         remove(path)
     return len(drafts)
+
+
+def _left(evidence: Path) -> Iterator[Path]:
+    """Drafts of evidence whose writer is gone."""
+    latest = time.time() - _EVIDENCE_DRAFT_SECONDS
+    for path in evidence.glob("*.part"):
+        with contextlib.suppress(FileNotFoundError):  # it has its lasting name by now
+            if path.stat().st_mtime < latest:
+                yield path
