@@ -96,9 +96,10 @@ class StoreScu:
         opened.begin(stopped)
 
         def store_in_time(one: FrozenEvidence) -> SendOutcome:
-            seconds = self._pace.take_turn(one.size)
-            opened.line.grant(seconds)
-            self._pace.wait(seconds, stopped)
+            if opened.association.is_established:  # else nothing is sent, and nobody has to wait for that
+                seconds = self._pace.take_turn(one.size)
+                opened.line.grant(seconds)
+                self._pace.wait(seconds, stopped)
             return store(opened.association, opened.next_message_id(), one, opened.line)
 
         outcomes = send_in_order(

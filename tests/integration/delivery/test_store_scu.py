@@ -224,6 +224,21 @@ def test_the_pace_of_a_destination_is_kept_and_costs_no_transfer(
     assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED] * 2
 
 
+def test_what_cannot_be_sent_any_more_takes_no_turn(
+    recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence
+) -> None:
+    """The PACS aborts at the first object: the second is not waited for, and holds up no other association."""
+    recording_pacs.abort_next()
+    waits: list[float] = []
+    pace = Pace(objects_per_second=1 / 3600, now=lambda: 0.0)
+    pace.wait = lambda seconds, stopped: waits.append(seconds)  # type: ignore[method-assign]
+
+    StoreScu("OVERREAD", PATIENT, pace=pace).send(pacs_at(recording_pacs.port), [segmentation, report])
+
+    assert waits == [0.0]
+    assert pace.take_turn(1) == 3600
+
+
 def test_an_unanswered_release_changes_no_verdict(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
     """What was acknowledged stays delivered when the PACS never answers the release."""
     recording_pacs.ignore_release_next()
