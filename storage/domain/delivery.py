@@ -71,6 +71,6 @@ def how_far(state: str, attempts: int, proof_state: str | None, proof_way: str |
         return "lost" if proof_state == ProofState.LOST else "sent" if attempts else "waiting"
     if state == DeliveryState.ACKNOWLEDGED and proof_state == ProofState.PROVEN:
         return "committed" if proof_way == ProofWay.COMMITMENT else "found"
-    if state == DeliveryState.ACKNOWLEDGED and proof_state == ProofState.UNPROVEN:
+    if state in SETTLED and proof_state == ProofState.UNPROVEN:
         return "unproven"
     return str(state)

@@ -224,6 +224,8 @@ def _delivery(job: Facts, facts: Facts) -> Iterator[str]:
             yield f"{what} was acknowledged by {delivery['destination']} and is sent again: {why}"
         elif delivery["state"] == "refused":
             yield f"{what} was refused by {delivery['destination']}: {_sentence(delivery['note'])}"
+        elif delivery["proof_state"] == "unproven":
+            yield f"{what} is not proven to be at {delivery['destination']}: {_sentence(delivery['proof_note'])}"
     yield from not_needed([delivery for delivery in facts["deliveries"] if delivery["job_id"] == job["id"]])
     if job["state"] != "completed":
         made_by = next(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from storage.domain.delivery import SETTLED
 from storage.domain.not_analysed import OTHER_KIND
 
 Facts = Mapping[str, Any]
@@ -126,9 +127,9 @@ def _of_deliveries(facts: Facts) -> Iterator[_Case]:
 
 
 def _unproven(facts: Facts) -> Iterator[_Case]:
-    """What was acknowledged, and nobody asks any more whether it is there."""
+    """What was acknowledged, and nobody asks any more whether it is there, or was lost and is not sent again."""
     for one in facts["deliveries"]:
-        if one["state"] == "acknowledged" and one.get("proof_state") == "unproven":
+        if one["state"] in SETTLED and one.get("proof_state") == "unproven":
             what = f"object not proven to be at {one['destination']}"
             yield _Case(("unproven", one["destination"]), what, one["proof_note"], one["acknowledged_at"])
 

@@ -40,7 +40,7 @@ class ProofEvent(StrEnum):
     PROVE = "prove"  # the destination has the object; a report may come late, also after we gave up
     POSTPONE = "postpone"  # no word on the object; it is asked again
     LOSE = "lose"  # the destination has it not
-    GIVE_UP = "give-up"  # asked too long, lost too often, or another object is there
+    GIVE_UP = "give-up"  # asked too long, lost too often, another object is there, or it is not sent again
     REOPEN = "reopen"  # an operator wants it asked again
 
 
@@ -57,6 +57,7 @@ TRANSITIONS: dict[tuple[ProofState, ProofEvent], ProofState] = {
     (ProofState.ASKED, ProofEvent.GIVE_UP): ProofState.UNPROVEN,
     (ProofState.PROVEN, ProofEvent.ACKNOWLEDGE): ProofState.OWED,
     (ProofState.LOST, ProofEvent.ACKNOWLEDGE): ProofState.OWED,
+    (ProofState.LOST, ProofEvent.GIVE_UP): ProofState.UNPROVEN,
     (ProofState.UNPROVEN, ProofEvent.ACKNOWLEDGE): ProofState.OWED,
     (ProofState.UNPROVEN, ProofEvent.PROVE): ProofState.PROVEN,
     (ProofState.UNPROVEN, ProofEvent.REOPEN): ProofState.OWED,

@@ -23,6 +23,7 @@ from storage.domain.not_analysed import failure_is_told
 from storage.errors import LeaseLost
 from storage.postgres.audit_trail import append
 from storage.postgres.notice_schedule import schedule_notice
+from storage.postgres.proof_ending import end_lost
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import JobRow
@@ -112,6 +113,8 @@ def move(
     if reason is not None:
         details |= {"code": reason.code, "sentence": reason.sentence}
     append(session, AuditEvent(action, actor, outcome, job.study_instance_uid, job.job_id, details))
+    if state in FINAL_STATES and job.kind is JobKind.DELIVERY:
+        end_lost(session, job.job_id, state, reason.sentence if reason is not None else "")
 
 
 def give_up(

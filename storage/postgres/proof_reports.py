@@ -11,8 +11,9 @@ from storage.domain.identifiers import same_ae_title
 from storage.domain.proof import ObjectAnswer, ProofState, Word, failure_answer
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
+from storage.postgres.proof_change import locked_proofs, prove
 from storage.postgres.proof_resend import lock_deliveries
-from storage.postgres.proof_rows import locked_proofs, prove, take_word
+from storage.postgres.proof_rows import take_word
 from storage.postgres.tables import CommitmentQuestionRow
 
 _ACTOR = "listener"

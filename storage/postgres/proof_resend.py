@@ -1,9 +1,12 @@
-"""Sending again what a destination acknowledged and lost: its delivery gets a successor that owes the lost alone."""
+"""Sending again what a destination acknowledged and lost: its delivery gets a successor that owes the lost alone.
 
-from sqlalchemy import select, update
+Where the delivery was given up while it still owed others, nothing is begun by itself: they would be sent again too.
+"""
+
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from storage.domain.delivery import DeliveryState
+from storage.domain.delivery import SETTLED, DeliveryState
 from storage.domain.job import FINAL_STATES, JobState
 from storage.errors import InvalidTransition
 from storage.postgres.job_operation import resubmit
@@ -39,14 +42,32 @@ def send_again(session: Session, delivery_id: int, actor: str) -> str | None:
         raise DeliveryInHand
     if state is JobState.CANCELED:
         return f"An operator canceled its delivery; send it again with `overread jobs resubmit {job.id}`."
+    if state is JobState.FAILED and (others := _still_owed(session, job.id, delivery_id)):
+        _owe(session, delivery_id)  # for when an operator has it done again
+        return (
+            f"It is not sent again by itself, because its delivery was given up and still owes {others} other objects; "
+            f"send them together with `overread jobs resubmit {job.id}`."
+        )
     if state in FINAL_STATES:
         try:
             resubmit(session, job.id, actor, everything=False)
         except InvalidTransition as refusal:
             return f"It is not sent again by itself: {refusal}"
+    _owe(session, delivery_id)
+    return None
+
+
+def _still_owed(session: Session, job_id: int, but_for: int) -> int:
+    """How many objects of a delivery that ended are not settled."""
+    owed = select(func.count(DeliveryRow.id)).where(
+        DeliveryRow.job_id == job_id, DeliveryRow.id != but_for, DeliveryRow.state.not_in(list(map(str, SETTLED)))
+    )
+    return session.scalar(owed) or 0
+
+
+def _owe(session: Session, delivery_id: int) -> None:
     session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.id == delivery_id)
         .values(state=str(DeliveryState.WAITING), acknowledged_at=None)
     )
-    return None

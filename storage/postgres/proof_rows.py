@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
-from storage.domain.delivery import DeliveryState
+from storage.domain.audit_event import AuditAction, AuditOutcome
+from storage.domain.job import FINAL_STATES, JobState
 from storage.domain.proof import (
     ABSENCES,
     MOST_RESENDS,
@@ -22,22 +22,22 @@ from storage.domain.proof import (
     ProofWay,
     ProofWish,
     Word,
-    next_proof_state,
 )
 from storage.ports.facts import Facts
-from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.facts import ask
+from storage.postgres.proof_change import audit_proof, change_proof, give_up_proof, locked_proofs, not_wanted, prove
+from storage.postgres.proof_ending import end_lost
 from storage.postgres.proof_resend import DeliveryInHand, lock_deliveries, send_again
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
-from storage.postgres.tables import CommitmentQuestionRow, DeliveryProofRow, DeliveryRow
+from storage.postgres.tables import CommitmentQuestionRow, DeliveryProofRow
 
 _MOST_AT_ONCE = 100  # objects of one question
 _QUERY_SECONDS = 600.0  # after which whoever asks by a query has died
 _IN_HAND_SECONDS = 60.0  # until a delivery that is in hand has ended
 _ACTOR = "prover"
-_OPEN = frozenset({ProofState.OWED, ProofState.ASKED})
+_BATCH = 1_000  # proofs changed in one transaction, which holds the locks of their jobs and of the audit trail
 
 
 class PostgresProofs:
@@ -89,19 +89,21 @@ class PostgresProofs:
                     take_word(session, row, answer, policy)
 
     def give_up_left(self, proving: Sequence[str]) -> int:
-        """Ask no more at destinations that are not among these; return at how many objects an operator has to look."""
-        left = select(DeliveryProofRow.delivery_id).where(
-            DeliveryProofRow.destination.not_in(list(proving)),
-            DeliveryProofRow.state.in_([str(ProofState.OWED), str(ProofState.ASKED)]),
-        )
-        with self._database.transaction() as session:
-            delivery_ids = list(session.scalars(left))
-            lock_deliveries(session, delivery_ids)  # first, as whoever settles a delivery does
-            rows = locked_proofs(session, delivery_ids)
-            for row in rows:
-                if row.state in _OPEN:  # as it is now that it is locked
-                    _give_up(session, row, _not_wanted(row), None)
-            return len(rows)
+        """Ask no more at destinations that are not among these; return at how many objects an operator has to look.
+
+        So many at a time that no transaction is long: what was changed before the database went away stays changed.
+        """
+        given_up, after = 0, 0
+        while True:
+            with self._database.transaction() as session:
+                asked = {"proving": list(proving), "after": after, "most": _BATCH}
+                delivery_ids = list(session.scalars(statement("left_proofs"), asked))
+                if not delivery_ids:
+                    return given_up
+                lock_deliveries(session, delivery_ids)  # first, as whoever settles a delivery does
+                for row in locked_proofs(session, delivery_ids):
+                    given_up += _give_up_left(session, row, proving)
+            after = delivery_ids[-1]
 
     def arrivals(self, *, destination: str | None, unproven: bool, rows: int) -> list[Facts]:
         """The newest objects on their way to destinations and how far each is."""
@@ -111,35 +113,44 @@ class PostgresProofs:
     def reopen(self, destination: str, actor: str, wish: ProofWish) -> int:
         """Have everything asked again that nobody asks about any more; return how many objects.
 
-        What the destination acknowledged before its proof was wanted is asked about too.
+        What the destination acknowledged before its proof was wanted is asked about too. So many at a time that no
+        transaction is long: what was changed before the database went away stays changed.
         """
-        with self._database.transaction() as session:
-            unproven = select(DeliveryProofRow.delivery_id).where(
-                DeliveryProofRow.destination == destination, DeliveryProofRow.state == str(ProofState.UNPROVEN)
-            )
-            delivery_ids = list(session.scalars(unproven))
-            lock_deliveries(session, delivery_ids)
-            # As it is now that it is locked: a report may have come late.
-            again = [row for row in locked_proofs(session, delivery_ids) if row.state == ProofState.UNPROVEN]
-            for row in again:
-                _change(session, row, ProofEvent.REOPEN, _afresh(0))
-                _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
-            never_asked = list(
-                session.scalars(
-                    select(DeliveryRow.id)
-                    .outerjoin(DeliveryProofRow, DeliveryProofRow.delivery_id == DeliveryRow.id)
-                    .where(
-                        DeliveryRow.destination == destination,
-                        DeliveryRow.state == str(DeliveryState.ACKNOWLEDGED),
-                        DeliveryProofRow.delivery_id.is_(None),
-                    )
-                )
-            )
-            for delivery_id in never_asked:
-                owe_proof(session, delivery_id, destination, wish)
-            for row in locked_proofs(session, never_asked):
-                _audit(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
-            return len(again) + len(never_asked)
+        reopened, after = 0, 0
+        while True:
+            with self._database.transaction() as session:
+                asked = {"destination": destination, "after": after, "most": _BATCH}
+                delivery_ids = list(session.scalars(statement("unasked_deliveries"), asked))
+                if not delivery_ids:
+                    return reopened
+                reopened += _reopen(session, destination, delivery_ids, actor, wish)
+            after = delivery_ids[-1]
+
+
+def _reopen(session: Session, destination: str, delivery_ids: list[int], actor: str, wish: ProofWish) -> int:
+    lock_deliveries(session, delivery_ids)
+    known = locked_proofs(session, delivery_ids)
+    # As it is now that it is locked: a report may have come late.
+    again = [row for row in known if row.state == ProofState.UNPROVEN and row.delivery_state == "acknowledged"]
+    for row in again:
+        change_proof(session, row, ProofEvent.REOPEN, _afresh(0))
+    never_asked = sorted(set(delivery_ids) - {row.delivery_id for row in known})
+    for delivery_id in never_asked:
+        owe_proof(session, delivery_id, destination, wish)
+    for row in [*again, *locked_proofs(session, never_asked)]:
+        audit_proof(session, row, AuditAction.DELIVERY_PROOF_REOPENED, AuditOutcome.SUCCESS, actor)
+    return len(again) + len(never_asked)
+
+
+def _give_up_left(session: Session, row: Any, proving: Sequence[str]) -> int:  # noqa: ANN401
+    """Give up one proof that is left, as it is now that it is locked; 1 if so."""
+    if row.state == ProofState.LOST and row.job_state in FINAL_STATES:
+        end_lost(session, row.job_id, JobState(row.job_state), row.job_reason)
+        return 1
+    if row.state in (ProofState.OWED, ProofState.ASKED) and row.destination not in proving:
+        give_up_proof(session, row, not_wanted(row), None)
+        return 1
+    return 0
 
 
 def owe_proof(session: Session, delivery_id: int, destination: str, wish: ProofWish) -> None:
@@ -169,11 +180,6 @@ def _in(seconds: float) -> Any:  # noqa: ANN401 - an SQL expression
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-def locked_proofs(session: Session, delivery_ids: Sequence[int]) -> Sequence[Any]:
-    """Lock these proofs until the transaction ends, with what is needed to settle and to audit them."""
-    return session.execute(statement("asked_proofs"), {"delivery_ids": list(delivery_ids)}).all()
-
-
 def _give_up_overdue(session: Session, destination: str, policy: ProofPolicy) -> None:
     asked = {
         "destination": destination,
@@ -181,7 +187,7 @@ def _give_up_overdue(session: Session, destination: str, policy: ProofPolicy) ->
         "most": _MOST_AT_ONCE,
     }
     for row in locked_proofs(session, session.scalars(statement("overdue_proofs"), asked).all()):
-        _give_up(session, row, _too_long(row), None)
+        give_up_proof(session, row, _too_long(row), None)
 
 
 def take_word(
@@ -200,24 +206,18 @@ def take_word(
     if answer.word is Word.HELD:
         prove(session, row)
     elif answer.word is Word.OTHER:
-        _give_up(session, row, answer.note, answer.reason)
+        give_up_proof(session, row, answer.note, answer.reason)
     elif lost and row.losses >= MOST_RESENDS:
-        _give_up(session, row, _lost_too_often(row), answer.reason)
+        give_up_proof(session, row, _lost_too_often(row), answer.reason)
     elif lost:
         _lose(session, row, said)
     elif policy is None:
-        _change(session, row, ProofEvent.POSTPONE, said)
+        change_proof(session, row, ProofEvent.POSTPONE, said)
     elif row.age_seconds > policy.give_up_hours * 3600:
-        _give_up(session, row, f"{_too_long(row)} The last answer: {answer.note}", answer.reason)
+        give_up_proof(session, row, f"{_too_long(row)} The last answer: {answer.note}", answer.reason)
     else:
         wait = min(policy.again_seconds, max(policy.after_seconds, 1.0) * 2 ** min(row.asks - 1, 20))
-        _change(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(wait)})
-
-
-def prove(session: Session, row: Any) -> None:  # noqa: ANN401
-    """The destination has the object."""
-    _change(session, row, ProofEvent.PROVE, {"proven_at": func.now(), "note": "", "reason": None, "absences": 0})
-    _audit(session, row, AuditAction.DELIVERY_PROVEN, AuditOutcome.SUCCESS)
+        change_proof(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(wait)})
 
 
 def _lose(session: Session, row: Any, said: dict[str, Any]) -> None:  # noqa: ANN401
@@ -225,46 +225,15 @@ def _lose(session: Session, row: Any, said: dict[str, Any]) -> None:  # noqa: AN
     try:
         refusal = send_again(session, row.delivery_id, _ACTOR)
     except DeliveryInHand:
-        _change(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(_IN_HAND_SECONDS)})
+        change_proof(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(_IN_HAND_SECONDS)})
         return
     if refusal is not None:
-        _give_up(session, row, f"{said['note']} {refusal}", said["reason"])
+        give_up_proof(session, row, f"{said['note']} {refusal}", said["reason"])
         return
-    _change(session, row, ProofEvent.LOSE, said | {"losses": row.losses + 1, "absences": 0})
-    _audit(
+    change_proof(session, row, ProofEvent.LOSE, said | {"losses": row.losses + 1, "absences": 0})
+    audit_proof(
         session, row, AuditAction.DELIVERY_LOST, AuditOutcome.MINOR_FAILURE, reason=said["reason"], note=said["note"]
     )
-
-
-def _give_up(session: Session, row: Any, note: str, reason: int | None) -> None:  # noqa: ANN401
-    _change(session, row, ProofEvent.GIVE_UP, {"note": stored_text(note), "reason": reason})
-    _audit(session, row, AuditAction.DELIVERY_UNPROVEN, AuditOutcome.SERIOUS_FAILURE, reason=reason, note=note)
-
-
-def _change(session: Session, row: Any, event: ProofEvent, values: dict[str, Any]) -> None:  # noqa: ANN401
-    state = next_proof_state(ProofState(row.state), event)
-    session.execute(
-        update(DeliveryProofRow)
-        .where(DeliveryProofRow.delivery_id == row.delivery_id)
-        .values(state=str(state), **values)
-    )
-
-
-def _audit(
-    session: Session,
-    row: Any,  # noqa: ANN401
-    action: AuditAction,
-    outcome: AuditOutcome,
-    actor: str = _ACTOR,
-    **details: str | int | float | None,
-) -> None:
-    about = {
-        "destination": row.destination,
-        "sop_instance_uid": row.sop_instance_uid,
-        "way": row.way,
-        "asks": row.asks,
-    }
-    append(session, AuditEvent(action, actor, outcome, row.study_instance_uid, row.job_id, about | details))
 
 
 def _too_long(row: Any) -> str:  # noqa: ANN401
@@ -272,13 +241,6 @@ def _too_long(row: Any) -> str:  # noqa: ANN401
     return (
         f"Destination {row.destination} was asked {times} in {row.age_seconds / 3600:.0f} hours and never said whether "
         "it has the object; look for it there, and have it asked again with `overread deliveries prove`."
-    )
-
-
-def _not_wanted(row: Any) -> str:  # noqa: ANN401
-    return (
-        f"No [[destinations]] entry of the name {row.destination} has proof set any more, so nobody asks whether the "
-        "object is there; set it again and run `overread deliveries prove`, or leave it."
     )
 
 

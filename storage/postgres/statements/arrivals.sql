@@ -1,4 +1,5 @@
--- Each object on its way to a destination and how far it is, newest first; what was not needed is not on its way.
+-- Each object on its way to a destination and how far it is, newest first; what was not needed is not on its way,
+-- unless the destination had it and lost it.
 SELECT
     study.study_instance_uid,
     delivery.destination,
@@ -24,12 +25,13 @@ JOIN evidence ON evidence.id = delivery.evidence_id
 JOIN job ON job.id = delivery.job_id
 JOIN study ON study.id = job.study_id
 LEFT JOIN delivery_proof ON delivery_proof.delivery_id = delivery.id
-WHERE delivery.state <> 'not-needed'
+WHERE (delivery.state <> 'not-needed' OR delivery_proof.state = 'unproven')
     AND (CAST(:destination AS text) IS NULL OR delivery.destination = :destination)
     AND (
         NOT CAST(:unproven AS boolean)
         OR delivery.state IN ('waiting', 'refused')
         OR (delivery.state = 'acknowledged' AND delivery_proof.state <> 'proven')
+        OR delivery_proof.state = 'unproven'
     )
 ORDER BY delivery.id DESC
 LIMIT :rows;

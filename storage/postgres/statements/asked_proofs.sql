@@ -9,9 +9,14 @@ SELECT
     delivery_proof.asks,
     delivery_proof.absences,
     delivery_proof.losses,
+    delivery_proof.reason,
     extract(epoch FROM now() - delivery_proof.since)::float8 AS age_seconds,
     evidence.sop_instance_uid,
     delivery.job_id,
+    delivery.state AS delivery_state,
+    delivery.note AS delivery_note,
+    job.state AS job_state,
+    coalesce(job.reason_sentence, '') AS job_reason,
     study.study_instance_uid
 FROM delivery_proof
 JOIN delivery ON delivery.id = delivery_proof.delivery_id

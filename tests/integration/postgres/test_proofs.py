@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.domain.commitment import Believed, ReceivedReport
-from storage.domain.delivery import SendOutcome, Verdict
+from storage.domain.delivery import SendOutcome, Verdict, how_far
 from storage.domain.job import JobKind, Reason
 from storage.domain.proof import (
     MOST_RESENDS,
@@ -23,6 +23,7 @@ from storage.domain.proof import (
     failure_answer,
 )
 from storage.domain.result import NewResult
+from storage.postgres import proof_rows
 from storage.postgres.delivery_log import record_outcomes
 from storage.postgres.held_job import hold
 from storage.postgres.proof_reports import take_report
@@ -244,6 +245,107 @@ def test_a_silent_destination_is_given_up_after_the_limit(hospital: Any, result:
     assert "was asked once in 48 hours" in hospital.rows(PROOF)[0][2]
     assert proofs.reopen("pacs", "anna", WISH) == 2
     assert proofs.claim("pacs", COMMITMENT, "PACS", []) is not None
+    assert hospital.audited("delivery-proof-reopened") == 2
+
+
+def _unproven(hospital: Any) -> dict[str, str]:
+    """What `deliveries list --unproven` tells of each object: how far it is."""
+    rows = PostgresProofs(hospital.database).arrivals(destination="pacs", unproven=True, rows=10)
+    return {
+        row["sop_instance_uid"]: how_far(row["state"], row["attempts"], row["proof_state"], row["proof_way"])
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize(
+    ("end", "word", "why"),
+    [
+        ("refused", "refused", "refused it when it was sent again"),
+        ("canceled", "canceled", "sending it again was canceled"),
+        ("expired", "sent", "sending it again came to no end: Nobody took it."),
+        ("not-needed", "unproven", "it was not sent again: Shown otherwise."),
+        ("switched-off", "unproven", "has proof set any more"),
+    ],
+)
+def test_what_was_lost_ends_with_the_delivery_that_sends_it_again(
+    hospital: Any, result: NewResult, end: str, word: str, why: str
+) -> None:
+    """Whatever that comes to but a new acknowledgement, nothing is lost any more, and the operator still finds it."""
+    lost, kept = (one.sop_instance_uid for one in result.evidence)
+    proofs, request = asked(hospital)
+    proofs.settle(request, QUERY, [failure_answer(lost, 0x0112), ObjectAnswer(kept, Word.HELD)])
+    job = hospital.claimed(JobKind.DELIVERY)
+
+    match end:
+        case "refused":
+            refused = [SendOutcome(lost, Verdict.REFUSED, 0xA900, "No such class.")]
+            hospital.queue.fail(job, Reason("delivery-refused", "No such class."), refused)
+        case "canceled":
+            hospital.queue.cancel(job.job_id, "anna")
+        case "expired":
+            hospital.queue.fail(job, Reason("delivery-expired", "Nobody took it."))
+        case "not-needed":
+            hospital.queue.complete_delivery(job, [SendOutcome(lost, Verdict.NOT_NEEDED, None, "Shown otherwise.")])
+        case _:
+            hospital.queue.complete_delivery(job, [SendOutcome(lost, Verdict.DELIVERED, 0, "Stored.")])
+
+    assert sorted(state for state, *_ in hospital.rows(PROOF)) == ["proven", "unproven"]
+    assert why in "".join(note for *_, note in hospital.rows(PROOF))
+    assert hospital.audited("delivery-unproven") == 1
+    assert _unproven(hospital) == {lost: word}
+    assert proofs.give_up_left(["pacs"]) == 0
+
+
+def test_what_an_earlier_release_left_lost_is_given_up_at_the_start(hospital: Any, result: NewResult) -> None:
+    """Its delivery has ended, so nobody sends it again, wherever proof is wanted; while it is under way it stays."""
+    say(hospital, Word.LOST, reason=0x0112)
+    proofs = PostgresProofs(hospital.database)
+    assert proofs.give_up_left(["pacs"]) == 0
+    hospital.rows(
+        "UPDATE job SET state = 'canceled', finished_at = now(), reason_code = 'canceled', reason_sentence = 'Stopped.'"
+        " WHERE state = 'scheduled'"
+    )
+
+    assert proofs.give_up_left(["pacs"]) == 2
+    assert [(state, "was canceled: Stopped." in note) for state, _, note in hospital.rows(PROOF)] == [
+        ("unproven", True)
+    ] * 2
+
+
+def test_what_a_failed_delivery_still_owes_is_not_sent_again_with_a_lost_object(hospital: Any) -> None:
+    """The other one was refused: nothing is begun by itself, and an operator has both sent together."""
+    hospital.install()
+    result = hospital.analysed()
+    lost, refused = (one.sop_instance_uid for one in result.evidence)
+    job = hospital.claimed(JobKind.DELIVERY)
+    said = [
+        SendOutcome(lost, Verdict.DELIVERED, 0, "Stored.", proof=WISH),
+        SendOutcome(refused, Verdict.REFUSED, 0xA900, "No such class."),
+    ]
+    hospital.queue.fail(job, Reason("delivery-refused", "No such class."), said)
+
+    say(hospital, Word.LOST, reason=0x0112)
+
+    assert hospital.rows("SELECT count(*) FROM job WHERE state = 'scheduled'") == [(0,)]
+    [(state, _, note)] = hospital.rows(PROOF)
+    assert (state, f"`overread jobs resubmit {job.job_id}`" in note) == ("unproven", True)
+    hospital.queue.resubmit(job.job_id, "anna")
+    deliver(hospital, result, only={lost, refused})
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["owed", "owed"]
+
+
+def test_many_proofs_are_given_up_and_asked_again_in_small_transactions(
+    hospital: Any, result: NewResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds the locks of its jobs and of the audit trail, so none may grow with the number of objects."""
+    monkeypatch.setattr(proof_rows, "_BATCH", 1)
+    proofs = PostgresProofs(hospital.database)
+    transactions = "SELECT count(DISTINCT xmin::text) FROM delivery_proof"
+
+    assert proofs.give_up_left([]) == 2
+    assert hospital.rows(transactions) == [(2,)]
+    assert proofs.reopen("pacs", "anna", WISH) == 2
+    assert hospital.rows(transactions) == [(2,)]
     assert hospital.audited("delivery-proof-reopened") == 2
 
 
