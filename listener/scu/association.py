@@ -194,19 +194,22 @@ def associate(
     entity.acse_timeout = line.deadlines.associate
     entity.dimse_timeout = line.deadlines.answer
     entity.network_timeout = None  # the reactor's idle timer would run while a slow peer still thinks
-    association = entity.associate(
-        destination.host,
-        destination.port,
-        contexts=list(contexts),
-        ae_title=destination.ae_title,
-        tls_args=_tls(destination, line),
-        evt_handlers=[
-            (evt.EVT_CONN_OPEN, line.opened),
-            (evt.EVT_DATA_SENT, line.sent),
-            (evt.EVT_DIMSE_RECV, line.answered),
-            *handlers,
-        ],
-    )
+    try:
+        association = entity.associate(
+            destination.host,
+            destination.port,
+            contexts=list(contexts),
+            ae_title=destination.ae_title,
+            tls_args=_tls(destination, line),
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, line.opened),
+                (evt.EVT_DATA_SENT, line.sent),
+                (evt.EVT_DIMSE_RECV, line.answered),
+                *handlers,
+            ],
+        )
+    except UnicodeError as error:  # what can be no name, such as one with two dots in a row
+        raise OSError("the name of the host could not be resolved") from error
     line.settled()
     if association.is_established:
         hold_answers(association)

@@ -97,7 +97,7 @@ def _addresses(host: str) -> list[str]:
     """Every address of a host, as sockets show them; empty without a host, or while its name cannot be resolved."""
     if not host:
         return []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return sorted({str(address[0]) for *_, address in found})
     return []

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from listener.scu.association import Deadlines, Line, associate, contexts_of, deadlines_of, release
+from listener.scu.echo import echo
 from listener.scu.pace import Pace
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer
@@ -222,6 +223,17 @@ def test_the_pace_of_a_destination_is_kept_and_costs_no_transfer(
     outcomes = sender.send(pacs_at(recording_pacs.port), [segmentation, report])
 
     assert [outcome.verdict for outcome in outcomes] == [Verdict.DELIVERED] * 2
+
+
+@pytest.mark.parametrize("host", ["pacs..example", f"{'a' * 64}.example"])
+def test_a_host_that_can_be_no_name_is_told_as_one_that_is_not_there(report: FrozenEvidence, host: str) -> None:
+    """A dot too many, or a label too long, fails at its own destination; it ends no lane, and no process with it."""
+    where = pacs_at(104).model_copy(update={"host": host})
+
+    assert StoreScu("OVERREAD", QUICK).send(where, [report]) == (
+        outcome_without_answer(report.sop_instance_uid, NoAnswer.UNKNOWN_HOST),
+    )
+    assert echo("OVERREAD", where) is NoAnswer.UNKNOWN_HOST
 
 
 def test_what_cannot_be_sent_any_more_takes_no_turn(
