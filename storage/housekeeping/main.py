@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from storage.housekeeping.forget_compiled import forget_compiled
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
+from storage.housekeeping.wall_clock import Every, WallClock
 from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.checkpoint_file import CheckpointFile
 from storage.postgres import schema
@@ -115,7 +117,7 @@ def keep_house(
         schema.check(database_url)
     except DatabaseUnavailable:
         _LOG.warning("the database does not answer yet; housekeeping starts when it does")
-    stop = threading.Event()
+    stop, clock = threading.Event(), WallClock()
     database = open_database(database_url, "overread housekeeper")
     house = _House(database, alive)
     anchor = partial(anchor_audit, database, CheckpointFile(data_dir))
@@ -136,7 +138,8 @@ def keep_house(
         scheduler.start()
         _LOG.info("keeping house for %s", data_dir)
         while not stop.wait(_LOOK_SECONDS):  # one without end may sleep through a signal that another thread takes
-            pass
+            if clock.has_jumped():
+                _do_all_now(scheduler)
     finally:
         house.leaves()
         if scheduler.running:
@@ -157,8 +160,14 @@ def _scheduler(house: _House, duties: dict[str, tuple[Callable[[], int], float]]
         timezone="UTC",
     )
     for name, (duty, seconds) in duties.items():
-        scheduler.add_job(house.tend, "interval", [name, duty], seconds=seconds)
+        scheduler.add_job(house.tend, Every(seconds), [name, duty])
     return scheduler
+
+
+def _do_all_now(scheduler: BackgroundScheduler) -> None:
+    """What was due at a time that the clock has left is due now, and from here on as usual."""
+    for job in scheduler.get_jobs():
+        job.modify(next_run_time=datetime.now(UTC))
 
 
 def _setting(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
