@@ -71,7 +71,7 @@ def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
     return group.to_bytes(2, "little") + number.to_bytes(2, "little") + vr + len(value).to_bytes(2, "little") + value
 
 
-def ct_data_set(sop_instance_uid: str, text: bytes = b"x", study: str = "1.2.3") -> bytes:
+def ct_data_set(sop_instance_uid: str, text: bytes = b"x", study: str = "1.2.3", series: str = "") -> bytes:
     """A small CT data set in explicit VR little endian, with a private element that must survive as it is."""
     return b"".join(
         (
@@ -83,7 +83,7 @@ def ct_data_set(sop_instance_uid: str, text: bytes = b"x", study: str = "1.2.3")
             element(0x0010, 0x0010, b"PN", b"CANARY^NAME"),
             element(0x0010, 0x0020, b"LO", b"CANARY-ID"),
             element(0x0020, 0x000D, b"UI", study.encode()),
-            element(0x0020, 0x000E, b"UI", f"{study}.1".encode()),
+            element(0x0020, 0x000E, b"UI", (series or f"{study}.1").encode()),
             element(0x0020, 0x0013, b"IS", b"1"),
         )
     )
