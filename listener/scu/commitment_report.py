@@ -67,13 +67,16 @@ class CommitmentReporter:
             return True
         entity = AE(request.called_ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _TIMEOUT
-        association = entity.associate(
-            peer.host,
-            peer.port,
-            contexts=[build_context(SOP_CLASS)],
-            ae_title=request.calling_ae_title,
-            ext_neg=[build_role(SOP_CLASS, scu_role=False, scp_role=True)],
-        )
+        try:
+            association = entity.associate(
+                peer.host,
+                peer.port,
+                contexts=[build_context(SOP_CLASS)],
+                ae_title=request.calling_ae_title,
+                ext_neg=[build_role(SOP_CLASS, scu_role=False, scp_role=True)],
+            )
+        except (OSError, UnicodeError):  # the name of the host could not be resolved, or can be none
+            return False
         if not association.is_established:
             return False
         hold_answers(association)
