@@ -52,6 +52,7 @@ class AssociationPolicy:
     """Decides on association requests.
 
     AE titles are believed only together with the address they come from, and with the certificate if one is named.
+    Where an entry names a certificate for a title, an entry for everybody ("*") lets nobody in under that title.
     """
 
     def __init__(self, listener: ListenerSettings) -> None:
@@ -92,7 +93,10 @@ class AssociationPolicy:
             return []
         if not self._listener.peers:
             return [_ANYBODY] if address.is_loopback else []
-        return [peer for peer in self._listener.peers if _matches(peer, calling_ae_title, address)]
+        peers = self._listener.peers
+        if any(peer.certificate_subject and same_ae_title(peer.ae_title, calling_ae_title) for peer in peers):
+            peers = tuple(peer for peer in peers if peer.ae_title != _ANY)
+        return [peer for peer in peers if _matches(peer, calling_ae_title, address)]
 
 
 def title_is_listed(listener: ListenerSettings, ae_title: str, remote_address: str) -> bool:

@@ -48,6 +48,7 @@ TRANSITIONS: dict[tuple[ProofState, ProofEvent], ProofState] = {
     (ProofState.OWED, ProofEvent.ACKNOWLEDGE): ProofState.OWED,
     (ProofState.OWED, ProofEvent.ASK): ProofState.ASKED,
     (ProofState.OWED, ProofEvent.PROVE): ProofState.PROVEN,
+    (ProofState.OWED, ProofEvent.LOSE): ProofState.LOST,
     (ProofState.OWED, ProofEvent.GIVE_UP): ProofState.UNPROVEN,
     (ProofState.ASKED, ProofEvent.ACKNOWLEDGE): ProofState.OWED,
     (ProofState.ASKED, ProofEvent.ASK): ProofState.ASKED,
@@ -60,6 +61,8 @@ TRANSITIONS: dict[tuple[ProofState, ProofEvent], ProofState] = {
     (ProofState.LOST, ProofEvent.GIVE_UP): ProofState.UNPROVEN,
     (ProofState.UNPROVEN, ProofEvent.ACKNOWLEDGE): ProofState.OWED,
     (ProofState.UNPROVEN, ProofEvent.PROVE): ProofState.PROVEN,
+    (ProofState.UNPROVEN, ProofEvent.LOSE): ProofState.LOST,
+    (ProofState.UNPROVEN, ProofEvent.GIVE_UP): ProofState.UNPROVEN,
     (ProofState.UNPROVEN, ProofEvent.REOPEN): ProofState.OWED,
 }
 

@@ -29,6 +29,8 @@ def prove(session: Session, row: Any) -> None:  # noqa: ANN401
 
 def give_up_proof(session: Session, row: Any, note: str, reason: int | None) -> None:  # noqa: ANN401
     """Nobody asks any more; ``note`` says why and what an operator does."""
+    if row.state == ProofState.UNPROVEN and row.note == stored_text(note):
+        return  # the same was said before
     change_proof(session, row, ProofEvent.GIVE_UP, {"note": stored_text(note), "reason": reason})
     audit_proof(session, row, AuditAction.DELIVERY_UNPROVEN, AuditOutcome.SERIOUS_FAILURE, reason=reason, note=note)
 

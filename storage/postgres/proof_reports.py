@@ -18,7 +18,8 @@ from storage.postgres.tables import CommitmentQuestionRow
 
 _ACTOR = "listener"
 _NOT_NAMED = "The report of the destination does not name the object."
-_LATE = frozenset({ProofState.OWED, ProofState.ASKED, ProofState.UNPROVEN})  # success counts whenever it comes
+# What a destination holds, or has lost, counts whenever it says so.
+_LATE = frozenset({ProofState.OWED, ProofState.ASKED, ProofState.UNPROVEN})
 
 
 def take_report(database: Database, report: ReceivedReport, *, title_is_listed: bool) -> Believed:
@@ -51,22 +52,23 @@ def take_report(database: Database, report: ReceivedReport, *, title_is_listed: 
         )
         lock_deliveries(session, question.delivery_ids)
         for row in locked_proofs(session, question.delivery_ids):
-            if row.since <= question.asked_at:  # else it was sent again since, and this is not about that
-                _take(session, row, report)
+            if row.acknowledged_at is not None and row.acknowledged_at <= question.asked_at:
+                _take(session, row, question, report)  # else it was sent again since, and this is not about that
     return Believed.TAKEN
 
 
-def _take(session: Session, row: Any, report: ReceivedReport) -> None:  # noqa: ANN401
+def _take(session: Session, row: Any, question: CommitmentQuestionRow, report: ReceivedReport) -> None:  # noqa: ANN401
     uid = row.sop_instance_uid
+    if row.state not in _LATE:
+        return  # an earlier report said enough
     if uid in report.committed:
-        if row.state in _LATE:
-            prove(session, row)
+        prove(session, row)
         return
-    if row.state != ProofState.ASKED or row.request_uid != report.transaction_uid:
-        return  # a failure counts only for the latest question, and only once
     reason = report.failures.get(uid)
     answer = ObjectAnswer(uid, Word.UNSAID, _NOT_NAMED) if reason is None else failure_answer(uid, reason)
-    take_word(session, row, answer, policy=None)
+    latest = row.state == ProofState.ASKED and row.request_uid == report.transaction_uid
+    if latest or (answer.word is Word.LOST and row.since <= question.asked_at):
+        take_word(session, row, answer, policy=None)
 
 
 def _refused(session: Session, report: ReceivedReport, why: Believed, destination: str = "") -> Believed:

@@ -187,7 +187,7 @@ def _give_up_overdue(session: Session, destination: str, policy: ProofPolicy) ->
         "most": _MOST_AT_ONCE,
     }
     for row in locked_proofs(session, session.scalars(statement("overdue_proofs"), asked).all()):
-        give_up_proof(session, row, _too_long(row), None)
+        give_up_proof(session, row, _too_long(row, row.note), row.reason)
 
 
 def take_word(
@@ -214,7 +214,7 @@ def take_word(
     elif policy is None:
         change_proof(session, row, ProofEvent.POSTPONE, said)
     elif row.age_seconds > policy.give_up_hours * 3600:
-        give_up_proof(session, row, f"{_too_long(row)} The last answer: {answer.note}", answer.reason)
+        give_up_proof(session, row, _too_long(row, answer.note), answer.reason)
     else:
         wait = min(policy.again_seconds, max(policy.after_seconds, 1.0) * 2 ** min(row.asks - 1, 20))
         change_proof(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(wait)})
@@ -225,6 +225,8 @@ def _lose(session: Session, row: Any, said: dict[str, Any]) -> None:  # noqa: AN
     try:
         refusal = send_again(session, row.delivery_id, _ACTOR)
     except DeliveryInHand:
+        if row.state != ProofState.ASKED:
+            return  # it is asked about once that delivery has ended, or a worker sends it again already
         change_proof(session, row, ProofEvent.POSTPONE, said | {"due_at": _in(_IN_HAND_SECONDS)})
         return
     if refusal is not None:
@@ -236,11 +238,14 @@ def _lose(session: Session, row: Any, said: dict[str, Any]) -> None:  # noqa: AN
     )
 
 
-def _too_long(row: Any) -> str:  # noqa: ANN401
+def _too_long(row: Any, last: str) -> str:  # noqa: ANN401
+    """Why it is asked no more; ``last`` is what its latest answer, or the lack of one, came to."""
     times = "once" if row.asks == 1 else f"{row.asks} times"
+    told = f" The last try: {last}" if last else " It never answered."
     return (
-        f"Destination {row.destination} was asked {times} in {row.age_seconds / 3600:.0f} hours and never said whether "
-        "it has the object; look for it there, and have it asked again with `overread deliveries prove`."
+        f"Overread tried {times} in {row.age_seconds / 3600:.0f} hours to learn whether destination {row.destination} "
+        f"has the object, without a certain answer; look for it there, and have it asked again with "
+        f"`overread deliveries prove`.{told}"
     )
 
 

@@ -242,7 +242,8 @@ def test_a_silent_destination_is_given_up_after_the_limit(hospital: Any, result:
     assert proofs.claim("pacs", COMMITMENT, "PACS", []) is None
 
     assert [state for state, *_ in hospital.rows(PROOF)] == ["unproven", "unproven"]
-    assert "was asked once in 48 hours" in hospital.rows(PROOF)[0][2]
+    assert "tried once in 48 hours" in hospital.rows(PROOF)[0][2]
+    assert hospital.rows(PROOF)[0][2].endswith("It never answered.")
     assert proofs.reopen("pacs", "anna", WISH) == 2
     assert proofs.claim("pacs", COMMITMENT, "PACS", []) is not None
     assert hospital.audited("delivery-proof-reopened") == 2
@@ -446,15 +447,60 @@ def test_a_success_counts_however_late_it_comes(hospital: Any, result: NewResult
     assert [state for state, *_ in hospital.rows(PROOF)] == ["proven", "proven"]
 
 
-def test_a_failure_counts_for_the_latest_question_only(hospital: Any, result: NewResult) -> None:
-    """An earlier question that is answered late with 0x0112 sends nothing again."""
+@pytest.mark.parametrize("state", ["asked", "owed", "unproven"])
+def test_a_loss_counts_however_late_it_is_told(hospital: Any, result: NewResult, state: str) -> None:
+    """The destination has not what it acknowledged, also if the question was put again or given up; it counts once."""
+    _, earlier = asked(hospital, COMMITMENT)
+    asked(hospital, COMMITMENT)
+    hospital.rows(f"UPDATE delivery_proof SET state = '{state}', note = 'So far.'")  # noqa: S608 - of the list above
+    lost = report(earlier, {one.sop_instance_uid: 0x0112 for one in earlier.objects})
+
+    told(hospital, lost)
+    told(hospital, lost)
+
+    assert [row[:2] for row in hospital.rows(PROOF)] == [("lost", 1), ("lost", 1)]
+    assert hospital.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(2,)]
+    deliver(hospital, result)
+    told(hospital, lost)
+    assert [state for state, *_ in hospital.rows(PROOF)] == ["owed", "owed"]
+
+
+def test_any_other_failure_counts_for_the_latest_question_only(hospital: Any, result: NewResult) -> None:
+    """An earlier question that is answered late with no certain word changes nothing."""
     _, earlier = asked(hospital, COMMITMENT)
     asked(hospital, COMMITMENT)
 
-    told(hospital, report(earlier, {one.sop_instance_uid: 0x0112 for one in earlier.objects}))
+    told(hospital, report(earlier, {one.sop_instance_uid: 0x0110 for one in earlier.objects}))
 
     assert [state for state, *_ in hospital.rows(PROOF)] == ["asked", "asked"]
-    assert hospital.rows("SELECT count(*) FROM job WHERE kind = 'delivery'") == [(1,)]
+
+
+def test_a_late_loss_that_is_not_sent_again_is_told_once(hospital: Any, result: NewResult) -> None:
+    """We gave up because nothing was said; now something is, and the sentence must not go on saying otherwise."""
+    _, earlier = asked(hospital, COMMITMENT)
+    hospital.rows("UPDATE delivery_proof SET state = 'unproven', note = 'Nothing was said.'")
+    hospital.rows("UPDATE study SET parked_at = now(), parked_code = 'x', parked_sentence = 'Held back.'")
+    lost = report(earlier, {one.sop_instance_uid: 0x0112 for one in earlier.objects})
+
+    told(hospital, lost)
+    told(hospital, lost)
+
+    assert {(state, "no such object (0x0112)" in note) for state, _, note in hospital.rows(PROOF)} == {
+        ("unproven", True)
+    }
+    assert hospital.audited("delivery-unproven") == 2
+
+
+def test_after_an_operator_reopened_it_an_earlier_success_still_counts(hospital: Any, result: NewResult) -> None:
+    """Nothing was sent again meanwhile, so that it is there is as true as before; that it was lost is asked anew."""
+    first, second = (one.sop_instance_uid for one in result.evidence)
+    proofs, earlier = asked(hospital, COMMITMENT)
+    proofs.give_up_left([])
+    proofs.reopen("pacs", "anna", WISH)
+
+    told(hospital, report(earlier, {second: 0x0112}, committed=frozenset({first})))
+
+    assert sorted(state for state, *_ in hospital.rows(PROOF)) == ["owed", "proven"]
 
 
 def test_a_report_from_before_an_object_was_sent_again_proves_nothing(hospital: Any, result: NewResult) -> None:

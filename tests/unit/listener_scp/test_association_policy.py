@@ -74,3 +74,18 @@ def test_a_network_address_without_peers_is_refused(host):
     with pytest.raises(ListenerError, match=r"\[\[listener\.peers\]\]"):
         check_listener_settings(ListenerSettings(host=host))
     check_listener_settings(ListenerSettings(host=host, peers=(CT1,)))
+
+
+@pytest.mark.parametrize(
+    ("title", "subject", "reason"),
+    [("PACS", "CN=pacs", None), ("PACS ", "", 3), ("PACS", "CN=other", 3), ("CT1", "", None), ("CT1", "CN=pacs", None)],
+)
+def test_a_title_with_a_certificate_is_let_in_by_no_entry_for_everybody(title, subject, reason):
+    """What "PACS" says, such as that it has an object, is believed because it came with the certificate demanded."""
+    pacs = PeerSettings(ae_title="PACS", networks=("10.0.0.0/8",), certificate_subject="CN=pacs")
+    everybody = PeerSettings(ae_title="*", networks=("10.0.0.0/8",))
+    policy = AssociationPolicy(ListenerSettings(peers=(pacs, everybody)))
+
+    rejection = policy.rejection(title, "OVERREAD", "10.1.2.3", 0, certificate_subject=subject)
+
+    assert (rejection and rejection.reason) == reason
