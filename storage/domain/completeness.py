@@ -229,15 +229,22 @@ class AvailabilityNotice:
     calling_ae_title: str
 
 
-def naming_evidence(kind: EvidenceKind, sources: Iterable[Source], named: int, absent: int, unnamed: int) -> Evidence:
+def naming_evidence(
+    kind: EvidenceKind, sources: Iterable[Source], named: int, absent: int, unnamed: int, aside: int = 0
+) -> Evidence:
     """What requests for storage commitment, or notifications of availability, say.
 
     They name ``named`` instances, ``absent`` of which are not here, and ``unnamed`` that are here are in none of them.
+    Another ``aside`` of them came and were set aside: they are not waited for, and without them nothing is whole.
     """
     who = ", ".join(sorted(source.name for source in sources))
     asked = f"{who} {NAMING[kind]} {_count(named)}"
+    if aside:
+        asked += f" ({aside} of them set aside when they came, and not waited for)"
     if absent:
         return Evidence(kind, Word.LACKING, f"{asked}, {absent} of which had not arrived.")
+    if aside and not unnamed:
+        return Evidence(kind, Word.SILENT, f"{asked}; all others had arrived.")
     if unnamed:
         more = f"and {_count(unnamed)} had arrived that it did not name"
         return Evidence(kind, Word.SILENT, f"{asked}, {more}.")

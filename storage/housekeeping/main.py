@@ -16,9 +16,11 @@ from storage.domain.route import Routes
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.housekeeping.anchor_audit import anchor_audit
 from storage.housekeeping.forget_compiled import forget_compiled
+from storage.housekeeping.forget_questions import forget_questions
 from storage.housekeeping.leadership import Leadership
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
+from storage.housekeeping.tell_refused_reports import tell_refused_reports
 from storage.housekeeping.wall_clock import Every, WallClock
 from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.checkpoint_file import CheckpointFile
@@ -34,6 +36,7 @@ _EVERY_SECONDS = 1
 _SETTLE_SECONDS = 0.2  # what a study waits beyond its quiet time, at most; one look at an index
 _COMPILED_SECONDS = 3600
 _FORGET_SECONDS = 3600
+_TELL_SECONDS = 300
 _ANCHOR = "anchor the audit trail"
 
 
@@ -130,6 +133,8 @@ def keep_house(
             _ANCHOR: (anchor, audit.checkpoint_seconds),
             "remove what was compiled": (partial(forget_compiled, database, data_dir), _COMPILED_SECONDS),
             "forget what peers said long ago": (partial(forget_old_claims, database), _FORGET_SECONDS),
+            "forget questions of long ago": (partial(forget_questions, database), _FORGET_SECONDS),
+            "tell of reports that were not believed": (partial(tell_refused_reports, database), _TELL_SECONDS),
             "watch for drift": (partial(watch_drift, database, watched), watched.look_minutes * 60),
         },
     )

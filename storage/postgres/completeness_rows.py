@@ -176,8 +176,11 @@ def store_decision(session: Session, study_id: int, revision: int, decision: Dec
 
 def _claimed(
     session: Session, study_id: int, study_instance_uid: str, kind: EvidenceKind, peers: Iterable[Source]
-) -> tuple[int, int, int]:
-    """How many instances they named, how many of those are not here, and how many are here that they did not name."""
+) -> tuple[int, int, int, int]:
+    """How many instances they named, how many of those are not here, and how many are here that they did not name.
+
+    At last how many of those that they named came and were set aside.
+    """
     row = session.execute(
         statement("claimed_instances"),
         {
@@ -187,4 +190,4 @@ def _claimed(
             "calling_ae_titles": [source.name for source in peers],
         },
     ).one()
-    return row.named, row.absent, row.unnamed
+    return row.named, row.absent, row.unnamed, row.aside

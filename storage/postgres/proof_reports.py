@@ -5,18 +5,16 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.commitment import Believed, ReceivedReport
 from storage.domain.identifiers import same_ae_title
 from storage.domain.proof import ObjectAnswer, ProofState, Word, failure_answer
-from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.proof_change import locked_proofs, prove
 from storage.postgres.proof_resend import lock_deliveries
 from storage.postgres.proof_rows import take_word
+from storage.postgres.refused_reports import refuse_report
 from storage.postgres.tables import CommitmentQuestionRow
 
-_ACTOR = "listener"
 _NOT_NAMED = "The report of the destination does not name the object."
 # What a destination holds, or has lost, counts whenever it says so.
 _LATE = frozenset({ProofState.OWED, ProofState.ASKED, ProofState.UNPROVEN})
@@ -26,7 +24,8 @@ def take_report(database: Database, report: ReceivedReport, *, title_is_listed: 
     """Change what the report says of the objects of its question; whoever was not asked changes nothing.
 
     It is believed from the AE title that was asked, if it comes from an address of the destination, or if a
-    [[listener.peers]] entry names that title for where it comes from (``title_is_listed``). Others are audited.
+    [[listener.peers]] entry names that title for where it comes from (``title_is_listed``). Others are audited, many of
+    one address as a count.
 
     Raises:
         DatabaseUnavailable: nothing was changed; take it again later.
@@ -38,10 +37,10 @@ def take_report(database: Database, report: ReceivedReport, *, title_is_listed: 
             .with_for_update()
         ).one_or_none()
         if question is None:
-            return _refused(session, report, Believed.UNKNOWN_TRANSACTION)
+            return refuse_report(session, report, Believed.UNKNOWN_TRANSACTION)
         at_home = title_is_listed or _plain(report.remote_address) in map(_plain, question.addresses)
         if not at_home or not same_ae_title(report.calling_ae_title, question.ae_title):
-            return _refused(session, report, Believed.NOT_THE_DESTINATION, question.destination)
+            return refuse_report(session, report, Believed.NOT_THE_DESTINATION, question.destination)
         session.execute(
             update(CommitmentQuestionRow)
             .where(CommitmentQuestionRow.transaction_uid == report.transaction_uid)
@@ -69,23 +68,6 @@ def _take(session: Session, row: Any, question: CommitmentQuestionRow, report: R
     latest = row.state == ProofState.ASKED and row.request_uid == report.transaction_uid
     if latest or (answer.word is Word.LOST and row.since <= question.asked_at):
         take_word(session, row, answer, policy=None)
-
-
-def _refused(session: Session, report: ReceivedReport, why: Believed, destination: str = "") -> Believed:
-    """Nothing is changed; who tries to prove what he was not asked is worth a look."""
-    details: dict[str, str | int | float | None] = {
-        "why": str(why),
-        "calling_ae_title": report.calling_ae_title,
-        "remote_address": report.remote_address,
-        "objects": len(report.committed) + len(report.failures),
-    }
-    if destination:
-        details["destination"] = destination
-    append(
-        session,
-        AuditEvent(AuditAction.COMMITMENT_REPORT_REFUSED, _ACTOR, AuditOutcome.SERIOUS_FAILURE, details=details),
-    )
-    return why
 
 
 def _plain(address: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from storage.domain.commitment import Believed
 from storage.domain.proof import ProofState, ProofWay
 from storage.postgres.table_base import Base, Big, DatabaseTime, one_of
 
@@ -40,7 +41,6 @@ class DeliveryProofRow(Base):
             postgresql_where=text("state IN ('owed', 'asked')"),
         ),
         Index("delivery_proof_open", "destination", "since", postgresql_where=text("state <> 'proven'")),
-        Index("delivery_proof_of_request", "request_uid", postgresql_where=text("state = 'asked'")),
     )
 
     delivery_id: Mapped[Big] = mapped_column(ForeignKey("delivery.id"), primary_key=True, autoincrement=False)
@@ -57,6 +57,25 @@ class DeliveryProofRow(Base):
     reason: Mapped[int | None]  # the latest Failure Reason (PS3.3 section C.14.1.1) or DIMSE status
     note: Mapped[str] = mapped_column(server_default=text("''"))
     proven_at: Mapped[datetime | None]
+
+
+class RefusedReportRow(Base):
+    """Reports of storage commitment that were not believed, by address and why; the rest is of the latest.
+
+    `told` is how many the latest row of the audit trail stands for, `untold` how many came since.
+    """
+
+    __tablename__ = "refused_report"
+    __table_args__ = (one_of("why", [why for why in Believed if why is not Believed.TAKEN]),)
+
+    remote_address: Mapped[str] = mapped_column(primary_key=True)
+    why: Mapped[str] = mapped_column(primary_key=True)
+    calling_ae_title: Mapped[str]
+    destination: Mapped[str]
+    objects: Mapped[int]
+    untold: Mapped[int] = mapped_column(server_default=text("0"))
+    told: Mapped[int] = mapped_column(server_default=text("1"))
+    told_at: Mapped[DatabaseTime]
 
 
 class CommitmentQuestionRow(Base):

@@ -182,7 +182,11 @@ class QuarantinedObjectRow(Base):
     """Bytes that were set aside; identifiers are as claimed, so nothing refers to them."""
 
     __tablename__ = "quarantined_object"
-    __table_args__ = (one_of("reason", QuarantineReason), sha256_check("sha256"))
+    __table_args__ = (
+        one_of("reason", QuarantineReason),
+        sha256_check("sha256"),
+        Index("quarantined_object_sop_instance_uid", "sop_instance_uid"),  # did what a peer names come to nothing?
+    )
 
     quarantine_id: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str]

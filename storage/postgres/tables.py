@@ -29,7 +29,7 @@ from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionR
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
 from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
-from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow
+from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow, RefusedReportRow
 from storage.postgres.received_tables import (
     AssociationRow,
     InstanceImageRow,
@@ -65,6 +65,7 @@ __all__ = [
     "MonitoringBaselineRow",
     "ProofTransitionRow",
     "QuarantinedObjectRow",
+    "RefusedReportRow",
     "ResultInputRow",
     "ResultRow",
     "ResultStatisticsRow",

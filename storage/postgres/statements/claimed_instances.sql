@@ -1,4 +1,5 @@
--- How many instances of a study these peers named, and what lacks on either side. What lacked already when the newest
+-- How many instances of a study these peers named, and what lacks on either side. What came and was set aside is not
+-- waited for: as it is it never becomes an instance. What lacked already when the newest
 -- revision was opened is no longer waited for; a result of ours that only the peer holds
 -- never is.
 WITH named AS (
@@ -12,15 +13,20 @@ WITH named AS (
         AND claim.kind = :kind
         AND claim.calling_ae_title = ANY(:calling_ae_titles)
     GROUP BY uid.uid
+),
+elsewhere AS (
+    SELECT named.uid, EXISTS (
+        SELECT FROM quarantined_object WHERE quarantined_object.sop_instance_uid = named.uid
+    ) AS aside
+    FROM named
+    WHERE named.since
+        AND NOT EXISTS (SELECT FROM instance WHERE instance.sop_instance_uid = named.uid)
+        AND NOT EXISTS (SELECT FROM evidence WHERE evidence.sop_instance_uid = named.uid)
 )
 SELECT
     (SELECT count(*) FROM named) AS named,
-    (
-        SELECT count(*) FROM named
-        WHERE named.since
-            AND NOT EXISTS (SELECT FROM instance WHERE instance.sop_instance_uid = named.uid)
-            AND NOT EXISTS (SELECT FROM evidence WHERE evidence.sop_instance_uid = named.uid)
-    ) AS absent,
+    (SELECT count(*) FROM elsewhere WHERE NOT aside) AS absent,
+    (SELECT count(*) FROM elsewhere WHERE aside) AS aside,
     (
         SELECT count(*) FROM instance
         WHERE instance.study_id = :study_id

@@ -130,6 +130,24 @@ def test_a_request_that_names_more_than_has_come_extends_the_wait(hospital: Any)
     assert f"Looked at beside it, commitment: {lacked}" in _story(hospital)
 
 
+def test_what_was_set_aside_is_not_waited_for(hospital: Any) -> None:
+    """It came and can never become an instance: it neither extends the wait nor is the study whole without it."""
+    arrival = hospital.arrival(association=hospital.association(calling_ae_title="CT1"))
+    hospital.receive(arrival)
+    aside = hospital.quarantined(sop_instance_uid="1.2.3.99")
+    hospital.arrivals.record([], [aside], [])
+    _asked_about(hospital, arrival, more=("1.2.3.99",))
+    _quiet(hospital, 10)
+    assert _settle(hospital) == 0
+    _quiet(hospital, 61)
+
+    assert _settle(hospital) == 1
+
+    assert hospital.rows(_DECISIVE) == [(1, "quiet")]
+    told = "CT1 asked for storage commitment of 2 instances (1 of them set aside when they came, and not waited for)"
+    assert f"Looked at beside it, commitment: {told}; all others had arrived." in _story(hospital)
+
+
 def test_only_peers_that_are_believed_are_listened_to(hospital: Any) -> None:
     """Anybody may ask for storage commitment; who has no such entry neither ends nor extends a wait."""
     arrivals = [hospital.arrival(), hospital.arrival()]

@@ -23,6 +23,8 @@ from storage.domain.proof import (
     failure_answer,
 )
 from storage.domain.result import NewResult
+from storage.housekeeping.forget_questions import forget_questions
+from storage.housekeeping.tell_refused_reports import tell_refused_reports
 from storage.postgres import proof_rows
 from storage.postgres.delivery_log import record_outcomes
 from storage.postgres.held_job import hold
@@ -548,6 +550,39 @@ def test_whoever_was_not_asked_proves_nothing(
     )
     assert outcome == "serious-failure"
     assert (details["why"], details["objects"]) == (str(why), 2)
+
+
+def test_reports_that_are_not_believed_are_counted_instead_of_audited_each(hospital: Any, result: NewResult) -> None:
+    """Whoever floods us with them fills no audit trail; an hour later one row tells how many there were."""
+    _, request = asked(hospital, COMMITMENT)
+    refused = (
+        "SELECT (details ->> 'reports')::int FROM audit_event WHERE action = 'commitment-report-refused' ORDER BY id"
+    )
+    for title in ("A", "B", "C"):
+        told(hospital, report(request, calling_ae_title=title))
+    told(hospital, report(request, transaction_uid="2.25.1"))
+    assert hospital.rows(refused) == [(1,), (1,)]
+    assert tell_refused_reports(hospital.database) == 0
+
+    hospital.rows("UPDATE refused_report SET told_at = told_at - interval '61 minutes'")
+    assert tell_refused_reports(hospital.database) == 1
+    assert tell_refused_reports(hospital.database) == 0
+    assert hospital.rows(refused) == [(1,), (1,), (2,)]
+
+    hospital.rows("UPDATE refused_report SET told_at = told_at - interval '61 minutes'")
+    told(hospital, report(request, calling_ae_title="D"))
+    assert hospital.rows(refused) == [(1,), (1,), (2,), (1,)]
+
+
+def test_questions_are_forgotten_once_no_report_on_them_counts(hospital: Any, result: NewResult) -> None:
+    """A season later a row of each question is only in the way; the newer ones stay."""
+    asked(hospital, COMMITMENT)
+    hospital.rows("UPDATE commitment_question SET asked_at = now() - interval '91 days'")
+    _, new = asked(hospital, COMMITMENT)
+
+    assert forget_questions(hospital.database) == 1
+
+    assert hospital.rows("SELECT transaction_uid FROM commitment_question") == [(new.request_uid,)]
 
 
 def test_a_destination_may_report_from_where_its_title_is_listed(hospital: Any, result: NewResult) -> None:
