@@ -61,8 +61,8 @@ def send_in_order(
             outcomes += held
             continue
         came_of_it = send_best(choice, obstacle, store)
-        # Without a status the association is over, and what follows says that of itself.
-        if any(outcome.verdict is Verdict.TRY_AGAIN and outcome.status is not None for outcome in came_of_it):
+        # Where the destination is not to be had, what follows says that of itself.
+        if any(outcome.verdict is Verdict.TRY_AGAIN and not outcome.out_of_reach for outcome in came_of_it):
             waits_for = place_in_order(choice)
         outcomes += came_of_it
     return tuple(outcomes)

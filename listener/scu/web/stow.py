@@ -90,7 +90,7 @@ class _Posting:
         if len(those) > 1 and unnamed and alone:
             again = {outcome.sop_instance_uid: outcome for one in unnamed for outcome in self._store([one])}
             return tuple((said | again)[one.sop_instance_uid] for one in those)
-        ends = whole.concerns is Concerns.DESTINATION or (self._holds_back and whole.verdict is Verdict.TRY_AGAIN)
+        ends = whole.concerns is Concerns.DESTINATION or (self._holds_back and whole.out_of_reach)
         if unnamed and ends:
             self._ended = whole
         return tuple(said.get(one.sop_instance_uid) or whole.outcome(one.sop_instance_uid) for one in those)

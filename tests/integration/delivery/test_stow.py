@@ -24,7 +24,7 @@ from tests.peers.evidence_files import data_set_bytes, evidence_object, frozen
 from tests.peers.free_ports import free_ports
 from tests.peers.orthanc import Orthanc
 from tests.peers.result_desk import ResultDesk
-from tests.peers.stow_archive import Answer, StowArchive, failed, raw, reply, response, stored
+from tests.peers.stow_archive import Answer, Request, StowArchive, failed, raw, reply, response, stored
 
 Freeze = Callable[..., FrozenEvidence]
 QUICK = WebDeadlines(connect=1, silence=1, answer=1, total=20)
@@ -194,6 +194,31 @@ def test_in_one_answer_each_instance_has_its_own(stow_archive: StowArchive, free
     assert len(stow_archive.requests) == 1
 
 
+def without_a_reason(caller: socket.socket, request: Request, ended: threading.Event) -> None:
+    """202: it failed, and nothing says why."""
+    [uid] = request.uids
+    reply(202, response([], [{"00081155": {"vr": "UI", "Value": [uid]}}]))(caller, request, ended)
+
+
+def of_no_instance(caller: socket.socket, request: Request, ended: threading.Event) -> None:
+    """202: nothing is said of what was sent."""
+    reply(202, response([]))(caller, request, ended)
+
+
+@pytest.mark.parametrize("answer", [without_a_reason, of_no_instance])
+def test_a_report_waits_for_a_segmentation_of_which_too_little_is_said(
+    stow_archive: StowArchive, segmentation: FrozenEvidence, report: FrozenEvidence, answer: Answer
+) -> None:
+    """The segmentation is tried again; the report is not sent before it, and its note says that of it."""
+    stow_archive.answers.append(answer)
+
+    of_segmentation, of_report = StowSender(QUICK).send(place(stow_archive.url), [segmentation, report])
+
+    assert (of_segmentation.verdict, of_report.verdict) == (Verdict.TRY_AGAIN, Verdict.TRY_AGAIN)
+    assert "held back" in of_report.note
+    assert stow_archive.sent == [[segmentation.sop_instance_uid]]
+
+
 def test_a_report_goes_alone_once_it_waited_long_enough(
     stow_archive: StowArchive, segmentation: FrozenEvidence, report: FrozenEvidence
 ) -> None:
@@ -292,7 +317,9 @@ def test_a_rude_answer_delivers_nothing(
     outcomes = StowSender(QUICK).send(place(stow_archive.url), [segmentation, report])
 
     assert {outcome.verdict for outcome in outcomes} == {Verdict.TRY_AGAIN}
-    assert all(sentence in outcome.note for outcome in outcomes)
+    of_segmentation, of_report = outcomes
+    assert sentence in of_segmentation.note
+    assert sentence in of_report.note or "held back" in of_report.note
     assert len(stow_archive.requests) == 1
 
 
