@@ -31,6 +31,8 @@ from storage.postgres.turns import front_turn
 from storage.postgres.work_signal import announce_work
 from storage.settings import JobSettings
 
+LEASE_EXPIRED = "lease-expired"  # the code of a job whose worker fell silent
+
 
 @dataclass(frozen=True, slots=True)
 class HeldJob:
@@ -197,7 +199,9 @@ def _spent(job: HeldJob, reason: Reason, limits: JobSettings) -> Reason | None:
             f"The {work} was started {job.attempt} times without coming to an end, so it was given up; "
             f"the last attempt said: {reason.sentence}",
         )
-    if job.kind is JobKind.DELIVERY and job.age_hours >= limits.delivery_give_up_hours:
+    # Of our own silence no destination is guilty: after a long outage of ours it is asked once more.
+    is_refused = job.kind is JobKind.DELIVERY and reason.code != LEASE_EXPIRED
+    if is_refused and job.age_hours >= limits.delivery_give_up_hours:
         return Reason(
             "delivery-expired",
             f"Destination {job.destination} did not take the result within {limits.delivery_give_up_hours:g} hours, "

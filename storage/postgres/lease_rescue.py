@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from storage.domain.job import JobKind, JobState, Reason, retry_delay
 from storage.postgres.engine import Database
-from storage.postgres.held_job import HeldJob, give_back
+from storage.postgres.held_job import LEASE_EXPIRED, HeldJob, give_back
 from storage.postgres.statement import statement
 from storage.settings import JobSettings
 
@@ -40,6 +40,6 @@ def rescue_next_lease(database: Database, limits: JobSettings) -> tuple[int, Job
 
 def _silence(job: HeldJob) -> Reason:
     return Reason(
-        "lease-expired",
+        LEASE_EXPIRED,
         f"The worker fell silent during attempt {job.attempt} of this {_WORK[job.kind]}, and its lease ran out.",
     )

@@ -299,6 +299,22 @@ def test_a_delivery_has_no_limit_of_attempts(hospital: Any) -> None:
     assert hospital.rows("SELECT state FROM job WHERE kind = 'delivery'") == [("scheduled",)]
 
 
+def test_a_delivery_that_we_were_silent_about_for_days_is_tried_once_more(hospital: Any) -> None:
+    """A machine of ours that stood still over a weekend costs no result: only what came of an attempt gives it up."""
+    hospital.install()
+    hospital.analysed()
+    hospital.rows("ALTER TABLE job DISABLE TRIGGER job_follows_lifecycle")
+    hospital.rows("UPDATE job SET scheduled_at = now() - interval '25 hours' WHERE kind = 'delivery'")
+    hospital.claimed(JobKind.DELIVERY)
+    hospital.expire_leases()
+
+    assert rescue_leases(hospital.database, hospital.settings) == 1
+
+    assert hospital.rows("SELECT state, reason_code FROM job WHERE kind = 'delivery'") == [
+        ("scheduled", "lease-expired")
+    ]
+
+
 def test_a_delivery_past_its_time_limit_fails_with_a_sentence(hospital: Any) -> None:
     """After delivery_give_up_hours the next retry gives up, naming the destination and the hours."""
     hospital.install()
