@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from listener.scu.verdict import NoAnswer, no_answer_note
 from storage.domain.delivery import SendOutcome
-from storage.domain.lane import LaneState, PausePolicy
+from storage.domain.lane import PausePolicy
 from storage.ports.lanes import Lanes
 
 _LOG = logging.getLogger(__name__)
@@ -61,5 +61,5 @@ class Pausing:
         if failed is None:
             return
         standing = self._lanes.note_failure(self._destination, self._policy, failed.note)
-        if standing.state is LaneState.PAUSED and standing.failures == self._policy.failures:
+        if standing.has_just_paused:
             _LOG.warning("deliveries to %s are paused, because none was answered: %s", self._destination, failed.note)

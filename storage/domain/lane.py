@@ -26,7 +26,10 @@ class PausePolicy:
 
 @dataclass(frozen=True, slots=True)
 class LaneStanding:
-    """Where a lane stands: the failures in a row, and of a paused one since when, until when and why."""
+    """Where a lane stands: the failures in a row, and of a paused one since when, until when and why.
+
+    ``has_just_paused`` is of the failure by which it paused.
+    """
 
     destination: str
     state: LaneState = LaneState.FLOWING
@@ -34,6 +37,7 @@ class LaneStanding:
     paused_at: datetime | None = None
     probe_at: datetime | None = None
     note: str = ""
+    has_just_paused: bool = False
 
 
 def pause_seconds(pauses: int, policy: PausePolicy, jitter: float) -> float:

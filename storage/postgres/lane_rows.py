@@ -52,7 +52,8 @@ class PostgresLanes:
             lane = _locked(session, destination)
             lane.failures += 1
             lane.note = stored_text(note)
-            if lane.state == LaneState.FLOWING and 0 < policy.failures <= lane.failures:
+            pauses = lane.state == LaneState.FLOWING and 0 < policy.failures <= lane.failures
+            if pauses:
                 _pause(lane, policy)
                 lane.state = LaneState.PAUSED
                 lane.paused_at = func.now()
@@ -60,7 +61,7 @@ class PostgresLanes:
             session.flush()
             session.refresh(lane)
             return LaneStanding(
-                destination, LaneState(lane.state), lane.failures, lane.paused_at, lane.probe_at, lane.note
+                destination, LaneState(lane.state), lane.failures, lane.paused_at, lane.probe_at, lane.note, pauses
             )
 
     def note_silence(self, destination: str, policy: PausePolicy, note: str) -> None:

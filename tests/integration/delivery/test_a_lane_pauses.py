@@ -241,6 +241,22 @@ def test_a_start_tries_what_is_paused_at_once(desk: ResultDesk, recording_pacs: 
     assert desk.execute("SELECT destination FROM delivery_lane") == [{"destination": "pacs"}]
 
 
+def test_a_pause_is_logged_once_however_many_failed_before(desk: ResultDesk, caplog: pytest.LogCaptureFixture) -> None:
+    """Four failed while pauses were off; with pauses after two, the fifth is told, and none within the pause."""
+    lanes = PostgresLanes(desk.database)
+    for _ in range(4):
+        lanes.note_failure("pacs", PausePolicy(0, 60, 300), "It is away.")
+    owe(desk, 2)
+    site = Site(desk, free_port(), failures=2)
+
+    site.worker.deliver_one()
+    site.worker.deliver_one()
+
+    assert [record.getMessage().count("are paused") for record in caplog.records if record.levelname == "WARNING"] == [
+        1
+    ]
+
+
 def test_of_two_processes_one_tries(desk: ResultDesk) -> None:
     """While one asks the destination, another that serves the same lane does not."""
     lanes = PostgresLanes(desk.database)
