@@ -57,7 +57,10 @@ def send_in_order(
     waits_for: int | None = None
     for choice in ordered:
         if holds_back and waits_for is not None and place_in_order(choice) > waits_for:
-            held = (SendOutcome(one.sop_instance_uid, Verdict.TRY_AGAIN, None, _HELD_BACK) for one in choice.to_send())
+            held = (
+                SendOutcome(one.sop_instance_uid, Verdict.TRY_AGAIN, None, _HELD_BACK, went_out=False)
+                for one in choice.to_send()
+            )
             outcomes += held
             continue
         came_of_it = send_best(choice, obstacle, store)

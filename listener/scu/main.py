@@ -65,7 +65,7 @@ def deliver(
     # Each failure is told once, in our words; the library's may repeat what a peer sent.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     stop = _StopSignal()
-    database = open_database(database_url, "overread deliver")
+    database = open_database(database_url, "overread deliver", connections_wanted(destinations))
     try:
         site = _Site(database, ObjectStore(DataFolder(data_dir)), jobs, ae_title, profiles, stop)
         _LOG.info("delivering to %d destination(s)", len(destinations))
@@ -80,6 +80,16 @@ def deliver(
     finally:
         database.close()
     return 0
+
+
+def connections_wanted(destinations: Sequence[DestinationSettings]) -> int:
+    """How many transactions may run at once, so that no lane waits for another's.
+
+    Each lane and its heartbeat, the prover and the counter of each destination, the lane for what is for none,
+    and the start.
+    """
+    lanes = sum(each.associations for each in destinations)
+    return 2 * lanes + 2 * len(destinations) + 3
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Send frozen evidence to a destination over one association (C-STORE as SCU, PS3.4 annex B)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pynetdicom.association import Association
 
@@ -100,7 +101,9 @@ class StoreScu:
                 seconds = self._pace.take_turn(one.size)
                 opened.line.grant(seconds)
                 self._pace.wait(seconds, stopped)
-            return store(opened.association, opened.next_message_id(), one, opened.line)
+            there = opened.association.is_established
+            outcome = store(opened.association, opened.next_message_id(), one, opened.line)
+            return outcome if there else replace(outcome, went_out=False)
 
         outcomes = send_in_order(
             ordered,
@@ -142,4 +145,4 @@ def _is_gone(outcomes: Sequence[SendOutcome]) -> bool:
 
 
 def _all_without_answer(evidence: Sequence[FrozenEvidence], why: NoAnswer) -> tuple[SendOutcome, ...]:
-    return tuple(outcome_without_answer(item.sop_instance_uid, why) for item in evidence)
+    return tuple(replace(outcome_without_answer(item.sop_instance_uid, why), went_out=False) for item in evidence)

@@ -149,6 +149,8 @@ class NoAnswer(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+# It had begun to leave us, or may have.
+_PERHAPS_SENT = frozenset({NoAnswer.BROKEN, NoAnswer.INTERRUPTED})
 # Not a matter of the instance that was to be sent: the next one would fare no better.
 _OUT_OF_REACH = frozenset(
     {
@@ -289,7 +291,9 @@ def outcome_of_status(sop_instance_uid: str, status: int) -> SendOutcome:
 def outcome_without_answer(sop_instance_uid: str, why: NoAnswer) -> SendOutcome:
     """What came of an instance that was not answered at all; never *delivered*."""
     verdict, note = _NO_ANSWER_RULES[why]
-    return SendOutcome(sop_instance_uid, verdict, None, note, out_of_reach=why in _OUT_OF_REACH)
+    return SendOutcome(
+        sop_instance_uid, verdict, None, note, out_of_reach=why in _OUT_OF_REACH, went_out=why in _PERHAPS_SENT
+    )
 
 
 def outcome_without_form(sop_instance_uid: str, word: str, profile: str) -> SendOutcome:

@@ -41,11 +41,11 @@ def deliveries() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_deliveries(unproven: bool, destination: str | None, most: int, as_json: bool) -> None:
-    """Every object on its way to a destination: waiting, sent, acknowledged, found, committed, lost or unproven."""
+    """Tell how far each object on its way to a destination is, from waiting to found, committed, lost or unproven."""
     with _proofs(load_settings()) as proofs:
         found = proofs.arrivals(destination=destination, unproven=unproven, rows=most + 1)
     rows = [
-        {"arrival": how_far(row["state"], row["attempts"], row["proof_state"], row["proof_way"]), **row}
+        {"arrival": how_far(row["state"], row["attempts"], row["status"], row["proof_state"], row["proof_way"]), **row}
         for row in found[:most]
     ]
     if as_json:

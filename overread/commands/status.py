@@ -113,7 +113,9 @@ def _shown_state(delivery: Mapping[str, Any]) -> str:
     state = _state_of_delivery(delivery)
     if state != DeliveryState.ACKNOWLEDGED and delivery.get("proof_state") != ProofState.LOST:
         return state
-    return how_far(state, delivery["attempts"], delivery.get("proof_state"), delivery.get("proof_way"))
+    return how_far(
+        state, delivery["attempts"], delivery.get("status"), delivery.get("proof_state"), delivery.get("proof_way")
+    )
 
 
 def _state_of_delivery(delivery: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ class SendOutcome:
 
     ``status`` is the DIMSE status (PS3.7 annex C) or ``None`` when no answer came; ``note`` is one sentence
     for an operator and never repeats text from the peer; ``offered`` is false where nothing could be sent at all.
+    ``went_out`` is false where this instance did not leave us at this attempt, whatever the reason.
     ``out_of_reach`` is true where the destination itself could not be had, whatever was to be sent.
     ``proof`` says how the destination is to be asked later whether it still has what was delivered, ``wait_seconds``
     how long it wants to be left alone before it is tried again.
@@ -60,15 +61,21 @@ class SendOutcome:
     proof: ProofWish | None = None
     out_of_reach: bool = False
     wait_seconds: float = 0.0
+    went_out: bool = True
 
 
-def how_far(state: str, attempts: int, proof_state: str | None, proof_way: str | None) -> str:
-    """One word for how far an object is: waiting, sent, acknowledged, found, committed, lost, unproven, …
+def how_far(state: str, attempts: int, status: int | None, proof_state: str | None, proof_way: str | None) -> str:
+    """One word for how far an object is: waiting, sent, put-off, acknowledged, found, committed, lost, unproven, …
 
+    ``attempts`` are those at which it left us and ``status`` is what the destination answered to the latest, if it did.
     ``proof_state`` and ``proof_way`` are ``None`` where nothing is to prove it.
     """
     if state == DeliveryState.WAITING:
-        return "lost" if proof_state == ProofState.LOST else "sent" if attempts else "waiting"
+        if proof_state in (ProofState.LOST, ProofState.UNPROVEN):
+            return str(proof_state)
+        if not attempts:
+            return "waiting"
+        return "sent" if status is None else "put-off"
     if state == DeliveryState.ACKNOWLEDGED and proof_state == ProofState.PROVEN:
         return "committed" if proof_way == ProofWay.COMMITMENT else "found"
     if state in SETTLED and proof_state == ProofState.UNPROVEN:

@@ -25,7 +25,7 @@ from storage.housekeeping.wall_clock import Every, WallClock
 from storage.housekeeping.watch_drift import watch_drift
 from storage.objects.checkpoint_file import CheckpointFile
 from storage.postgres import schema
-from storage.postgres.completeness_rows import forget_old_claims
+from storage.postgres.completeness_rows import GeometrySeen, forget_old_claims
 from storage.postgres.engine import Database, open_database
 from storage.settings import AuditSettings, JobSettings, MonitoringSettings, StudySettings
 
@@ -128,7 +128,10 @@ def keep_house(
     scheduler = _scheduler(
         house,
         {
-            "settle studies": (partial(settle_studies, database, study.patience(), routes), _SETTLE_SECONDS),
+            "settle studies": (
+                partial(settle_studies, database, study.patience(), routes, GeometrySeen()),
+                _SETTLE_SECONDS,
+            ),
             "rescue leases": (partial(rescue_leases, database, jobs), _EVERY_SECONDS),
             _ANCHOR: (anchor, audit.checkpoint_seconds),
             "remove what was compiled": (partial(forget_compiled, database, data_dir), _COMPILED_SECONDS),

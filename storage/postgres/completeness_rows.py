@@ -33,6 +33,7 @@ from storage.postgres.tables import (
 )
 
 _KEPT_DAYS = 30  # longer than the longest of all waits
+_STUDIES_SEEN = 1_000  # that wait at one time with a gap; of more the oldest are read again
 _MOST_STUDIES = 20  # of one request
 
 
@@ -109,6 +110,7 @@ def gathered_evidence(
     patience: Patience,
     of_study: SourcePatience,
     quiet_for: float,
+    seen: "GeometrySeen",
 ) -> Iterable[Evidence]:
     """All evidence that is believed of this study, from the rows alone; geometry only once it has been quiet.
 
@@ -128,9 +130,32 @@ def gathered_evidence(
     if counts:
         yield count_evidence(counts)
     if EvidenceKind.GEOMETRY in of_study.evidence and quiet_for >= of_study.quiet_seconds:
+        yield from seen.evidence(session, study_id)
+
+
+class GeometrySeen:
+    """What the positions of studies that go on waiting said; they are read again only once something has arrived."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[object, tuple[Evidence, ...]]] = {}
+        self._standing: object = None
+
+    def at(self, standing: object) -> "GeometrySeen":
+        """For a look at a study; it has changed where this differs from what it was at the look before."""
+        self._standing = standing
+        return self
+
+    def evidence(self, session: Session, study_id: int) -> tuple[Evidence, ...]:
+        """None where no image has a position."""
+        known = self._seen.get(study_id)
+        if known is not None and known[0] == self._standing:
+            return known[1]
         slices = _slices(session, study_id)
-        if slices:
-            yield geometry_evidence(slices)
+        said = (geometry_evidence(slices),) if slices else ()
+        while len(self._seen) >= _STUDIES_SEEN:
+            del self._seen[next(iter(self._seen))]
+        self._seen[study_id] = self._standing, said
+        return said
 
 
 def _slices(session: Session, study_id: int) -> dict[str, list[Slice]]:

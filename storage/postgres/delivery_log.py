@@ -100,7 +100,7 @@ def record_outcomes(session: Session, job: HeldJob, outcomes: Sequence[SendOutco
             .where(DeliveryRow.id == delivery_id, DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))
             .values(
                 state=str(_STATE_AFTER[outcome.verdict]),
-                attempts=DeliveryRow.attempts + int(outcome.verdict is not Verdict.NOT_NEEDED),
+                attempts=DeliveryRow.attempts + int(_left_us(outcome)),
                 status=outcome.status,
                 note=stored_text(outcome.note),
                 acknowledged_at=func.now() if delivered else None,
@@ -111,6 +111,10 @@ def record_outcomes(session: Session, job: HeldJob, outcomes: Sequence[SendOutco
             append(session, _event(job, outcome))
         if changed is not None and delivered and outcome.proof is not None:
             owe_proof(session, delivery_id, job.destination, outcome.proof)
+
+
+def _left_us(outcome: SendOutcome) -> bool:
+    return outcome.went_out and outcome.offered and outcome.verdict is not Verdict.NOT_NEEDED
 
 
 def owed(session: Session, job: HeldJob) -> int:

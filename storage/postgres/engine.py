@@ -22,14 +22,15 @@ HOUSEKEEPER_LOCK = 0x0F5EAD02  # of several housekeepers the one that holds it a
 ALGORITHM_LOCK = 0x0F5EAD04  # first key of a pair, the second is a name's: its versions are changed one by one
 EVIDENCE_LOCK = 0x0F5EAD03  # first key of a pair, the second is a study's: its results are stored one by one
 
+_KEPT_CONNECTIONS = 5  # the pool's size; more are opened when they are wanted, and closed again
 _SILENT_PEER_S = 20  # a server that vanished without a word is noticed within this time
 
 
-def open_engine(url: str, application: str, *, pooled: bool = True) -> Engine:
+def open_engine(url: str, application: str, *, pooled: bool = True, at_once: int = 15) -> Engine:
     """Prepare an engine for a ``postgresql://`` URL; nothing is connected yet.
 
     ``application`` is the name that ``pg_stat_activity`` shows. Statement parameters never appear in errors,
-    because they may be a patient's.
+    because they may be a patient's. Of connections there are ``at_once`` at most; whoever wants another one waits.
     """
     parsed = make_url(url).set(drivername="postgresql+psycopg2")
     arguments: dict[str, Any] = {
@@ -45,7 +46,11 @@ def open_engine(url: str, application: str, *, pooled: bool = True) -> Engine:
             "-c idle_in_transaction_session_timeout=60s -c timezone=UTC"
         ),
     }
-    pool: dict[str, Any] = {"pool_pre_ping": True} if pooled else {"poolclass": NullPool}
+    pool: dict[str, Any] = (
+        {"pool_pre_ping": True, "max_overflow": max(at_once - _KEPT_CONNECTIONS, 0)}
+        if pooled
+        else {"poolclass": NullPool}
+    )
     return create_engine(parsed, connect_args=arguments, isolation_level="READ COMMITTED", hide_parameters=True, **pool)
 
 
@@ -112,6 +117,9 @@ class Database:
         self._engine.dispose()
 
 
-def open_database(url: str, application: str) -> Database:
-    """Prepare the database at a ``postgresql://`` URL; the first transaction connects."""
-    return Database(open_engine(url, application))
+def open_database(url: str, application: str, at_once: int = 15) -> Database:
+    """Prepare the database at a ``postgresql://`` URL; the first transaction connects.
+
+    ``at_once`` is how many threads may have a transaction at one time; others wait for theirs.
+    """
+    return Database(open_engine(url, application, at_once=at_once))

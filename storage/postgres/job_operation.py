@@ -240,4 +240,4 @@ def _owe_again(session: Session, old: Any, new_id: int) -> None:  # noqa: ANN401
     again = update(DeliveryRow).where(DeliveryRow.job_id == new_id)
     if JobState(old.state) is not JobState.COMPLETED:
         again = again.where(DeliveryRow.state != str(DeliveryState.ACKNOWLEDGED))
-    session.execute(again.values(state=str(DeliveryState.WAITING), acknowledged_at=None))
+    session.execute(again.values(state=str(DeliveryState.WAITING), acknowledged_at=None, attempts=0, status=None))

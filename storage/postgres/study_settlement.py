@@ -11,7 +11,7 @@ from storage.domain.completeness import Decision, EvidenceKind, Patience, StudyF
 from storage.domain.job import Reason
 from storage.domain.route import Routes
 from storage.postgres.audit_trail import append
-from storage.postgres.completeness_rows import gathered_evidence, store_decision, unsettled_sources
+from storage.postgres.completeness_rows import GeometrySeen, gathered_evidence, store_decision, unsettled_sources
 from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
@@ -51,11 +51,15 @@ def perhaps_complete(database: Database, patience: Patience) -> list[int]:
 
 
 def settle_if_complete(
-    database: Database, study_id: int, patience: Patience, routes: Routes = _NO_ROUTES
+    database: Database,
+    study_id: int,
+    patience: Patience,
+    routes: Routes = _NO_ROUTES,
+    seen: GeometrySeen | None = None,
 ) -> SettledStudy | None:
     """Look whether a study is complete, and make it stable if so; ``None`` when it is not, or is being written.
 
-    ``routes`` say which algorithms look at it.
+    ``routes`` say which algorithms look at it; ``seen`` is what earlier looks at waiting studies found.
 
     Raises:
         DatabaseUnavailable: nothing was changed.
@@ -69,7 +73,8 @@ def settle_if_complete(
         if not sources:  # another housekeeper settled it between the look and our lock
             return None
         of_study = patience.with_all(sources)
-        evidence = tuple(gathered_evidence(session, study_id, uid, patience, of_study, study.quiet_for))
+        looked = (seen or GeometrySeen()).at((study.last_received_at, sum(sources.values())))
+        evidence = tuple(gathered_evidence(session, study_id, uid, patience, of_study, study.quiet_for, looked))
         facts = StudyFacts(sum(sources.values()), study.quiet_for, study.waited, evidence)
         decision = decide(facts, of_study)
         if not decision.complete:

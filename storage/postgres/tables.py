@@ -373,7 +373,7 @@ class DeliveryRow(Base):
     destination: Mapped[str]
     job_id: Mapped[Big] = mapped_column(ForeignKey("job.id"))
     state: Mapped[str] = mapped_column(server_default=text("'waiting'"))
-    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))  # at which it left us, since it is owed
     status: Mapped[int | None]  # the latest DIMSE status (PS3.7 annex C)
     note: Mapped[str] = mapped_column(server_default=text("''"))
     acknowledged_at: Mapped[datetime | None]

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
 _GRACE_SECONDS = 5.0
+_LOOK_UP_SECONDS = 60.0
 
 
 class Prover:
@@ -28,6 +30,8 @@ class Prover:
         self._policy = policy
         self._inquiry = inquiry
         self._stop = threading.Event()
+        self._found: list[str] = []
+        self._found_at = 0.0
 
     def ask_once(self) -> bool:
         """Put one question, if one is due, and write what came of it; ``False`` when none was.
@@ -36,7 +40,7 @@ class Prover:
             DatabaseUnavailable: what was asked is asked again.
         """
         place = self._destination
-        request = self._proofs.claim(place.name, self._policy, place.ae_title, _addresses(place.host))
+        request = self._proofs.claim(place.name, self._policy, place.ae_title, self._believed_from())
         if request is None:
             return False
         answers = self._inquiry.ask(place, request, self._stop.is_set)
@@ -44,6 +48,14 @@ class Prover:
             return False  # cut short: it is asked again by whoever comes next
         self._proofs.settle(request, self._policy, answers)
         return True
+
+    def _believed_from(self) -> list[str]:
+        """The addresses a report is believed from, looked up each minute; a query needs none."""
+        if self._policy.way is not ProofWay.COMMITMENT:
+            return []
+        if not self._found or time.monotonic() - self._found_at > _LOOK_UP_SECONDS:
+            self._found, self._found_at = _addresses(self._destination.host), time.monotonic()
+        return self._found
 
     def run(self) -> None:
         """Ask until ``stop``."""

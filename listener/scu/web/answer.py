@@ -337,6 +337,7 @@ class Whole:
     note: str
     wait_seconds: float = 0.0
     out_of_reach: bool = False
+    went_out: bool = True
 
     def outcome(self, sop_instance_uid: str) -> SendOutcome:
         """The same of one instance."""
@@ -347,6 +348,7 @@ class Whole:
             self.note,
             out_of_reach=self.out_of_reach,
             wait_seconds=self.wait_seconds,
+            went_out=self.went_out,
         )
 
 
@@ -363,9 +365,11 @@ def failure_rule(reason: int) -> FailureRule:
 def without_reply(why: NoReply | NoAnswer) -> Whole:
     """What came of a request that was not answered; never *delivered*."""
     if isinstance(why, NoAnswer):
-        return Whole(Concerns.DESTINATION, Verdict.TRY_AGAIN, no_answer_note(why), out_of_reach=True)
+        return Whole(Concerns.DESTINATION, Verdict.TRY_AGAIN, no_answer_note(why), out_of_reach=True, went_out=False)
     rule = NO_REPLY_RULES[why]
-    return Whole(rule.concerns, rule.verdict, rule.note, out_of_reach=why is not NoReply.INTERRUPTED)
+    perhaps = why in (NoReply.BROKEN, NoReply.TOO_SLOW, NoReply.INTERRUPTED)
+    away = why is not NoReply.INTERRUPTED
+    return Whole(rule.concerns, rule.verdict, rule.note, out_of_reach=away, went_out=perhaps)
 
 
 def read_reply(reply: Reply, sent: Sequence[str], now: datetime | None = None) -> tuple[Whole, dict[str, SendOutcome]]:

@@ -36,6 +36,7 @@ _KINDS: Mapping[str, str] = {
     "found": "good",
     "committed": "good",
     "lost": "bad",
+    "put-off": "odd",
     "unproven": "bad",
     "rejected": "odd",
     "serious-failure": "bad",

@@ -7,6 +7,7 @@ SELECT
     evidence.form,
     delivery.state,
     delivery.attempts,
+    delivery.status,
     delivery.acknowledged_at,
     delivery.job_id,
     delivery_proof.state AS proof_state,

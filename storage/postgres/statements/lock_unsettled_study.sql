@@ -3,6 +3,7 @@ SELECT
     study.id AS study_id,
     study.study_instance_uid,
     study.revision,
+    study.last_received_at,
     extract(epoch FROM now() - study.last_received_at)::float8 AS quiet_for,
     extract(epoch FROM now() - coalesce(study.unsettled_since, study.last_received_at))::float8 AS waited
 FROM study

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import event
+
 from storage.domain.completeness import AvailabilityNotice, EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.explanation import sentences
 from storage.domain.image_record import ImageRecord
 from storage.housekeeping.settle_studies import settle_studies
-from storage.postgres.completeness_rows import PostgresCompletenessClaims, forget_old_claims
+from storage.postgres.completeness_rows import GeometrySeen, PostgresCompletenessClaims, forget_old_claims
 from storage.postgres.study_settlement import PostgresStudySettlement
 
 _USUAL = SourcePatience(60, 3600, 5)
@@ -202,6 +204,28 @@ def test_a_hole_in_a_series_extends_the_wait(hospital: Any) -> None:
     story = sentences(hospital.overview.explain("1.2.4"))
     lacked = "By the positions of its images, series 1.2.4.1 lacked 1 image."
     assert f"Looked at beside it, geometry: {lacked}" in list(story)
+
+
+def test_a_study_that_waits_with_a_hole_is_not_read_at_each_look(hospital: Any) -> None:
+    """A large study waits for hours and is looked at each second; its positions are read when something came."""
+    slices = [_slice(hospital, float(z)) for z in range(12)]
+    hospital.receive(*slices[:5], *slices[7:])
+    _quiet(hospital, 61)
+    seen = GeometrySeen()
+    read: list[str] = []
+    engine = hospital.database._engine
+    event.listen(engine, "before_cursor_execute", lambda *told: read.append(told[2]))
+
+    for _ in range(3):
+        assert settle_studies(hospital.database, _PATIENCE, None, seen) == 0
+    assert sum(one.startswith("SELECT series") for one in read) == 1
+    hospital.receive(slices[5])
+    _quiet(hospital, 61)
+    assert settle_studies(hospital.database, _PATIENCE, None, seen) == 0
+    hospital.receive(slices[6])
+    _quiet(hospital, 61)
+    assert settle_studies(hospital.database, _PATIENCE, None, seen) == 1
+    assert sum(one.startswith("SELECT series") for one in read) == 3
 
 
 def _slice(hospital: Any, z: float, study: str = "1.2.3") -> Any:

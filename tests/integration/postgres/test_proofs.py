@@ -255,7 +255,9 @@ def _unproven(hospital: Any) -> dict[str, str]:
     """What `deliveries list --unproven` tells of each object: how far it is."""
     rows = PostgresProofs(hospital.database).arrivals(destination="pacs", unproven=True, rows=10)
     return {
-        row["sop_instance_uid"]: how_far(row["state"], row["attempts"], row["proof_state"], row["proof_way"])
+        row["sop_instance_uid"]: how_far(
+            *(row[name] for name in ("state", "attempts", "status", "proof_state", "proof_way"))
+        )
         for row in rows
     }
 
@@ -265,7 +267,7 @@ def _unproven(hospital: Any) -> dict[str, str]:
     [
         ("refused", "refused", "refused it when it was sent again"),
         ("canceled", "canceled", "sending it again was canceled"),
-        ("expired", "sent", "sending it again came to no end: Nobody took it."),
+        ("expired", "unproven", "sending it again came to no end: Nobody took it."),
         ("not-needed", "unproven", "it was not sent again: Shown otherwise."),
         ("switched-off", "unproven", "has proof set any more"),
     ],
@@ -297,6 +299,31 @@ def test_what_was_lost_ends_with_the_delivery_that_sends_it_again(
     assert hospital.audited("delivery-unproven") == 1
     assert _unproven(hospital) == {lost: word}
     assert proofs.give_up_left(["pacs"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("came", "word"),
+    [
+        ({"went_out": False, "out_of_reach": True}, "waiting"),
+        ({"status": None}, "sent"),
+        ({"status": 0xA700}, "put-off"),
+    ],
+)
+def test_only_what_left_us_is_told_as_sent(hospital: Any, came: dict[str, Any], word: str) -> None:
+    """Never offered, offered without an answer and answered are three things to an operator."""
+    hospital.install()
+    result = hospital.analysed()
+    job = hospital.claimed(JobKind.DELIVERY)
+    tried = [
+        SendOutcome(
+            **{"sop_instance_uid": one.sop_instance_uid, "verdict": Verdict.TRY_AGAIN, "status": None} | came, note=""
+        )
+        for one in result.evidence
+    ]
+
+    hospital.queue.retry(job, Reason("delivery-waiting", "Not now."), timedelta(0), tried)
+
+    assert set(_unproven(hospital).values()) == {word}
 
 
 def test_what_an_earlier_release_left_lost_is_given_up_at_the_start(hospital: Any, result: NewResult) -> None:
