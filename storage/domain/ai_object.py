@@ -3,8 +3,9 @@
 A result of ours that a PACS gave another UID, a picture of another Overread, or of another AI node, is an image by its
 SOP class. Were it to open a new revision, two nodes behind one PACS would feed each other for ever. Whoever makes such
 an image says who made it in the General Equipment Module (PS3.3 section C.7.5.1) and in the Contributing Equipment
-Sequence (PS3.3 section C.12.1.5), where IHE's profile AI Results wants each algorithm, with a Device UID of its own.
-What says nothing cannot be told from an acquired image.
+Sequence (PS3.3 section C.12.1.5), where IHE's profile AI Results wants each algorithm.
+What says nothing cannot be told from an acquired image. Slices that only name processing equipment count as images: so
+do those that a workstation reformatted or a reconstruction made better. An analysis too few is worse than one too many.
 """
 
 import struct
@@ -22,13 +23,13 @@ class AiDeclaration(StrEnum):
 
     OURS = "ours"  # Manufacturer and Manufacturer's Model Name are those of Overread, whichever UID it has
     ALGORITHM = "algorithm"  # contributing equipment with the purpose "Processing Algorithm" (IHE AI Results)
-    DEVICE = "device"  # processing equipment (109102, DCM) with a Device UID
-    PROCESSED_CAPTURE = "processed-capture"  # a Secondary Capture by processing equipment, not by a scanner or a camera
+    # A Secondary Capture by processing equipment (109102, DCM), not by a scanner or a camera.
+    PROCESSED_CAPTURE = "processed-capture"
 
 
 _MANUFACTURER, _MODEL_NAME = 0x00080070, 0x00081090
 _CONTRIBUTING_EQUIPMENT = 0x0018A001
-_PURPOSE, _DEVICE_UID = 0x0040A170, 0x00181002
+_PURPOSE = 0x0040A170
 _CODE_VALUE, _CODE_MEANING = 0x00080100, 0x00080104
 
 _ALGORITHM_MEANING = b"Processing Algorithm"
@@ -69,14 +70,12 @@ def _of_equipment(item: bytes, encoding: Encoding, sop_class_uid: str) -> AiDecl
         purposes = item_parts(item, encoding, _PURPOSE, _ITEMS)
     except MissingSequence:
         return None
+    is_capture = f"{sop_class_uid}.".startswith(f"{_SECONDARY_CAPTURE}.")
     for purpose in purposes:
         if _value(purpose, encoding, _CODE_MEANING) == _ALGORITHM_MEANING:
             return AiDeclaration.ALGORITHM
-        if _value(purpose, encoding, _CODE_VALUE) == _PROCESSING_EQUIPMENT:
-            if _value(item, encoding, _DEVICE_UID):
-                return AiDeclaration.DEVICE
-            if f"{sop_class_uid}.".startswith(f"{_SECONDARY_CAPTURE}."):
-                return AiDeclaration.PROCESSED_CAPTURE
+        if is_capture and _value(purpose, encoding, _CODE_VALUE) == _PROCESSING_EQUIPMENT:
+            return AiDeclaration.PROCESSED_CAPTURE
     return None
 
 

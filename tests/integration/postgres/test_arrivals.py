@@ -197,7 +197,7 @@ def test_an_image_that_an_algorithm_made_opens_no_revision(hospital: Any) -> Non
     of_class = _report(hospital)
 
     hospital.receive(
-        replace(picture, declares=AiDeclaration.DEVICE), replace(of_class, declares=AiDeclaration.ALGORITHM)
+        replace(picture, declares=AiDeclaration.PROCESSED_CAPTURE), replace(of_class, declares=AiDeclaration.ALGORITHM)
     )
 
     assert set(hospital.rows("SELECT sop_class_uid, excluded_rule FROM instance WHERE excluded_rule IS NOT NULL")) == {

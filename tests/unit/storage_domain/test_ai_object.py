@@ -63,8 +63,8 @@ def _purposes(equipment: list[Dataset]) -> list[DataElement]:
     ("sop_class_uid", "equipment", "declaration"),
     [
         (CT, [_equipment(("Newcode1", "99IHE", "Processing Algorithm"))], AiDeclaration.ALGORITHM),
-        (CT, [_equipment(PROCESSING, DeviceUID="1.2.3")], AiDeclaration.DEVICE),
-        (CT, [_equipment(), _equipment(PROCESSING, DeviceUID="1.2.3")], AiDeclaration.DEVICE),
+        (CT, [_equipment(), _equipment(("Newcode1", "99IHE", "Processing Algorithm"))], AiDeclaration.ALGORITHM),
+        (CT, [_equipment(PROCESSING, DeviceUID="1.2.3")], None),  # nor is a better reconstruction left out
         (CAPTURE, [_equipment(PROCESSING)], AiDeclaration.PROCESSED_CAPTURE),
         (COLOUR_CAPTURE, [_equipment(PROCESSING)], AiDeclaration.PROCESSED_CAPTURE),
         (CT, [_equipment(PROCESSING)], None),  # a workstation's reformatted slices are images to be analysed
@@ -77,7 +77,7 @@ def _purposes(equipment: list[Dataset]) -> list[DataElement]:
 def test_what_an_image_says_of_its_equipment_counts(
     syntax: UID, undefined: bool, sop_class_uid: str, equipment: list[Dataset], declaration: AiDeclaration | None
 ) -> None:
-    """IHE's purpose, processing equipment with a Device UID, and processed captures; nothing that scanners write."""
+    """IHE's purpose and processed captures; nothing that scanners, workstations and reconstructions write."""
     data_set = _data_set(equipment, syntax, undefined=undefined)
 
     assert first_reading(data_set, sop_class_uid, syntax).declares is declaration
@@ -105,14 +105,14 @@ def test_an_image_of_ours_is_known_under_any_uid(
 
 def test_an_image_that_cannot_be_walked_declares_nothing() -> None:
     """Cut anywhere, it is never a reason to stop an import, and never a declaration that is not there."""
-    whole = _data_set([_equipment(PROCESSING, DeviceUID="1.2.3")])
-    found = {first_reading(whole[:size], CT, ExplicitVRLittleEndian).declares for size in range(len(whole) + 1)}
+    whole = _data_set([_equipment(PROCESSING)])
+    found = {first_reading(whole[:size], CAPTURE, ExplicitVRLittleEndian).declares for size in range(len(whole) + 1)}
 
-    assert found == {None, AiDeclaration.DEVICE}
+    assert found == {None, AiDeclaration.PROCESSED_CAPTURE}
 
 
 def test_equipment_without_end_is_not_read() -> None:
     """A sequence with more items than any real image has costs a bounded walk and says nothing."""
-    data_set = _data_set([_equipment() for _ in range(101)] + [_equipment(PROCESSING, DeviceUID="1.2.3")])
+    data_set = _data_set([_equipment() for _ in range(101)] + [_equipment(PROCESSING)])
 
-    assert first_reading(data_set, CT, ExplicitVRLittleEndian).declares is None
+    assert first_reading(data_set, CAPTURE, ExplicitVRLittleEndian).declares is None
