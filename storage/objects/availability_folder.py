@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,8 @@ from storage.domain.completeness import AvailabilityNotice
 from storage.errors import SpoolFull, SpoolWriteFailed
 from storage.objects.durable import remove, sync_folder, write_new
 from storage.objects.layout import DataFolder, new_entry_id
+
+_LOG = logging.getLogger(__name__)
 
 _MOST = 256  # notifications that wait; each may name thousands of instances
 _MOST_OF_ONE = 64  # the same of one AE title, so that others have places too
@@ -44,14 +47,16 @@ class AvailabilityFolder:
             raise SpoolWriteFailed from error
 
     def waiting(self) -> Iterator[tuple[str, AvailabilityNotice]]:
-        """The notifications with their identifiers, oldest first."""
+        """The notifications with their identifiers, oldest first; a file that is none any more is removed."""
         for notice_id in self._all():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                content = json.loads(self._path(notice_id).read_bytes())
-                yield (
-                    notice_id,
-                    AvailabilityNotice(**content | {"sop_instance_uids": tuple(content["sop_instance_uids"])}),
-                )
+            with contextlib.suppress(OSError):
+                try:
+                    notice = _read(self._path(notice_id).read_bytes())
+                except (ValueError, KeyError, TypeError):
+                    _LOG.error("A notification of availability was damaged on the disk and is dropped; check the disk.")
+                    self.forget(notice_id)
+                    continue
+                yield notice_id, notice
 
     def forget(self, notice_id: str) -> None:
         """The database has it."""
@@ -62,3 +67,8 @@ class AvailabilityFolder:
 
     def _path(self, notice_id: str) -> Path:
         return self._folder / f"{notice_id}.json"
+
+
+def _read(content: bytes) -> AvailabilityNotice:
+    fields = json.loads(content)
+    return AvailabilityNotice(**fields | {"sop_instance_uids": tuple(fields["sop_instance_uids"])})

@@ -157,3 +157,16 @@ def test_one_peer_takes_no_other_its_place(tmp_path):
         folder.keep(AvailabilityNotice("1.2.3", ("1.2.3.1",), "ROUTER"))
     folder.keep(AvailabilityNotice("1.2.3", ("1.2.3.1",), "ELSE"))
     assert len(list(folder.waiting())) == 65
+
+
+def test_a_damaged_notification_is_dropped_and_the_others_are_read(tmp_path, caplog):
+    """It would keep the place of another for ever; the log says so."""
+    folder = AvailabilityFolder(DataFolder(tmp_path))
+    for uid in ("1.2.3.1", "1.2.3.2"):
+        folder.keep(AvailabilityNotice("1.2.3", (uid,), "ROUTER"))
+    first = sorted((tmp_path / "availability").glob("*.json"))[0]
+    first.write_bytes(first.read_bytes()[:10])
+
+    assert [one.sop_instance_uids for _, one in folder.waiting()] == [("1.2.3.2",)]
+    assert "damaged on the disk" in caplog.text
+    assert not first.exists()
