@@ -158,13 +158,17 @@ def test_an_abort_leaves_the_rest_for_another_try(
 def test_a_lost_answer_is_no_delivery(
     recording_pacs: RecordingPacs, segmentation: FrozenEvidence, report: FrozenEvidence, after_storing: bool
 ) -> None:
-    """A connection that is cut before the answer leaves everything for another try, whether or not it was stored."""
+    """A connection that is cut before the answer leaves everything for another try, whether or not it was stored.
+
+    What comes after it did not leave us.
+    """
     recording_pacs.drop_connection_next(after_storing=after_storing)
 
     outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [segmentation, report])
 
-    assert outcomes == tuple(
-        outcome_without_answer(item.sop_instance_uid, NoAnswer.BROKEN) for item in (segmentation, report)
+    assert outcomes == (
+        outcome_without_answer(segmentation.sop_instance_uid, NoAnswer.BROKEN),
+        replace(outcome_without_answer(report.sop_instance_uid, NoAnswer.BROKEN), went_out=False),
     )
 
 
@@ -301,10 +305,11 @@ def test_stopping_cuts_an_association_that_waits(recording_pacs: RecordingPacs, 
 
 
 def test_nothing_is_sent_once_stopped(recording_pacs: RecordingPacs, report: FrozenEvidence) -> None:
-    """With the stop given beforehand no association is opened."""
+    """With the stop given beforehand no association is opened, and nothing is told as sent."""
     outcomes = StoreScu("OVERREAD", PATIENT).send(pacs_at(recording_pacs.port), [report], lambda: True)
 
-    assert outcomes == (outcome_without_answer(report.sop_instance_uid, NoAnswer.INTERRUPTED),)
+    expected = replace(outcome_without_answer(report.sop_instance_uid, NoAnswer.INTERRUPTED), went_out=False)
+    assert outcomes == (expected,)
     assert recording_pacs.proposed == []
 
 

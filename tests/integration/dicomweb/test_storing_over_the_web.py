@@ -357,7 +357,7 @@ def test_no_name_from_outside_becomes_a_path(open_web_door, tmp_path):
         path for path in parent if "/data/" in path
     }
     assert {path.split("/")[0] for path in tree(door.folder.root)} == {
-        *("commitment-reports", "commitments", "evidence", "objects", "quarantine", "spool")
+        *("availability", "commitment-reports", "commitments", "evidence", "objects", "quarantine", "spool")
     }
 
 

@@ -9,12 +9,17 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from inference.evidence.not_analysed_reasons import NAME, OWN_SCHEME, REASONS, REPEATED, told
+from inference.retries import FAILURES, Again
 from storage.domain.not_analysed import OTHER_KIND
 
 ROOT = Path(__file__).parents[3]
 _GIVE_A_REASON = {"UnusableInput", "_Refused", "_named", "Reason"}
 # Reasons that put a job back: when its attempts are spent, it ends as attempts-spent.
-_PUT_BACK = {"worker-stopped", "internal-error"}
+_PUT_BACK = {"worker-stopped", "internal-error", "storage-unavailable"}
+# Of a series that was not taken beside one that was analysed.
+_BESIDE_A_RESULT = {"ranked-lower"}
+# Reasons that the worker looks up by the class of an error, and that end a job themselves.
+_FINAL = {code for code, kind in FAILURES.items() if kind.again in (Again.NEVER, Again.ONCE)}
 # Where a reason is passed on instead of given: the constructors themselves, and names looked up in a table.
 _PASSED_ON = {"code"}
 
@@ -49,7 +54,7 @@ def _given_reasons() -> set[str]:
         if call.func.id == "Reason" and isinstance(call.args[0], ast.Constant)  # type: ignore[attr-defined]
     }
     assert spent == {"attempts-spent", "delivery-expired"}
-    return (given - _PUT_BACK) | {"attempts-spent"}
+    return (given - _PUT_BACK - _BESIDE_A_RESULT) | _FINAL | {"attempts-spent"}
 
 
 def test_every_reason_that_can_end_an_analysis_is_in_the_table() -> None:

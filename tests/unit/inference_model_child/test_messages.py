@@ -15,6 +15,7 @@ _NEVER_SENT = {
     errors.InferenceError,
     errors.ModelChildLost,
     errors.ModelChildNotStarted,
+    errors.InstallationChanged,  # found by the worker before a child is asked
     errors.UnforeseenError,
     errors.InvalidAlgorithm,  # becomes ArtifactUnavailable where an installed algorithm is loaded
     errors.InvalidAcceptanceSet,  # read by the command line alone
