@@ -30,9 +30,10 @@ class AiDeclaration(StrEnum):
 _MANUFACTURER, _MODEL_NAME = 0x00080070, 0x00081090
 _CONTRIBUTING_EQUIPMENT = 0x0018A001
 _PURPOSE = 0x0040A170
-_CODE_VALUE, _CODE_MEANING = 0x00080100, 0x00080104
+_CODE_VALUE, _CODING_SCHEME, _CODE_MEANING = 0x00080100, 0x00080102, 0x00080104
 
 _ALGORITHM_MEANING = b"Processing Algorithm"
+_IHE_OR_DICOM = (b"99IHE", b"DCM")  # a site's own code of the same meaning may be that of a reconstruction
 _PROCESSING_EQUIPMENT = b"109102"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame family, whose UIDs continue it
 
@@ -72,9 +73,10 @@ def _of_equipment(item: bytes, encoding: Encoding, sop_class_uid: str) -> AiDecl
         return None
     is_capture = f"{sop_class_uid}.".startswith(f"{_SECONDARY_CAPTURE}.")
     for purpose in purposes:
-        if _value(purpose, encoding, _CODE_MEANING) == _ALGORITHM_MEANING:
+        scheme = _value(purpose, encoding, _CODING_SCHEME)
+        if scheme in _IHE_OR_DICOM and _value(purpose, encoding, _CODE_MEANING) == _ALGORITHM_MEANING:
             return AiDeclaration.ALGORITHM
-        if is_capture and _value(purpose, encoding, _CODE_VALUE) == _PROCESSING_EQUIPMENT:
+        if is_capture and scheme == b"DCM" and _value(purpose, encoding, _CODE_VALUE) == _PROCESSING_EQUIPMENT:
             return AiDeclaration.PROCESSED_CAPTURE
     return None
 

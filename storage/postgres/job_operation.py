@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.delivery import DeliveryState
-from storage.domain.job import FINAL_STATES, TRANSITIONS, JobEvent, JobKind, JobState, Priority, Reason
+from storage.domain.job import FINAL_STATES, PRIORITY_RANK, TRANSITIONS, JobEvent, JobKind, JobState, Priority, Reason
 from storage.domain.route import Routes, Urgency
 from storage.errors import InvalidTransition, UnknownRecord
 from storage.postgres.audit_trail import append
@@ -99,7 +99,8 @@ def resubmit(session: Session, job_id: int, actor: str, *, everything: bool = Tr
 def prioritise(session: Session, job_id: int, priority: Priority, actor: str) -> None:
     """Give a job that waits another priority; an inference gets a turn in the line of that one.
 
-    What the job makes, such as deliveries, has its priority too. One that has the priority already is left as it is.
+    What the job makes, such as deliveries, has its priority too. One that becomes more urgent waits for its next
+    attempt no longer. One that has the priority already is left as it is.
 
     Raises:
         UnknownRecord: no such job.
@@ -112,7 +113,9 @@ def prioritise(session: Session, job_id: int, priority: Priority, actor: str) ->
         raise InvalidTransition(f"Job {job_id} is {row.state}; only one that waits can be given another priority.")
     if Priority(row.priority) is priority:
         return
-    place = {}
+    place: dict[str, Any] = {}
+    if PRIORITY_RANK[priority] < PRIORITY_RANK[Priority(row.priority)]:
+        place["due_at"] = func.least(JobRow.due_at, func.now())
     if JobKind(row.kind) is JobKind.INFERENCE:
         place["turn"] = next_turn(session, row.source, priority, shadow=False)
     session.execute(

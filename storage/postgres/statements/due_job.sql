@@ -1,19 +1,17 @@
 -- The most urgent due job of one kind whose turn it is, locked; rows that another claimant holds are skipped. Those of
 -- shadows come last, whatever their age.
 --
--- It is the better one of two heads, so that it costs the same however many wait, and however many of them wait for
+-- It is one of the first few of two lines, so that it costs the same however many wait, and however many of them wait for
 -- their time: what was never tried is due, and stands in order of turns; what was tried before stands in order of time.
-SELECT id
-FROM (
-    SELECT *
-    FROM (
+-- Only the chosen row is locked, so that claimants at the same moment take the most urgent ones one after the other.
+WITH candidate AS MATERIALIZED (
+    (
         SELECT id, shadow, priority_rank, turn, due_at
         FROM job
         WHERE state = 'scheduled' AND kind = :kind AND attempt = 0 AND due_at <= now()
         ORDER BY shadow, priority_rank, turn, due_at, id
-        LIMIT 1
-        FOR UPDATE SKIP LOCKED
-    ) AS untried
+        LIMIT 8
+    )
     UNION ALL
     SELECT tried.*
     FROM unnest(ARRAY[false, true]) AS class (shadow)
@@ -24,9 +22,12 @@ FROM (
         WHERE state = 'scheduled' AND kind = :kind AND attempt > 0 AND due_at <= now()
             AND shadow = class.shadow AND priority_rank = urgency.priority_rank
         ORDER BY due_at, id
-        LIMIT 1
-        FOR UPDATE SKIP LOCKED
+        LIMIT 8
     ) AS tried
-) AS head
-ORDER BY shadow, priority_rank, turn, due_at, id
-LIMIT 1;
+)
+SELECT job.id
+FROM candidate
+JOIN job ON job.id = candidate.id AND job.state = 'scheduled'
+ORDER BY candidate.shadow, candidate.priority_rank, candidate.turn, candidate.due_at, candidate.id
+LIMIT 1
+FOR UPDATE OF job SKIP LOCKED;

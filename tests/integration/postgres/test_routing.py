@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from overread.commands.jobs import jobs
 from storage.domain.association import Door
 from storage.domain.explanation import sentences
-from storage.domain.job import JobKind, Priority
+from storage.domain.job import JobKind, Priority, Reason
 from storage.domain.route import Route, Routes, Rule, RuleAttribute, Sender
 from storage.domain.series_attributes import SeriesAttributes
 from storage.errors import InvalidTransition
@@ -158,6 +159,20 @@ def test_a_submitted_study_has_the_priority_of_its_route(hospital: Any, queue: P
     queue.submit("1.2.3", "operator")
 
     assert hospital.rows("SELECT priority FROM job") == [("stat",)]
+
+
+def test_a_job_that_becomes_urgent_waits_for_no_next_attempt(hospital: Any, queue: PostgresJobQueue) -> None:
+    """What was put off for an hour is claimed at once; one that becomes less urgent is put off as before."""
+    hospital.install()
+    hospital.stable_study("1.2.3")
+    job = hospital.claimed()
+    queue.retry(job, Reason("away", "Away."), timedelta(hours=1))
+    queue.prioritise(job.job_id, Priority.LOW, "alice")
+    assert queue.claim(JobKind.INFERENCE, "worker") is None
+
+    queue.prioritise(job.job_id, Priority.STAT, "alice")
+
+    assert hospital.claimed().job_id == job.job_id
 
 
 def test_a_job_that_waits_gets_another_priority(hospital: Any, queue: PostgresJobQueue) -> None:

@@ -71,6 +71,8 @@ def _purposes(equipment: list[Dataset]) -> list[DataElement]:
         (CT, [_equipment(("109103", "DCM", "Modifying Equipment"), DeviceUID="1.2.3")], None),  # an archive's
         (CAPTURE, [_equipment(("109101", "DCM", "Acquisition Equipment"))], None),
         (CT, [_equipment(DeviceUID="1.2.3")], None),
+        (CT, [_equipment(("DLR", "99SITE", "Processing Algorithm"))], None),
+        (CAPTURE, [_equipment(("109102", "99SITE", "Weighing"))], None),
         (CT, [], None),
     ],
 )
