@@ -121,10 +121,13 @@ def _crash_whatever_takes_the_poison(product: Product, over: threading.Event) ->
         if _state(product, POISON) != "in_progress":
             continue
         time.sleep(1)
+        if _state(product, POISON) != "in_progress":  # it was given back meanwhile, and the child is at another study
+            continue
         worker = product.role("work")
         for child in _children(worker) if worker is not None else ():
-            if b"inference.model_child.child" in Path(f"/proc/{child}/cmdline").read_bytes():
-                os.kill(child, signal.SIGSEGV)
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if b"inference.model_child.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(child, signal.SIGSEGV)
 
 
 def _jobs(product: Product, kind: str) -> dict[str, list[dict[str, Any]]]:
