@@ -6,9 +6,10 @@ A notification is kept as it came, with the title it came from; whether it is be
 import uuid
 
 from listener.scp.command_set import Command, response
-from listener.scp.limits import COMMITMENT_DATA_SET, COMMITMENT_REFERENCES
+from listener.scp.limits import COMMITMENT_REFERENCES
 from listener.scp.negotiation import AcceptedContext
 from listener.scp.presentation_contexts import INSTANCE_AVAILABILITY
+from listener.scp.small_data_set import SmallDataSet
 from listener.scp.status import NOTICE_CANNOT_BE_KEPT, NOTICE_KEPT, TOO_MANY_NOTICES, UNREADABLE_NOTICE, Status
 from storage.domain.association import Association
 from storage.domain.completeness import AvailabilityNotice
@@ -26,29 +27,14 @@ _UNAVAILABLE = b"UNAVAILABLE"
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 
 
-class AvailabilityOperation:
+class AvailabilityOperation(SmallDataSet):
     """An N-CREATE: kept before it is answered with success."""
-
-    limit = COMMITMENT_DATA_SET
 
     def __init__(
         self, notices: AvailabilityNotices, context: AcceptedContext, command: Command, association: Association
     ) -> None:
+        super().__init__(context, command, association)
         self._notices = notices
-        self._context = context
-        self._command = command
-        self._association = association
-        self._data_set = bytearray()
-
-    def add(self, piece: memoryview) -> None:
-        """Take the next bytes; they are few."""
-        self._data_set += piece
-
-    def spill(self) -> None:
-        """Nothing was taken by reference."""
-
-    def discard(self) -> None:
-        """Nothing was kept."""
 
     def finish(self) -> bytes:
         """Keep the notification and answer; a SOP Instance without a UID is given one (PS3.7 section 10.1.5)."""
@@ -61,7 +47,7 @@ class AvailabilityOperation:
 
     def _status(self) -> Status:
         try:
-            study_instance_uid, uids = read_notice(bytes(self._data_set), self._context.transfer_syntax)
+            study_instance_uid, uids = read_notice(bytes(self._data_set), self.context.transfer_syntax)
         except UnreadableDataSet:
             return UNREADABLE_NOTICE
         try:

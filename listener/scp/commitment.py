@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from pydicom.dataset import Dataset
 
 from listener.scp.command_set import Command, response
-from listener.scp.limits import COMMITMENT_DATA_SET, COMMITMENT_REFERENCES
+from listener.scp.limits import COMMITMENT_REFERENCES
 from listener.scp.negotiation import AcceptedContext
 from listener.scp.presentation_contexts import STORAGE_COMMITMENT
+from listener.scp.small_data_set import SmallDataSet
 from listener.scp.status import (
     CANNOT_BE_KEPT,
     INVALID_ARGUMENT,
@@ -41,30 +42,15 @@ _REFERENCED_SOP_INSTANCE_UID = 0x00081155
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 
 
-class CommitmentOperation:
+class CommitmentOperation(SmallDataSet):
     """An N-ACTION: kept before it is answered; ``request_id`` is set once it is."""
-
-    limit = COMMITMENT_DATA_SET
 
     def __init__(
         self, requests: CommitmentRequests, context: AcceptedContext, command: Command, association: Association
     ) -> None:
+        super().__init__(context, command, association)
         self._requests = requests
-        self.context = context
-        self._command = command
-        self._association = association
-        self._data_set = bytearray()
         self.request_id = ""
-
-    def add(self, piece: memoryview) -> None:
-        """Take the next bytes; they are few."""
-        self._data_set += piece
-
-    def spill(self) -> None:
-        """Nothing was taken by reference."""
-
-    def discard(self) -> None:
-        """Nothing was kept."""
 
     def finish(self) -> bytes:
         """Keep the request and answer; the report comes later."""

@@ -8,8 +8,9 @@ from pydicom.dataset import Dataset
 
 from listener.scp.command_set import Command, response
 from listener.scp.commitment import ALL_COMMITTED, SOME_FAILED, SOP_CLASS, SOP_INSTANCE
-from listener.scp.limits import COMMITMENT_DATA_SET, COMMITMENT_REFERENCES
+from listener.scp.limits import COMMITMENT_REFERENCES
 from listener.scp.negotiation import AcceptedContext
+from listener.scp.small_data_set import SmallDataSet
 from listener.scp.status import (
     NO_SUCH_EVENT,
     NO_SUCH_OBJECT,
@@ -34,29 +35,14 @@ _REFERENCED_SOP_INSTANCE_UID = 0x00081155
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 
 
-class ReportOperation:
+class ReportOperation(SmallDataSet):
     """An N-EVENT-REPORT: kept before it is answered with success."""
-
-    limit = COMMITMENT_DATA_SET
 
     def __init__(
         self, reports: CommitmentReports, context: AcceptedContext, command: Command, association: Association
     ) -> None:
+        super().__init__(context, command, association)
         self._reports = reports
-        self._context = context
-        self._command = command
-        self._association = association
-        self._data_set = bytearray()
-
-    def add(self, piece: memoryview) -> None:
-        """Take the next bytes; they are few."""
-        self._data_set += piece
-
-    def spill(self) -> None:
-        """Nothing was taken by reference."""
-
-    def discard(self) -> None:
-        """Nothing was kept."""
 
     def finish(self) -> bytes:
         """Keep the report and answer."""
@@ -71,7 +57,7 @@ class ReportOperation:
             return NO_SUCH_EVENT
         who = self._association
         try:
-            transaction_uid, committed, failures = read_report(bytes(self._data_set), self._context.transfer_syntax)
+            transaction_uid, committed, failures = read_report(bytes(self._data_set), self.context.transfer_syntax)
         except UnreadableDataSet:
             return UNREADABLE_REPORT
         try:

@@ -12,7 +12,7 @@ PRESENTATION_CONTEXTS = 128  # their identifiers are the odd numbers from 1 to 2
 TRANSFER_SYNTAXES_PER_CONTEXT = 256  # the Standard defines about 70
 USER_ITEMS = 512  # role selection and extended negotiation come once for each SOP Class
 UNSERVED_DATA_SET = 16 * MIB  # of an operation that we do not perform; it is read past and answered
-COMMITMENT_DATA_SET = MIB  # of a request for storage commitment
+SMALL_DATA_SET = MIB  # of requests for and reports of storage commitment, and of notifications of availability
 COMMITMENT_REFERENCES = 5_000  # instances in one request; each is read whole before it is committed to
 
 # --- times, in seconds; all are absolute, so that no trickle of bytes puts them off
