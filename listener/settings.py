@@ -1,45 +1,17 @@
-"""Settings of the doors; each is described by its consequence."""
+"""Settings of the DICOM door; each is described by its consequence."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from listener.errors import ListenerError
-from listener.scu.lane_settings import LaneKeys
-from listener.scu.proof_settings import ProofKeys
-from listener.scu.web_settings import WebKeys
+from listener.loopback import is_loopback
 from storage.domain.job import Priority
-from storage.domain.result import EvidenceForm
 from storage.domain.route import Route, Routes, Rule, RuleAttribute, Sender
-from storage.domain.viewer_profile import PROFILES, ViewerProfile, own_profile
 
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
-
-# A scheme, a name and a port as browsers send them; what a page sends from http it sends in the clear.
-ViewerOrigin = Annotated[
-    str,
-    Field(pattern=r"^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:[0-9]{1,5})?$", max_length=255),
-]
-
-# A web address with one place for the UID, which is percent-encoded by nature (digits and dots).
-ViewerUrl = Annotated[
-    str,
-    Field(pattern=r"^(https?://[^\s{}<>\"'\\]+\{study_instance_uid\}[^\s{}<>\"'\\]*)?$", max_length=1024),
-]
-
-
-TransferSyntaxUid = Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]
 
 
 class PeerSettings(BaseModel):
@@ -208,246 +180,6 @@ class ListenerSettings(BaseModel):
     )
 
 
-class ClientCertificateSettings(BaseModel):
-    """Which account a program has that shows a certificate instead of a password or token."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    subject: str = Field(
-        min_length=1,
-        max_length=1024,
-        description='The subject of the certificate (RFC 4514), such as "CN=ct1,O=Hospital".',
-    )
-    account: str = Field(min_length=1, max_length=64, description="The account; what it may, the program may.")
-
-
-class WebSettings(BaseModel):
-    """The web door: dashboard, DICOMweb, API, metrics; each has its path on the same port."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(
-        default="127.0.0.1",
-        description="The address to listen on; beyond loopback TLS or a proxy, and an account, are required.",
-    )
-    port: int = Field(default=8080, ge=0, le=65535, description="The TCP port; 0 takes a free one.")
-    tls_certificate: str = Field(
-        default="", description="A PEM file with the certificate chain; with it the door speaks TLS (1.2 or later)."
-    )
-    tls_key: str = Field(default="", description="The PEM file of the certificate's private key.")
-    tls_client_ca: str = Field(
-        default="",
-        description=(
-            "A PEM file with the authorities that sign certificates of programs; one of another authority is refused, "
-            "and without any a program needs a password or a token."
-        ),
-    )
-    client_certificates: tuple[ClientCertificateSettings, ...] = Field(
-        default=(), description="A certificate whose subject is not listed lets nobody in."
-    )
-    behind_proxy: bool = Field(
-        default=False,
-        description="A reverse proxy in front of the door speaks TLS; only proxy_addresses are answered then.",
-    )
-    proxy_addresses: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(), description="Where the reverse proxy comes from; its X-Forwarded headers are believed."
-    )
-    host_names: tuple[str, ...] = Field(
-        default=(),
-        description=(
-            "The names by which browsers reach the door; a request for another one is refused. Empty: the names of "
-            "loopback, or any when the door is open to the network."
-        ),
-    )
-    viewer_origins: tuple[ViewerOrigin, ...] = Field(
-        default=(),
-        description=(
-            'Pages of these origins, such as "https://viewer.hospital.example", may read DICOMweb in a browser; empty: '
-            "no other site may."
-        ),
-    )
-    viewer_url: ViewerUrl = Field(
-        default="",
-        description=(
-            "The address of a study in the site's viewer, which its page links to, such as "
-            '"https://viewer.hospital.example/viewer?StudyInstanceUIDs={study_instance_uid}"; empty: no link.'
-        ),
-    )
-    viewer_folder: str = Field(
-        default="",
-        description=(
-            "A folder with the prebuilt OHIF viewer (dist of the npm package @ohif/app), served under /ohif and linked "
-            "from the page of each study; empty: none."
-        ),
-    )
-    metrics_without_login: bool = Field(
-        default=False, description="Anybody who reaches the door may read /metrics, which holds counts only."
-    )
-    session_idle_minutes: float = Field(
-        default=30, gt=0, le=24 * 60, allow_inf_nan=False, description="A session that is not used for this long ends."
-    )
-    session_hours: float = Field(
-        default=12, gt=0, le=7 * 24, allow_inf_nan=False, description="A session ends this long after its login."
-    )
-    max_instance_bytes: int = Field(
-        default=4 * 2**30,
-        ge=2**20,
-        description="A larger instance is refused with 413; whatever its size, about a megabyte of it is in memory.",
-    )
-    max_request_bytes: int = Field(
-        default=64 * 2**30, ge=2**20, description="A larger body is refused with 413; send fewer instances at a time."
-    )
-    max_uploads: int = Field(
-        default=4,
-        ge=1,
-        description=(
-            "Further uploads at the same time are answered 503 and are to be sent again; one account gets one place "
-            "less than there are."
-        ),
-    )
-
-
-class ProfileSettings(BaseModel):
-    """What viewers of the site's own can show."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64, description="The name for `profile` of [[destinations]]."
-    )
-    based_on: str = Field(
-        default="any",
-        description="The [viewer profile](viewer-profiles.md) of this release that it is like but for the keys below.",
-    )
-    segmentation: tuple[EvidenceForm, ...] | None = Field(
-        default=None, description="The chain of forms of a segmentation, best first."
-    )
-    further: tuple[tuple[EvidenceForm, ...], ...] | None = Field(
-        default=None, description='A chain for each other thing, such as [["presentation-state", "secondary-capture"]].'
-    )
-    report: tuple[EvidenceForm, ...] | None = Field(
-        default=None, description="The chain of forms of a report, best first."
-    )
-    transfer_syntaxes: tuple[TransferSyntaxUid, ...] | None = Field(
-        default=None, description="The UIDs of the transfer syntaxes in which something may be sent."
-    )
-
-    one_object_per_structure: bool = Field(
-        default=False,
-        description=(
-            "Each structure of a segmentation goes in an object and a series of its own, in the place of the binary "
-            "forms of the chain."
-        ),
-    )
-
-    @model_validator(mode="after")
-    def _is_a_profile(self) -> "ProfileSettings":
-        self.viewer_profile()
-        return self
-
-    def viewer_profile(self) -> ViewerProfile:
-        """The profile in the words of storage.
-
-        Raises:
-            ValueError: in one sentence, why it cannot be.
-        """
-        if self.name in PROFILES:
-            raise ValueError(f"{self.name} is a profile of this release; give yours another name")
-        if self.based_on not in PROFILES:
-            raise ValueError(f"{self.based_on} is no profile of this release; base it on one of {', '.join(PROFILES)}")
-        return own_profile(
-            self.name,
-            PROFILES[self.based_on],
-            segmentation=self.segmentation,
-            further=self.further,
-            report=self.report,
-            transfer_syntaxes=self.transfer_syntaxes,
-            one_object_per_structure=self.one_object_per_structure,
-        )
-
-
-class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
-    """Where results are sent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=64, description="The name in status, logs and audit.")
-    kind: Literal["dimse", "stow"] = Field(
-        default="dimse",
-        description="How results travel: by C-STORE (ae_title, host and port say where) or by STOW-RS (url does).",
-    )
-    ae_title: AeTitle = Field(default="", validate_default=True, description='kind = "dimse": the AE title we call.')
-    host: str = Field(default="", validate_default=True, description='kind = "dimse": the destination\'s address.')
-    port: int = Field(
-        default=0, validate_default=True, ge=1, le=65535, description='kind = "dimse": the destination\'s port.'
-    )
-    profile: str = Field(
-        default="any",
-        description=(
-            "What the destination's viewers can show, and so which forms of a result are made and sent: one of the "
-            "[viewer profiles](viewer-profiles.md) or of [[profiles]]."
-        ),
-    )
-    max_instance_bytes: int = Field(
-        default=0,
-        ge=0,
-        description="What is larger goes in another form of the profile, or not where there is none; 0: no limit.",
-    )
-
-    @model_validator(mode="after")
-    def _tls_protects(self) -> "DestinationSettings":
-        useless = self.tls_keys_without_tls()
-        if useless and self.kind == "dimse":
-            raise ValueError(f"{useless[0]} is set, but tls is not, so nothing would be encrypted; add tls = true")
-        if self.missing_tls_key():
-            raise ValueError(f"{self.missing_tls_key()} is missing; a certificate is shown with its key")
-        return self
-
-    @field_validator("ae_title", "host", "port", mode="wrap")
-    @classmethod
-    def _belongs_to_its_kind(cls, value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
-        if info.data.get("kind") == "stow":
-            if value:
-                raise ValueError('it goes with kind = "dimse" only; a destination of kind "stow" has url')
-            return value
-        if not value:
-            raise ValueError('a destination of kind "dimse" needs it')
-        return check(value)
-
-    @model_validator(mode="after")
-    def _can_be_what_it_is(self) -> "DestinationSettings":
-        if self.kind == "stow" and not self.url:
-            raise ValueError('a destination of kind "stow" needs url')
-        if self.kind == "dimse" and self.url:
-            raise ValueError('url goes with kind = "stow" only')
-        if self.kind == "stow" and self.tls:
-            raise ValueError('tls goes with kind = "dimse" only; begin url with https:// instead')
-        if self.url.startswith("http:") and any((self.tls_ca, self.tls_certificate, self.tls_server_name)):
-            raise ValueError(
-                "keys of TLS are set, but url is http://, so nothing would be encrypted; begin it with https://"
-            )
-        known_by = self.ways_to_be_known()
-        if self.kind == "dimse" and known_by:
-            raise ValueError(f'{known_by[0][0]} goes with kind = "stow" only')
-        if self.mistake_of_credentials():
-            raise ValueError(self.mistake_of_credentials())
-        if known_by and any(_is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
-            raise ValueError(f"what {known_by[0][-1]} holds would go over a network in the clear; use https://")
-        if self.kind == "stow" and self.proof == "commitment":
-            raise ValueError('storage commitment goes with kind = "dimse" only; set proof = "query"')
-        return self
-
-    @property
-    def address(self) -> str:
-        """Where it is, for the eye of an operator."""
-        return self.url if self.kind == "stow" else f"{self.ae_title}@{self.host}:{self.port}"
-
-
-def _is_in_the_clear(url: str) -> bool:
-    """Whether others on a network could read what is sent there."""
-    return url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")
-
-
 def check_listener_settings(listener: ListenerSettings) -> None:
     """Refuse to be open to a network without a list of who may come, and TLS that would protect less than it seems.
 
@@ -480,45 +212,6 @@ def _check_tls(listener: ListenerSettings) -> None:
         )
 
 
-def check_web_settings(web: WebSettings) -> None:
-    """Refuse to send passwords and patients' data over a network unprotected.
-
-    Raises:
-        ListenerError: names the lines to change.
-    """
-    if bool(web.tls_certificate) != bool(web.tls_key):
-        missing = "tls_key" if web.tls_certificate else "tls_certificate"
-        raise ListenerError(f'[web] {missing} is missing; TLS needs both tls_certificate = "…" and tls_key = "…".')
-    _check_client_certificates(web)
-    if web.behind_proxy and not web.proxy_addresses:
-        raise ListenerError(
-            "[web] behind_proxy = true says that a reverse proxy is in front, but not where it comes from; add "
-            'proxy_addresses = ["…"].'
-        )
-    if not (web.tls_certificate or web.behind_proxy or is_loopback(web.host)):
-        raise ListenerError(
-            f'[web] host = "{web.host}" is reachable from other machines, but nothing encrypts what is sent; set '
-            'tls_certificate = "…" and tls_key = "…", or behind_proxy = true with proxy_addresses = ["…"], or '
-            'host = "127.0.0.1".'
-        )
-
-
-def _check_client_certificates(web: WebSettings) -> None:
-    if web.tls_client_ca and not web.tls_certificate:
-        raise ListenerError(
-            "[web] tls_client_ca is set, but the door does not speak TLS itself, so no certificate reaches it; set "
-            'tls_certificate = "…" and tls_key = "…", or remove tls_client_ca.'
-        )
-    if bool(web.tls_client_ca) != bool(web.client_certificates):
-        missing = "[[web.client_certificates]]" if web.tls_client_ca else '[web] tls_client_ca = "…"'
-        raise ListenerError(
-            f"{missing} is missing; certificates of programs need an authority and an account for each subject."
-        )
-    subjects = [each.subject for each in web.client_certificates]
-    if len(set(subjects)) < len(subjects):
-        raise ListenerError("[[web.client_certificates]] lists a subject twice; give each one account.")
-
-
 def routes_of(listener: ListenerSettings) -> Routes:
     """The routes, and the priorities of peers, in the words of storage."""
     return Routes(
@@ -534,13 +227,3 @@ def routes_of(listener: ListenerSettings) -> Routes:
         ],
         [Sender(peer.ae_title, peer.networks, peer.priority) for peer in listener.peers if peer.priority is not None],
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine can reach what listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # another name: where it leads may change, so it does not count
-        return False

@@ -15,14 +15,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from inference.settings import ResultSettings, WorkerSettings
 from listener.errors import ListenerError
-from listener.settings import (
-    DestinationSettings,
-    ListenerSettings,
-    ProfileSettings,
-    WebSettings,
-    check_listener_settings,
-    check_web_settings,
-)
+from listener.scu.settings import DestinationSettings, ProfileSettings
+from listener.settings import ListenerSettings, check_listener_settings
+from listener.web.settings import WebSettings, check_web_settings
 from overread.errors import InvalidSettings
 from overread.logs import LogSettings
 from overread.settings_lines import line_of

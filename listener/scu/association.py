@@ -18,9 +18,9 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 
 from listener.scu.checkpoint import hold_answers
+from listener.scu.settings import DestinationSettings
 from listener.scu.tls import Dial
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer, reject_reason
-from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome
 
 _LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Protocol
 from pydicom.uid import UID
 
 from listener.scu.heartbeat import Heartbeat
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.job import ClaimedJob, JobKind, Reason, retry_delay
 from storage.domain.result import FrozenEvidence

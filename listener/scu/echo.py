@@ -6,8 +6,8 @@ from dataclasses import replace
 from pynetdicom.presentation import build_context
 
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer
-from listener.settings import DestinationSettings
 
 VERIFICATION = "1.2.840.10008.1.1"
 _DEADLINES = Deadlines(answer=30.0, total=60.0)

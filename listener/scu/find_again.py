@@ -11,7 +11,7 @@ from pynetdicom.presentation import build_context
 
 from listener.scu.association import Deadlines, Line, associate, release
 from listener.scu.instance_query import STUDY_ROOT_FIND, Found, QueryRefused, look_for
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.self_test import SelfTestInstance
 
 _VERIFICATION = UID("1.2.840.10008.1.1")

@@ -19,9 +19,9 @@ from listener.scu.pausing import Pausing
 from listener.scu.proof.prover import proving
 from listener.scu.proof.ways import inquiries
 from listener.scu.senders import probe_of, probe_seconds, sender_for
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
 from listener.scu.study_count import counting
-from listener.settings import DestinationSettings
 from storage.domain.job import JobKind
 from storage.domain.viewer_profile import PROFILES, ViewerProfile
 from storage.errors import DatabaseUnavailable

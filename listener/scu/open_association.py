@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pynetdicom.association import Association
 
 from listener.scu.association import Deadlines, Line, Sendable, associate, contexts_of, release, why_not_established
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer
-from listener.settings import DestinationSettings
 
 _MOST_MESSAGES = 60_000  # a Message ID has 16 bits, and an answer counts for the message it names (PS3.7 section 9.1.1)
 

@@ -19,8 +19,8 @@ from listener.scu.association import (
     why_not_established,
 )
 from listener.scu.find_again import Again, Query, find_again
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, no_answer_note, outcome_without_answer
-from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.self_test import SelfTest, SelfTestInstance
 

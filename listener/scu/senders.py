@@ -6,11 +6,11 @@ from functools import partial
 from listener.scu.delivery_worker import Sender
 from listener.scu.echo import echo, echo_seconds
 from listener.scu.pace import Pace
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer
 from listener.scu.web.probe import knock
 from listener.scu.web.stow import StowSender
-from listener.settings import DestinationSettings
 from storage.domain.viewer_profile import ViewerProfile
 
 # By `kind` of [[destinations]]; each is given our AE title, all viewer profiles that a destination may name, and how

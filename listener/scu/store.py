@@ -9,8 +9,8 @@ from listener.scu.alternatives import send_by_profile, send_in_order
 from listener.scu.association import Deadlines, deadlines_of, is_accepted, store
 from listener.scu.open_association import OpenAssociation, open_association
 from listener.scu.pace import Pace
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, outcome_without_answer
-from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, SendOutcome
 from storage.domain.result import FrozenEvidence
 from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile

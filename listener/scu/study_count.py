@@ -15,11 +15,11 @@ from pynetdicom.presentation import build_context
 
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
 from listener.scu.instance_query import STUDY_ROOT_FIND
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, no_answer_note
 from listener.scu.web.access import Caller, access_to
 from listener.scu.web.line import WebDeadlines, WebLine
 from listener.scu.web.qido import SearchFailed, count_of
-from listener.settings import DestinationSettings
 from storage.domain.completeness import CountQuestion
 from storage.errors import DatabaseUnavailable
 from storage.ports.completeness import StudyCounts

@@ -16,9 +16,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from listener.settings import WebSettings, is_loopback
+from listener.loopback import is_loopback
 from listener.web.cross_origin import CrossOriginReading
 from listener.web.dicomweb.addresses import VIEWER_PREFIX
+from listener.web.settings import WebSettings
 from listener.web.small_bodies import SmallBodies
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from listener.errors import ListenerError
+from listener.loopback import is_loopback
 from listener.scp.store import StoreHandler
 from listener.scp.toolkit_log import quiet_toolkits
-from listener.settings import DestinationSettings, WebSettings, check_web_settings, is_loopback
+from listener.scu.settings import DestinationSettings
 from listener.web import server
 from listener.web.analyze.router import AnalyzeDesk, analyze_router
 from listener.web.app import create_app
@@ -29,6 +30,7 @@ from listener.web.pages.router import dashboard_router
 from listener.web.password_check import PasswordCheck
 from listener.web.pictures.pool import DecoderPool
 from listener.web.program_login import ProgramLogin
+from listener.web.settings import WebSettings, check_web_settings
 from listener.web.throttle import Throttle
 from listener.web.uploads import Uploads
 from listener.web.viewer.links import ViewerLinks

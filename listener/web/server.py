@@ -19,9 +19,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from listener.errors import ListenerError, WebPortBusy
 from listener.scp.tls import FOR_OTHERS, SUITES
-from listener.settings import WebSettings
 from listener.web.client_certificate import watched
 from listener.web.connection_caps import HEADER_LIMIT, protocol_for
+from listener.web.settings import WebSettings
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 10  # for requests in progress when a stop comes

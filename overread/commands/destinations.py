@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from overread.caller import caller
 from overread.commands.status import output_console, time_of, with_overview
 from overread.database import database_exists, database_to_fill

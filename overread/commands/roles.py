@@ -109,7 +109,8 @@ def listen() -> None:
 def web() -> None:
     """Serve the dashboard, DICOMweb, the API and metrics."""
     settings = _begin()
-    from listener.settings import is_loopback, routes_of
+    from listener.loopback import is_loopback
+    from listener.settings import routes_of
     from listener.web.main import serve
 
     alive = pulse(settings.run_dir, "web")  # beats no more once we serve: `overread health` asks the door itself

@@ -7,7 +7,7 @@ from functools import cached_property
 from listener.scu.find_again import Query
 from listener.scu.instance_query import Found
 from listener.scu.probe import Answer, Probed
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.delivery import Verdict
 from storage.domain.result import UNALIGNED, EvidenceForm
 from storage.domain.self_test import SELF_TEST_PATIENT_ID, SelfTest, SelfTestInstance

@@ -24,8 +24,8 @@ from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, ExplicitVRLitt
 from pynetdicom import AE, evt
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from overread.torture.instances import new_uid
 from overread.torture.outcome import Outcome
 from overread.torture.stand import Stand

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg2
 
-from listener.settings import DestinationSettings, WebSettings
+from listener.scu.settings import DestinationSettings
 from listener.web import server
 from listener.web.hardening import harden
 from listener.web.main import Door, open_door
 from listener.web.passwords import hash_password
+from listener.web.settings import WebSettings
 from storage.domain.account import Role
 from storage.postgres.account_rows import PostgresAccountDirectory
 from storage.postgres.engine import open_database

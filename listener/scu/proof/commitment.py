@@ -19,8 +19,8 @@ from listener.scp.commitment import SOP_CLASS, SOP_INSTANCE
 from listener.scp.commitment_reports import report_of
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
 from listener.scu.proof.inquiry import nothing_said
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, no_answer_note
-from listener.settings import DestinationSettings
 from storage.domain.commitment import Believed, ReceivedReport
 from storage.domain.proof import ObjectAnswer, ProofRequest
 from storage.errors import StorageError, UnreadableDataSet

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.proof import ObjectAnswer, ProofRequest, Word
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from listener.scu.proof.inquiry import Inquiry
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.proof import ProofPolicy, ProofWay
 from storage.errors import DatabaseUnavailable
 from storage.ports.proof import Proofs

@@ -9,8 +9,8 @@ from pynetdicom.presentation import build_context
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
 from listener.scu.instance_query import STUDY_ROOT_FIND, Found, QueryRefused, look_for
 from listener.scu.proof.inquiry import nothing_said
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, no_answer_note
-from listener.settings import DestinationSettings
 from storage.domain.proof import ObjectAnswer, ProofRequest, Word
 
 _NOT_OFFERED = (

@@ -6,7 +6,7 @@ from listener.scu.proof.commitment import CommitmentInquiry, TakeReport
 from listener.scu.proof.inquiry import Inquiry
 from listener.scu.proof.read_back import FindInquiry
 from listener.scu.proof.web_read_back import QidoInquiry
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.proof import ObjectAnswer, ProofRequest, ProofWay
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from listener.scu.proof.inquiry import nothing_said
 from listener.scu.proof.read_back import WORDS
+from listener.scu.settings import DestinationSettings
 from listener.scu.web.access import Access, Caller, access_to
 from listener.scu.web.line import WebDeadlines, WebLine
 from listener.scu.web.qido import SearchFailed, look_up
-from listener.settings import DestinationSettings
 from storage.domain.proof import ObjectAnswer, ProofRequest, Word
 
 _DEADLINES = WebDeadlines(total=300.0)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
+from listener.scu.settings import DestinationSettings
 from listener.scu.tls_settings import TlsKeys
 from listener.scu.web.line import NoReply, Reply, Unanswered, WebLine
-from listener.settings import DestinationSettings
 
 _MOST_SECRET_BYTES = 1 << 16
 _UNTOLD_SECONDS = 60.0  # a token that does not say how long it holds

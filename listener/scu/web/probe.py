@@ -7,13 +7,13 @@ from dataclasses import replace
 from listener.scu.find_again import PAUSE_SECONDS, Again, Query
 from listener.scu.instance_query import Found
 from listener.scu.probe import Answer, Probed, Rejection
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer
 from listener.scu.web.access import Caller, access_to
 from listener.scu.web.answer import Concerns, Whole
 from listener.scu.web.line import NoReply, Unanswered, WebDeadlines, WebLine, deadlines_of
 from listener.scu.web.qido import SearchFailed, look_up
 from listener.scu.web.stow import post
-from listener.settings import DestinationSettings
 from storage.domain.delivery import Verdict
 from storage.domain.self_test import SelfTest, SelfTestInstance
 

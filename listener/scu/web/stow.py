@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from listener.scu.alternatives import send_by_profile, send_in_order
 from listener.scu.association import Sendable
 from listener.scu.pace import Pace
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, outcome_without_answer
 from listener.scu.web.access import Access, Caller, access_to
 from listener.scu.web.answer import Concerns, Whole, read_reply, without_reply
 from listener.scu.web.line import NoReply, Unanswered, WebDeadlines, WebLine, deadlines_of
 from listener.scu.web.multipart import DicomBody
-from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.result import FrozenEvidence
 from storage.domain.viewer_profile import PROFILES, Choice, ViewerProfile

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from listener.web.viewer.links import ViewerLinks
 from storage.domain.algorithm import RegisteredAlgorithm
 from storage.ports.accounts import AccountDirectory

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from listener.web.access import Permission, require
 from listener.web.pages.desk import SUMMARY_DAYS, Desk
 from listener.web.pages.live import live_region

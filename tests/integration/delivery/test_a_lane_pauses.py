@@ -8,8 +8,8 @@ import pytest
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.echo import echo, echo_seconds
 from listener.scu.pausing import Pausing
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from storage.domain.explanation import sentences
 from storage.domain.lane import PausePolicy
 from storage.domain.result import EvidenceRole

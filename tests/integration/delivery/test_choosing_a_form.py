@@ -3,8 +3,8 @@
 import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from storage.domain.viewer_profile import ANY, EXPLICIT_VR_LITTLE_ENDIAN, PROFILES, own_profile
 from tests.peers.evidence_files import CLASS_OF_FORM, SEGMENTATION, data_set_bytes, evidence_object

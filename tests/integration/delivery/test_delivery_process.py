@@ -25,7 +25,7 @@ _PROGRAM = """
 import json, logging, sys
 from pathlib import Path
 from listener.scu import main
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.settings import JobSettings
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 url, data_dir, grace, keys, *ports = sys.argv[1:]

@@ -7,8 +7,8 @@ import pytest
 
 from listener.scu.association import Deadlines
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from storage.domain.result import EvidenceObject, EvidenceRole
 from storage.errors import DatabaseUnavailable
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes, evidence_object

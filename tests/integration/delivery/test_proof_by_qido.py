@@ -11,8 +11,8 @@ from listener.scu.instance_query import Found
 from listener.scu.proof.prover import Prover
 from listener.scu.proof.read_back import WORDS
 from listener.scu.proof.ways import inquiries
+from listener.scu.settings import DestinationSettings
 from listener.scu.web.stow import StowSender
-from listener.settings import DestinationSettings
 from storage.domain.proof import ProofObject, ProofRequest, ProofWay, Word
 from storage.domain.result import EvidenceObject, EvidenceRole
 from storage.postgres.proof_rows import PostgresProofs

@@ -14,8 +14,8 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.proof.prover import Prover, proving
 from listener.scu.proof.read_back import FindInquiry
 from listener.scu.proof.ways import inquiries
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from overread.commands.deliveries import deliveries
 from storage.domain.result import EvidenceObject, EvidenceRole
 from storage.postgres.proof_reports import take_report

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from storage.domain.delivery import SendOutcome
 from storage.domain.result import EvidenceObject, EvidenceRole, FrozenEvidence
 from tests.peers.evidence_files import data_set_bytes, evidence_object

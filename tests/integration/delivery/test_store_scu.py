@@ -10,9 +10,9 @@ import pytest
 from listener.scu.association import Deadlines, Line, associate, contexts_of, deadlines_of, release
 from listener.scu.echo import echo
 from listener.scu.pace import Pace
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer, outcome_of_status, outcome_without_answer
-from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, Verdict
 from storage.domain.result import EvidenceRole, FrozenEvidence
 from tests.peers.evidence_files import COMPREHENSIVE_3D_SR, SEGMENTATION, data_set_bytes

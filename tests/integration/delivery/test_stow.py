@@ -12,12 +12,12 @@ import pytest
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.pace import Pace
 from listener.scu.senders import probe_of
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer
 from listener.scu.web.answer import HTTP_RULES, NO_REPLY_RULES, Concerns, HttpRule
 from listener.scu.web.line import NoReply, WebDeadlines
 from listener.scu.web.multipart import DicomBody
 from listener.scu.web.stow import StowSender
-from listener.settings import DestinationSettings
 from storage.domain.delivery import DeliveryStanding, Verdict
 from storage.domain.result import EvidenceForm, EvidenceRole, FrozenEvidence
 from tests.peers.evidence_files import data_set_bytes, evidence_object, frozen

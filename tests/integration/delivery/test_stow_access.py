@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer, no_answer_note
 from listener.scu.web.answer import NO_REPLY_RULES, http_rule
 from listener.scu.web.line import NoReply, WebDeadlines
 from listener.scu.web.stow import StowSender
-from listener.settings import DestinationSettings
 from storage.domain.delivery import Verdict
 from storage.domain.result import EvidenceRole, FrozenEvidence
 from tests.peers.certificates import Authority

@@ -13,9 +13,9 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.echo import echo
 from listener.scu.proof.commitment import CommitmentInquiry
 from listener.scu.proof.read_back import FindInquiry
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
 from listener.scu.verdict import NoAnswer, no_answer_note
-from listener.settings import DestinationSettings
 from storage.domain.commitment import Believed
 from storage.domain.proof import ProofObject, ProofRequest, ProofWay, Word
 from storage.domain.result import EvidenceObject, EvidenceRole

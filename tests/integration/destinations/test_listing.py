@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from storage.domain.lane import PausePolicy
 from storage.domain.result import EvidenceRole
 from storage.postgres.lane_rows import PostgresLanes

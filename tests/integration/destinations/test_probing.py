@@ -15,7 +15,7 @@ from pynetdicom.presentation import StoragePresentationContexts
 
 from listener.scu.association import Deadlines
 from listener.scu.find_again import Query, find_again
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.self_test import SelfTestInstance
 from tests.integration.destinations.conftest import Probe, Run
 from tests.peers.certificates import Authority

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from listener.scu.instance_query import Found
+from listener.scu.settings import DestinationSettings
 from listener.scu.web.access import Caller, access_to
 from listener.scu.web.line import WebLine
 from listener.scu.web.qido import count_of, look_up
 from listener.scu.web.stow import StowSender
-from listener.settings import DestinationSettings
 from storage.domain.delivery import Verdict
 from storage.domain.proof import ProofObject
 from storage.domain.result import EvidenceRole

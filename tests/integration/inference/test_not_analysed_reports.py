@@ -17,8 +17,8 @@ from pydicom.uid import HTJ2KLossless, generate_uid
 
 from inference.evidence.not_analysed_reasons import REASONS
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings
 from storage.domain.explanation import sentences
 from storage.domain.job import JobKind, Reason
 from storage.housekeeping.rescue_leases import rescue_leases

@@ -18,8 +18,9 @@ from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.proof.commitment import CommitmentInquiry
 from listener.scu.proof.prover import Prover
 from listener.scu.proof.report_taking import ReportTaking
+from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from listener.settings import DestinationSettings, ListenerSettings
+from listener.settings import ListenerSettings
 from storage.domain.result import EvidenceObject, EvidenceRole
 from storage.errors import UnreadableDataSet
 from storage.objects.commitment_folder import CommitmentFolder

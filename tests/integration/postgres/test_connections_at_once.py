@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from sqlalchemy import text
 
 from listener.scu.main import connections_wanted
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.postgres.engine import open_database
 
 

@@ -11,8 +11,8 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from listener.scu.association import Deadlines
+from listener.scu.settings import DestinationSettings
 from listener.scu.study_count import CountLane, counting
-from listener.settings import DestinationSettings
 from storage.domain.completeness import EvidenceKind, Patience, SourcePatience
 from storage.domain.explanation import sentences
 from storage.housekeeping.settle_studies import settle_studies

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from listener.web.metrics import METRICS
 from overread.commands.status import status
 from storage.domain.job import Reason

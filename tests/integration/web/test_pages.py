@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from markupsafe import escape
 
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.algorithm_history import more_of, what_happened
 from storage.domain.association import AssociationEnd
 from storage.domain.audit_event import AuditOutcome

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from listener.scu.proof.prover import Prover
-from listener.settings import DestinationSettings
+from listener.scu.settings import DestinationSettings
 from storage.domain.proof import ProofPolicy, ProofWay
 
 
