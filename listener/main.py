@@ -24,6 +24,7 @@ from listener.scu.commitment_report import CommitmentReporter
 from listener.scu.proof.report_taking import ReportTaking
 from listener.settings import ListenerSettings, check_listener_settings
 from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.completeness import Patience
 from storage.errors import DatabaseUnavailable, SchemaOutdated, StorageError
 from storage.importer import SpoolImporter
 from storage.objects.availability_folder import AvailabilityFolder
@@ -63,6 +64,7 @@ class _Place:
     folder: DataFolder
     database_url: str
     spool: SpoolSettings
+    patience: Patience
 
 
 def serve(
@@ -71,6 +73,7 @@ def serve(
     data_dir: Path,
     database_url: str,
     spool: SpoolSettings,
+    patience: Patience,
     announce: Callable[[int], None] | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
@@ -89,7 +92,7 @@ def serve(
     check_listener_settings(listener)
     if listener.tls_certificate:
         TlsDoor(listener)  # this and the next but one tell now what each process would run into
-    place = _Place(listener, DataFolder(data_dir), database_url, spool)
+    place = _Place(listener, DataFolder(data_dir), database_url, spool, patience)
     FileSpool(place.folder, spool).close()
     listening = listening_socket(listener.host, listener.port)
     seats = SharedSeats(listener.processes, listener.max_associations)
@@ -187,10 +190,21 @@ def _run(
 def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
     """Decide on requests for storage commitment, report to peers that have left, take what we are told."""
     quiet_toolkits()
-    requests = CommitmentFolder(place.folder)
-    claims = Claims(place.folder)
-    noted = PostgresCompletenessClaims(database)
+    duties = _duties(place, database)
+    while not stop.wait(_COMMITMENT_SECONDS):
+        for what, duty in duties.items():
+            try:
+                duty()
+            except Exception as error:  # noqa: BLE001  the thread must outlive what nobody foresaw; it tries again
+                log.error("%s failed with %s; it is tried again.", what, type(error).__name__)
+
+
+def _duties(place: _Place, database: Database) -> dict[str, Callable[[], None]]:
+    """What is done again and again, by what it is called in the log; one that fails holds up no other."""
+    requests, reports = CommitmentFolder(place.folder), ReportFolder(place.folder)
     notices = AvailabilityFolder(place.folder)
+    claims = Claims(place.folder)
+    noted = PostgresCompletenessClaims(database, place.patience)
     decision = CommitmentDecision(
         requests,
         PostgresHeldInstances(database),
@@ -198,16 +212,14 @@ def _commit(place: _Place, database: Database, stop: threading.Event) -> None:
         ObjectStore(place.folder).verify,
         claims=noted,
     )
-    reporter = CommitmentReporter(requests, place.listener.peers)
-    reports = ReportTaking(ReportFolder(place.folder), partial(take_report, database), place.listener)
-    while not stop.wait(_COMMITMENT_SECONDS):
-        try:
-            decision.decide_all()
-            reporter.report_all()
-            reports.take_all()
-            _note_all(notices, noted)
-        except Exception as error:  # noqa: BLE001  the thread must outlive what nobody foresaw; it tries again
-            log.error("Deciding on storage commitment failed with %s; it is tried again.", type(error).__name__)
+    return {
+        "Deciding on storage commitment": decision.decide_all,
+        "Reporting storage commitment": CommitmentReporter(requests, place.listener.peers).report_all,
+        "Taking reports of storage commitment": ReportTaking(
+            reports, partial(take_report, database), place.listener
+        ).take_all,
+        "Taking notifications of availability": partial(_note_all, notices, noted),
+    }
 
 
 def _note_all(notices: AvailabilityFolder, noted: PostgresCompletenessClaims) -> None:
@@ -217,6 +229,12 @@ def _note_all(notices: AvailabilityFolder, noted: PostgresCompletenessClaims) ->
             noted.note_available(notice_id, notice)
         except DatabaseUnavailable:
             return
+        except StorageError as error:
+            log.error(
+                "A notification of availability from %r could not be taken (%s); it is put away, and its study waits "
+                "as if it had not come.",
+                *(notice.calling_ae_title, type(error).__name__),
+            )
         notices.forget(notice_id)
 
 

@@ -8,7 +8,7 @@ import uuid
 from listener.scp.command_set import Command, response
 from listener.scp.limits import COMMITMENT_REFERENCES
 from listener.scp.negotiation import AcceptedContext
-from listener.scp.presentation_contexts import INSTANCE_AVAILABILITY
+from listener.scp.presentation_contexts import INSTANCE_AVAILABILITY, is_never_stored
 from listener.scp.small_data_set import SmallDataSet
 from listener.scp.status import NOTICE_CANNOT_BE_KEPT, NOTICE_KEPT, TOO_MANY_NOTICES, UNREADABLE_NOTICE, Status
 from storage.domain.association import Association
@@ -21,6 +21,7 @@ from storage.ports.completeness import AvailabilityNotices
 _STUDY_INSTANCE_UID = 0x0020000D
 _REFERENCED_SERIES_SEQUENCE = 0x00081115
 _REFERENCED_SOP_SEQUENCE = 0x00081199
+_REFERENCED_SOP_CLASS_UID = 0x00081150
 _REFERENCED_SOP_INSTANCE_UID = 0x00081155
 _INSTANCE_AVAILABILITY = 0x00080056
 _UNAVAILABLE = b"UNAVAILABLE"
@@ -60,7 +61,7 @@ class AvailabilityOperation(SmallDataSet):
 
 
 def read_notice(data_set: bytes, transfer_syntax_uid: str) -> tuple[str, tuple[str, ...]]:
-    """Study Instance UID and the instances that can be had, of an N-CREATE (PS3.4 table R.3.2-1).
+    """Study Instance UID and the instances that can be had and sent here, of an N-CREATE (PS3.4 table R.3.2-1).
 
     Raises:
         UnreadableDataSet: the data set cannot be read, is too large, names nothing, or a UID in it is malformed.
@@ -69,12 +70,13 @@ def read_notice(data_set: bytes, transfer_syntax_uid: str) -> tuple[str, tuple[s
     found = wanted_values(data_set, encoding, frozenset({_STUDY_INSTANCE_UID}))
     items = _references(data_set, encoding)
     to_be_had = [item for item in items if item.get(_INSTANCE_AVAILABILITY, b"").strip() != _UNAVAILABLE]
-    uids = tuple(dict.fromkeys(_uid(item.get(_REFERENCED_SOP_INSTANCE_UID)) for item in to_be_had))
+    storable = [item for item in to_be_had if not is_never_stored(_text(item.get(_REFERENCED_SOP_CLASS_UID)))]
+    uids = tuple(dict.fromkeys(_uid(item.get(_REFERENCED_SOP_INSTANCE_UID)) for item in storable))
     return _uid(found.get(_STUDY_INSTANCE_UID)), uids
 
 
 def _references(data_set: bytes, encoding: Encoding) -> list[dict[int, bytes]]:
-    wanted = frozenset({_REFERENCED_SOP_INSTANCE_UID, _INSTANCE_AVAILABILITY})
+    wanted = frozenset({_REFERENCED_SOP_CLASS_UID, _REFERENCED_SOP_INSTANCE_UID, _INSTANCE_AVAILABILITY})
     items: list[dict[int, bytes]] = []
     try:
         for series in item_parts(data_set, encoding, _REFERENCED_SERIES_SEQUENCE, COMMITMENT_REFERENCES):
@@ -87,8 +89,12 @@ def _references(data_set: bytes, encoding: Encoding) -> list[dict[int, bytes]]:
     return items
 
 
+def _text(value: bytes | None) -> str:
+    return (value or b"").rstrip(b"\x00 ").decode("ascii", errors="replace")
+
+
 def _uid(value: bytes | None) -> str:
-    uid = (value or b"").rstrip(b"\x00 ").decode("ascii", errors="replace")
+    uid = _text(value)
     if not is_uid(uid):
         raise UnreadableDataSet()
     return uid

@@ -1,10 +1,11 @@
 """Decides on requests for storage commitment: only what is named by a row and whole on disk is committed to."""
 
 import logging
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from listener.scp.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT_INSTANCE, PROCESSING_FAILURE
+from listener.scp.presentation_contexts import is_never_stored
 from storage.domain.commitment import CommitmentRequest, HeldInstance
 from storage.domain.completeness import EvidenceKind
 from storage.errors import DamagedObject, StorageError
@@ -38,13 +39,16 @@ class CommitmentDecision:
         self._verify = verify
         self._patience = patience
         self._claims = claims
-        self._begun = datetime.now(UTC)
+        self._asked_since: dict[str, float] = {}
 
     def decide_all(self) -> None:
         """Settle what can be settled now; what cannot waits for the next time."""
-        for request_id, request in self._requests.undecided():
+        now = time.monotonic()
+        undecided = list(self._requests.undecided())
+        self._asked_since = {request_id: self._asked_since.get(request_id, now) for request_id, _ in undecided}
+        for request_id, request in undecided:
             try:
-                failures = self._failures(request)
+                failures = self._failures(request, now - self._asked_since[request_id])
                 if failures is not None:
                     self._note(request_id, request)
             except StorageError:
@@ -59,17 +63,23 @@ class CommitmentDecision:
     def _note(self, request_id: str, request: CommitmentRequest) -> None:
         """What a peer asks about is evidence of what its studies hold; noted first, so that no restart loses it."""
         if self._claims is not None:
-            uids = {reference.sop_instance_uid for reference in request.references}
+            uids = {
+                reference.sop_instance_uid
+                for reference in request.references
+                if not is_never_stored(reference.sop_class_uid)
+            }
             self._claims.note(request_id, EvidenceKind.COMMITMENT, request.calling_ae_title, uids)
 
-    def _failures(self, request: CommitmentRequest) -> dict[str, int] | None:
-        """The Failure Reason of each instance that is not committed to; ``None`` while one may still get its row."""
+    def _failures(self, request: CommitmentRequest, waited: float) -> dict[str, int] | None:
+        """The Failure Reason of each instance that is not committed to; ``None`` while one may still get its row.
+
+        ``waited`` is for how many seconds the request has been known here.
+        """
         uids = {reference.sop_instance_uid for reference in request.references}
         if any(self._waits(uid) for uid in uids):  # looked at first: whoever gets a row stops waiting after it
             return None
         held = self._held.of(uids)
-        age = (datetime.now(UTC) - max(self._begun, request.received_at)).total_seconds()
-        if uids - held.keys() and age < self._patience:
+        if uids - held.keys() and waited < self._patience:
             return None
         failures = {}
         for reference in dict.fromkeys(request.references):  # each file is read once, however often it is named

@@ -69,7 +69,13 @@ VERIFICATION = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 INSTANCE_AVAILABILITY = "1.2.840.10008.5.1.4.33"
 NOT_STORAGE = frozenset({VERIFICATION, STORAGE_COMMITMENT, INSTANCE_AVAILABILITY})
+_OF_THE_STANDARD = "1.2.840.10008."
 _READ_AND_WRITTEN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # its data sets are read and written, not only kept
+
+
+def is_never_stored(sop_class_uid: str) -> bool:
+    """Whether no setting lets an instance of this class in: it is of the Standard, and is none of storage."""
+    return sop_class_uid.startswith(_OF_THE_STANDARD) and sop_class_uid not in STORAGE_CLASSES
 
 
 class Repertoire:

@@ -34,25 +34,26 @@ class CommitmentReporter:
         self._requests = requests
         self._peers = [peer for peer in peers if peer.host]
         self._own_association_seconds = own_association_seconds
-        self._tries: dict[str, tuple[float, float, float]] = {}  # first, next, pause
+        self._known_since: dict[str, float] = {}
+        self._tries: dict[str, tuple[float, float]] = {}  # next, pause
 
     def report_all(self) -> None:
         """Deliver what is due; what cannot be delivered is tried again, for a day."""
-        known = dict(self._requests.settled())
-        self._tries = {request_id: each for request_id, each in self._tries.items() if request_id in known}
         now = time.monotonic()
-        for request_id, age in known.items():
-            first, due, pause = self._tries.get(request_id, (now, 0.0, _FIRST_PAUSE))
-            if now < due or (not due and age < self._own_association_seconds):
+        self._known_since = {each: self._known_since.get(each, now) for each in self._requests.settled()}
+        self._tries = {request_id: each for request_id, each in self._tries.items() if request_id in self._known_since}
+        for request_id, since in self._known_since.items():
+            due, pause = self._tries.get(request_id, (since + self._own_association_seconds, _FIRST_PAUSE))
+            if now < due:
                 continue
             report = self._requests.take(request_id)
             if report is None:
                 continue
-            if self._delivered(report) or now - first > _GIVE_UP_SECONDS:
+            if self._delivered(report) or now - since > _GIVE_UP_SECONDS:
                 self._requests.forget(request_id)
                 continue
             self._requests.give_back(request_id)
-            self._tries[request_id] = (first, now + pause, min(2 * pause, _LONGEST_PAUSE))
+            self._tries[request_id] = (now + pause, min(2 * pause, _LONGEST_PAUSE))
 
     def _delivered(self, report: CommitmentReport) -> bool:
         """Whether there is nothing left to do."""

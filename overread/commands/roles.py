@@ -100,6 +100,7 @@ def listen() -> None:
             data_dir=settings.data_dir,
             database_url=url,
             spool=settings.spool,
+            patience=settings.study.patience(),
             alive=pulse(settings.run_dir, "listen"),
         )
     sys.exit(code)

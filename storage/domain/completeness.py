@@ -229,26 +229,36 @@ class AvailabilityNotice:
     calling_ae_title: str
 
 
-def naming_evidence(
-    kind: EvidenceKind, sources: Iterable[Source], named: int, absent: int, unnamed: int, aside: int = 0
-) -> Evidence:
-    """What requests for storage commitment, or notifications of availability, say.
+class Named(NamedTuple):
+    """How many instances peers named, and what lacks on either side."""
 
-    They name ``named`` instances, ``absent`` of which are not here, and ``unnamed`` that are here are in none of them.
-    Another ``aside`` of them came and were set aside: they are not waited for, and without them nothing is whole.
-    """
+    named: int
+    absent: int  # of those named, not here
+    unnamed: int  # here, and not named
+    aside: int = 0  # of those named, came and were set aside: not waited for, and without them nothing is whole
+    ours: int = 0  # of those named, results of ours that only the peer holds: they never come
+
+
+def naming_evidence(kind: EvidenceKind, sources: Iterable[Source], said: Named) -> Evidence:
+    """What requests for storage commitment, or notifications of availability, say."""
     who = ", ".join(sorted(source.name for source in sources))
-    asked = f"{who} {NAMING[kind]} {_count(named)}"
-    if aside:
-        asked += f" ({aside} of them set aside when they came, and not waited for)"
-    if absent:
-        return Evidence(kind, Word.LACKING, f"{asked}, {absent} of which had not arrived.")
-    if aside and not unnamed:
-        return Evidence(kind, Word.SILENT, f"{asked}; all others had arrived.")
-    if unnamed:
-        more = f"and {_count(unnamed)} had arrived that it did not name"
+    asked = f"{who} {NAMING[kind]} {_count(said.named)}"
+    not_waited_for = [
+        f"{number} of them {what}"
+        for number, what in ((said.aside, "set aside when they came"), (said.ours, "results of ours"))
+        if number
+    ]
+    if not_waited_for:
+        asked += f" ({', '.join(not_waited_for)}, and not waited for)"
+    if said.absent:
+        return Evidence(kind, Word.LACKING, f"{asked}, {said.absent} of which had not arrived.")
+    if said.unnamed:
+        more = f"and {_count(said.unnamed)} had arrived that it did not name"
         return Evidence(kind, Word.SILENT, f"{asked}, {more}.")
-    return Evidence(kind, Word.WHOLE, f"{asked}; all had arrived, and no other.")
+    if said.aside:
+        return Evidence(kind, Word.SILENT, f"{asked}; all others had arrived.")
+    others = "all others had arrived, and no more" if said.ours else "all had arrived, and no other"
+    return Evidence(kind, Word.WHOLE, f"{asked}; {others}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,19 @@
-"""Reports of storage commitment that came to us, until the database has them: small files that survive a restart."""
+"""Reports of storage commitment that came to us, until the database has them."""
 
-import contextlib
-import hashlib
-import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
 from storage.domain.commitment import ReceivedReport
-from storage.errors import SpoolFull, SpoolWriteFailed
-from storage.objects.durable import remove, sync_folder, write_new
-from storage.objects.layout import DataFolder, new_entry_id
-
-_MOST = 256  # reports that wait; each may name thousands of instances
-_MOST_OF_ONE = 64  # the same of one AE title, so that others have places too
+from storage.objects.layout import DataFolder
+from storage.objects.message_folder import MessageFolder
 
 
 class ReportFolder:
     """Implements the port CommitmentReports; threads and processes may share one folder."""
 
     def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder.commitment_reports
+        self._messages = MessageFolder(folder.commitment_reports, "report of storage commitment")
 
     def keep(self, report: ReceivedReport) -> None:
         """Make a report durable.
@@ -28,40 +22,19 @@ class ReportFolder:
             SpoolFull: too many wait, of this peer or of all.
             SpoolWriteFailed: the disk refuses it.
         """
-        peer = hashlib.sha256(report.calling_ae_title.encode()).hexdigest()[:16]
-        waiting = self._all()
-        if len(waiting) >= _MOST or sum(name.endswith(peer) for name in waiting) >= _MOST_OF_ONE:
-            raise SpoolFull
-        report_id = f"{new_entry_id()}-{peer}"
-        content = {
-            "transaction_uid": report.transaction_uid,
-            "committed": sorted(report.committed),
-            "failures": report.failures,
-            "calling_ae_title": report.calling_ae_title,
-            "remote_address": report.remote_address,
-        }
-        draft = self._folder / f"{report_id}.part"
-        try:
-            write_new(draft, json.dumps(content).encode())
-            draft.rename(self._path(report_id))
-            sync_folder(self._folder)
-        except OSError as error:
-            remove(draft)
-            raise SpoolWriteFailed from error
+        self._messages.keep(report.calling_ae_title, asdict(report) | {"committed": sorted(report.committed)})
 
     def waiting(self) -> Iterator[tuple[str, ReceivedReport]]:
-        """The reports with their identifiers, oldest first."""
-        for report_id in self._all():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                content = json.loads(self._path(report_id).read_bytes())
-                yield report_id, ReceivedReport(**content | {"committed": frozenset(content["committed"])})
+        """The reports with their identifiers, oldest first; a file that is none any more is removed."""
+        for report_id in self._messages.all():
+            report = self._messages.read(report_id, _report)
+            if report is not None:
+                yield report_id, report
 
     def forget(self, report_id: str) -> None:
         """The database has it."""
-        remove(self._path(report_id))
+        self._messages.forget(report_id)
 
-    def _all(self) -> list[str]:
-        return sorted(path.stem for path in self._folder.glob("*.json"))
 
-    def _path(self, report_id: str) -> Path:
-        return self._folder / f"{report_id}.json"
+def _report(content: dict[str, Any]) -> ReceivedReport:
+    return ReceivedReport(**content | {"committed": frozenset(content["committed"])})

@@ -8,25 +8,28 @@ from pathlib import Path
 from storage.objects.durable import remove
 from storage.objects.layout import DataFolder
 
-# Evidence is frozen by processes that no importer knows of, while an importer starts; each takes seconds for a draft.
-_EVIDENCE_DRAFT_SECONDS = 3600.0
+# Evidence is frozen, and messages of peers are kept, by processes that no importer knows of, while an importer starts;
+# each takes seconds for a draft.
+_DRAFT_SECONDS = 3600.0
 
 
 def sweep(folder: DataFolder) -> int:
     """Remove drafts and return how many; the caller makes sure that nobody imports meanwhile.
 
-    Those of evidence are removed only once nothing was written to them for an hour.
+    Those of evidence and of messages are removed only once nothing was written to them for an hour.
     """
-    drafts = [*folder.objects.glob("??/*.part"), *folder.quarantined_objects.glob("*.part"), *_left(folder.evidence)]
+    drafts = [*folder.objects.glob("??/*.part"), *folder.quarantined_objects.glob("*.part")]
+    for shared in (folder.evidence, folder.commitments, folder.commitment_reports, folder.availability):
+        drafts += _left(shared)
     for path in drafts:
         remove(path)
     return len(drafts)
 
 
-def _left(evidence: Path) -> Iterator[Path]:
-    """Drafts of evidence whose writer is gone."""
-    latest = time.time() - _EVIDENCE_DRAFT_SECONDS
-    for path in evidence.glob("*.part"):
+def _left(shared: Path) -> Iterator[Path]:
+    """Drafts whose writer is gone."""
+    latest = time.time() - _DRAFT_SECONDS
+    for path in shared.glob("*.part"):
         with contextlib.suppress(FileNotFoundError):  # it has its lasting name by now
             if path.stat().st_mtime < latest:
                 yield path

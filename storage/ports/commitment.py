@@ -1,6 +1,6 @@
 """Storage commitment: requests that wait, and what is held."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 from storage.domain.commitment import CommitmentReport, CommitmentRequest, HeldInstance, ReceivedReport
@@ -26,8 +26,8 @@ class CommitmentRequests(Protocol):
         """The answer is known. Raises OSError."""
         ...
 
-    def settled(self) -> Iterator[tuple[str, float]]:
-        """Identifiers of the reports that nobody has taken, and for how many seconds each has been known."""
+    def settled(self) -> Iterable[str]:
+        """Identifiers of the reports that nobody has taken."""
         ...
 
     def take(self, request_id: str) -> CommitmentReport | None:

@@ -12,6 +12,7 @@ from storage.domain.completeness import (
     Decision,
     Evidence,
     EvidenceKind,
+    Named,
     Patience,
     Source,
     SourcePatience,
@@ -33,6 +34,7 @@ from storage.postgres.tables import (
 )
 
 _KEPT_DAYS = 30  # longer than the longest of all waits
+_MOST_CLAIMS = 50_000  # of days in which peers say more than any study waits for
 _STUDIES_SEEN = 1_000  # that wait at one time with a gap; of more the oldest are read again
 _MOST_STUDIES = 20  # of one request
 
@@ -40,19 +42,23 @@ _MOST_STUDIES = 20  # of one request
 class PostgresCompletenessClaims:
     """Implements the port CompletenessClaims."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patience: Patience) -> None:
         self._database = database
+        self._patience = patience
 
     def note(
         self, claim_id: str, kind: EvidenceKind, calling_ae_title: str, sop_instance_uids: Collection[str]
     ) -> None:
         """Note that a peer named these instances; the same ``claim_id`` again changes nothing.
 
-        Instances of more than twenty studies at once are evidence of none and are not noted.
+        Instances of more than twenty studies at once are evidence of none and are not noted, and neither is what is
+        not believed of this peer.
 
         Raises:
             DatabaseUnavailable: nothing was noted.
         """
+        if not self._patience.believes(kind, Source(calling_ae_title)):
+            return
         with self._database.transaction() as session:
             session.execute(
                 statement("note_claim"),
@@ -68,9 +74,13 @@ class PostgresCompletenessClaims:
     def note_available(self, claim_id: str, notice: AvailabilityNotice) -> None:
         """Note what a peer says that it holds of a study, which need not be here yet; the same again changes nothing.
 
+        What is not believed of this peer is not noted.
+
         Raises:
             DatabaseUnavailable: nothing was noted.
         """
+        if not self._patience.believes(EvidenceKind.AVAILABILITY, Source(notice.calling_ae_title)):
+            return
         claim = {
             "claim_id": claim_id,
             "study_instance_uid": stored_text(notice.study_instance_uid),
@@ -82,16 +92,21 @@ class PostgresCompletenessClaims:
             session.execute(upsert(CompletenessClaimRow).values(**claim).on_conflict_do_nothing())
 
 
-def forget_old_claims(database: Database) -> int:
-    """Remove what peers said so long ago that no study waits for it any more; how many rows it were.
+def forget_old_claims(database: Database, most: int = _MOST_CLAIMS) -> int:
+    """Remove what peers said so long ago that no study waits for it, and all but the newest; how many rows it were.
 
     Raises:
         DatabaseUnavailable: nothing was removed.
     """
     with database.transaction() as session:
+        newest = select(CompletenessClaimRow.received_at).order_by(CompletenessClaimRow.received_at.desc())
+        old = func.now() - func.make_interval(0, 0, 0, _KEPT_DAYS)
         gone = session.execute(
             delete(CompletenessClaimRow)
-            .where(CompletenessClaimRow.received_at < func.now() - func.make_interval(0, 0, 0, _KEPT_DAYS))
+            .where(
+                CompletenessClaimRow.received_at
+                < func.greatest(old, newest.offset(most - 1).limit(1).scalar_subquery())
+            )
             .returning(CompletenessClaimRow.claim_id)
         )
         return len(gone.all())
@@ -125,7 +140,7 @@ def gathered_evidence(
         named_by = [Source(title) for kind, title in claims if kind == naming]
         peers = [source for source in named_by if patience.believes(naming, source)]
         if peers:
-            yield naming_evidence(naming, peers, *_claimed(session, study_id, study_instance_uid, naming, peers))
+            yield naming_evidence(naming, peers, _claimed(session, study_id, study_instance_uid, naming, peers))
     counts = known_counts(session, study_id, of_study.count_at) if of_study.count_at else []
     if counts:
         yield count_evidence(counts)
@@ -201,11 +216,8 @@ def store_decision(session: Session, study_id: int, revision: int, decision: Dec
 
 def _claimed(
     session: Session, study_id: int, study_instance_uid: str, kind: EvidenceKind, peers: Iterable[Source]
-) -> tuple[int, int, int, int]:
-    """How many instances they named, how many of those are not here, and how many are here that they did not name.
-
-    At last how many of those that they named came and were set aside.
-    """
+) -> Named:
+    """What they named, beside what is here."""
     row = session.execute(
         statement("claimed_instances"),
         {
@@ -215,4 +227,4 @@ def _claimed(
             "calling_ae_titles": [source.name for source in peers],
         },
     ).one()
-    return row.named, row.absent, row.unnamed, row.aside
+    return Named(row.named, row.absent, row.unnamed, row.aside, row.ours)

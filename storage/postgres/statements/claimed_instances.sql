@@ -17,16 +17,18 @@ WITH named AS (
 elsewhere AS (
     SELECT named.uid, EXISTS (
         SELECT FROM quarantined_object WHERE quarantined_object.sop_instance_uid = named.uid
-    ) AS aside
+    ) AS aside, EXISTS (
+        SELECT FROM evidence WHERE evidence.sop_instance_uid = named.uid
+    ) AS ours
     FROM named
     WHERE named.since
         AND NOT EXISTS (SELECT FROM instance WHERE instance.sop_instance_uid = named.uid)
-        AND NOT EXISTS (SELECT FROM evidence WHERE evidence.sop_instance_uid = named.uid)
 )
 SELECT
     (SELECT count(*) FROM named) AS named,
-    (SELECT count(*) FROM elsewhere WHERE NOT aside) AS absent,
-    (SELECT count(*) FROM elsewhere WHERE aside) AS aside,
+    (SELECT count(*) FROM elsewhere WHERE NOT aside AND NOT ours) AS absent,
+    (SELECT count(*) FROM elsewhere WHERE aside AND NOT ours) AS aside,
+    (SELECT count(*) FROM elsewhere WHERE ours) AS ours,
     (
         SELECT count(*) FROM instance
         WHERE instance.study_id = :study_id

@@ -31,10 +31,12 @@ import sys
 from pathlib import Path
 from listener.main import serve
 from listener.settings import ListenerSettings
+from storage.domain.completeness import EvidenceKind, Patience, SourcePatience
 from storage.settings import SpoolSettings
+believing = SourcePatience(60.0, 7200.0, 5.0, frozenset({EvidenceKind.COMMITMENT, EvidenceKind.AVAILABILITY}))
 sys.exit(serve(
     ListenerSettings.model_validate_json(sys.argv[3]), data_dir=Path(sys.argv[1]), database_url=sys.argv[2],
-    spool=SpoolSettings(min_free_bytes=0), announce=lambda port: print(port, flush=True),
+    spool=SpoolSettings(min_free_bytes=0), patience=Patience(believing), announce=lambda port: print(port, flush=True),
 ))
 """
 

@@ -136,6 +136,16 @@ def test_what_can_be_had_is_read_in_every_encoding(syntax, undefined):
     assert read_notice(encoded(said, syntax), syntax) == ("1.2.3", ("1.2.3.1", "1.2.3.3"))
 
 
+def test_what_no_setting_lets_in_is_not_waited_for():
+    """An instance of a class of the Standard that is none of storage never comes; one of a private class may."""
+    said = notice({"1.2.3.1": "ONLINE", "1.2.3.2": "ONLINE", "1.2.3.3": "ONLINE"})
+    items = said.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    items[1].ReferencedSOPClassUID = "1.2.840.10008.1.3.10"  # Media Storage Directory
+    items[2].ReferencedSOPClassUID = "1.3.12.2.1107.5.9.1"
+
+    assert read_notice(encoded(said), EXPLICIT) == ("1.2.3", ("1.2.3.1", "1.2.3.3"))
+
+
 def test_a_notification_that_is_cut_off_is_unreadable():
     """At whichever byte but the last; and one that names more than 5000 instances is."""
     whole = encoded(notice({"1.2.3.1": "ONLINE"}, {"1.2.3.2": "ONLINE"}))

@@ -12,6 +12,7 @@ import pytest
 from listener.errors import ListenerError
 from listener.main import serve
 from listener.settings import ListenerSettings
+from storage.domain.completeness import Patience
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.objects.claims import Claims
 from storage.postgres.arrival_log import PostgresArrivalLog
@@ -233,6 +234,7 @@ def test_an_open_door_to_the_network_is_refused_at_the_start(tmp_path):
             data_dir=tmp_path / "data",
             database_url=NOWHERE,
             spool=SpoolSettings(),
+            patience=Patience.of_quiet(60),
         )
     assert not (tmp_path / "data").exists()
 

@@ -16,6 +16,7 @@ from listener.errors import ListenerError
 from listener.main import serve
 from listener.scp.acceptor import Acceptor
 from listener.settings import ListenerSettings, check_listener_settings
+from storage.domain.completeness import Patience
 from storage.settings import SpoolSettings
 from tests.peers.certificates import Authority, Signed
 from tests.peers.raw_sender import CT, EXPLICIT, ct_data_set, kept_digests, rows, send
@@ -246,7 +247,13 @@ def test_unsafe_tls_settings_are_refused(tmp_path, authority, server):
             check_listener_settings(ListenerSettings.model_validate(settings))
     missing = ListenerSettings.model_validate({**server, "port": 0, "tls_key": str(tmp_path / "none")})
     with pytest.raises(ListenerError, match="tls_certificate and tls_key are not"):
-        serve(missing, data_dir=tmp_path / "d", database_url="postgresql://x@127.0.0.1:1/x", spool=SpoolSettings())
+        serve(
+            missing,
+            data_dir=tmp_path / "d",
+            database_url="postgresql://x@127.0.0.1:1/x",
+            spool=SpoolSettings(),
+            patience=Patience.of_quiet(60),
+        )
     Path(server["tls_key"]).chmod(0o644)
     with pytest.raises(ListenerError, match="chmod 600"):
         Acceptor(ListenerSettings.model_validate(server), None, None)  # type: ignore[arg-type]

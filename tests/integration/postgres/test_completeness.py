@@ -42,7 +42,7 @@ def _asked_about(
     hospital: Any, *arrivals: Any, claim_id: str = "one", title: str = "CT1", more: tuple[str, ...] = ()
 ) -> None:
     uids = [*(arrival.header.sop_instance_uid for arrival in arrivals), *more]
-    PostgresCompletenessClaims(hospital.database).note(claim_id, EvidenceKind.COMMITMENT, title, uids)
+    PostgresCompletenessClaims(hospital.database, _PATIENCE).note(claim_id, EvidenceKind.COMMITMENT, title, uids)
 
 
 def _settle(hospital: Any) -> int:
@@ -276,6 +276,20 @@ def test_a_claim_is_noted_once_and_forgotten_after_a_month(open_hospital: Callab
     assert forget_old_claims(hospital.database) == 1
 
 
+def test_what_is_not_believed_of_a_peer_is_not_noted(hospital: Any) -> None:
+    """Nobody fills the table by asking; of what is believed only the newest is kept."""
+    arrival = hospital.arrival()
+    hospital.receive(arrival)
+    _asked_about(hospital, arrival, title="STRANGER")
+    _available(hospital, arrival, notice_id="two", title="CT1")
+    assert hospital.rows("SELECT count(*)::int FROM completeness_claim") == [(0,)]
+
+    for number in range(3):
+        _available(hospital, arrival, notice_id=f"n{number}")
+    assert forget_old_claims(hospital.database, most=2) == 1
+    assert hospital.rows("SELECT claim_id FROM completeness_claim ORDER BY claim_id") == [("n1",), ("n2",)]
+
+
 def test_who_names_more_studies_than_twenty_says_nothing_of_one(hospital: Any) -> None:
     """What is not here yet may be of any study that is named, so many studies would be many times as many names."""
     arrivals = [hospital.arrival(f"1.2.{number}") for number in range(21)]
@@ -292,7 +306,7 @@ def _available(
     hospital: Any, *arrivals: Any, notice_id: str, title: str = "ROUTER", more: tuple[str, ...] = ()
 ) -> None:
     uids = (*(arrival.header.sop_instance_uid for arrival in arrivals), *more)
-    claims = PostgresCompletenessClaims(hospital.database)
+    claims = PostgresCompletenessClaims(hospital.database, _PATIENCE)
     for _ in range(2):  # as after a kill between the database and the file
         claims.note_available(notice_id, AvailabilityNotice("1.2.3", uids, title))
 
@@ -337,3 +351,4 @@ def test_a_notification_that_lists_more_extends_the_wait_but_not_for_our_own_res
     _quiet(hospital, 6)
     assert _settle(hospital) == 1
     assert hospital.rows(_DECISIVE)[1] == (2, "availability")
+    assert any(f"{len(ours)} of them results of ours" in sentence for sentence in _story(hospital))

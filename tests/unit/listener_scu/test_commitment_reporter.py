@@ -25,7 +25,7 @@ def test_a_peer_that_cannot_be_found_holds_up_no_other_report(tmp_path: Path, ho
 
     CommitmentReporter(requests, peers, own_association_seconds=0).report_all()
 
-    [(left, _)] = requests.settled()  # what is for nobody that we know was put away
+    [left] = requests.settled()  # what is for nobody that we know was put away
     report = requests.take(left)
     assert report is not None
     assert report.request.calling_ae_title == "LOST"

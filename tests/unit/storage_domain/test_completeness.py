@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from storage.domain.completeness import (
     NAMING,
     EvidenceKind,
+    Named,
     Source,
     SourcePatience,
     Word,
@@ -90,11 +91,25 @@ def test_requests_say_that_a_study_is_whole_only_if_they_name_all_of_it(
 ) -> None:
     """What lacks weighs more than what was not named."""
     for kind, did in NAMING.items():
-        evidence = naming_evidence(kind, [Source("CT1")], 9, absent, unnamed)
+        evidence = naming_evidence(kind, [Source("CT1")], Named(9, absent, unnamed))
 
         told = sentence.replace("asked for storage commitment of", did)
         assert (evidence.kind, evidence.word, evidence.sentence) == (kind, word, told)
     assert NAMING[EvidenceKind.AVAILABILITY] == "notified the availability of"
+
+
+def test_what_never_comes_is_told_and_does_not_keep_a_study_from_being_whole() -> None:
+    """Results of ours that the peer lists as well; with something set aside nothing is said to be whole."""
+    ours = naming_evidence(EvidenceKind.AVAILABILITY, [Source("PACS")], Named(4, 0, 0, ours=2))
+    both = naming_evidence(EvidenceKind.AVAILABILITY, [Source("PACS")], Named(4, 0, 0, aside=1, ours=2))
+
+    told = "PACS notified the availability of 4 instances (2 of them results of ours, and not waited for)"
+    assert (ours.word, ours.sentence) == (Word.WHOLE, f"{told}; all others had arrived, and no more.")
+    told = (
+        "(1 of them set aside when they came, 2 of them results of ours, and not waited for); all others had arrived."
+    )
+    assert both.word is Word.SILENT
+    assert both.sentence.endswith(told)
 
 
 def test_gaps_are_told_by_series() -> None:

@@ -23,14 +23,19 @@ def test_evidence_that_is_being_frozen_survives_the_start_of_an_importer(folder)
 
 
 def test_a_draft_that_nobody_writes_any_more_is_removed(folder):
-    """What a killed worker left in the evidence goes an hour later, what one left in the objects at once."""
-    left = folder.evidence / "left.part"
+    """What a killed worker left in the evidence goes an hour later, what one left in the objects at once.
+
+    So does what a killed receiver left of messages of peers.
+    """
+    shared = (folder.evidence, folder.commitments, folder.commitment_reports, folder.availability)
+    left = [each / "left.part" for each in shared]
     fresh = folder.evidence / "fresh.part"
     imported = folder.objects / "ab" / "imported.part"
     imported.parent.mkdir(exist_ok=True)
-    for path in (left, fresh, imported):
+    for path in (*left, fresh, imported):
         path.write_bytes(b"half")
-    os.utime(left, (left.stat().st_mtime - _AN_HOUR,) * 2)
+    for path in left:
+        os.utime(path, (path.stat().st_mtime - _AN_HOUR,) * 2)
 
-    assert sweep(folder) == 2
-    assert [path.exists() for path in (left, fresh, imported)] == [False, True, False]
+    assert sweep(folder) == 5
+    assert [path.exists() for path in (*left, fresh, imported)] == [False, False, False, False, True, False]
