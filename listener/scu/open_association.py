@@ -10,7 +10,7 @@ from listener.scu.association import Deadlines, Line, Sendable, associate, conte
 from listener.scu.settings import DestinationSettings
 from listener.scu.verdict import NoAnswer
 
-_MOST_MESSAGES = 60_000  # a Message ID has 16 bits, and an answer counts for the message it names (PS3.7 section 9.1.1)
+_MESSAGE_IDS = 0xFFFF  # from 1; each need differ from those that have no answer yet (PS3.7 section 9.1.1)
 
 
 class OpenAssociation:
@@ -34,8 +34,8 @@ class OpenAssociation:
         self.line.begin(stopped)
 
     def next_message_id(self) -> int:
-        """One that no message on this association has had."""
-        self._messages += 1
+        """One that no message on this association has had that still waits for its answer."""
+        self._messages = self._messages % _MESSAGE_IDS + 1
         return self._messages
 
     def may_serve_more(self) -> bool:
@@ -45,7 +45,6 @@ class OpenAssociation:
             self.association.is_established
             and self._results < place.results_per_association
             and time.monotonic() < self._opened_at + place.association_seconds
-            and self._messages < _MOST_MESSAGES
         )
 
     def serves(self, destination: DestinationSettings, instances: Sequence[Sendable]) -> bool:

@@ -37,6 +37,7 @@ from listener.web.viewer.links import ViewerLinks
 from listener.web.viewer.package import ViewerPackage
 from listener.web.viewer.router import viewer_router
 from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.completeness import Patience
 from storage.domain.route import Routes
 from storage.errors import StorageError
 from storage.importer import SpoolImporter
@@ -87,6 +88,7 @@ def serve(
     jobs: JobSettings,
     destinations: tuple[DestinationSettings, ...],
     routes: Routes | None = None,
+    patience: Patience | None = None,
     announce: Callable[[int], None] | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT and return the exit status; ``announce`` is told the port once we listen.
@@ -106,6 +108,7 @@ def serve(
         jobs=jobs,
         destinations=destinations,
         routes=routes,
+        patience=patience,
     ) as door:
 
         def tell(port: int) -> None:
@@ -132,6 +135,7 @@ def open_door(
     jobs: JobSettings,
     destinations: tuple[DestinationSettings, ...],
     routes: Routes | None = None,
+    patience: Patience | None = None,
 ) -> Iterator[Door]:
     """Every part of the door with its adapters, for as long as the block; raises as ``serve`` does."""
     folder = DataFolder(data_dir)
@@ -171,7 +175,7 @@ def open_door(
         desk = Desk(
             reading=PostgresSiteReading(database),
             monitoring=PostgresMonitoring(database),
-            explainer=Overview(database),
+            explainer=Overview(database, patience),
             jobs=PostgresJobQueue(database, objects, jobs, routes),
             accounts=accounts,
             algorithms=PostgresAlgorithmCatalog(database),

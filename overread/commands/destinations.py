@@ -42,11 +42,19 @@ def destinations() -> None:
 def list_destinations(as_json: bool) -> None:
     """Every destination: what it is, and what waits for it or failed there."""
     settings = load_settings()
-    owed, paused = _owed(settings) if database_exists(settings) else ({}, {})
+    owed, paused, unproven = _owed(settings) if database_exists(settings) else ({}, {}, {})
     rows = [
-        _destination(one) | owed.pop(one.name, _NOTHING) | _lane(paused.get(one.name)) for one in settings.destinations
+        _destination(one)
+        | owed.pop(one.name, _NOTHING)
+        | {"unproven": unproven.get(one.name, 0)}
+        | _lane(paused.get(one.name))
+        for one in settings.destinations
     ]
-    rows += [{"name": name, "kind": None} | left for name, left in owed.items() if left["waiting"] or left["failed"]]
+    rows += [
+        {"name": name, "kind": None} | left | {"unproven": unproven.get(name, 0)}
+        for name, left in owed.items()
+        if left["waiting"] or left["failed"]
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -56,11 +64,15 @@ def list_destinations(as_json: bool) -> None:
     _print_list(rows)
 
 
-def _owed(settings: Settings) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """What waits, failed and arrived, and where deliveries are paused, by the name of the destination."""
+def _owed(settings: Settings) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], dict[str, int]]:
+    """What waits, failed and arrived, where deliveries are paused, and what is unproven, by name of the destination."""
     with with_overview(settings) as overview:
-        owed, paused = overview.destinations(), overview.paused()
-    return {row.pop("destination"): row for row in owed}, {row.pop("destination"): row for row in paused}
+        owed, paused, unproven = overview.destinations(), overview.paused(), overview.unproven()
+    return (
+        {row.pop("destination"): row for row in owed},
+        {row.pop("destination"): row for row in paused},
+        {row["destination"]: row["objects"] for row in unproven},
+    )
 
 
 def _lane(paused: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -86,7 +98,8 @@ def _destination(one: DestinationSettings) -> dict[str, Any]:
 
 
 def _print_list(rows: Sequence[dict[str, Any]]) -> None:
-    table = _table("name", "kind", "address", "profile", "proof", "lane", "waiting", "failed", "sent", "why")
+    counted = ("waiting", "failed", "sent", "unproven")
+    table = _table("name", "kind", "address", "profile", "proof", "lane", *counted, "why")
     for row in rows:
         known = row["kind"] is not None
         table.add_row(
@@ -97,6 +110,7 @@ def _print_list(rows: Sequence[dict[str, Any]]) -> None:
             row["proof"] if known else "",
             _since(row) if known else "",
             *(str(row[count]) for count in ("waiting", "failed", "acknowledged")),
+            str(row["unproven"]) if known and (row["unproven"] or row["proof"] != "none") else "",
             escape(_why(row)),
         )
     output_console().print(table)

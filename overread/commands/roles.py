@@ -126,6 +126,7 @@ def web() -> None:
             jobs=settings.jobs,
             destinations=settings.destinations,
             routes=routes_of(settings.listener),
+            patience=settings.study.patience(),
         )
     sys.exit(code)
 

@@ -131,7 +131,7 @@ def with_overview(settings: Settings) -> Iterator[Overview]:
     with existing_database(settings) as url:
         database = open_database(url, "overread status")
         try:
-            yield Overview(database)
+            yield Overview(database, settings.study.patience())
         finally:
             database.close()
 

@@ -35,6 +35,7 @@ def sentences(facts: Facts) -> Iterator[str]:
         if revision["reason"]:
             yield _sentence(revision["reason"])
             yield f"{_NO_REPORT}, because no algorithm looked at it."
+    yield from _waits_for(facts)
     for job in facts["jobs"]:
         yield from _TELLERS[job["kind"]](job, facts)
 
@@ -74,6 +75,13 @@ def _received(facts: Facts) -> Iterator[str]:
             f"Instance {instance['sop_instance_uid']} has {instance['size']} bytes with SHA-256 "
             f"{instance['sha256']}, as received at {_time(instance['received_at'])}."
         )
+
+
+def _waits_for(facts: Facts) -> Iterator[str]:
+    """Why what arrived since the newest revision is not looked at yet."""
+    for evidence in facts["waiting"]:
+        what = "It is waited for more because of" if evidence["decisive"] else "Looked at beside it,"
+        yield f"{what} {evidence['kind']}: {_sentence(evidence['sentence'])}"
 
 
 def _ended(association: Facts) -> str:

@@ -94,12 +94,20 @@ class PostgresLanes:
     def start(self, known: Sequence[str]) -> None:
         """Whoever starts anew may have mended something: what is paused is tried at once.
 
-        Of a destination that is not ``known``, nobody is to look for the end of a pause.
+        What waits has its whole time again, since nobody may have tried to deliver it for days. Of a destination that
+        is not ``known``, nobody is to look for the end of a pause.
         """
         paused = DeliveryLaneRow.state == LaneState.PAUSED
         with self._database.transaction() as session:
             session.execute(delete(DeliveryLaneRow).where(DeliveryLaneRow.destination.not_in(known)))
             session.execute(update(DeliveryLaneRow).where(paused).values(probe_at=func.now()))
+            for destination in known:
+                back = insert(DeliveryLaneRow).values(destination=destination, back_at=func.now())
+                session.execute(
+                    back.on_conflict_do_update(
+                        index_elements=[DeliveryLaneRow.destination], set_={"back_at": func.now()}
+                    )
+                )
 
 
 def paused_lanes(session: Session) -> list[Facts]:

@@ -32,4 +32,4 @@ class DeliveryLaneRow(Base):
     probe_at: Mapped[datetime | None]
     note: Mapped[str] = mapped_column(server_default=text("''"))
     silences: Mapped[int] = mapped_column(server_default=text("0"))  # in this pause it was tried so often in vain
-    back_at: Mapped[datetime | None]  # the end of the last pause in which it was
+    back_at: Mapped[datetime | None]  # its last start, or the end of the last pause in which it was

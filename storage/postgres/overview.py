@@ -3,6 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from storage.domain.completeness import Patience
 from storage.domain.study import EXCLUSION_SENTENCES, QUARANTINE_SENTENCES, ExclusionRule, QuarantineReason
 from storage.errors import UnknownRecord
 from storage.ports.facts import Facts
@@ -10,6 +11,7 @@ from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
 from storage.postgres.lane_rows import paused_lanes
 from storage.postgres.statement import statement
+from storage.postgres.study_settlement import look_at
 from storage.postgres.tables import (
     InstanceRow,
     QuarantinedObjectRow,
@@ -20,6 +22,8 @@ from storage.postgres.tables import (
     StudyRow,
 )
 
+_EVER = 36_500  # days
+
 
 class Overview:
     """Facts about studies, jobs and deliveries as plain dictionaries that JSON can carry; times are ISO 8601 in UTC.
@@ -27,8 +31,10 @@ class Overview:
     Every method raises DatabaseUnavailable while the server does not answer. No fact holds a patient's name or ID.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patience: Patience | None = None) -> None:
+        """``patience`` decides when a study is complete; without it nothing says what one waits for."""
         self._database = database
+        self._patience = patience
 
     def status(self) -> Facts:
         """Every study, job, delivery and quarantined object, each with its state and the sentence of its error."""
@@ -51,6 +57,11 @@ class Overview:
         with self._database.transaction() as session:
             return ask(session, "destination_deliveries")
 
+    def unproven(self) -> list[Facts]:
+        """How many objects each destination acknowledged that are not proven to be there, where that is asked."""
+        with self._database.transaction() as session:
+            return ask(session, "summary_proofs", days=_EVER)
+
     def explain(self, uid: str) -> Facts:
         """Everything that is known about the study that a Study, Series or SOP Instance UID belongs to.
 
@@ -68,12 +79,15 @@ class Overview:
                     "stand in the spool."
                 )
             if found is None:
-                return {
-                    "uid": uid,
-                    "level": "quarantined",
-                    **_study_facts(session, aside[0]["study_instance_uid"], uid),
-                }
-            return {"uid": uid, "level": found.level, **_study_facts(session, found.study_instance_uid, uid)}
+                level, study_instance_uid = "quarantined", aside[0]["study_instance_uid"]
+            else:
+                level, study_instance_uid = found.level, found.study_instance_uid
+            return {
+                "uid": uid,
+                "level": level,
+                **_study_facts(session, study_instance_uid, uid),
+                "waiting": _waiting(session, study_instance_uid, self._patience) if self._patience else [],
+            }
 
     def report(self, study_instance_uid: str) -> list[Facts]:
         """The results of a study with their report text, pictures and evidence, oldest first.
@@ -142,6 +156,18 @@ def _excluded(session: Session, study_instance_uid: str) -> list[Facts]:
         .order_by(InstanceRow.id)
     )
     return [{**as_facts(row._mapping), "reason": EXCLUSION_SENTENCES[ExclusionRule(row.excluded_rule)]} for row in rows]
+
+
+def _waiting(session: Session, study_instance_uid: str, patience: Patience) -> list[Facts]:
+    """Why the study is not complete yet, the decisive first; nothing of one that has nothing new, or is complete."""
+    decision = look_at(session, study_instance_uid, patience)
+    if decision is None or decision.complete:
+        return []
+    told = [
+        {"kind": str(one.kind), "decisive": one.kind is decision.because, "sentence": one.sentence}
+        for one in decision.evidence
+    ]
+    return sorted(told, key=lambda one: not one["decisive"])
 
 
 def _revisions(session: Session, study_instance_uid: str) -> list[Facts]:

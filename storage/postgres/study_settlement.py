@@ -1,13 +1,14 @@
 """Making a complete study stable: a revision that holds exactly its instances, and one job per active algorithm."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.domain.completeness import Decision, EvidenceKind, Patience, StudyFacts, decide, said_evidence
+from storage.domain.completeness import Decision, EvidenceKind, Patience, Source, StudyFacts, decide, said_evidence
 from storage.domain.job import Reason
 from storage.domain.route import Routes
 from storage.postgres.audit_trail import append
@@ -68,19 +69,35 @@ def settle_if_complete(
         study = session.execute(statement("lock_unsettled_study"), {"study_id": study_id}).one_or_none()
         if study is None:
             return None
-        uid = study.study_instance_uid
         sources = unsettled_sources(session, study_id)
         if not sources:  # another housekeeper settled it between the look and our lock
             return None
-        of_study = patience.with_all(sources)
-        looked = (seen or GeometrySeen()).at((study.last_received_at, sum(sources.values())))
-        evidence = tuple(gathered_evidence(session, study_id, uid, patience, of_study, study.quiet_for, looked))
-        facts = StudyFacts(sum(sources.values()), study.quiet_for, study.waited, evidence)
-        decision = decide(facts, of_study)
+        decision = _decided(session, study, sources, patience, seen or GeometrySeen())
         if not decision.complete:
-            want_counts(session, study_id, of_study.count_at)
+            want_counts(session, study_id, patience.with_all(sources).count_at)
             return None
-        return _settle(session, study_id, uid, study.revision + 1, decision, _ACTOR, routes)
+        return _settle(session, study_id, study.study_instance_uid, study.revision + 1, decision, _ACTOR, routes)
+
+
+def look_at(session: Session, study_instance_uid: str, patience: Patience) -> Decision | None:
+    """What would be decided of a study now, by what is known; ``None`` where it has nothing new, or is parked."""
+    study = session.execute(statement("unsettled_study"), {"study_instance_uid": study_instance_uid}).one_or_none()
+    sources = unsettled_sources(session, study.study_id) if study is not None else {}
+    return _decided(session, study, sources, patience, GeometrySeen()) if sources else None
+
+
+def _decided(
+    session: Session,
+    study: Any,  # noqa: ANN401 - a row
+    sources: Mapping[Source, int],
+    patience: Patience,
+    seen: GeometrySeen,
+) -> Decision:
+    of_study, instances = patience.with_all(sources), sum(sources.values())
+    looked = seen.at((study.last_received_at, instances))
+    uid = study.study_instance_uid
+    evidence = tuple(gathered_evidence(session, study.study_id, uid, patience, of_study, study.quiet_for, looked))
+    return decide(StudyFacts(instances, study.quiet_for, study.waited, evidence), of_study)
 
 
 def settle_next_study(

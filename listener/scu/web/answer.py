@@ -16,6 +16,7 @@ from listener.scu.web.dicom_json import DataSet, data_sets, items, number, text
 from listener.scu.web.line import NoReply, Reply
 from storage.domain.delivery import SendOutcome, Verdict
 
+_STORED_NOTHING = (503, 507)  # whoever answers so has not begun
 MOST_WAIT_SECONDS = 3600.0  # of a Retry-After; nobody can put our deliveries off for days
 _REFERENCED, _FAILED, _OTHER_FAILURES = "00081199", "00081198", "0008119A"
 _INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
@@ -377,7 +378,8 @@ def read_reply(reply: Reply, sent: Sequence[str], now: datetime | None = None) -
     rule = http_rule(reply.status)
     wait = _wait_seconds(reply.retry_after, now or datetime.now(UTC)) if rule.verdict is Verdict.TRY_AGAIN else 0.0
     away = rule.concerns is not Concerns.INSTANCE and rule.verdict is Verdict.TRY_AGAIN
-    whole = Whole(rule.concerns, rule.verdict, rule.note, wait, away)
+    perhaps_stored = not (400 <= reply.status <= 499 or reply.status in _STORED_NOTHING)
+    whole = Whole(rule.concerns, rule.verdict, rule.note, wait, away, went_out=perhaps_stored or not away)
     if rule.concerns is not Concerns.INSTANCE:
         return whole, {}
     found = data_sets(reply.body)

@@ -18,22 +18,25 @@ from storage.domain.delivery import Verdict
 from storage.domain.self_test import SelfTest, SelfTestInstance
 
 _KNOCK_DEADLINES = WebDeadlines(answer=30.0, total=60.0)
+_OF_A_PROXY = (502, 504)  # RFC 9110 sections 15.6.3 and 15.6.5
 _AS_OTHERS_SAY = {NoReply.UNKNOWN_HOST: NoAnswer.UNKNOWN_HOST, NoReply.INTERRUPTED: NoAnswer.INTERRUPTED}
 
 
 def knock(_: str, destination: DestinationSettings, stopped: Callable[[], bool] = lambda: False) -> NoAnswer | None:
-    """Whether there is a web server that answers at all, with whatever status; ``None`` when there is.
+    """Whether there is a web server that answers at all; ``None`` when there is.
+
+    Whatever its status is, but those by which a proxy says that there is none behind it.
 
     It is shown no password and no token, so that it can lock nobody out, and asked for nothing of a patient.
     """
     with WebLine(stopped, destination, replace(_KNOCK_DEADLINES, connect=destination.connect_seconds)) as line:
         try:
-            line.ask("GET", f"{destination.url.rstrip('/')}/", {"Accept": "*/*"}, most_bytes=0)
+            reply = line.ask("GET", f"{destination.url.rstrip('/')}/", {"Accept": "*/*"}, most_bytes=0)
         except Unanswered as unanswered:
             if isinstance(unanswered.why, NoAnswer):
                 return unanswered.why
             return _AS_OTHERS_SAY.get(unanswered.why, NoAnswer.UNREACHABLE)
-    return None
+    return NoAnswer.UNREACHABLE if reply.status in _OF_A_PROXY else None
 
 
 def probe_over_the_web(

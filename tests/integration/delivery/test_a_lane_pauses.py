@@ -182,11 +182,17 @@ def test_a_pacs_that_answers_is_not_paused(desk: ResultDesk, recording_pacs: Rec
     assert desk.execute("SELECT failures, pauses FROM delivery_lane") == [{"failures": 0, "pauses": 0}]
 
 
-@pytest.mark.parametrize(("was_away", "state"), [(True, "scheduled"), (False, "failed")])
+@pytest.mark.parametrize(
+    ("was_away", "starts", "state"),
+    [(True, False, "scheduled"), (False, False, "failed"), (False, True, "scheduled")],
+)
 def test_an_outage_does_not_count_as_time_that_a_result_had(
-    desk: ResultDesk, recording_pacs: RecordingPacs, door: CountingDoor, was_away: bool, state: str
+    desk: ResultDesk, recording_pacs: RecordingPacs, door: CountingDoor, was_away: bool, starts: bool, state: str
 ) -> None:
-    """After two days without the PACS a result is tried for a day more; where C-ECHO was answered all along, not."""
+    """After two days without the PACS, or without us, a result is tried for a day more.
+
+    Where C-ECHO was answered all along it is not.
+    """
     owe(desk, 1)
     site = Site(desk, door.port, failures=1)
     site.work()
@@ -196,6 +202,8 @@ def test_an_outage_does_not_count_as_time_that_a_result_had(
     desk.execute(
         "SET LOCAL session_replication_role = replica; UPDATE job SET scheduled_at = scheduled_at - interval '2 days'"
     )
+    if starts:
+        PostgresLanes(desk.database).start(["pacs"])
     door.to = recording_pacs.port
     recording_pacs.answer(0xA700)
     site.end_pause()

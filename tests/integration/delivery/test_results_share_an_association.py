@@ -82,6 +82,19 @@ def test_an_association_has_a_bound(
     recording_pacs.wait_until(lambda pacs: pacs.released == associations)
 
 
+def test_message_ids_begin_anew_at_their_end(
+    desk: ResultDesk, recording_pacs: RecordingPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ID that had its answer may be used again, so that no number of objects is too many; here there are two."""
+    monkeypatch.setattr("listener.scu.open_association._MESSAGE_IDS", 2)
+    owe(desk, 3)
+
+    work(worker_for(desk, place(recording_pacs.port)))
+
+    assert states(desk) == [("completed", 1)] * 3
+    assert (len(recording_pacs.proposed), len(recording_pacs.received)) == (1, 6)
+
+
 def test_what_was_not_proposed_has_an_association_of_its_own(desk: ResultDesk, recording_pacs: RecordingPacs) -> None:
     """A PACS is proposed what it is sent and nothing else; a result of another kind is not sent on what is open."""
     desk.owe(evidence_object(EvidenceRole.REPORT))

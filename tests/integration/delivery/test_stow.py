@@ -419,6 +419,9 @@ def test_a_refusal_is_given_up_and_told(desk: ResultDesk, stow_archive: StowArch
         (reply(404), None),
         (reply(401), None),
         (reply(302, Location="http://127.0.0.1:1/"), None),
+        (reply(503), None),
+        (reply(502), NoAnswer.UNREACHABLE),
+        (reply(504), NoAnswer.UNREACHABLE),
         (raw(_NO_LENGTH, then=endless), None),
         (raw(), NoAnswer.UNREACHABLE),
     ],
@@ -426,7 +429,7 @@ def test_a_refusal_is_given_up_and_told(desk: ResultDesk, stow_archive: StowArch
 def test_a_paused_place_is_asked_for_any_answer(
     stow_archive: StowArchive, tmp_path: Path, answer: Answer, why: NoAnswer | None
 ) -> None:
-    """Whoever answers is there; it is shown no token, however often it is asked."""
+    """Whoever answers is there, but for a proxy without it; it is shown no token, however often it is asked."""
     (tmp_path / "token").write_text("a-token")
     stow_archive.answers.append(answer)
     where = place(stow_archive.url, token_file=str(tmp_path / "token"))

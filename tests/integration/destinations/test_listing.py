@@ -59,6 +59,7 @@ def test_a_destination_stands_there_with_its_settings(destinations: Run) -> None
         "acknowledged": 0,
         "last_acknowledged_at": None,
         "error": None,
+        "unproven": 0,
         "lane": "flowing",
         "paused_at": None,
         "probe_at": None,

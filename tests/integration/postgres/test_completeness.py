@@ -11,6 +11,7 @@ from storage.domain.explanation import sentences
 from storage.domain.image_record import ImageRecord
 from storage.housekeeping.settle_studies import settle_studies
 from storage.postgres.completeness_rows import GeometrySeen, PostgresCompletenessClaims, forget_old_claims
+from storage.postgres.overview import Overview
 from storage.postgres.study_settlement import PostgresStudySettlement
 
 _USUAL = SourcePatience(60, 3600, 5)
@@ -51,6 +52,25 @@ def _settle(hospital: Any) -> int:
 
 def _story(hospital: Any) -> list[str]:
     return list(sentences(hospital.overview.explain("1.2.3")))
+
+
+def test_a_study_that_waits_says_what_for(hospital: Any) -> None:
+    """What decided that it is not complete comes first; of one that is complete nothing is said."""
+    hospital.install()
+    arrival = hospital.arrival()
+    hospital.receive(arrival)
+    _asked_about(hospital, arrival, more=("1.2.9",))
+    told = Overview(hospital.database, _PATIENCE)
+    _quiet(hospital, 61)
+    assert _settle(hospital) == 0
+
+    (sentence,) = [one for one in sentences(told.explain("1.2.3")) if one.startswith("It is waited for more")]
+    lacking = "CT1 asked for storage commitment of 2 instances, 1 of which had not arrived."
+    assert sentence == f"It is waited for more because of commitment: {lacking}"
+
+    _waited(hospital, 3601)
+    assert _settle(hospital) == 1
+    assert told.explain("1.2.3")["waiting"] == []
 
 
 def test_the_quiet_time_is_that_of_the_sender(hospital: Any) -> None:

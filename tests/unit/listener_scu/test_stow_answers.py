@@ -103,6 +103,16 @@ def test_each_instance_is_judged_by_what_the_body_says_of_it(status: int) -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("status", "perhaps"), [(429, False), (425, False), (503, False), (507, False), (500, True), (502, True)]
+)
+def test_what_nobody_took_up_was_not_sent(status: int, perhaps: bool) -> None:
+    """Of a server that is busy it is known that it has nothing; of one that failed it is not."""
+    whole, _ = read_reply(Reply(status, b""), ["1"])
+
+    assert whole.outcome("1").went_out is perhaps
+
+
 def test_a_failure_without_a_reason_is_tried_again() -> None:
     """What has failed never counts as delivered, whatever stands in the place of the reason."""
     for reason in ("", "x", -1, 70000, None, 1.5, True, [], 0):
