@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from inference.settings import ResultSettings, WorkerSettings
 from listener.errors import ListenerError
+from listener.notify.settings import NotifySettings
 from listener.scu.settings import DestinationSettings, ProfileSettings
 from listener.settings import ListenerSettings, check_listener_settings
 from listener.web.settings import WebSettings, check_web_settings
@@ -118,6 +119,25 @@ class Settings(BaseSettings):
         names = {destination.name for destination in self.destinations}
         for name in sorted(self.study.patience().counting() - names):
             raise ValueError(f"[study] count_at names {name}, which is none of the [[destinations]]; correct the name")
+        return self
+
+    notify: tuple[NotifySettings, ...] = Field(
+        default=(), description="With no entry, nobody but the destinations is told."
+    )
+
+    @model_validator(mode="after")
+    def _receivers_differ(self) -> "Settings":
+        names = [receiver.name for receiver in self.notify]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two [[notify]] entries are named {name}; give each its own name")
+        known = {destination.name for destination in self.destinations}
+        for receiver in self.notify:
+            if receiver.report_at and receiver.report_at not in known:
+                raise ValueError(
+                    f"the [[notify]] entry {receiver.name} has report_at = {receiver.report_at}, which is none of the "
+                    "[[destinations]]; correct the name"
+                )
         return self
 
     @classmethod

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from listener.notify.lane import notifying
+from listener.notify.senders import sender_of
+from listener.notify.settings import NotifySettings
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.lane import Lane, watch
 from listener.scu.pace import Pace
@@ -31,6 +34,7 @@ from storage.postgres.delivery_log import PostgresDeliveryLog
 from storage.postgres.engine import Database, open_database
 from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.lane_rows import PostgresLanes
+from storage.postgres.notification_rows import PostgresNotifications
 from storage.postgres.proof_reports import take_report
 from storage.postgres.proof_rows import PostgresProofs
 from storage.postgres.study_counts import PostgresStudyCounts
@@ -52,20 +56,21 @@ def deliver(
     jobs: JobSettings,
     profiles: Mapping[str, ViewerProfile] = PROFILES,
     counted: Collection[str] = (),
+    receivers: Sequence[NotifySettings] = (),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Deliver until SIGTERM or SIGINT; jobs in hand are finished within a grace or given back. Returns 0.
 
     Each destination has a lane of its own, so that none waits for another. ``profiles`` are all that a destination may
-    name, ``counted`` the names of those that are asked how many instances of a study they have. ``alive`` is called as
-    long as every lane goes round.
+    name, ``counted`` the names of those that are asked how many instances of a study they have. ``receivers``
+    are told of results. ``alive`` is called as long as every lane goes round.
 
     While the database is away nothing is claimed; delivery goes on by itself when it is back.
     """
     # Each failure is told once, in our words; the library's may repeat what a peer sent.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     stop = _StopSignal()
-    database = open_database(database_url, "overread deliver", connections_wanted(destinations))
+    database = open_database(database_url, "overread deliver", connections_wanted(destinations, len(receivers)))
     try:
         site = _Site(database, ObjectStore(DataFolder(data_dir)), jobs, ae_title, profiles, stop)
         _LOG.info("delivering to %d destination(s)", len(destinations))
@@ -74,6 +79,7 @@ def deliver(
         with (
             proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))),
             counting(PostgresStudyCounts(database), ae_title, destinations, counted),
+            notifying(PostgresNotifications(database), receivers, sender_of),
             _lanes(site, destinations) as lanes,
         ):
             watch(lanes, alive)
@@ -82,14 +88,14 @@ def deliver(
     return 0
 
 
-def connections_wanted(destinations: Sequence[DestinationSettings]) -> int:
+def connections_wanted(destinations: Sequence[DestinationSettings], receivers: int = 0) -> int:
     """How many transactions may run at once, so that no lane waits for another's.
 
-    Each lane and its heartbeat, the prover and the counter of each destination, the lane for what is for none,
-    and the start.
+    Each lane and its heartbeat, the prover and the counter of each destination, each receiver of
+    notifications, the lane for what is for none, and the start.
     """
     lanes = sum(each.associations for each in destinations)
-    return 2 * lanes + 2 * len(destinations) + 3
+    return 2 * lanes + 2 * len(destinations) + receivers + 3
 
 
 @dataclass(frozen=True)

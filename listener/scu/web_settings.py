@@ -1,8 +1,10 @@
-"""The keys of a destination that is reached over the web: where it is, and how it knows us."""
+"""The keys of what is reached over the web: where it is, and how it knows us."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from listener.scu.tls_settings import TlsKeys
 
 # No name or password, no query: what is secret stands in files of its own.
 ServiceUrl = Annotated[str, Field(pattern=r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?)?$", max_length=1024)]
@@ -16,8 +18,8 @@ _WAYS = (
 _WITH_OAUTH = ("oauth_scope", "oauth_ca")
 
 
-class WebKeys(BaseModel):
-    """Where a destination of kind stow is, and what it is shown of who we are; files are read for each delivery."""
+class WebKeys(TlsKeys):
+    """Where it is, and what it is shown of who we are; files are read for each connection."""
 
     url: ServiceUrl = Field(
         default="",
@@ -30,22 +32,22 @@ class WebKeys(BaseModel):
         default="",
         pattern=r"^[^:\x00-\x1f\x7f]*$",
         max_length=256,
-        description='kind = "stow": our account there (HTTP Basic), with password_file.',
+        description="Over the web: our account there (HTTP Basic), with password_file.",
     )
     password_file: str = Field(default="", description="A file with nothing but the password of username.")
     token_file: str = Field(
-        default="", description='kind = "stow": a file with nothing but a token that is shown (Bearer).'
+        default="", description="Over the web: a file with nothing but a token that is shown (Bearer)."
     )
     oauth_token_url: ServiceUrl = Field(
         default="",
-        description='kind = "stow": where tokens are had for our id and its secret (OAuth 2 client credentials).',
+        description="Over the web: where tokens are had for our id and its secret (OAuth 2 client credentials).",
     )
     oauth_client_id: str = Field(default="", max_length=256, description="Our client id at the token server.")
     oauth_client_secret_file: str = Field(default="", description="A file with nothing but the client's secret.")
     oauth_scope: str = Field(default="", max_length=1024, description="The scope that is asked for; empty: none.")
     oauth_ca: str = Field(
         default="",
-        description="A PEM file of the authorities of the token server; empty: those of the destination.",
+        description="A PEM file of the authorities of the token server; empty: those of tls_ca.",
     )
 
     def ways_to_be_known(self) -> list[tuple[str, ...]]:

@@ -171,6 +171,7 @@ def deliver() -> None:
             jobs=settings.jobs,
             profiles=settings.viewer_profiles(),
             counted=settings.study.patience().counting(),
+            receivers=settings.notify,
             alive=alive,
         )
     sys.exit(code)

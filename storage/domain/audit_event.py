@@ -56,6 +56,11 @@ class AuditAction(StrEnum):
     STUDY_VIEWED = "study-viewed"
     INSTANCES_RETRIEVED = "instances-retrieved"
 
+    NOTIFICATION_DELIVERED = "notification-delivered"
+    NOTIFICATION_REFUSED = "notification-refused"
+    NOTIFICATION_GIVEN_UP = "notification-given-up"
+    NOTIFICATION_RETRIED = "notification-retried"
+
 
 class AuditOutcome(StrEnum):
     """How it went (PS3.15 section A.5.2, EventOutcomeIndicator 0, 4, 8)."""

@@ -29,6 +29,7 @@ from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionR
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
 from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
+from storage.postgres.notification_tables import NotificationReceiverRow, NotificationRow
 from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow, RefusedReportRow
 from storage.postgres.received_tables import (
     AssociationRow,
@@ -63,6 +64,8 @@ __all__ = [
     "JobRow",
     "JobTransitionRow",
     "MonitoringBaselineRow",
+    "NotificationReceiverRow",
+    "NotificationRow",
     "ProofTransitionRow",
     "QuarantinedObjectRow",
     "RefusedReportRow",

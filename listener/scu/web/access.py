@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
-from listener.scu.settings import DestinationSettings
 from listener.scu.tls_settings import TlsKeys
 from listener.scu.web.line import NoReply, Reply, Unanswered, WebLine
+from listener.scu.web_settings import WebKeys
 
 _MOST_SECRET_BYTES = 1 << 16
 _UNTOLD_SECONDS = 60.0  # a token that does not say how long it holds
@@ -37,14 +37,14 @@ class Access(Protocol):
         ...
 
 
-def access_to(destination: DestinationSettings) -> Access:
+def access_to(place: WebKeys) -> Access:
     """The way that its settings name."""
-    if destination.username:
-        return _Password(destination.username, destination.password_file)
-    if destination.token_file:
-        return _Token(destination.token_file)
-    if destination.oauth_token_url:
-        return _ClientCredentials(destination)
+    if place.username:
+        return _Password(place.username, place.password_file)
+    if place.token_file:
+        return _Token(place.token_file)
+    if place.oauth_token_url:
+        return _ClientCredentials(place)
     return _Nobody()
 
 
@@ -92,7 +92,7 @@ class _Password:
         self._file = file
 
     def header(self, _: WebLine) -> Mapping[str, str]:
-        return _basic(self._username, _secret(self._file))
+        return _basic(self._username, read_secret(self._file))
 
     def forget(self) -> bool:
         return False
@@ -103,7 +103,7 @@ class _Token:
         self._file = file
 
     def header(self, _: WebLine) -> Mapping[str, str]:
-        token = _secret(self._file).strip()
+        token = read_secret(self._file).strip()
         if not _is_token(token):
             raise Unanswered(NoReply.NOTHING_TO_SHOW)
         return {"Authorization": f"Bearer {token}"}
@@ -115,8 +115,8 @@ class _Token:
 class _ClientCredentials:
     """A token is kept until shortly before its end."""
 
-    def __init__(self, destination: DestinationSettings) -> None:
-        self._place = destination
+    def __init__(self, place: WebKeys) -> None:
+        self._place = place
         self._token = ""
         self._good_until = -math.inf
 
@@ -133,7 +133,7 @@ class _ClientCredentials:
     def _asked(self, line: WebLine) -> tuple[str, float]:
         """A new token, and for how many seconds it holds."""
         place = self._place
-        secret = _secret(place.oauth_client_secret_file)
+        secret = read_secret(place.oauth_client_secret_file)
         form = {"grant_type": "client_credentials"} | ({"scope": place.oauth_scope} if place.oauth_scope else {})
         # RFC 6749 section 2.3.1: both are form-encoded before they become a name and a password.
         headers = {
@@ -155,7 +155,7 @@ class _ClientCredentials:
         return _token_in(reply.body)
 
 
-def _tls_of_the_token_server(place: DestinationSettings) -> TlsKeys:
+def _tls_of_the_token_server(place: WebKeys) -> TlsKeys:
     return TlsKeys(
         tls=True,
         tls_ca=place.oauth_ca or place.tls_ca,
@@ -188,8 +188,12 @@ def _is_token(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
-def _secret(file: str) -> str:
-    """What stands in a file but for the end of its line."""
+def read_secret(file: str) -> str:
+    """What stands in a file but for the end of its line.
+
+    Raises:
+        Unanswered: it cannot be read, or is more than one line.
+    """
     try:
         with Path(file).open("rb") as opened:
             content = opened.read(_MOST_SECRET_BYTES + 1)

@@ -376,7 +376,7 @@ def without_reply(why: NoReply | NoAnswer) -> Whole:
 def read_reply(reply: Reply, sent: Sequence[str], now: datetime | None = None) -> tuple[Whole, dict[str, SendOutcome]]:
     """What an answer says of the whole request, and of each of the ``sent`` instances that its body names."""
     rule = http_rule(reply.status)
-    wait = _wait_seconds(reply.retry_after, now or datetime.now(UTC)) if rule.verdict is Verdict.TRY_AGAIN else 0.0
+    wait = wait_seconds(reply.retry_after, now or datetime.now(UTC)) if rule.verdict is Verdict.TRY_AGAIN else 0.0
     away = rule.concerns is not Concerns.INSTANCE and rule.verdict is Verdict.TRY_AGAIN
     perhaps_stored = not (400 <= reply.status <= 499 or reply.status in _STORED_NOTHING)
     whole = Whole(rule.concerns, rule.verdict, rule.note, wait, away, went_out=perhaps_stored or not away)
@@ -417,7 +417,7 @@ def _failed(uid: str, reason: int | None) -> SendOutcome:
     return SendOutcome(uid, rule.verdict, reason, rule.note)
 
 
-def _wait_seconds(retry_after: str, now: datetime) -> float:
+def wait_seconds(retry_after: str, now: datetime) -> float:
     """How long a Retry-After (RFC 9110 section 10.2.3) asks for; 0 where it cannot be read."""
     said = retry_after.strip()
     if said.isascii() and said.isdigit():

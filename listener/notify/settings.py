@@ -1,0 +1,98 @@
+"""Settings of the receivers that are told of results; each is described by its consequence."""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, model_validator
+
+from listener.loopback import is_loopback
+from listener.scu.web_settings import WebKeys
+from storage.domain.notification import ReceiverPolicy
+
+
+class NotifySettings(WebKeys):
+    """Who else is told of results, by [a message for each](notifications.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64, description="The name in lists, logs, metrics and audit.")
+    kind: Literal["webhook"] = Field(
+        description='How: "webhook" is JSON by HTTP POST to url, signed with the secret in secret_file.'
+    )
+    algorithms: tuple[str, ...] = Field(
+        default=(), description="Only results of the algorithms of these names; empty: of all."
+    )
+    findings_only: bool = Field(default=False, description="Whether results that found nothing are left out.")
+    when: Literal["delivered", "made"] = Field(
+        default="delivered",
+        description=(
+            '"delivered": once a destination has acknowledged the report, so that it is there for whoever is told; '
+            '"made": at once.'
+        ),
+    )
+    report_at: str = Field(
+        default="", description='when = "delivered": the name of the destination that counts; empty: the first one.'
+    )
+    give_up_hours: float = Field(
+        default=72.0,
+        gt=0,
+        le=8760,
+        allow_inf_nan=False,
+        description="A message that no try got through for so long is given up, and an operator told.",
+    )
+    connect_seconds: float = Field(
+        default=10.0, gt=0, le=60, allow_inf_nan=False, description="How long a connection may take."
+    )
+    answer_seconds: float = Field(
+        default=30.0, gt=0, le=300, allow_inf_nan=False, description="How long an answer may take, to its end."
+    )
+    secret_file: str = Field(
+        default="",
+        description=(
+            'kind = "webhook": a file with nothing but the secret of the signatures, `whsec_` and 24 to 64 bytes in '
+            "base64; two of them with a blank between while one follows the other."
+        ),
+    )
+    accession_number: bool = Field(
+        default=False, description='kind = "webhook": whether the accession number is told beside the UIDs.'
+    )
+
+    @model_validator(mode="after")
+    def _can_be_told(self) -> "NotifySettings":
+        mistake = self._mistake_of_the_web() or self.mistake_of_credentials()
+        if mistake:
+            raise ValueError(mistake)
+        if self.kind == "webhook" and not self.secret_file:
+            raise ValueError("a webhook needs secret_file, so that its receiver can tell our messages from others")
+        if self.missing_tls_key():
+            raise ValueError(f"{self.missing_tls_key()} is missing; a certificate is shown with its key")
+        if self.report_at and self.when != "delivered":
+            raise ValueError('report_at goes with when = "delivered" only')
+        return self
+
+    def _mistake_of_the_web(self) -> str:
+        if not self.url:
+            return f"a receiver of kind {self.kind} needs url"
+        if self.tls:
+            return "tls is not for what is reached over the web; begin url with https:// instead"
+        if self.url.startswith("http:") and any((self.tls_ca, self.tls_certificate, self.tls_server_name)):
+            return "keys of TLS are set, but url is http://, so nothing would be encrypted; begin it with https://"
+        known_by = self.ways_to_be_known()
+        if known_by and any(_is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
+            return f"what {known_by[0][-1]} holds would go over a network in the clear; use https://"
+        return ""
+
+    def policy(self) -> ReceiverPolicy:
+        """The same in the words of storage."""
+        return ReceiverPolicy(
+            self.name, self.algorithms, self.findings_only, self.when == "delivered", self.report_at, self.give_up_hours
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it is, for the eye of an operator."""
+        return self.url
+
+
+def _is_in_the_clear(url: str) -> bool:
+    return url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")

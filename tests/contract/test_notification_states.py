@@ -1,0 +1,33 @@
+"""The states of a notification and the meaning of answers exist twice: in the code and on their page."""
+
+import re
+from pathlib import Path
+
+from listener.notify.answers import HTTP_RULES
+from storage.domain.notification import TRANSITIONS, NotificationEvent, NotificationState
+
+_PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "notifications.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_table_of_the_domain() -> None:
+    """Each row of the page is a transition of the domain, and none is missing."""
+    rows = re.findall(r"^\| ([\w-]+) \| ([\w-]+) \| ([\w-]+) \| .+ \|$", _PAGE, re.MULTILINE)
+
+    assert {row for row in rows if row[0] not in ("from", "---")} == {
+        (str(state), str(event), str(after)) for (state, event), after in TRANSITIONS.items()
+    }
+
+
+def test_every_event_can_happen() -> None:
+    """No event is without a row, and every state but the first can be reached."""
+    assert {event for _, event in TRANSITIONS} == set(NotificationEvent)
+    assert set(TRANSITIONS.values()) | {NotificationState.HELD} == set(NotificationState)
+
+
+def test_the_page_has_the_answers_over_the_web() -> None:
+    """Each row of the page is a rule with its sentence, in their order."""
+    rows = re.findall(r"^\| HTTP (\d+)(?: to (\d+))? \| ([\w-]+) \| (.+) \|$", _PAGE, re.MULTILINE)
+
+    assert [(int(first), int(last or first), event, sentence) for first, last, event, sentence in rows] == [
+        (rule.first, rule.last, str(rule.event), rule.sentence) for rule in HTTP_RULES
+    ]
