@@ -18,6 +18,7 @@ from listener.web.pages.desk import SUMMARY_DAYS, Desk
 from listener.web.pictures.pool import DecoderPool
 from storage.domain.delivery import DeliveryState
 from storage.domain.job import JobKind, JobState
+from storage.domain.notification import NotificationState
 from storage.domain.study import ExclusionRule, QuarantineReason, StudyState
 from storage.errors import StorageError
 from storage.ports.facts import Facts
@@ -79,6 +80,14 @@ METRICS: Mapping[str, Described] = {
     ),
     "overread_objects_lost": Described(
         "counter", (), "Acknowledged objects that a destination had lost, since the installation; each is sent again."
+    ),
+    "overread_notifications": Described(
+        "gauge",
+        ("receiver", "state"),
+        f"Messages that a receiver has not taken; those refused or given up, for {SUMMARY_DAYS} days.",
+    ),
+    "overread_oldest_waiting_notification_seconds": Described(
+        "gauge", ("receiver",), "Time that the oldest message has been owed that is tried; 0 for none."
     ),
     "overread_quarantined_objects": Described("gauge", ("reason",), "Objects that were set aside, ever, by reason."),
     "overread_instances_received": Described(
@@ -210,10 +219,34 @@ def _from_rows(summary: Facts, destinations: list[str]) -> dict[str, Samples]:
         "overread_oldest_unproven_seconds": iter(
             [((place,), unproven[place]["oldest_seconds"] if place in unproven else 0) for place in proving]
         ),
+        **_of_receivers(summary["notifications"]),
         "overread_quarantined_objects": iter([((reason,), aside.get(reason, 0)) for reason in QuarantineReason]),
         "overread_instances_received": _one(summary["instances_ever"]),
         "overread_studies_received": _one(summary["studies_ever"]),
         "overread_active_algorithms": _one(summary["algorithms"]),
+    }
+
+
+def _of_receivers(rows: list[Facts]) -> dict[str, Samples]:
+    """A receiver has its numbers while there is anything that it has not taken."""
+    found = {(row["receiver"], row["state"]): row for row in rows}
+    receivers = sorted({receiver for receiver, _ in found})
+    tried = (NotificationState.WAITING, NotificationState.SENDING)
+    ages = {
+        name: [found[name, state]["oldest_seconds"] for state in tried if (name, state) in found] for name in receivers
+    }
+    untaken = [state for state in NotificationState if state is not NotificationState.DELIVERED]
+    return {
+        "overread_notifications": iter(
+            [
+                ((name, state), found[name, state]["messages"] if (name, state) in found else 0)
+                for name in receivers
+                for state in untaken
+            ]
+        ),
+        "overread_oldest_waiting_notification_seconds": iter(
+            [((name,), max(ages[name], default=0)) for name in receivers]
+        ),
     }
 
 

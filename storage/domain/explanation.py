@@ -38,6 +38,8 @@ def sentences(facts: Facts) -> Iterator[str]:
     yield from _waits_for(facts)
     for job in facts["jobs"]:
         yield from _TELLERS[job["kind"]](job, facts)
+    for message in facts.get("notifications", ()):
+        yield _told(message)
 
 
 def shadow_sentences(facts: Facts) -> Iterator[str]:
@@ -279,6 +281,23 @@ def not_needed(deliveries: Iterable[Facts]) -> Iterator[str]:
     for destination, found in forms.items():
         each = (f"{form} ({found.count(form)})" if found.count(form) > 1 else form for form in dict.fromkeys(found))
         yield f"Not needed at {destination}, or not shown there: {', '.join(each)}."
+
+
+def _told(message: Facts) -> str:
+    """What became of one message to a receiver of notifications."""
+    receiver, state = message["receiver"], message["state"]
+    what = f"of the result of {message['algorithm']} (job {message['job_id']})"
+    because = f" ({message['reason_code']}): {_sentence(message['why'])}" if message["why"] else "."
+    if state == "delivered":
+        return f"Receiver {receiver} was told {what} at {_time(message['delivered_at'])}."
+    if state == "held":
+        return f"Receiver {receiver} is told {what} once its report is at a destination."
+    if state in ("refused", "given-up"):
+        ended = "refused to be told" if state == "refused" else "was not told"
+        return f"Receiver {receiver} {ended} {what}{because}"
+    if message["tries"]:
+        return f"Receiver {receiver} is told {what} at {_time(message['due_at'])} again{because}"
+    return f"Receiver {receiver} is about to be told {what}."
 
 
 _TELLERS = {"inference": _inference, "delivery": _delivery, "notice": _notice}

@@ -40,7 +40,7 @@ def open_trouble(facts: Facts) -> list[OpenTrouble]:
     were never for an algorithm.
     """
     kinds: dict[tuple[str, ...], list[_Case]] = {}
-    tellers = (_parked, _of_jobs, _of_deliveries, _unproven, _paused, _set_aside)
+    tellers = (_parked, _of_jobs, _of_deliveries, _unproven, _paused, _untold, _set_aside)
     for case in (case for told in tellers for case in told(facts)):
         kinds.setdefault(case.kind, []).append(case)
     troubles = []
@@ -139,6 +139,15 @@ def _paused(facts: Facts) -> Iterator[_Case]:
     for lane in facts["paused"]:
         name = lane["destination"]
         yield _Case(("paused", name), f"deliveries to {name} paused", lane["note"], lane["paused_at"])
+
+
+def _untold(facts: Facts) -> Iterator[_Case]:
+    """What a receiver has not taken although it was tried."""
+    for one in facts.get("notifications", ()):
+        if one["why"]:
+            what = {"refused": "refused", "given-up": "given up"}.get(one["state"], "tried again")
+            kind = ("notification", one["receiver"], what, one["reason_code"])
+            yield _Case(kind, f"message to {one['receiver']} {what}", one["why"], one["noted_at"])
 
 
 def _set_aside(facts: Facts) -> Iterator[_Case]:

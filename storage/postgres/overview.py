@@ -10,6 +10,7 @@ from storage.ports.facts import Facts
 from storage.postgres.engine import Database
 from storage.postgres.facts import as_facts, ask
 from storage.postgres.lane_rows import paused_lanes
+from storage.postgres.notification_rows import told_messages
 from storage.postgres.statement import statement
 from storage.postgres.study_settlement import look_at
 from storage.postgres.tables import (
@@ -23,6 +24,7 @@ from storage.postgres.tables import (
 )
 
 _EVER = 36_500  # days
+_MOST_MESSAGES = 1_000
 
 
 class Overview:
@@ -45,6 +47,7 @@ class Overview:
                 "deliveries": ask(session, "overview_deliveries", study_instance_uid=None),
                 "quarantined": _quarantined(session, None),
                 "paused": paused_lanes(session),
+                "notifications": told_messages(session, None, None, True, _MOST_MESSAGES),
             }
 
     def paused(self) -> list[Facts]:
@@ -125,6 +128,7 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "shadow_results": ask(session, "explain_results", **only, shadow=True),
         "deliveries": ask(session, "overview_deliveries", **only),
         "paused": paused_lanes(session),
+        "notifications": told_messages(session, None, study_instance_uid, False, _MOST_MESSAGES)[::-1],
     }
 
 

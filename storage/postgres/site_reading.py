@@ -128,6 +128,7 @@ class PostgresSiteReading:
                 "jobs": ask(session, "summary_jobs", days=days),
                 "deliveries": ask(session, "summary_deliveries", days=days),
                 "proofs": ask(session, "summary_proofs", days=days),
+                "notifications": ask(session, "summary_notifications", days=days),
                 "paused": paused_lanes(session),
                 "quarantined": _quarantined(session),
                 "rejected": ask(session, "summary_rejected", days=days, rows=_TROUBLE_SHOWN),

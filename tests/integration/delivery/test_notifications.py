@@ -13,9 +13,13 @@ import pytest
 from listener.notify.lane import NotifyLane
 from listener.notify.senders import sender_of
 from listener.notify.settings import NotifySettings
+from storage.domain.explanation import sentences
 from storage.domain.notification import Answer, NotificationEvent
+from storage.domain.open_trouble import open_trouble
 from storage.domain.result import EvidenceRole
 from storage.postgres.notification_rows import PostgresNotifications
+from storage.postgres.overview import Overview
+from storage.postgres.site_reading import PostgresSiteReading
 from tests.peers.evidence_files import evidence_object
 from tests.peers.free_ports import free_port
 from tests.peers.result_desk import ResultDesk
@@ -289,3 +293,29 @@ def test_a_secret_that_cannot_be_used_sends_nothing(
     assert row["reason_code"] == "secret-unusable"
     assert "c2hvcnQ" not in row["reason_sentence"]
     assert stow_archive.requests == []
+
+
+def test_whoever_looks_sees_what_was_not_taken(
+    desk: ResultDesk, lane: NotifyLane, rows: PostgresNotifications, stow_archive: StowArchive
+) -> None:
+    """`explain`, `status` and the figures tell of a message that is refused, and of one that arrived when it did."""
+    stow_archive.answers = [reply(422), reply(200)]
+    owe_result(desk)
+    lane.tell_once()
+    (study,) = desk.execute("SELECT study_instance_uid FROM study")
+    overview = Overview(desk.database)
+
+    told = list(sentences(overview.explain(study["study_instance_uid"])))[-1]
+    assert told.startswith("Receiver ris refused to be told of the result of test (job ")
+    assert "(http-422): The receiver refused the message (4xx)" in told
+    (trouble,) = open_trouble(overview.status())
+    assert (trouble.what, trouble.count) == ("message to ris refused", 1)
+    (counted,) = PostgresSiteReading(desk.database).summary(7)["notifications"]
+    assert (counted["receiver"], counted["state"], counted["messages"]) == ("ris", "refused", 1)
+
+    rows.retry(None, "admin")
+    lane.tell_once()
+    told = list(sentences(overview.explain(study["study_instance_uid"])))[-1]
+    assert told.startswith("Receiver ris was told of the result of test (job ")
+    assert open_trouble(overview.status()) == []
+    assert PostgresSiteReading(desk.database).summary(7)["notifications"] == []

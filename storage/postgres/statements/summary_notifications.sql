@@ -1,0 +1,10 @@
+-- Messages that no receiver has taken, by receiver and state; what nobody tries any more counts for some days.
+SELECT
+    receiver,
+    state,
+    count(*) AS messages,
+    extract(epoch FROM now() - min(owed_since))::float8 AS oldest_seconds
+FROM notification
+WHERE state <> 'delivered' AND (state NOT IN ('refused', 'given-up') OR noted_at > now() - make_interval(days => :days))
+GROUP BY receiver, state
+ORDER BY receiver, state;
