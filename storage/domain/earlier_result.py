@@ -22,7 +22,8 @@ class StoredReport:
 class EarlierResult:
     """A result that a new one may follow.
 
-    ``inputs_sha256`` is the ``digest_of_inputs`` of the images that it looked at, ``inputs`` is how many they were.
+    ``inputs_sha256`` is the ``digest_of_inputs`` of the images that it looked at, ``inputs`` is how many they were;
+    ``same_version`` says whether the algorithm's version was the one that is to follow.
     ``started_at`` is aware; it is the time that stands in its evidence.
     """
 
@@ -32,14 +33,18 @@ class EarlierResult:
     inputs: int
     inputs_sha256: str
     reports: tuple[StoredReport, ...]
+    same_version: bool
 
 
 def predecessor_of(input_sop_instance_uids: Iterable[str], earlier: Sequence[EarlierResult]) -> EarlierResult | None:
     """The first of the ``earlier`` ones, which come newest first, that looked at other images.
 
-    From the same images come the same objects under the same UIDs, and none of them follows itself.
+    From the same images the same version makes the same objects under the same UIDs: where it has done so before, they
+    were sent, say what they follow, and follow nothing that came after them.
     """
     inputs_sha256 = digest_of_inputs(input_sop_instance_uids)
+    if any(one.inputs_sha256 == inputs_sha256 and one.same_version for one in earlier):
+        return None
     return next((one for one in earlier if one.inputs_sha256 != inputs_sha256), None)
 
 

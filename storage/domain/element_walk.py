@@ -202,6 +202,7 @@ class _Walk:
             element = self._element(offset, self._encoding)
             if element.tag == sequence:
                 self._limit = len(self._data) if element.length == _UNDEFINED else self._end(element)
+                self._encoding = _inside(element, self._encoding)
                 return element.start
             offset = self._skip_sequence(element) if element.length == _UNDEFINED else self._end(element)
         raise MissingSequence()
@@ -275,5 +276,5 @@ class _Walk:
 
 
 def _inside(element: _Element, encoding: Encoding) -> Encoding:
-    """UN of undefined length holds a sequence in implicit VR little endian (PS3.5 section 6.2.2 note 4)."""
+    """A sequence that is written as UN is in implicit VR little endian (PS3.5 section 6.2.2 notes 2 and 4)."""
     return Encoding(implicit_vr=True) if element.vr == b"UN" else encoding

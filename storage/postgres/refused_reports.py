@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
@@ -10,8 +11,10 @@ from storage.postgres.audit_trail import append
 from storage.postgres.engine import Database
 from storage.postgres.statement import statement
 from storage.postgres.stored_text import stored_text
+from storage.postgres.tables import RefusedReportRow
 
 _ACTOR = "listener"
+_KEPT_DAYS = 30
 
 
 def refuse_report(session: Session, report: ReceivedReport, why: Believed, destination: str = "") -> Believed:
@@ -32,10 +35,16 @@ def refuse_report(session: Session, report: ReceivedReport, why: Believed, desti
 def tell_counted(database: Database) -> int:
     """Tell what was counted where the last telling is an hour ago; return how many rows.
 
+    An address that has been silent for a month is forgotten: what it did stands in the audit trail.
+
     Raises:
         DatabaseUnavailable: nothing was written.
     """
     with database.transaction() as session:
+        silent_since = func.now() - func.make_interval(0, 0, 0, _KEPT_DAYS)
+        session.execute(
+            delete(RefusedReportRow).where(RefusedReportRow.untold == 0, RefusedReportRow.told_at < silent_since)
+        )
         rows = session.execute(statement("untold_refused_reports")).all()
         for row in rows:
             _tell(session, row)

@@ -29,7 +29,7 @@ def evidence() -> Evidence:
     """All forms of a result on a CT that follows one on 4 images, which had a report in two forms."""
     result = segmented("CT axial")
     before = result.context.started_at - timedelta(hours=1)
-    earlier = EarlierResult(7, 1, before, 4, "c" * 64, tuple(_EARLIER.values()))
+    earlier = EarlierResult(7, 1, before, 4, "c" * 64, tuple(_EARLIER.values()), same_version=True)
     return evidence_of(replace(result, context=replace(result.context, predecessor=earlier)))
 
 

@@ -1,11 +1,12 @@
 -- What the result of a job may follow, newest first: what the same algorithm made of earlier revisions and was there when
--- the job was first claimed, so that a later attempt is told the same. Two are enough: the newest, and the newest of
--- those that looked at other images than it did.
+-- the job was first claimed, so that a later attempt is told the same. Of those that looked at the same images the newest
+-- of this version, and of others, is enough.
 WITH earlier AS (
     SELECT
         result.id AS result_id,
         earlier_job.revision,
         earlier_job.started_at,
+        earlier_algorithm.id = algorithm.id AS same_version,
         (
             SELECT count(*) FROM result_input WHERE result_input.result_id = result.id
         ) AS inputs,
@@ -26,7 +27,8 @@ WITH earlier AS (
     WHERE job.id = :job_id AND NOT job.shadow AND NOT earlier_job.shadow AND earlier_job.outcome = 'analysed'
 ),
 newest AS (
-    SELECT DISTINCT ON (inputs_sha256) * FROM earlier ORDER BY inputs_sha256, revision DESC, result_id DESC
+    SELECT DISTINCT ON (inputs_sha256, same_version) * FROM earlier
+    ORDER BY inputs_sha256, same_version, revision DESC, result_id DESC
 )
 SELECT
     newest.*,
@@ -41,5 +43,4 @@ SELECT
         WHERE evidence.result_id = newest.result_id AND evidence.role = 'report'
     ) AS reports
 FROM newest
-ORDER BY newest.revision DESC, newest.result_id DESC
-LIMIT 2;
+ORDER BY newest.revision DESC, newest.result_id DESC;

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,9 @@ from storage.domain.result import EvidenceRole
 from storage.postgres.lane_rows import PostgresLanes
 from storage.postgres.overview import Overview
 from tests.peers.counting_door import CountingDoor, counting_door
-from tests.peers.evidence_files import evidence_object
+from tests.peers.evidence_files import data_set_bytes, evidence_object
 from tests.peers.free_ports import free_port
+from tests.peers.orthanc import Orthanc
 from tests.peers.recording_pacs import RecordingPacs
 from tests.peers.result_desk import ResultDesk
 
@@ -143,6 +145,31 @@ def test_a_pacs_that_flaps_gets_everything_once(
 
     assert site.is_done()
     assert once_each(recording_pacs, 6)
+
+
+def test_an_orthanc_that_is_restarted_gets_everything_once(desk: ResultDesk, tmp_path: Path) -> None:
+    """What it acknowledged before is not sent again, what it missed arrives by itself, and both are there."""
+    orthanc = Orthanc(tmp_path / "orthanc").start()
+    try:
+        study = "1.2.826.0.1.3680043.8.498.17"
+        owed = [evidence_object(EvidenceRole.REPORT, 2000, study) for _ in range(4)]
+        site = Site(desk, orthanc.dicom_port, failures=1)
+        desk.owe(owed[0])
+        assert site.work() == 1
+        orthanc.stop()
+        for report in owed[1:]:
+            desk.owe(report)
+        assert site.work() == 1  # and then the lane pauses
+
+        orthanc.start()
+        site.end_pause()
+        assert site.work() == 3
+        held = {uid: data_set_bytes(part10) for uid, part10 in orthanc.instances_of(study)}
+    finally:
+        orthanc.stop()
+
+    assert site.is_done()
+    assert held == {one.sop_instance_uid: data_set_bytes(one.part10) for one in owed}
 
 
 def test_a_name_that_cannot_be_resolved_pauses_the_lane(

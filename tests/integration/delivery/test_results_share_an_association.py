@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from listener.scu.delivery_worker import DeliveryWorker
+from listener.scu.open_association import OpenAssociation
 from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
 from storage.domain.delivery import SendOutcome
@@ -85,12 +86,22 @@ def test_an_association_has_a_bound(
 def test_message_ids_begin_anew_at_their_end(
     desk: ResultDesk, recording_pacs: RecordingPacs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An ID that had its answer may be used again, so that no number of objects is too many; here there are two."""
-    monkeypatch.setattr("listener.scu.open_association._MESSAGE_IDS", 2)
+    """An ID that had its answer is used again before it has more than sixteen bits; here it would with the second."""
+    given: list[int] = []
+    counted = OpenAssociation.next_message_id
+
+    def near_the_end(opened: OpenAssociation) -> int:
+        if not given:
+            opened._messages = 0xFFFE
+        given.append(counted(opened))
+        return given[-1]
+
+    monkeypatch.setattr(OpenAssociation, "next_message_id", near_the_end)
     owe(desk, 3)
 
     work(worker_for(desk, place(recording_pacs.port)))
 
+    assert given == [0xFFFF, 1, 2, 3, 4, 5]
     assert states(desk) == [("completed", 1)] * 3
     assert (len(recording_pacs.proposed), len(recording_pacs.received)) == (1, 6)
 

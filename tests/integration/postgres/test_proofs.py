@@ -600,6 +600,10 @@ def test_reports_that_are_not_believed_are_counted_instead_of_audited_each(hospi
     told(hospital, report(request, calling_ae_title="D"))
     assert hospital.rows(refused) == [(1,), (1,), (2,), (1,)]
 
+    hospital.rows("UPDATE refused_report SET told_at = told_at - interval '31 days' WHERE why <> 'unknown-transaction'")
+    assert tell_refused_reports(hospital.database) == 0
+    assert hospital.rows("SELECT why FROM refused_report") == [("unknown-transaction",)]
+
 
 def test_questions_are_forgotten_once_no_report_on_them_counts(hospital: Any, result: NewResult) -> None:
     """A season later a row of each question is only in the way; the newer ones stay."""

@@ -119,6 +119,25 @@ def test_the_same_images_make_the_same_result_which_follows_nothing(hospital: An
     assert _links(hospital) == [(1, None, None), (2, None, None)]
 
 
+@pytest.mark.parametrize(("versions", "follows"), [("111", None), ("112", 2)])
+def test_images_that_were_looked_at_before_make_a_result_that_was_sent_before(
+    hospital: Any, versions: str, follows: int | None
+) -> None:
+    """A series, a better one, and the first again: the same version makes the first objects anew, another new ones."""
+    hospital.install()
+    images = hospital.stable_study()
+    looked_at = [images, [*images, _late(hospital)], images]
+    for number, (version, inputs) in enumerate(zip(versions, looked_at, strict=True)):
+        if number and version != versions[number - 1]:
+            hospital.rows("UPDATE algorithm SET stage = 'retired'")
+            hospital.install(version=version)
+        if number == 2:
+            _late(hospital)
+        _end(hospital, hospital.claimed(), hospital.result(inputs, f"{version}.{len(inputs)}"))
+
+    assert _links(hospital)[2][:2] == (3, follows)
+
+
 def test_a_result_follows_none_of_another_algorithm(hospital: Any) -> None:
     """Each algorithm has a line of results of its own."""
     hospital.install("lungs")

@@ -1,13 +1,16 @@
 """An image that says that an algorithm made it is known by what it says, in every encoding."""
 
 import io
+import struct
 
 import pytest
 from pydicom import DataElement, Dataset
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from storage.domain.ai_object import AiDeclaration
+from storage.domain.ai_object import AiDeclaration, ai_declaration
 from storage.domain.first_reading import first_reading
 from storage.objects.part10 import data_set_offset
 from tests.peers.synthetic_series import slice_headers
@@ -103,6 +106,25 @@ def test_an_image_of_ours_is_known_under_any_uid(
     data_set = _data_set([], syntax, Manufacturer=manufacturer, ManufacturerModelName=model)
 
     assert first_reading(data_set, CAPTURE, syntax).declares is declaration
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_equipment_that_a_relay_did_not_know_is_read(undefined: bool) -> None:
+    """Whoever does not know an element writes it on as UN, in implicit VR inside (PS3.5 section 6.2.2)."""
+    ds = Dataset()
+    ds.ContributingEquipmentSequence = [_equipment(PROCESSING)]
+    inner = DicomBytesIO()
+    inner.is_little_endian, inner.is_implicit_VR = True, True
+    write_dataset(inner, ds)
+    items = inner.getvalue()[8:]
+    head, tail = struct.pack("<HH2sH", 0x0008, 0x0070, b"LO", 2) + b"S ", struct.pack("<HH2sH", 0x0028, 2, b"US", 2)
+    length = 0xFFFFFFFF if undefined else len(items)
+    unknown = struct.pack("<HH2sHL", 0x0018, 0xA001, b"UN", 0, length) + items
+    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0) if undefined else b""
+
+    said = ai_declaration(head + unknown + end + tail + b"\1\0", CAPTURE, ExplicitVRLittleEndian)
+
+    assert said is AiDeclaration.PROCESSED_CAPTURE
 
 
 def test_an_image_that_cannot_be_walked_declares_nothing() -> None:
