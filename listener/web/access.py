@@ -25,6 +25,7 @@ class Permission(StrEnum):
     STORE_INSTANCES = "store-instances"
     ANALYZE = "analyze"
     OPERATE_JOBS = "operate-jobs"
+    GIVE_FEEDBACK = "give-feedback"
     READ_AUDIT = "read-audit"
     MANAGE_USERS = "manage-users"
     READ_METRICS = "read-metrics"
@@ -38,9 +39,10 @@ _OPERATOR = _VIEWER | {
     Permission.READ_METRICS,
 }
 
-# An administrator does not read the audit trail, and an auditor sees no study: who is watched does not watch.
+# An administrator does not read the audit trail, and an auditor sees no study: who is watched does not watch. Only
+# who reads images judges results: a click of whoever looks after the service must not count as an opinion.
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.VIEWER: _VIEWER,
+    Role.VIEWER: _VIEWER | {Permission.GIVE_FEEDBACK},
     Role.OPERATOR: _OPERATOR,
     Role.ADMINISTRATOR: _OPERATOR | {Permission.MANAGE_USERS},
     Role.AUDITOR: frozenset({Permission.VIEW_STATUS, Permission.READ_AUDIT}),

@@ -21,6 +21,7 @@ from listener.web.analyze.router import AnalyzeDesk, analyze_router
 from listener.web.app import create_app
 from listener.web.body import BodyLimits, UploadPlaces
 from listener.web.dicomweb.router import dicomweb_router
+from listener.web.feedback.router import feedback_api_router
 from listener.web.hardening import harden
 from listener.web.login import AccountGate
 from listener.web.metrics import metrics_router
@@ -52,6 +53,7 @@ from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
 from storage.postgres.engine import open_database
+from storage.postgres.feedback_rows import PostgresFeedbackBook
 from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.monitoring import PostgresMonitoring
 from storage.postgres.overview import Overview
@@ -176,6 +178,7 @@ def open_door(
             reading=PostgresSiteReading(database),
             monitoring=PostgresMonitoring(database),
             explainer=Overview(database, patience),
+            feedback=PostgresFeedbackBook(database),
             jobs=PostgresJobQueue(database, objects, jobs, routes),
             accounts=accounts,
             algorithms=PostgresAlgorithmCatalog(database),
@@ -204,6 +207,7 @@ def open_door(
                         decoders,
                     )
                 ),
+                feedback_api_router(desk.feedback, desk.explainer, trail),
                 viewer_router(viewer, PostgresStudyIndex(database, objects), trail, decoders),
                 openapi_router(),
             ],

@@ -8,7 +8,7 @@ from storage.errors import AccountRefused
 from storage.ports.accounts import AccountDirectory
 
 NAME = "demo"
-_ROLES = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
+_ROLES = frozenset({Role.VIEWER, Role.ADMINISTRATOR, Role.AUDITOR})
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 
 

@@ -24,6 +24,7 @@ class AuditAction(StrEnum):
     JOB_CANCELED = "job-canceled"
     JOB_PRIORITISED = "job-prioritised"
     RESULT_STORED = "result-stored"
+    FEEDBACK_GIVEN = "feedback-given"
     DELIVERY_ACKNOWLEDGED = "delivery-acknowledged"
     DELIVERY_REFUSED = "delivery-refused"
     DELIVERY_PROVEN = "delivery-proven"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from storage.domain.feedback import feedback_sentences
 from storage.domain.not_analysed import OTHER_KIND
 
 Facts = Mapping[str, Any]
@@ -123,6 +124,7 @@ def _analysis(job: Facts, facts: Facts) -> Iterator[str]:
                 if result["findings"]:
                     yield from reported(result["report_text"])
                 yield from _succession(result, facts)
+                yield from feedback_sentences(result, facts.get("feedback", ()))
     elif job["outcome"] == "not-analysed":
         yield f"{name}{again} did not analyse it ({job['reason_code']}): {_sentence(job['reason'])}"
     else:

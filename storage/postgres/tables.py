@@ -27,6 +27,7 @@ from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, O
 from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
+from storage.postgres.feedback_tables import FeedbackRow
 from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
 from storage.postgres.notification_tables import NotificationReceiverRow, NotificationRow
@@ -59,6 +60,7 @@ __all__ = [
     "DriftAlarmRow",
     "DriftRow",
     "EvidenceRow",
+    "FeedbackRow",
     "InstanceImageRow",
     "InstanceRow",
     "JobRow",

@@ -9,6 +9,7 @@ from storage.domain.algorithm import RegisteredAlgorithm
 from storage.ports.accounts import AccountDirectory
 from storage.ports.algorithms import AlgorithmCatalog
 from storage.ports.audit import AuditTrail
+from storage.ports.feedback import FeedbackBook
 from storage.ports.jobs import JobDesk
 from storage.ports.objects import EvidenceStore
 from storage.ports.reading import Monitoring, SiteReading
@@ -33,6 +34,7 @@ class Desk:
     reading: SiteReading
     monitoring: Monitoring
     explainer: StudyExplainer
+    feedback: FeedbackBook
     jobs: JobDesk
     accounts: AccountDirectory
     algorithms: AlgorithmCatalog

@@ -29,6 +29,8 @@ _KINDS: Mapping[str, str] = {
     "watch": "odd",
     "drifted": "bad",
     "success": "good",
+    "accepted": "good",
+    "changed": "odd",
     "failed": "bad",
     "parked": "bad",
     "paused": "bad",

@@ -9,6 +9,7 @@ from listener.web.pages.algorithm_pages import algorithm_router
 from listener.web.pages.assets_route import assets_router
 from listener.web.pages.audit_page import audit_router
 from listener.web.pages.desk import Desk
+from listener.web.pages.feedback_pages import feedback_router
 from listener.web.pages.forms import MAXIMUM_FORM_BYTES
 from listener.web.pages.job_pages import job_router
 from listener.web.pages.live import live_router
@@ -26,6 +27,7 @@ def dashboard_router(desk: Desk, gate: AccountGate, stopping: threading.Event) -
         login_router(desk, gate),
         overview_router(desk),
         study_router(desk),
+        feedback_router(desk),
         job_router(desk),
         algorithm_router(desk),
         monitoring_router(desk),

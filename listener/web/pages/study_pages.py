@@ -11,12 +11,14 @@ from fastapi.responses import FileResponse, RedirectResponse
 from listener.web.access import Permission, Principal, require
 from listener.web.login import LIVE_HEADER, address_of
 from listener.web.pages.desk import SUMMARY_DAYS, Desk
+from listener.web.pages.feedback_pages import judged
 from listener.web.pages.forms import checked_form
 from listener.web.pages.live import live_region
 from listener.web.pages.rendering import render
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import DeliveryState, how_far
 from storage.domain.explanation import examined, not_needed, sentences, shadow_sentences, superseded
+from storage.domain.feedback import SOURCE_WORDS, VERDICT_WORDS
 from storage.domain.identifiers import checked_uid
 from storage.domain.job import JobKind
 from storage.domain.study import StudyState
@@ -117,6 +119,9 @@ def study_router(desk: Desk) -> APIRouter:
             results=newest + older,
             newest=len(newest),
             not_needed=_not_needed(facts),
+            judged=judged(facts),
+            source_words=SOURCE_WORDS,
+            verdict_words=VERDICT_WORDS,
             examined=examined,
             superseded=superseded,
             how_far=how_far,

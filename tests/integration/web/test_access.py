@@ -45,13 +45,13 @@ def test_the_page_lists_every_route_with_who_may_use_it(web_door: WebDoor) -> No
 
 
 def test_the_roles_are_those_of_the_contract() -> None:
-    """A viewer changes nothing, only an auditor reads the trail, and an auditor sees no study."""
+    """Only a viewer judges results, and changes nothing else; only an auditor reads the trail, and sees no study."""
     table = {str(role): sorted(map(str, permissions)) for role, permissions in PERMISSIONS.items()}
 
     viewer = ["view-images", "view-status", "view-studies"]
     operator = sorted([*viewer, "analyze", "operate-jobs", "read-metrics", "store-instances"])
     assert table == {
-        "viewer": viewer,
+        "viewer": sorted([*viewer, "give-feedback"]),
         "operator": operator,
         "administrator": sorted([*operator, "manage-users"]),
         "auditor": ["read-audit", "view-status"],
@@ -108,6 +108,7 @@ def _example(path: str) -> str:
         "{sop_instance_uid}": "1.2.3.1.1",
         "{sha256}": "a" * 64,
         "{job_id}": "1",
+        "{result_id}": "1",
         "{name}": "viewer",
         "{version}": "1",
     }
