@@ -3,8 +3,10 @@
 schemathesis loads this by the variable SCHEMATHESIS_HOOKS; KNOWN_PATHS holds the paths of instances that are stored.
 """
 
+import ast
 import json
 import os
+import threading
 from random import Random
 from typing import Any
 
@@ -14,6 +16,18 @@ from schemathesis.transport.requests import REQUESTS_TRANSPORT
 _KNOWN: list[dict[str, str]] = json.loads(os.environ.get("KNOWN_PATHS", "[]"))
 _BOUNDARY = "generated"
 _random = Random(1)
+
+
+_parse, _one_at_a_time = ast.parse, threading.Lock()
+
+
+def _parse_alone(*source: Any, **how: Any) -> Any:
+    """Hypothesis parses from each worker, and in CPython 3.11 two trees made at once count one recursion depth."""
+    with _one_at_a_time:
+        return _parse(*source, **how)
+
+
+ast.parse = _parse_alone
 
 
 @schemathesis.hook
