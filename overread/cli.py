@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "destinations": "overread.commands.destinations:destinations",
     "algorithms": "overread.commands.algorithms:algorithms",
     "monitor": "overread.commands.monitor:monitor",
+    "feedback": "overread.commands.feedback:feedback",
     "audit": "overread.commands.audit:audit",
     "dataset": "overread.commands.dataset:dataset",
     "users": "overread.commands.users:users",

@@ -35,6 +35,15 @@ class PostgresFeedbackBook:
         with self._database.transaction() as session:
             return ask(session, "study_feedback", study_instance_uid=study_instance_uid)
 
+    def given(
+        self, *, algorithm: str | None, study_instance_uid: str | None, verdict: str | None, rows: int
+    ) -> list[Facts]:
+        """The newest verdicts, each with what its finding is and says; of one algorithm, study or kind if given."""
+        asked = {"algorithm": algorithm, "study_instance_uid": study_instance_uid, "verdict": verdict, "rows": rows}
+        with self._database.transaction() as session:
+            found = ask(session, "feedback_list", **asked)
+        return [_named(row) for row in found]
+
     def agreement(self, name: str | None = None) -> list[Facts]:
         """Each version of every algorithm, or of one, with its results and what was said of them.
 
@@ -94,6 +103,15 @@ def _newest(session: Session, feedback: Feedback) -> Facts | None:
     return {column: getattr(row, column) for column in columns}
 
 
+def _named(row: Facts) -> Facts:
+    """A verdict with the name of its finding and what the result says of it, in the place of the stored finding."""
+    (thing,) = things_of([row["finding"]] if row["finding"] is not None else [])
+    named: Facts = {}
+    for key, value in row.items():
+        named |= {"finding": thing.name, "said": thing.said} if key == "finding" else {key: value}
+    return named
+
+
 def _with_share(row: Facts) -> Facts:
     """A row of the table with what follows from its counts."""
     counts = {name: row[name] for name in ("results", "findings", "accepted", "rejected", "changed")}
@@ -101,8 +119,12 @@ def _with_share(row: Facts) -> Facts:
     low, high = agreement.interval or (None, None)
     return {
         **{name: row[name] for name in ("name", "version", "stage")},
-        **counts,
+        "results": row["results"],
+        "findings": row["findings"],
         "judged": agreement.judged,
+        "accepted": row["accepted"],
+        "rejected": row["rejected"],
+        "changed": row["changed"],
         "share": agreement.share,
         "low": low,
         "high": high,

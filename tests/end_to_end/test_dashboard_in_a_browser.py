@@ -30,12 +30,19 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 _PATIENCE = 60_000  # milliseconds; a deadline for failure, not a measurement
 
 TABS = {
-    "viewer": ["Overview", "Studies", "Jobs", "Algorithms", "Monitoring"],
-    "operator": ["Overview", "Studies", "Jobs", "Algorithms", "Monitoring"],
-    "administrator": ["Overview", "Studies", "Jobs", "Algorithms", "Monitoring", "Users"],
-    "auditor": ["Overview", "Algorithms", "Monitoring", "Audit"],
+    "viewer": ["Overview", "Studies", "Jobs", "Algorithms", "Monitoring", "Agreement"],
+    "operator": ["Overview", "Studies", "Jobs", "Algorithms", "Monitoring", "Agreement"],
+    "administrator": ["Overview", "Studies", "Jobs", "Algorithms", "Monitoring", "Agreement", "Users"],
+    "auditor": ["Overview", "Algorithms", "Monitoring", "Agreement", "Audit"],
 }
-ADDRESSES = {"Studies": "/studies", "Jobs": "/jobs", "Monitoring": "/monitoring", "Audit": "/audit", "Users": "/users"}
+ADDRESSES = {
+    "Studies": "/studies",
+    "Jobs": "/jobs",
+    "Monitoring": "/monitoring",
+    "Agreement": "/agreement",
+    "Audit": "/audit",
+    "Users": "/users",
+}
 
 
 @pytest.fixture(scope="module")

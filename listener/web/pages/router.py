@@ -5,6 +5,7 @@ import threading
 from fastapi import APIRouter
 
 from listener.web.login import AccountGate
+from listener.web.pages.agreement_page import agreement_router
 from listener.web.pages.algorithm_pages import algorithm_router
 from listener.web.pages.assets_route import assets_router
 from listener.web.pages.audit_page import audit_router
@@ -31,6 +32,7 @@ def dashboard_router(desk: Desk, gate: AccountGate, stopping: threading.Event) -
         job_router(desk),
         algorithm_router(desk),
         monitoring_router(desk),
+        agreement_router(desk),
         audit_router(desk),
         user_router(desk),
         live_router(desk, gate, stopping),
