@@ -16,9 +16,14 @@ class NotifySettings(WebKeys):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=64, description="The name in lists, logs, metrics and audit.")
-    kind: Literal["webhook"] = Field(
-        description='How: "webhook" is JSON by HTTP POST to url, signed with the secret in secret_file.'
+    kind: Literal["webhook", "hl7"] = Field(
+        description=(
+            'How: "webhook" is JSON by HTTP POST to url, signed with the secret in secret_file; "hl7" is HL7 v2.5.1 '
+            "ORU^R01 over MLLP to host and port."
+        )
     )
+    host: str = Field(default="", max_length=253, description='kind = "hl7": the receiver\'s address.')
+    port: int = Field(default=0, ge=0, le=65535, description='kind = "hl7": the receiver\'s port.')
     algorithms: tuple[str, ...] = Field(
         default=(), description="Only results of the algorithms of these names; empty: of all."
     )
@@ -57,11 +62,19 @@ class NotifySettings(WebKeys):
         default=False, description='kind = "webhook": whether the accession number is told beside the UIDs.'
     )
 
+    sending_application: str = Field(default="OVERREAD", max_length=180, description='kind = "hl7": MSH-3.')
+    sending_facility: str = Field(default="", max_length=180, description='kind = "hl7": MSH-4.')
+    receiving_application: str = Field(default="", max_length=180, description='kind = "hl7": MSH-5.')
+    receiving_facility: str = Field(default="", max_length=180, description='kind = "hl7": MSH-6.')
+    accession_fields: tuple[Literal["OBR-2", "OBR-3", "OBR-18"], ...] = Field(
+        default=("OBR-3", "OBR-18"), description='kind = "hl7": where the receiver looks for the accession number.'
+    )
+
     @model_validator(mode="after")
     def _can_be_told(self) -> "NotifySettings":
-        mistake = self._mistake_of_the_web() or self.mistake_of_credentials()
-        if mistake:
-            raise ValueError(mistake)
+        mistake = self._mistake_of_mllp() if self.kind == "hl7" else self._mistake_of_the_web()
+        if mistake or self.mistake_of_credentials():
+            raise ValueError(mistake or self.mistake_of_credentials())
         if self.kind == "webhook" and not self.secret_file:
             raise ValueError("a webhook needs secret_file, so that its receiver can tell our messages from others")
         if self.missing_tls_key():
@@ -71,6 +84,8 @@ class NotifySettings(WebKeys):
         return self
 
     def _mistake_of_the_web(self) -> str:
+        if self.host or self.port:
+            return f'host and port go with kind = "hl7" only; a receiver of kind {self.kind} has url'
         if not self.url:
             return f"a receiver of kind {self.kind} needs url"
         if self.tls:
@@ -82,6 +97,14 @@ class NotifySettings(WebKeys):
             return f"what {known_by[0][-1]} holds would go over a network in the clear; use https://"
         return ""
 
+    def _mistake_of_mllp(self) -> str:
+        if not (self.host and self.port):
+            return "a receiver of kind hl7 needs host and port"
+        if self.url or self.ways_to_be_known() or self.secret_file:
+            return "a receiver of kind hl7 is reached at host and port, and knows us by a certificate of ours at most"
+        useless = self.tls_keys_without_tls()
+        return f"{useless[0]} is set, but tls is not, so nothing would be encrypted; add tls = true" if useless else ""
+
     def policy(self) -> ReceiverPolicy:
         """The same in the words of storage."""
         return ReceiverPolicy(
@@ -91,7 +114,7 @@ class NotifySettings(WebKeys):
     @property
     def address(self) -> str:
         """Where it is, for the eye of an operator."""
-        return self.url
+        return f"{self.host}:{self.port}" if self.kind == "hl7" else self.url
 
 
 def _is_in_the_clear(url: str) -> bool:

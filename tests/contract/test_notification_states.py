@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from listener.notify.answers import HTTP_RULES
+from listener.notify.mllp import RULES, Outcome
 from storage.domain.notification import TRANSITIONS, NotificationEvent, NotificationState
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "notifications.md").read_text(encoding="utf-8")
@@ -31,3 +32,11 @@ def test_the_page_has_the_answers_over_the_web() -> None:
     assert [(int(first), int(last or first), event, sentence) for first, last, event, sentence in rows] == [
         (rule.first, rule.last, str(rule.event), rule.sentence) for rule in HTTP_RULES
     ]
+
+
+def test_the_page_has_the_acknowledgements_of_hl7() -> None:
+    """Each outcome stands there with what becomes of the message, and every outcome has a rule."""
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([a-z-]+) \| (.+) \|$", _PAGE, re.MULTILINE)
+
+    assert set(RULES) == set(Outcome)
+    assert rows == [(str(outcome), str(rule.event), rule.sentence) for outcome, rule in RULES.items()]

@@ -7,6 +7,7 @@ from overread.settings import load_settings
 
 HOOK = '[[notify]]\nname = "ris"\nkind = "webhook"\n'
 URL = 'url = "https://ris.hospital.example/told"\n'
+HL7 = '[[notify]]\nname = "ris"\nkind = "hl7"\nhost = "ris"\nport = 2575\n'
 SECRET = 'secret_file = "/etc/overread/secret"\n'
 
 
@@ -30,6 +31,8 @@ def test_nobody_is_told_until_it_is_configured(written) -> None:
     (receiver,) = written(HOOK + URL + SECRET).notify
     assert receiver.policy().held
     assert not receiver.accession_number
+    (receiver,) = written(HL7 + "tls = true").notify
+    assert receiver.address == "ris:2575"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,11 @@ def test_nobody_is_told_until_it_is_configured(written) -> None:
         (f'{HOOK}{URL}{SECRET}tls_key = "k"', "tls_certificate is missing"),
         (f'{HOOK}{URL}{SECRET}when = "made"\nreport_at = "pacs"', 'report_at goes with when = "delivered" only'),
         (f'{HOOK}{URL}{SECRET}report_at = "pacs"', "which is none of the [[destinations]]"),
+        (f"{HOOK}{URL}{SECRET}port = 1", 'host and port go with kind = "hl7" only'),
+        (HL7.replace("port = 2575", ""), "a receiver of kind hl7 needs host and port"),
+        (HL7 + URL, "is reached at host and port"),
+        (f'{HL7}tls_ca = "ca.pem"', "nothing would be encrypted; add tls = true"),
+        (f'{HL7}accession_fields = ["PID-18"]', "accession_fields"),
         (HOOK + URL + SECRET + HOOK + URL + SECRET, "two [[notify]] entries are named ris"),
     ],
 )
