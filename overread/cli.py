@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "deliveries": "overread.commands.deliveries:deliveries",
     "notifications": "overread.commands.notifications:notifications",
     "destinations": "overread.commands.destinations:destinations",
+    "fetch": "overread.commands.fetch:fetch",
     "algorithms": "overread.commands.algorithms:algorithms",
     "monitor": "overread.commands.monitor:monitor",
     "feedback": "overread.commands.feedback:feedback",

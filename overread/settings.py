@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from inference.settings import ResultSettings, WorkerSettings
 from listener.errors import ListenerError
 from listener.notify.settings import NotifySettings
+from listener.scu.query.archive_settings import ArchiveSettings
 from listener.scu.settings import DestinationSettings, ProfileSettings
 from listener.settings import ListenerSettings, check_listener_settings
 from listener.web.settings import WebSettings, check_web_settings
@@ -71,6 +72,18 @@ class Settings(BaseSettings):
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results go; with no entry, results stay in storage and are sent nowhere."
     )
+
+    archives: tuple[ArchiveSettings, ...] = Field(
+        default=(), description="What is fetched comes from here; nothing is asked of them by itself."
+    )
+
+    @model_validator(mode="after")
+    def _archive_names_differ(self) -> "Settings":
+        names = [archive.name for archive in self.archives]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two [[archives]] are named {name}; give each its own name")
+        return self
 
     @model_validator(mode="after")
     def _destination_names_differ(self) -> "Settings":

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 from listener.scu.checkpoint import hold_answers
@@ -181,10 +181,12 @@ def associate(
     contexts: Sequence[PresentationContext],
     line: Line,
     handlers: Sequence[evt.EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Association:
     """Ask the destination for an association, by TLS where its settings say so; whether it is established, it says.
 
-    ``handlers`` are of events in it, such as what the destination asks us.
+    ``handlers`` are of events in it, such as what the destination asks us; ``roles`` those that we take in it beside
+    that of the user (PS3.7 section D.3.3.4).
 
     Raises:
         OSError: the name of the host could not be resolved.
@@ -200,6 +202,7 @@ def associate(
             destination.port,
             contexts=list(contexts),
             ae_title=destination.ae_title,
+            ext_neg=list(roles),
             tls_args=_tls(destination, line),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, line.opened),

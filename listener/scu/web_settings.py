@@ -24,7 +24,7 @@ class WebKeys(TlsKeys):
     url: ServiceUrl = Field(
         default="",
         description=(
-            'kind = "stow": the address of its [DICOMweb services](web-destinations.md), below which it has '
+            "Over the web: the address of its [DICOMweb services](web-destinations.md), below which it has "
             '`/studies`, such as "https://pacs.hospital.example/dicom-web".'
         ),
     )

@@ -70,7 +70,9 @@ class Intake:
         address: str,
         max_instance_bytes: int,
         allowance: SetAsideAllowance,
+        called_ae_title: str = "",
     ) -> None:
+        """``called_ae_title`` is the name of ours under which they count as received, if any."""
         self._handler = handler
         self._max_bytes = max_instance_bytes
         self._allowance = allowance
@@ -78,7 +80,7 @@ class Intake:
         self._association = Association(
             association_id=str(uuid.uuid4()),
             calling_ae_title="",
-            called_ae_title="",
+            called_ae_title=called_ae_title,
             remote_address=address,
             started_at=datetime.now(UTC),
             door=Door.WEB,

@@ -61,6 +61,9 @@ class AuditAction(StrEnum):
     NOTIFICATION_REFUSED = "notification-refused"
     NOTIFICATION_GIVEN_UP = "notification-given-up"
     NOTIFICATION_RETRIED = "notification-retried"
+    ARCHIVE_QUERIED = "archive-queried"
+    STUDY_FETCH_BEGAN = "study-fetch-began"
+    STUDY_FETCHED = "study-fetched"
 
 
 class AuditOutcome(StrEnum):

@@ -9,11 +9,13 @@ from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.completeness import Decision, EvidenceKind, Patience, Source, StudyFacts, decide, said_evidence
+from storage.domain.fetch import FETCHED_AS_CONTEXT
 from storage.domain.job import Reason
 from storage.domain.route import Routes
 from storage.postgres.audit_trail import append
 from storage.postgres.completeness_rows import GeometrySeen, gathered_evidence, store_decision, unsettled_sources
 from storage.postgres.engine import Database
+from storage.postgres.fetch_rows import holds_context_only
 from storage.postgres.inference_schedule import schedule_inference
 from storage.postgres.statement import statement
 from storage.postgres.study_counts import forget_counts, want_counts
@@ -169,10 +171,13 @@ def _settle(
     )
     ways = ways_of(session, study_id, revision)
     store_choices(session, study_id, revision, routes.choices(ways))
+    if holds_context_only(session, study_id, study_instance_uid):
+        _say_why_not(session, study_id, revision, FETCHED_AS_CONTEXT)
+        return SettledStudy(study_instance_uid, revision, 0, decision.because)
     algorithms, urgency = routes.algorithms(ways), routes.urgency(ways)
     jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms, urgency)
     if not jobs.active:  # what a shadow finds is no answer to anybody
-        _say_why_not(session, study_id, revision)
+        _say_why_not(session, study_id, revision, NO_ALGORITHM)
     return SettledStudy(study_instance_uid, revision, len(jobs.active), decision.because)
 
 
@@ -192,9 +197,9 @@ def _open_revision(session: Session, study_id: int, revision: int) -> int:
     return len(taken.all())
 
 
-def _say_why_not(session: Session, study_id: int, revision: int) -> None:
+def _say_why_not(session: Session, study_id: int, revision: int, reason: Reason) -> None:
     session.execute(
         update(StudyRevisionRow)
         .where(StudyRevisionRow.study_id == study_id, StudyRevisionRow.revision == revision)
-        .values(reason_code=NO_ALGORITHM.code, reason_sentence=NO_ALGORITHM.sentence)
+        .values(reason_code=reason.code, reason_sentence=reason.sentence)
     )

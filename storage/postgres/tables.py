@@ -28,6 +28,7 @@ from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
 from storage.postgres.feedback_tables import FeedbackRow
+from storage.postgres.fetch_tables import StudyFetchRow
 from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
 from storage.postgres.notification_tables import NotificationReceiverRow, NotificationRow
@@ -79,6 +80,7 @@ __all__ = [
     "SeriesAttributesRow",
     "SeriesRow",
     "StudyCountRow",
+    "StudyFetchRow",
     "StudyRevisionRow",
     "StudyRow",
     "WebSessionRow",

@@ -7,13 +7,14 @@ import base64
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
 from listener.scu.tls_settings import TlsKeys
-from listener.scu.web.line import NoReply, Reply, Unanswered, WebLine
+from listener.scu.web.line import NoReply, Reply, Stream, Unanswered, WebLine
 from listener.scu.web_settings import WebKeys
 
 _MOST_SECRET_BYTES = 1 << 16
@@ -76,6 +77,23 @@ class Caller:
             if reply.status != 401 or not self._access.forget():
                 break
         return reply
+
+    @contextmanager
+    def reading(self, url: str, headers: Mapping[str, str]) -> Iterator[Stream]:
+        """As ``WebLine.reading``; when what we show is not believed (401), once more with a new token if there is one.
+
+        Raises:
+            Unanswered: there is no answer, it broke off, or there is nothing to show.
+        """
+        with ExitStack() as stack:
+            stream = self._begun(stack, url, headers)
+            if stream.status == 401 and self._access.forget():
+                stack.close()
+                stream = self._begun(stack, url, headers)
+            yield stream
+
+    def _begun(self, stack: ExitStack, url: str, headers: Mapping[str, str]) -> Stream:
+        return stack.enter_context(self._line.reading(url, {**headers, **self._access.header(self._line)}))
 
 
 class _Nobody:

@@ -28,6 +28,11 @@ def text(data_set: DataSet, tag: str) -> str:
     return first.strip(" \0") if isinstance(first, str) else ""
 
 
+def texts(data_set: DataSet, tag: str) -> list[str]:
+    """Every value of an element that is text."""
+    return [value.strip(" \0") for value in _values(data_set, tag) if isinstance(value, str)]
+
+
 def number(data_set: DataSet, tag: str, most: int = 0xFFFF) -> int | None:
     """The first value of an element, from 0 to ``most``; some servers write numbers as text."""
     first = next(iter(_values(data_set, tag)), None)

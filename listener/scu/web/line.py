@@ -9,7 +9,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,6 +25,7 @@ from listener.scu.verdict import NoAnswer
 
 _SLOWEST_BYTES_PER_SECOND = 50_000  # below this a link is taken for dead
 _LOOK_SECONDS = 0.2
+_PIECE_BYTES = 1 << 16
 _CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
 
 # These would tell addresses with UIDs in them, and what a peer says.
@@ -77,6 +79,15 @@ class Reply:
     status: int
     body: bytes | None
     retry_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that is read as it comes, once."""
+
+    status: int
+    content_type: str
+    pieces: Iterator[bytes]
 
 
 class WebLine:
@@ -161,6 +172,33 @@ class WebLine:
             raise Unanswered(self._why(error)) from None
         finally:
             self._due_at = self._over_at
+
+    @contextmanager
+    def reading(self, url: str, headers: Mapping[str, str]) -> Iterator["Stream"]:
+        """Ask for something large, and read its answer piece by piece within the total time.
+
+        Raises:
+            Unanswered: there is no answer, or it broke off; also while pieces are read.
+        """
+        self._due_at, self._was_cut = self._over_at, False
+        if self._stopped() or time.monotonic() >= self._over_at:
+            raise Unanswered(self._why(None))
+        timeout = httpx.Timeout(self._deadlines.answer, connect=self._deadlines.connect)
+        extensions: dict[str, Any] = {"trace": self._note}
+        if self._tls.tls_server_name:
+            extensions["sni_hostname"] = self._tls.tls_server_name
+        client = self._opened(url)
+        try:
+            with client.stream("GET", url, headers=dict(headers), timeout=timeout, extensions=extensions) as response:
+                yield Stream(response.status_code, response.headers.get("content-type", ""), self._pieces(response))
+            client.cookies.clear()
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise Unanswered(self._why(error)) from None
+
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        yield from response.iter_raw(_PIECE_BYTES)
+        if self._was_cut:  # an answer without a length would seem to be whole
+            raise Unanswered(self._why(None))
 
     def _opened(self, url: str) -> httpx.Client:
         """The client, made when it is needed: files of ours are read then, and only where there is TLS."""

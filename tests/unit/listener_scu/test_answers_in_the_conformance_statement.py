@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from listener.scu.query.retrieve_status import RETRIEVE_RULES
 from listener.scu.verdict import STATUS_RULES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "conformance-statement.md").read_text(encoding="utf-8")
@@ -19,6 +20,21 @@ def test_every_rule_for_answers_is_in_the_conformance_statement():
             rule.note,
         ]
         for rule in STATUS_RULES
+    ]
+
+
+def test_every_status_of_a_retrieval_is_in_the_conformance_statement():
+    """Statuses, code and sentence of the literal table, in its order."""
+    section = PAGE.split("# Query/Retrieve\n")[1].split("\n#")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| 0x")]
+
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines] == [
+        [
+            f"0x{rule.first:04X}" + (f" to 0x{rule.last:04X}" if rule.last != rule.first else ""),
+            rule.code,
+            rule.sentence,
+        ]
+        for rule in RETRIEVE_RULES
     ]
 
 
