@@ -33,6 +33,7 @@ from storage.settings import (
     SpoolSettings,
     StudySettings,
 )
+from storage.workitem_settings import WorkitemSettings
 
 CONFIG_VARIABLE = "OVERREAD_CONFIG"
 _PREFIX = "OVERREAD_"
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     monitoring: MonitoringSettings = MonitoringSettings()
     worker: WorkerSettings = WorkerSettings()
     results: ResultSettings = ResultSettings()
+    ups: WorkitemSettings = WorkitemSettings()
     logs: LogSettings = LogSettings()
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results go; with no entry, results stay in storage and are sent nowhere."

@@ -76,6 +76,10 @@ class DamagedObject(StorageError):
     """A stored object no longer matches the digest recorded when it arrived; restore it from a backup."""
 
 
+class WorklistFull(StorageError):
+    """As many workitems are held as may be; create it again once older ones have ended and been removed."""
+
+
 class AccountRefused(StorageError):
     """The account could not be changed."""
 

@@ -34,6 +34,7 @@ from listener.web.program_login import ProgramLogin
 from listener.web.settings import WebSettings, check_web_settings
 from listener.web.throttle import Throttle
 from listener.web.uploads import Uploads
+from listener.web.ups.router import ups_router
 from listener.web.viewer.links import ViewerLinks
 from listener.web.viewer.package import ViewerPackage
 from listener.web.viewer.router import viewer_router
@@ -62,7 +63,9 @@ from storage.postgres.site_reading import PostgresSiteReading
 from storage.postgres.study_index import PostgresStudyIndex
 from storage.postgres.study_settlement import PostgresStudySettlement
 from storage.postgres.token_rows import PostgresTokenStore
+from storage.postgres.workitem_rows import PostgresWorklist
 from storage.settings import JobSettings, SpoolSettings
+from storage.workitem_settings import WorkitemSettings
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +94,7 @@ def serve(
     destinations: tuple[DestinationSettings, ...],
     routes: Routes | None = None,
     patience: Patience | None = None,
+    workitems: WorkitemSettings | None = None,
     announce: Callable[[int], None] | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT and return the exit status; ``announce`` is told the port once we listen.
@@ -111,6 +115,7 @@ def serve(
         destinations=destinations,
         routes=routes,
         patience=patience,
+        workitems=workitems,
     ) as door:
 
         def tell(port: int) -> None:
@@ -138,9 +143,11 @@ def open_door(
     destinations: tuple[DestinationSettings, ...],
     routes: Routes | None = None,
     patience: Patience | None = None,
+    workitems: WorkitemSettings | None = None,
 ) -> Iterator[Door]:
     """Every part of the door with its adapters, for as long as the block; raises as ``serve`` does."""
     folder = DataFolder(data_dir)
+    worklist = workitems or WorkitemSettings()
     viewer = ViewerPackage(Path(web.viewer_folder)) if web.viewer_folder else None
     with (
         closing(FileSpool(folder, spool)) as file_spool,
@@ -208,6 +215,7 @@ def open_door(
                     )
                 ),
                 feedback_api_router(desk.feedback, desk.explainer, trail),
+                *([ups_router(PostgresWorklist(database, worklist.most_workitems), trail)] if worklist.enabled else []),
                 viewer_router(viewer, PostgresStudyIndex(database, objects), trail, decoders),
                 openapi_router(),
             ],

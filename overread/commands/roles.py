@@ -127,6 +127,7 @@ def web() -> None:
             destinations=settings.destinations,
             routes=routes_of(settings.listener),
             patience=settings.study.patience(),
+            workitems=settings.ups,
         )
     sys.exit(code)
 

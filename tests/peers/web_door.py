@@ -24,8 +24,10 @@ from storage.domain.account import Role
 from storage.postgres.account_rows import PostgresAccountDirectory
 from storage.postgres.engine import open_database
 from storage.settings import JobSettings, SpoolSettings
+from storage.workitem_settings import WorkitemSettings
 
 PASSWORD = "a long enough password"
+_WORKITEMS = WorkitemSettings(enabled=True)  # what is off until configured is on here, so that its routes are tested
 _HASHES: dict[str, str] = {}
 
 
@@ -62,7 +64,11 @@ class WebDoor:
 
 @contextmanager
 def opened(
-    database_url: str, data_dir: Path, destinations: tuple[DestinationSettings, ...] = (), **settings: Any
+    database_url: str,
+    data_dir: Path,
+    destinations: tuple[DestinationSettings, ...] = (),
+    workitems: WorkitemSettings = _WORKITEMS,
+    **settings: Any,
 ) -> Iterator[WebDoor]:
     """A door with the accounts viewer, operator, administrator and auditor."""
     web = WebSettings(**{"port": 0, **settings})
@@ -76,6 +82,7 @@ def opened(
             spool=SpoolSettings(min_free_bytes=0),
             jobs=JobSettings(),
             destinations=destinations,
+            workitems=workitems,
         ) as door:
             ports: queue.Queue[int] = queue.Queue()
             serving = threading.Thread(
