@@ -31,6 +31,7 @@ PATTERNS_IN_WORDS: dict[str, str] = {
     r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?)?$": (
         "an http:// or https:// address is allowed, without a name or password and without a query in it"
     ),
+    r"^([A-Za-z][A-Za-z0-9+.-]*:\S+)?$": "a URI is allowed, such as urn:oid:1.2.3 or https://hospital.example/patients",
     r"^[^:\x00-\x1f\x7f]*$": "a name without colons and control characters is allowed",
     r"^([A-Za-z0-9._-]|\{name\}|\{version\})+$": (
         "letters, digits, dots, underscores and hyphens are allowed, and {name} and {version}"

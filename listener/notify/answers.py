@@ -4,6 +4,7 @@ The table stands in ``docs/reference/notifications.md`` too; a test holds the tw
 never repeated, because it may name a patient.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -76,10 +77,10 @@ HTTP_RULES: tuple[HttpRule, ...] = (
 )
 
 
-def of_reply(reply: Reply, now: datetime | None = None) -> Answer:
-    """What an HTTP answer means."""
-    rule = next(rule for rule in HTTP_RULES if rule.first <= reply.status <= rule.last)
-    wait = wait_seconds(reply.retry_after, now or datetime.now(UTC)) if rule.event is _POSTPONE else 0.0
+def of_reply(reply: Reply, rules: Sequence[HttpRule] = HTTP_RULES) -> Answer:
+    """What an HTTP answer means; the first of the rules that holds its status decides."""
+    rule = next(rule for rule in rules if rule.first <= reply.status <= rule.last)
+    wait = wait_seconds(reply.retry_after, datetime.now(UTC)) if rule.event is _POSTPONE else 0.0
     return Answer(rule.event, f"http-{reply.status}", rule.sentence, rule.away, wait)
 
 

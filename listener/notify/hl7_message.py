@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from storage.domain.notification import NotificationRequest, ToldResult, is_found
+from storage.domain.notification import NotificationRequest, ToldResult, has_certainty, is_found
 
 _OURS = "99OVERREAD"
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
@@ -121,17 +121,11 @@ def _finding(finding: Mapping[str, Any], sub_id: str) -> Iterator[tuple[str, str
         yield "CWE", "363698007^Finding Site^SCT", sub_id, _coded(finding["site"]), ""
     value, scheme, meaning = _PRESENT if is_found(finding) else _ABSENT
     yield "CWE", _own("PRESENCE", "Presence"), sub_id, f"{value}^{meaning}^{scheme}", ""
-    if _has_certainty(finding):
-        percent = number(finding["classification"]["probability"] * 100)
+    if has_certainty(finding):
+        percent = number(float(Decimal(repr(finding["classification"]["probability"])) * 100))
         yield "NM", "111012^Certainty of Finding^DCM", sub_id, percent, "%^percent^UCUM"
     for one in finding["measurements"]:
         yield "NM", _coded(_measured(one)), sub_id, number(one["value"]), _coded(one["unit"])
-
-
-def _has_certainty(finding: Mapping[str, Any]) -> bool:
-    """Not of a class of which a detection has no box at all: nothing is known of its probability."""
-    detection = finding.get("detection")
-    return finding.get("classification") is not None and (detection is None or detection["candidates"] > 0)
 
 
 def _measured(measurement: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from listener.notify.fhir import FhirSender
 from listener.notify.hl7 import Hl7Sender
 from listener.notify.lane import MessageSender
 from listener.notify.settings import NotifySettings
@@ -11,6 +12,7 @@ from storage.domain.notification import ReceiverKind
 _SENDERS: Mapping[ReceiverKind, Callable[[NotifySettings], MessageSender]] = {
     ReceiverKind.WEBHOOK: WebhookSender,
     ReceiverKind.HL7: Hl7Sender,
+    ReceiverKind.FHIR: FhirSender,
 }
 
 

@@ -16,10 +16,10 @@ class NotifySettings(WebKeys):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=64, description="The name in lists, logs, metrics and audit.")
-    kind: Literal["webhook", "hl7"] = Field(
+    kind: Literal["webhook", "hl7", "fhir"] = Field(
         description=(
             'How: "webhook" is JSON by HTTP POST to url, signed with the secret in secret_file; "hl7" is HL7 v2.5.1 '
-            "ORU^R01 over MLLP to host and port."
+            'ORU^R01 over MLLP to host and port; "fhir" is a FHIR R4 DiagnosticReport to the server at url.'
         )
     )
     host: str = Field(default="", max_length=253, description='kind = "hl7": the receiver\'s address.')
@@ -68,6 +68,20 @@ class NotifySettings(WebKeys):
     receiving_facility: str = Field(default="", max_length=180, description='kind = "hl7": MSH-6.')
     accession_fields: tuple[Literal["OBR-2", "OBR-3", "OBR-18"], ...] = Field(
         default=("OBR-3", "OBR-18"), description='kind = "hl7": where the receiver looks for the accession number.'
+    )
+
+    fhir_write: Literal["create", "update"] = Field(
+        default="create",
+        description=(
+            'kind = "fhir": by a conditional create (POST with If-None-Exist), or where the server knows none of it by '
+            '"update" (PUT under an id of ours).'
+        ),
+    )
+    patient_system: str = Field(
+        default="",
+        max_length=1024,
+        pattern=r"^([A-Za-z][A-Za-z0-9+.-]*:\S+)?$",
+        description='kind = "fhir": the URI of the system that Patient IDs are of; empty: none is told.',
     )
 
     @model_validator(mode="after")

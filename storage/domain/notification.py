@@ -3,7 +3,7 @@
 The table of transitions stands in ``docs/reference/notifications.md`` too; a test holds the two equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -165,9 +165,10 @@ def is_found(finding: Mapping[str, Any]) -> bool:
     return classification is None or bool(classification["present"])
 
 
-def how_many_found(findings: Iterable[Mapping[str, Any]]) -> int:
-    """How many things were found."""
-    return sum(map(is_found, findings))
+def has_certainty(finding: Mapping[str, Any]) -> bool:
+    """Not of a class of which a detection has no box at all: nothing is known of its probability."""
+    detection = finding.get("detection")
+    return finding.get("classification") is not None and (detection is None or detection["candidates"] > 0)
 
 
 _FIRST_PAUSE_SECONDS = 2.0

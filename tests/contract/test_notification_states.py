@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from listener.notify.answers import HTTP_RULES
+from listener.notify.fhir import FHIR_RULES
 from listener.notify.mllp import RULES, Outcome
 from storage.domain.notification import TRANSITIONS, NotificationEvent, NotificationState
 
@@ -40,3 +41,12 @@ def test_the_page_has_the_acknowledgements_of_hl7() -> None:
 
     assert set(RULES) == set(Outcome)
     assert rows == [(str(outcome), str(rule.event), rule.sentence) for outcome, rule in RULES.items()]
+
+
+def test_the_page_has_the_answers_of_fhir() -> None:
+    """Each row of the page is a rule with its sentence, in their order."""
+    rows = re.findall(r"^\| FHIR (\d+)(?: to (\d+))? \| ([\w-]+) \| (.+) \|$", _PAGE, re.MULTILINE)
+
+    assert [(int(first), int(last or first), event, sentence) for first, last, event, sentence in rows] == [
+        (rule.first, rule.last, str(rule.event), rule.sentence) for rule in FHIR_RULES
+    ]

@@ -50,6 +50,8 @@ def test_nobody_is_told_until_it_is_configured(written) -> None:
         (f'{HOOK}{URL}{SECRET}report_at = "pacs"', "which is none of the [[destinations]]"),
         (f"{HOOK}{URL}{SECRET}port = 1", 'host and port go with kind = "hl7" only'),
         (HL7.replace("port = 2575", ""), "a receiver of kind hl7 needs host and port"),
+        ('[[notify]]\nname = "ehr"\nkind = "fhir"', "a receiver of kind fhir needs url"),
+        (f'[[notify]]\nname = "ehr"\nkind = "fhir"\n{URL}patient_system = "ours"', "a URI is allowed"),
         (HL7 + URL, "is reached at host and port"),
         (f'{HL7}tls_ca = "ca.pem"', "nothing would be encrypted; add tls = true"),
         (f'{HL7}accession_fields = ["PID-18"]', "accession_fields"),
