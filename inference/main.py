@@ -63,6 +63,8 @@ def work(
     studies = PostgresStudyCatalog(database, objects)
     algorithms = PostgresAlgorithmCatalog(database)
     wanted = wanted_forms(destinations.values())
+    # Who is told that an earlier result is no longer to be used; what nobody of them has, nobody needs to reject.
+    told = {name for name, profile in destinations.items() if EvidenceForm.REJECTION_NOTE in profile.forms}
     children = [ModelChild(place.settings, place.limits, worker.jobs_at_once) for place in places(worker)]
     seats = [seat for child in children for seat in child.seats]
     # One queue each: a queue waits for work on a connection of its own.
@@ -82,7 +84,7 @@ def work(
             # Of a shadow only the findings are kept, so no further form is made of them.
             forms = frozenset[EvidenceForm]() if job.shadow else wanted
             beside = queue.active_outline(job) if job.shadow else None
-            earlier = () if job.shadow else queue.earlier_results(job)
+            earlier = () if job.shadow else tuple(one.sent_to(told) for one in queue.earlier_results(job))
             analysis = Analysis(study, algorithm, job.started_at, secret, forms, naming, beside=beside, earlier=earlier)
             return seat.ask(analysis, alone=job.child_deaths > 0)
 

@@ -45,6 +45,7 @@ SERIES_OFFSETS = {
     EvidenceRole.KEY_OBJECTS: 5,
     EvidenceRole.DOCUMENT: 6,
     EvidenceRole.STRUCTURE_SET: 7,
+    EvidenceRole.REJECTION_NOTE: 8,
 }
 
 _REPORT_FORMS: dict[str, EvidenceForm] = {
@@ -69,7 +70,13 @@ _PAIRED = frozenset({
 # fmt: on
 _SIDES = frozenset({"R", "L", "U", "B"})  # right, left, unpaired, both (PS3.3 section C.7.6.1.1)
 _WITHOUT_A_BODY_PART = frozenset(
-    {EvidenceRole.REPORT, EvidenceRole.DOCUMENT, EvidenceRole.KEY_OBJECTS, EvidenceRole.STRUCTURE_SET}
+    {
+        EvidenceRole.REPORT,
+        EvidenceRole.DOCUMENT,
+        EvidenceRole.KEY_OBJECTS,
+        EvidenceRole.REJECTION_NOTE,
+        EvidenceRole.STRUCTURE_SET,
+    }
 )
 # The frames of a map have their own (PS3.3 section C.7.6.16.2.8), so its series must have none.
 _WITHOUT_LATERALITY = _WITHOUT_A_BODY_PART | {EvidenceRole.PARAMETRIC_MAP}

@@ -14,6 +14,7 @@ from inference.evidence.measured_lines import images_with_lines
 from inference.evidence.outline import largest_slice
 from inference.evidence.parametric_map import Field, build_parametric_maps, probability_field, saliency_field
 from inference.evidence.presentation_state import Shape, build_presentation_states, region_shapes, segment_shapes
+from inference.evidence.rejection_note import build_rejection_note
 from inference.evidence.secondary_capture import Capture, build_secondary_captures
 from inference.evidence.segment_findings import FoundSegment, Labels
 from inference.evidence.segment_picture import draw_segments
@@ -130,6 +131,10 @@ def _key_objects(result: Analysed) -> tuple[EvidenceObject, ...]:
     return (build_key_objects(result.context, result.key_indices()),)
 
 
+def _rejection_note(result: Analysed) -> tuple[EvidenceObject, ...]:
+    return build_rejection_note(result.context)
+
+
 def _structure_set(result: Analysed) -> tuple[EvidenceObject, ...]:
     if isinstance(result, Classified):
         return ()  # nothing is outlined
@@ -161,6 +166,7 @@ _ENCODERS: dict[EvidenceRole, Callable[[Analysed], tuple[EvidenceObject, ...]]] 
     EvidenceRole.PRESENTATION_STATE: _presentation_states,
     EvidenceRole.DOCUMENT: _document,
     EvidenceRole.KEY_OBJECTS: _key_objects,
+    EvidenceRole.REJECTION_NOTE: _rejection_note,
 }
 
 AVAILABLE = frozenset(_ENCODERS)

@@ -39,6 +39,7 @@ _ROLE_WORDS = {
     EvidenceRole.PRESENTATION_STATE: "Contours",
     EvidenceRole.PARAMETRIC_MAP: "Map",
     EvidenceRole.KEY_OBJECTS: "Key objects",
+    EvidenceRole.REJECTION_NOTE: "Rejection note",
     EvidenceRole.DOCUMENT: "Document",
     EvidenceRole.STRUCTURE_SET: "Structures",
 }

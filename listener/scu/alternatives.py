@@ -5,12 +5,15 @@ from dataclasses import replace
 
 from listener.scu.verdict import outcome_without_form
 from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
-from storage.domain.result import DELIVERY_ORDER, EvidenceForm, FrozenEvidence
+from storage.domain.result import ALTERNATIVES, DELIVERY_ORDER, EvidenceForm, EvidenceRole, FrozenEvidence
 from storage.domain.viewer_profile import Choice, ViewerProfile, choices, without_a_form
 
 # Sends instances of one form and says what came of each, in their order.
 Store = Callable[[Sequence[FrozenEvidence]], Sequence[SendOutcome]]
 
+_NOTE = DELIVERY_ORDER[EvidenceRole.REJECTION_NOTE]
+_REPORTS = frozenset(ALTERNATIVES[1])
+_NOTHING_IN_ITS_PLACE = "The destination has not taken the report, so the earlier result is left to it."
 _HELD_BACK = "It is held back until the destination has taken what it refers to."
 
 
@@ -40,10 +43,37 @@ def send_by_profile(
     not_shown = unneeded(may_do_without, f"The profile {profile.name} of the destination does not show this form.")
     there = [outcome for choice in wanted if not any(choice.to_send()) for outcome in unneeded_beside_begun(choice)]
     ordered = sorted((choice for choice in wanted if any(choice.to_send())), key=place_in_order)
-    sent = send_all(ordered) if ordered else ()
+    notes = [choice for choice in ordered if place_in_order(choice) == _NOTE]
+    ordered = [choice for choice in ordered if choice not in notes]
+    sent = tuple(send_all(ordered)) if ordered else ()
+    sent += _sent_notes(notes, sent, _has_report(evidence, sent, standing), send_all)
     if any(outcome.verdict is Verdict.TRY_AGAIN for outcome in sent):
         return (*sent, *there, *no_form)  # the profile may be another one next time, and show the rest
     return (*sent, *there, *no_form, *not_shown)
+
+
+def _has_report(evidence: Sequence[FrozenEvidence], sent: Sequence[SendOutcome], standing: DeliveryStanding) -> bool:
+    """Whether the destination holds the report of this result, in whichever form."""
+    reports = {one.sop_instance_uid for one in evidence if one.form in _REPORTS}
+    arrived = {outcome.sop_instance_uid for outcome in sent if outcome.verdict is Verdict.DELIVERED}
+    return bool(reports & arrived) or bool(standing.taken & _REPORTS)
+
+
+def _sent_notes(
+    notes: Sequence[Choice],
+    before: Sequence[SendOutcome],
+    has_report: bool,
+    send_all: Callable[[Sequence[Choice]], Sequence[SendOutcome]],
+) -> tuple[SendOutcome, ...]:
+    """Nothing is taken away from a destination before it holds what takes the place of that."""
+    instances = [one for choice in notes for one in choice.to_send()]
+    if not instances:
+        return ()
+    if any(outcome.verdict is Verdict.TRY_AGAIN for outcome in before):
+        return tuple(
+            SendOutcome(one.sop_instance_uid, Verdict.TRY_AGAIN, None, _HELD_BACK, went_out=False) for one in instances
+        )
+    return tuple(send_all(notes)) if has_report else unneeded(instances, _NOTHING_IN_ITS_PLACE)
 
 
 def send_in_order(

@@ -79,7 +79,7 @@ class ProbeReport:
 
     @property
     def not_made(self) -> list[EvidenceForm]:
-        """Forms of the profile without an encoder."""
+        """Forms of the profile that the self-test has none of: its result follows none that could be rejected."""
         return [form for chain in self.profile.chains for form in chain if form not in self.self_test.forms]
 
     def facts(self) -> Facts:
@@ -153,7 +153,7 @@ class ProbeReport:
                 'comes to no result ("Not analysed").'
             )
         if self.not_made:
-            yield f"Not tried, because this release has no encoder for it: {', '.join(self.not_made)}."
+            yield f"Not tried, because the self-test has none of it: {', '.join(self.not_made)}."
 
     def answer(self, one: SelfTestInstance) -> Answer:
         """What came of one instance."""

@@ -1,8 +1,8 @@
 """What a result on late images follows: the result of the same algorithm on an earlier revision, from other images."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storage.domain.result import EvidenceForm
@@ -19,11 +19,22 @@ class StoredReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SentObject:
+    """An object of a stored result, and the destinations that acknowledged it, by name."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EarlierResult:
     """A result that a new one may follow.
 
     ``inputs_sha256`` is the ``digest_of_inputs`` of the images that it looked at, ``inputs`` is how many they were;
-    ``same_version`` says whether the algorithm's version was the one that is to follow.
+    ``same_version`` says whether the algorithm's version was the one that is to follow, and ``sent`` which objects
+    arrived somewhere.
     ``started_at`` is aware; it is the time that stands in its evidence.
     """
 
@@ -34,6 +45,11 @@ class EarlierResult:
     inputs_sha256: str
     reports: tuple[StoredReport, ...]
     same_version: bool
+    sent: tuple[SentObject, ...] = ()
+
+    def sent_to(self, destinations: Collection[str]) -> "EarlierResult":
+        """The same with only those objects that one of these acknowledged."""
+        return replace(self, sent=tuple(one for one in self.sent if {*one.destinations} & {*destinations}))
 
 
 def predecessor_of(input_sop_instance_uids: Iterable[str], earlier: Sequence[EarlierResult]) -> EarlierResult | None:

@@ -20,7 +20,8 @@ class EvidenceRole(StrEnum):
     PRESENTATION_STATE = "presentation-state"
     REPORT = "report"  # after what it speaks of
     DOCUMENT = "document"
-    KEY_OBJECTS = "key-objects"  # last: it may point at any of the others
+    KEY_OBJECTS = "key-objects"  # it may point at any of the others
+    REJECTION_NOTE = "rejection-note"  # last: it takes away what the others stand in the place of
 
 
 class EvidenceForm(StrEnum):
@@ -42,6 +43,7 @@ class EvidenceForm(StrEnum):
     PRESENTATION_STATE = "presentation-state"
     DOCUMENT = "document"
     KEY_OBJECTS = "key-objects"
+    REJECTION_NOTE = "rejection-note"
 
 
 DELIVERY_ORDER: dict[EvidenceRole, int] = {role: place for place, role in enumerate(EvidenceRole)}

@@ -1,7 +1,7 @@
 """The job queue: every change is fenced by the lease token, and its audit row stands in the same transaction."""
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.delivery import SendOutcome
-from storage.domain.earlier_result import EarlierResult, StoredReport
+from storage.domain.earlier_result import EarlierResult, SentObject, StoredReport
 from storage.domain.job import PRIORITY_RANK, ClaimedJob, JobEvent, JobKind, Outcome, Priority, Reason, Refusal
 from storage.domain.not_analysed import EndedInference, refusal_is_told
 from storage.domain.result import ActiveOutline, EvidenceForm, FrozenFile, NewResult
@@ -181,7 +181,7 @@ class PostgresJobQueue:
         """What the result of this job may follow, newest first; the same at every attempt."""
         with self._database.transaction() as session:
             rows = session.execute(statement("earlier_results"), {"job_id": job.job_id}).mappings().all()
-        return tuple(EarlierResult(**{**row, "reports": tuple(map(_stored_report, row["reports"]))}) for row in rows)
+        return tuple(_earlier_result(dict(row)) for row in rows)
 
     def complete_notice(self, job: ClaimedJob, told: NewResult, destinations: Sequence[str]) -> int | None:
         """Freeze the report, store it and schedule its deliveries, all as ``complete_analysed`` does; return its id.
@@ -314,6 +314,11 @@ class PostgresJobQueue:
     def close(self) -> None:
         """Close the connections that listen for work."""
         self._signal.close()
+
+
+def _earlier_result(row: Mapping[str, Any]) -> EarlierResult:
+    sent = tuple(SentObject(**{**one, "destinations": tuple(one["destinations"])}) for one in row["sent"])
+    return EarlierResult(**{**row, "reports": tuple(map(_stored_report, row["reports"])), "sent": sent})
 
 
 def _stored_report(told: dict[str, str]) -> StoredReport:

@@ -11,9 +11,9 @@ from pathlib import Path
 from inference.algorithms.image_scoring import Highest
 from inference.evidence.build import build_classification_evidence
 from storage.domain.result import EvidenceObject
-from tests.conformance.every_evidence import EVERY_FORM, evidence_of_source
+from tests.conformance.every_evidence import EVERY_FORM, evidence_of_source, late_evidence_of
 from tests.conformance.source_classification import HAEMORRHAGE, TUMOUR, classified, corner_map
-from tests.conformance.source_modalities import SERIES
+from tests.conformance.source_modalities import SERIES, segmented
 from tests.conformance.source_series import STARTED_AT
 
 ZONE = "-0500"  # as the sources state it; where they state none, the time zone of the machine is part of the job
@@ -22,9 +22,10 @@ CLASSIFIED = [name for name in SERIES if name != "US"]  # which is in colour, an
 
 
 def all_evidence() -> Iterator[tuple[str, tuple[EvidenceObject, ...]]]:
-    """Every segmentation, and a classification of every grey one."""
+    """Every segmentation, one that follows another, and a classification of every grey one."""
     for name in SERIES:
         yield f"segmentation of {name}", evidence_of_source(name).objects
+    yield "on late images of CT axial", late_evidence_of(segmented("CT axial")).objects
     with tempfile.TemporaryDirectory() as folder:
         for name in CLASSIFIED:
             yield f"classification of {name}", _classified(name, Path(folder, name))

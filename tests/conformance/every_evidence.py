@@ -1,14 +1,17 @@
 """What comes of each kind of source: every form of every result, as the files that would be sent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
+from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage, SegmentationStorage
 
 from inference.evidence.build import EvidenceContext, Segmented, build_evidence
 from inference.evidence.segment_findings import Labels
+from storage.domain.earlier_result import EarlierResult, SentObject, StoredReport
 from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole
 from tests.conformance.source_modalities import segmented
 from tests.conformance.source_series import LIVER, NODULE
@@ -17,6 +20,19 @@ EVERY_FORM = frozenset(EvidenceForm)
 BINARY_FORMS = (EvidenceForm.BINARY, EvidenceForm.BINARY_UNALIGNED)
 MEASUREMENT_FORMS = (EvidenceForm.COMPREHENSIVE_3D, EvidenceForm.COMPREHENSIVE, EvidenceForm.ENHANCED)
 SEGMENTS = (LIVER, NODULE)
+
+# An earlier result on 4 images, which had a report in two forms, and what of it arrived where.
+EARLIER_REPORTS = {
+    one.form: one
+    for one in (
+        StoredReport(EvidenceForm.COMPREHENSIVE_3D, Comprehensive3DSRStorage, "1.2.1", "1.2.2"),
+        StoredReport(EvidenceForm.ENHANCED, EnhancedSRStorage, "1.2.3", "1.2.4"),
+    )
+}
+EARLIER_SENT = (
+    SentObject(SegmentationStorage, "1.2.5", "1.2.6", ("archive",)),
+    SentObject(Comprehensive3DSRStorage, "1.2.1", "1.2.2", ("archive", "pacs")),
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,14 @@ class Evidence:
     def measurement_reports(self) -> list[Dataset]:
         """The reports with TID 1500 as root, in each class."""
         return [self.of_form(form) for form in MEASUREMENT_FORMS]
+
+
+def late_evidence_of(result: Segmented) -> Evidence:
+    """All objects of this result, where it follows one an hour before."""
+    before = result.context.started_at - timedelta(hours=1)
+    reports = tuple(EARLIER_REPORTS.values())
+    earlier = EarlierResult(7, 1, before, 4, "c" * 64, reports, same_version=True, sent=EARLIER_SENT)
+    return evidence_of(replace(result, context=replace(result.context, predecessor=earlier)))
 
 
 def evidence_of(result: Segmented) -> Evidence:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from storage.domain.result import EvidenceForm
-from tests.conformance.every_evidence import evidence_of
+from tests.conformance.every_evidence import late_evidence_of
 from tests.conformance.source_modalities import SERIES, segmented_in
 
 _STATEMENT = Path(__file__).parents[2] / "docs/conformance-statement.md"
@@ -12,7 +12,7 @@ _STATEMENT = Path(__file__).parents[2] / "docs/conformance-statement.md"
 
 def test_the_storage_classes_that_we_send_are_those_of_the_encoders() -> None:
     """The row of Storage as SCU lists the SOP Class of every form, in grey and in colour, once."""
-    made = [one for name in ("CT axial", "US") for one, _ in evidence_of(segmented_in(SERIES[name]())).read]
+    made = [one for name in ("CT axial", "US") for one, _ in late_evidence_of(segmented_in(SERIES[name]())).read]
     [row] = [
         line for line in _STATEMENT.read_text().splitlines() if line.startswith("| Storage (PS3.4 annex B) | SCU |")
     ]

@@ -6,31 +6,27 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage
 
-from storage.domain.earlier_result import EarlierResult, StoredReport
+from inference.evidence.rejection_note import build_rejection_note
+from storage.domain.earlier_result import EarlierResult, SentObject
 from storage.domain.result import EvidenceForm, EvidenceRole
-from tests.conformance.every_evidence import MEASUREMENT_FORMS, Evidence, evidence_of
+from tests.conformance.every_evidence import (
+    EARLIER_REPORTS,
+    EARLIER_SENT,
+    MEASUREMENT_FORMS,
+    Evidence,
+    late_evidence_of,
+)
 from tests.conformance.source_modalities import segmented
 from tests.peers.report_validator import pixelmed_says
 
-_EARLIER = {
-    one.form: one
-    for one in (
-        StoredReport(EvidenceForm.COMPREHENSIVE_3D, Comprehensive3DSRStorage, "1.2.1", "1.2.2"),
-        StoredReport(EvidenceForm.ENHANCED, EnhancedSRStorage, "1.2.3", "1.2.4"),
-    )
-}
 _REPORT_FORMS = (*MEASUREMENT_FORMS, EvidenceForm.BASIC_TEXT)
 
 
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
     """All forms of a result on a CT that follows one on 4 images, which had a report in two forms."""
-    result = segmented("CT axial")
-    before = result.context.started_at - timedelta(hours=1)
-    earlier = EarlierResult(7, 1, before, 4, "c" * 64, tuple(_EARLIER.values()), same_version=True)
-    return evidence_of(replace(result, context=replace(result.context, predecessor=earlier)))
+    return late_evidence_of(segmented("CT axial"))
 
 
 def test_dciodvfy_finds_no_error(evidence: Evidence, tmp_path: Path) -> None:
@@ -41,17 +37,49 @@ def test_dciodvfy_finds_no_error(evidence: Evidence, tmp_path: Path) -> None:
 
         said = [line for line in (run.stdout + run.stderr).splitlines() if "redecessor" in line]
         assert said == [], one.form
-        if one.role is EvidenceRole.REPORT:
+        if one.role in (EvidenceRole.REPORT, EvidenceRole.REJECTION_NOTE):
             assert "Error" not in run.stdout + run.stderr, one.form
         assert ("PredecessorDocumentsSequence" in data_set) == (one.role is EvidenceRole.REPORT), one.form
 
 
 def test_pixelmed_finds_no_error(evidence: Evidence, tmp_path: Path) -> None:
-    """Each class of report still holds to its template (R2)."""
-    reports = {form: next(one.part10 for one in evidence.objects if one.form is form) for form in MEASUREMENT_FORMS}
+    """Each class of report still holds to its template (R2), and so does the note on the earlier result."""
+    forms = (*MEASUREMENT_FORMS, EvidenceForm.REJECTION_NOTE)
+    reports = {form: next(one.part10 for one in evidence.objects if one.form is form) for form in forms}
 
     for name, lines in pixelmed_says(reports, tmp_path).items():
         assert [line for line in lines if line.startswith("Error")] == [], name
+
+
+def test_a_note_rejects_what_was_sent_of_the_earlier_result(evidence: Evidence) -> None:
+    """Title of CID 7010, each object once in content and evidence list, and nothing else (RAD-66, TID 2010)."""
+    note = evidence.of_form(EvidenceForm.REJECTION_NOTE)
+    (study,) = note.CurrentRequestedProcedureEvidenceSequence
+    listed = [
+        (instance.ReferencedSOPInstanceUID, series.SeriesInstanceUID)
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+    named = [item for item in note.ContentSequence if item.ValueType == "COMPOSITE"]
+
+    assert note.ConceptNameCodeSequence[0].CodeValue == "113001"
+    assert sorted(listed) == [("1.2.1", "1.2.2"), ("1.2.5", "1.2.6")]
+    assert [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in named] == ["1.2.5", "1.2.1"]
+    assert [item for item in note.ContentSequence if item.ValueType == "IMAGE"] == []
+    assert (study.StudyInstanceUID, note.PatientID) == (
+        evidence.context.sources[0].StudyInstanceUID,
+        evidence.context.sources[0].PatientID,
+    )
+
+
+@pytest.mark.parametrize("sent", [(), None])
+def test_nothing_that_arrived_nowhere_is_rejected(sent: tuple[SentObject, ...] | None) -> None:
+    """Nor is there a note where no result is followed."""
+    context = segmented("CT axial").context
+    earlier = EarlierResult(7, 1, context.started_at, 4, "c" * 64, (), same_version=True, sent=sent or ())
+
+    assert build_rejection_note(replace(context, predecessor=None if sent is None else earlier)) == ()
+    assert replace(earlier, sent=EARLIER_SENT).sent_to({"pacs"}).sent == EARLIER_SENT[1:]
 
 
 @pytest.mark.parametrize("form", _REPORT_FORMS)
@@ -64,7 +92,7 @@ def test_a_report_names_the_earlier_one_in_its_own_form(evidence: Evidence, form
         for instance in series.ReferencedSOPSequence
     ]
 
-    expected = [_EARLIER[form]] if form in _EARLIER else list(_EARLIER.values())
+    expected = [EARLIER_REPORTS[form]] if form in EARLIER_REPORTS else list(EARLIER_REPORTS.values())
     assert named == [(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid) for one in expected]
     assert study.StudyInstanceUID == evidence.context.sources[0].StudyInstanceUID
 

@@ -41,6 +41,21 @@ SELECT
         ) ORDER BY evidence.id), '[]'::jsonb)
         FROM evidence
         WHERE evidence.result_id = newest.result_id AND evidence.role = 'report'
-    ) AS reports
+    ) AS reports,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'sop_class_uid', acknowledged.sop_class_uid,
+            'sop_instance_uid', acknowledged.sop_instance_uid,
+            'series_instance_uid', acknowledged.series_instance_uid,
+            'destinations', acknowledged.destinations
+        ) ORDER BY acknowledged.id), '[]'::jsonb)
+        FROM (
+            SELECT evidence.*, array_agg(delivery.destination ORDER BY delivery.destination) AS destinations
+            FROM evidence
+            JOIN delivery ON delivery.evidence_id = evidence.id AND delivery.state = 'acknowledged'
+            WHERE evidence.result_id = newest.result_id AND evidence.role <> 'rejection-note'
+            GROUP BY evidence.id
+        ) AS acknowledged
+    ) AS sent
 FROM newest
 ORDER BY newest.revision DESC, newest.result_id DESC;

@@ -26,6 +26,7 @@ from storage.domain.arrival import Arrival
 from storage.domain.association import Association
 from storage.domain.job import ClaimedJob, JobKind
 from storage.domain.result import NewResult
+from storage.domain.viewer_profile import ViewerProfile, wanted_forms
 from storage.housekeeping.settle_studies import settle_studies
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -92,11 +93,12 @@ class Site:
         PostgresArrivalLog(self.database).record(arrivals, [], [])
         settle_studies(self.database, 0)
 
-    def analyse(self, job: ClaimedJob) -> Any:
-        """The real analysis."""
+    def analyse(self, job: ClaimedJob, *profiles: ViewerProfile) -> Any:
+        """The real analysis, for destinations of these profiles."""
         ready = self.resident.ready(self.algorithms.find(job.algorithm_name, job.algorithm_version))
         study = self.studies.stable_study(job.study_instance_uid, job.revision)
-        return analyse(study, ready, job.started_at, b"s" * 32, earlier=self.queue.earlier_results(job))
+        wanted, earlier = wanted_forms(profiles), self.queue.earlier_results(job)
+        return analyse(study, ready, job.started_at, b"s" * 32, wanted, earlier=earlier)
 
     def tell(self, job: ClaimedJob) -> NewResult:
         """The real report on a job without a result."""

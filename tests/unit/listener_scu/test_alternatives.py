@@ -1,14 +1,15 @@
 """One thing is sent in the best form that the destination takes, and every other form is accounted for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from listener.scu.alternatives import send_best
-from storage.domain.delivery import SendOutcome, Verdict
+from listener.scu.alternatives import send_best, send_by_profile, send_in_order
+from storage.domain.delivery import DeliveryStanding, SendOutcome, Verdict
 from storage.domain.result import EvidenceForm, EvidenceRole, FrozenEvidence
-from storage.domain.viewer_profile import Choice
+from storage.domain.viewer_profile import ANY, Choice, own_profile
 
 BEST, MIDDLE, LAST = EvidenceForm.COMPREHENSIVE_3D, EvidenceForm.COMPREHENSIVE, EvidenceForm.BASIC_TEXT
 
@@ -51,6 +52,33 @@ REPORT = choice((BEST, ("a",)), (MIDDLE, ("b",)), (LAST, ("c",)))
 def verdicts(peer: Peer, owed: Choice) -> dict[str, str]:
     """What came of each instance."""
     return {one.sop_instance_uid: str(one.verdict) for one in send_best(owed, peer.obstacle, peer.store)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken", "came"),
+    [
+        (Verdict.DELIVERED, (), ("delivered", "delivered")),
+        (Verdict.REFUSED, (), ("refused", "not-needed")),
+        (Verdict.TRY_AGAIN, (), ("try-again", "try-again")),
+        (Verdict.REFUSED, (EvidenceForm.COMPREHENSIVE,), ("not-needed", "delivered")),
+    ],
+)
+def test_an_earlier_result_is_rejected_only_where_the_newer_one_is(
+    answer: Verdict, taken: tuple[EvidenceForm, ...], came: tuple[str, str]
+) -> None:
+    """Its note goes after the report was taken, now or before in whichever form; else the earlier one is left alone."""
+    profile = own_profile("archive", ANY, further=((EvidenceForm.REJECTION_NOTE,),))
+    note = replace(_frozen(EvidenceForm.REJECTION_NOTE, "note"), role=EvidenceRole.REJECTION_NOTE)
+    peer = Peer(answers={"report": answer})
+
+    def send_all(ordered: Sequence[Choice]) -> Sequence[SendOutcome]:
+        return send_in_order(ordered, peer.obstacle, peer.store, True)
+
+    outcomes = send_by_profile(profile, [note, _frozen(BEST, "report")], DeliveryStanding(frozenset(taken)), send_all)
+
+    verdict = {one.sop_instance_uid: str(one.verdict) for one in outcomes}
+    assert (verdict["report"], verdict["note"]) == came
+    assert ("note" in peer.sent) == (came[1] == "delivered")
 
 
 def test_the_best_form_is_sent_and_the_others_are_not_needed() -> None:
