@@ -30,7 +30,7 @@ class WorkitemSettings(BaseModel):
         le=365 * 24,
         allow_inf_nan=False,
         description=(
-            "A workitem of ours whose study has not come, or is not complete, this long after it was to begin is "
-            "CANCELED (Workitem expired)."
+            "A workitem of ours is CANCELED (Workitem expired) when its study has not come, or is not complete, this "
+            "long after its creation."
         ),
     )

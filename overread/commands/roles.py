@@ -195,6 +195,7 @@ def housekeep() -> None:
             audit=settings.audit,
             monitoring=settings.monitoring,
             routes=routes_of(settings.listener),
+            workitems=settings.ups,
             alive=alive,
         )
     sys.exit(code)

@@ -37,10 +37,22 @@ def sentences(facts: Facts) -> Iterator[str]:
             yield _sentence(revision["reason"])
             yield f"{_NO_REPORT}, because no algorithm looked at it."
     yield from _waits_for(facts)
+    for workitem in facts.get("workitems", ()):
+        yield _asked(workitem)
     for job in facts["jobs"]:
         yield from _TELLERS[job["kind"]](job, facts)
     for message in facts.get("notifications", ()):
         yield _told(message)
+
+
+def _asked(workitem: Facts) -> str:
+    """Who asked for what over the worklist, and what became of it."""
+    what = f"an analysis by {workitem['algorithms']}" if workitem["algorithms"] else "work of others on it"
+    why = f": {_sentence(workitem['reason'])}" if workitem["reason"] else "."
+    return (
+        f"Account {workitem['created_by']} asked for {what} at {_time(workitem['created_at'])}, with priority "
+        f"{workitem['priority']}; workitem {workitem['sop_instance_uid']} is {workitem['state']}{why}"
+    )
 
 
 def shadow_sentences(facts: Facts) -> Iterator[str]:

@@ -182,9 +182,10 @@ class NewWorkitem:
 
 @dataclass(frozen=True, slots=True)
 class Workitem:
-    """A workitem as anybody may see it; nobody sees its Transaction UID."""
+    """A workitem as anybody may see it, without its Transaction UID; ``ours`` where it names an algorithm of ours."""
 
     sop_instance_uid: str
     state: WorkitemState
     attributes: DataSet
     changed_at: datetime
+    ours: bool = False

@@ -4,7 +4,7 @@ Everything else that is sent is left out, and the sender is told so; what is sai
 left out on purpose, since nobody here needs it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -100,8 +100,10 @@ READINESS = frozenset({"READY", "UNAVAILABLE", "INCOMPLETE"})
 WORKLIST_LABEL = "Overread"  # where its creator names none
 
 TRANSACTION_UID = ATTRIBUTES["TransactionUID"].tag
-_PROGRESS = ATTRIBUTES["ProcedureStepProgressInformationSequence"].tag
-_PERFORMED = ATTRIBUTES["UnifiedProcedureStepPerformedProcedureSequence"].tag
+PROGRESS = ATTRIBUTES["ProcedureStepProgressInformationSequence"].tag
+INPUT = ATTRIBUTES["InputInformationSequence"].tag
+PERFORMED = ATTRIBUTES["UnifiedProcedureStepPerformedProcedureSequence"].tag
+_REFERENCED = "00081199"  # Referenced SOP Sequence
 _CANCELED_AT, _WHY_CODE, _WHY = "00404052", "0074100E", "00741238"
 
 # What has a value in the only item of the performed procedure once a workitem is COMPLETED (final state "P").
@@ -145,20 +147,20 @@ def date_time(moment: datetime) -> str:
 
 def missing_for_completion(attributes: DataSet) -> list[str]:
     """What the Standard wants of a workitem that is COMPLETED and this one lacks, in its words."""
-    performed = next(items(attributes, _PERFORMED), {})
+    performed = next(items(attributes, PERFORMED), {})
     lacking = [name for tag, name in _OF_COMPLETED.items() if first(performed, tag) in (None, "")]
     return lacking + ([] if _OUTPUT[0] in performed else [_OUTPUT[1]])
 
 
 def canceled(attributes: DataSet, moment: datetime, reason: DataSet, sentence: str = "") -> DataSet:
     """The attributes of a workitem that is canceled now; what its performer said of the reason stays as it is."""
-    progress = dict(next(items(attributes, _PROGRESS), {}))
+    progress = dict(next(items(attributes, PROGRESS), {}))
     progress.setdefault(_CANCELED_AT, {"vr": "DT", "Value": [date_time(moment)]})
     if first(progress, _WHY_CODE) is None:
         progress[_WHY_CODE] = {"vr": "SQ", "Value": [reason]}
     if sentence and first(progress, _WHY) is None:
         progress[_WHY] = {"vr": "LT", "Value": [sentence]}
-    return attributes | element(_PROGRESS, progress)
+    return attributes | element(PROGRESS, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,3 +229,86 @@ def shown(sop_instance_uid: str, state: WorkitemState, changed_at: datetime, att
     ):
         known |= element(ATTRIBUTES[keyword].tag, value)
     return dict(sorted(known.items()))
+
+
+def is_ready(attributes: DataSet) -> bool:
+    """Whether its creator says that the input is there (Input Readiness State)."""
+    return bool(first(attributes, ATTRIBUTES["InputReadinessState"].tag) == "READY")
+
+
+def instances_of(attributes: DataSet) -> set[str]:
+    """The instances that its input names; none where it names whole studies or series."""
+    return {
+        str(uid)
+        for item in items(attributes, INPUT)
+        for reference in items(item, _REFERENCED)
+        if (uid := first(reference, "00081155"))
+    }
+
+
+def progress(attributes: DataSet, ended: int, jobs: int, running: Sequence[str]) -> DataSet:
+    """Procedure Step Progress Information: what part of its algorithms has ended, in percent, and what runs."""
+    said = dict(next(items(attributes, PROGRESS), {}))
+    said["00741004"] = {"vr": "DS", "Value": [(100 * ended + 50 * len(running)) // jobs]}
+    now = f"; {', '.join(running)} at work" if running else ""
+    said["00741006"] = {"vr": "ST", "Value": [f"{ended} of {jobs} done{now}"]}
+    return element(PROGRESS, said)
+
+
+def performed(
+    attributes: DataSet,
+    study_instance_uid: str,
+    began: datetime,
+    ended: datetime,
+    output: Mapping[str, Sequence[tuple[str, str]]],
+) -> DataSet:
+    """Unified Procedure Step Performed Procedure Sequence of a workitem of ours.
+
+    ``output`` has by Series Instance UID the SOP Class and SOP Instance UIDs of the objects that were made.
+    """
+    codes = list(items(attributes, ATTRIBUTES["ScheduledWorkitemCodeSequence"].tag))
+    series = [
+        {
+            "0020000D": {"vr": "UI", "Value": [study_instance_uid]},
+            "0020000E": {"vr": "UI", "Value": [series_instance_uid]},
+            "0040E020": {"vr": "CS", "Value": ["DICOM"]},  # Type of Instances
+            _REFERENCED: {
+                "vr": "SQ",
+                "Value": [
+                    {"00081150": {"vr": "UI", "Value": [sop_class]}, "00081155": {"vr": "UI", "Value": [instance]}}
+                    for sop_class, instance in objects
+                ],
+            },
+        }
+        for series_instance_uid, objects in output.items()
+    ]
+    item: DataSet = {
+        "00404019": {"vr": "SQ", "Value": codes},
+        "00404028": {"vr": "SQ", "Value": [code("OVERREAD", SCHEME, "Overread")]},
+        "00404033": {"vr": "SQ", "Value": series} if series else {"vr": "SQ"},
+        "00404050": {"vr": "DT", "Value": [date_time(began)]},
+        "00404051": {"vr": "DT", "Value": [date_time(ended)]},
+    }
+    return element(PERFORMED, item)
+
+
+def retrievable(attributes: DataSet, address: Callable[[str, str], str]) -> DataSet:
+    """The same with the addresses of its output, by study and series (WADO-RS Retrieval Sequence (0040,E025))."""
+    done = next(items(attributes, PERFORMED), None)
+    if done is None or _OUTPUT[0] not in done:
+        return attributes
+    output = [
+        item
+        | {
+            "0040E025": {
+                "vr": "SQ",
+                "Value": [
+                    {"00081190": {"vr": "UR", "Value": [address(first(item, "0020000D"), first(item, "0020000E"))]}}
+                ],
+            }
+        }
+        for item in items(done, _OUTPUT[0])
+    ]
+    return attributes | element(
+        PERFORMED, done | {_OUTPUT[0]: {"vr": "SQ", "Value": output} if output else {"vr": "SQ"}}
+    )

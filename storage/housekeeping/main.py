@@ -18,6 +18,7 @@ from storage.housekeeping.anchor_audit import anchor_audit
 from storage.housekeeping.forget_compiled import forget_compiled
 from storage.housekeeping.forget_questions import forget_questions
 from storage.housekeeping.leadership import Leadership
+from storage.housekeeping.perform_workitems import forget_workitems, perform_workitems
 from storage.housekeeping.rescue_leases import rescue_leases
 from storage.housekeeping.settle_studies import settle_studies
 from storage.housekeeping.tell_refused_reports import tell_refused_reports
@@ -28,6 +29,7 @@ from storage.postgres import schema
 from storage.postgres.completeness_rows import GeometrySeen, forget_old_claims
 from storage.postgres.engine import Database, open_database
 from storage.settings import AuditSettings, JobSettings, MonitoringSettings, StudySettings
+from storage.workitem_settings import WorkitemSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,6 +107,7 @@ def keep_house(
     audit: AuditSettings,
     routes: Routes | None = None,
     monitoring: MonitoringSettings | None = None,
+    workitems: WorkitemSettings | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Settle studies, rescue leases, anchor the audit trail, watch for drift and tidy up; return the exit status.
@@ -125,9 +128,15 @@ def keep_house(
     house = _House(database, alive)
     anchor = partial(anchor_audit, database, CheckpointFile(data_dir))
     watched = monitoring or MonitoringSettings()
+    worklist = workitems or WorkitemSettings()
+    of_worklist = {
+        "perform workitems": (partial(perform_workitems, database, worklist), _EVERY_SECONDS),
+        "remove old workitems": (partial(forget_workitems, database, worklist), _FORGET_SECONDS),
+    }
     scheduler = _scheduler(
         house,
-        {
+        (of_worklist if worklist.enabled else {})
+        | {
             "settle studies": (
                 partial(settle_studies, database, study.patience(), routes, GeometrySeen()),
                 _SETTLE_SECONDS,

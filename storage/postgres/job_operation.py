@@ -96,7 +96,7 @@ def resubmit(session: Session, job_id: int, actor: str, *, everything: bool = Tr
     return new_id
 
 
-def prioritise(session: Session, job_id: int, priority: Priority, actor: str) -> None:
+def prioritise(session: Session, job_id: int, priority: Priority, actor: str, because: str = _ASKED_FOR) -> None:
     """Give a job that waits another priority; an inference gets a turn in the line of that one.
 
     What the job makes, such as deliveries, has its priority too. One that becomes more urgent waits for its next
@@ -119,7 +119,7 @@ def prioritise(session: Session, job_id: int, priority: Priority, actor: str) ->
     if JobKind(row.kind) is JobKind.INFERENCE:
         place["turn"] = next_turn(session, row.source, priority, shadow=False)
     session.execute(
-        update(JobRow).where(JobRow.id == job_id).values(priority=str(priority), priority_because=_ASKED_FOR, **place)
+        update(JobRow).where(JobRow.id == job_id).values(priority=str(priority), priority_because=because, **place)
     )
     details: dict[str, str | int | float | None] = {
         "kind": row.kind,

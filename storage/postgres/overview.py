@@ -129,6 +129,7 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "shadow_results": ask(session, "explain_results", **only, shadow=True),
         "deliveries": ask(session, "overview_deliveries", **only),
         "paused": paused_lanes(session),
+        "workitems": ask(session, "workitems_of_study", **only),
         "notifications": told_messages(session, None, study_instance_uid, False, _MOST_MESSAGES)[::-1],
     }
 

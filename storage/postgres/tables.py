@@ -44,7 +44,7 @@ from storage.postgres.received_tables import (
 )
 from storage.postgres.route_tables import RevisionRouteRow, SeriesAttributesRow
 from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, Token, listed, one_of, sha256_check
-from storage.postgres.workitem_tables import WorkitemRow
+from storage.postgres.workitem_tables import WorkitemJobRow, WorkitemRow
 
 __all__ = [
     "AccountRow",
@@ -85,6 +85,7 @@ __all__ = [
     "StudyRevisionRow",
     "StudyRow",
     "WebSessionRow",
+    "WorkitemJobRow",
     "WorkitemRow",
 ]
 

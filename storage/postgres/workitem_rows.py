@@ -1,15 +1,12 @@
 """The worklist in rows: every request is one transaction that holds the row of its workitem."""
 
-import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from storage.domain.audit_event import AuditAction, AuditEvent
+from storage.domain.audit_event import AuditAction
 from storage.domain.search import Found, Page
 from storage.domain.workitem import (
     STATUSES,
@@ -24,24 +21,15 @@ from storage.domain.workitem import (
     answer_to,
     lock_told,
 )
-from storage.domain.workitem_attributes import (
-    ATTRIBUTES,
-    UNSPECIFIED,
-    asked_of_us,
-    canceled,
-    first,
-    items,
-    missing_for_completion,
-    study_of,
-)
+from storage.domain.workitem_attributes import UNSPECIFIED, first, items
 from storage.errors import WorklistFull
 from storage.ports.workitems import CancelWish
-from storage.postgres.audit_trail import append
 from storage.postgres.engine import WORKLIST_LOCK, Database
+from storage.postgres.workitem_changes import cancel, claim, complete, derived, own_lock, set_attributes, told
+from storage.postgres.workitem_performance import cancel_jobs, follow, jobs_of
 from storage.postgres.workitem_search import matches
 from storage.postgres.workitem_tables import WorkitemRow
 
-_PRIORITY = ATTRIBUTES["ScheduledProcedureStepPriority"].tag
 _REASON_CODE, _REASON = "0074100E", "00741238"
 
 
@@ -70,7 +58,7 @@ class PostgresWorklist:
                     sop_instance_uid=workitem.sop_instance_uid,
                     attributes=workitem.attributes,
                     created_by=actor,
-                    **_derived(workitem.attributes),
+                    **derived(workitem.attributes),
                 )
                 .on_conflict_do_nothing(index_elements=["sop_instance_uid"])
                 .returning(WorkitemRow.id)
@@ -108,7 +96,7 @@ class PostgresWorklist:
         with self._database.transaction() as session:
             row = _locked(session, sop_instance_uid)
             _, status = _answer(row, WorkitemRequest.UPDATE, transaction_uid)
-            _set(session, row, attributes=row.attributes | changes)
+            set_attributes(session, row, row.attributes | changes)
             told(session, row, AuditAction.WORKITEM_UPDATED, actor)
             return status
 
@@ -141,64 +129,28 @@ class PostgresWorklist:
             if status.code:
                 return status
             if after is not WorkitemState.CANCELED:
-                raise WorkitemRefused(
-                    STATUSES[0xC312], "Its performer cannot be told; it is canceled by who claimed it only."
-                )
+                return self._tell_performer(session, row, wish, actor)
             claim(session, row, own_lock(), actor)
-            reason = next(items(wish.told, _REASON_CODE), UNSPECIFIED)
-            cancel(session, row, reason, str(first(wish.told, _REASON) or ""), actor)
+            _canceled_as_told(session, row, wish, actor)
             return status
 
-
-def own_lock() -> str:
-    """A Transaction UID for what we claim ourselves (PS3.5 section B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
-
-
-def claim(session: Session, row: WorkitemRow, transaction_uid: str, actor: str) -> None:
-    """From SCHEDULED to IN PROGRESS; who knows this UID performs it."""
-    _set(
-        session,
-        row,
-        state=str(WorkitemState.IN_PROGRESS),
-        transaction_uid=transaction_uid,
-        claimed_at=func.now(),
-    )
-    told(session, row, AuditAction.WORKITEM_CLAIMED, actor)
+    def _tell_performer(self, session: Session, row: WorkitemRow, wish: CancelWish, actor: str) -> WorkitemStatus:
+        """Ours is canceled at once, unless it has just ended; of another's nobody can be told."""
+        if not jobs_of(session, row):
+            raise WorkitemRefused(
+                STATUSES[0xC312], "Its performer cannot be told; it is canceled by who claimed it only."
+            )
+        follow(session, row)
+        after, status = _answer(row, WorkitemRequest.REQUEST_CANCEL, "")
+        if after is WorkitemState.IN_PROGRESS:
+            cancel_jobs(session, row, actor)
+            _canceled_as_told(session, row, wish, actor)
+        return status
 
 
-def complete(session: Session, row: WorkitemRow, actor: str) -> None:
-    """From IN PROGRESS to COMPLETED.
-
-    Raises:
-        WorkitemRefused: what the Standard wants of a completed one is not there (0xC304).
-    """
-    lacking = missing_for_completion(row.attributes)
-    if lacking:
-        raise WorkitemRefused(STATUSES[0xC304], f"The workitem lacks {', '.join(lacking)}; update it first.")
-    _set(session, row, state=str(WorkitemState.COMPLETED), ended_at=func.now())
-    told(session, row, AuditAction.WORKITEM_COMPLETED, actor)
-
-
-def cancel(session: Session, row: WorkitemRow, reason: DataSet, sentence: str, actor: str) -> None:
-    """From IN PROGRESS to CANCELED; the reason is kept where its performer told none (CID 9300)."""
-    attributes = canceled(row.attributes, database_time(session), reason, sentence)
-    _set(session, row, state=str(WorkitemState.CANCELED), ended_at=func.now(), attributes=attributes)
-    told(session, row, AuditAction.WORKITEM_CANCELED, actor)
-
-
-def database_time(session: Session) -> datetime:
-    """The time of this transaction on the database's clock."""
-    moment: datetime = session.execute(select(func.now())).scalar_one()
-    return moment
-
-
-def told(session: Session, row: WorkitemRow, action: AuditAction, actor: str, **details: str) -> None:
-    """The row of the audit trail: which workitem of which study, and never what it says of a patient."""
-    named: dict[str, str | int | float | None] = {"workitem": row.sop_instance_uid, **details}
-    if row.algorithms:
-        named["algorithms"] = ", ".join(row.algorithms)
-    append(session, AuditEvent(action, actor, study_instance_uid=row.study_instance_uid, details=named))
+def _canceled_as_told(session: Session, row: WorkitemRow, wish: CancelWish, actor: str) -> None:
+    reason = next(items(wish.told, _REASON_CODE), UNSPECIFIED)
+    cancel(session, row, reason, str(first(wish.told, _REASON) or ""), actor)
 
 
 def _locked(session: Session, sop_instance_uid: str) -> WorkitemRow:
@@ -212,27 +164,22 @@ def _answer(row: WorkitemRow, request: WorkitemRequest, transaction_uid: str) ->
     return answer_to(request, lock_told(transaction_uid, row.transaction_uid), WorkitemState(row.state))
 
 
-def _set(session: Session, row: WorkitemRow, **values: Any) -> None:  # noqa: ANN401 - values of the row's columns
-    if "attributes" in values and row.state == WorkitemState.SCHEDULED:
-        values |= _derived(values["attributes"])
-    session.execute(update(WorkitemRow).where(WorkitemRow.id == row.id).values(changed_at=func.now(), **values))
-    session.refresh(row)
-
-
-def _derived(attributes: DataSet) -> dict[str, Any]:
-    """What has a column of its own beside the attributes; it is what we act on."""
-    asked = asked_of_us(attributes)
-    return {
-        "priority": str(first(attributes, _PRIORITY)),
-        "study_instance_uid": study_of(attributes),
-        "algorithms": list(asked.algorithms),
-        "algorithm_version": asked.version,
-    }
-
-
 def _shown(row: WorkitemRow) -> Workitem:
-    return Workitem(row.sop_instance_uid, WorkitemState(row.state), row.attributes, row.changed_at)
+    return Workitem(
+        row.sop_instance_uid, WorkitemState(row.state), row.attributes, row.changed_at, bool(row.algorithms)
+    )
 
 
 def _unknown() -> WorkitemRefused:
     return WorkitemRefused(STATUSES[0xC307], "There is no such workitem here.")
+
+
+def forget_ended(database: Database, keep_seconds: float) -> int:
+    """Remove the workitems that ended longer ago than this; how many.
+
+    Raises:
+        DatabaseUnavailable: nothing was removed.
+    """
+    with database.transaction() as session:
+        old = WorkitemRow.ended_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds)
+        return len(session.execute(delete(WorkitemRow).where(old).returning(WorkitemRow.id)).all())

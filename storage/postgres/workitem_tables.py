@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, Index, Text, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.domain.workitem import FINAL_STATES, WorkitemPriority, WorkitemState
-from storage.postgres.table_base import Base, DatabaseTime, Json, RowId, listed, one_of
+from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, listed, one_of
 
 
 class WorkitemRow(Base):
@@ -51,3 +51,20 @@ class WorkitemRow(Base):
     changed_at: Mapped[DatabaseTime]
     claimed_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class WorkitemJobRow(Base):
+    """One algorithm of a workitem of ours, and the job that performs it; what that is resubmitted as counts after it.
+
+    A job that was not `made` for the workitem was there before, and goes on when the workitem is canceled.
+    """
+
+    __tablename__ = "workitem_job"
+    __table_args__ = (Index("workitem_job_of_job", "job_id"),)
+
+    workitem_id: Mapped[Big] = mapped_column(
+        ForeignKey("workitem.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    algorithm: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[Big] = mapped_column(ForeignKey("job.id"))
+    made: Mapped[bool]

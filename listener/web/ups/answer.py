@@ -3,10 +3,11 @@
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from listener.web.dicomweb.addresses import PREFIX, Addresses
 from listener.web.dicomweb.dicom_json import MEDIA_TYPE, dumped
 from listener.web.ups.search_query import WorkitemQuery
-from storage.domain.workitem import STATUSES, DataSet, Workitem, WorkitemRefused, WorkitemStatus
-from storage.domain.workitem_attributes import SEARCH_KEYS, TAGS, shown
+from storage.domain.workitem import STATUSES, DataSet, Workitem, WorkitemRefused, WorkitemState, WorkitemStatus
+from storage.domain.workitem_attributes import SEARCH_KEYS, TAGS, retrievable, shown
 
 _AGENT = "overread"
 
@@ -31,21 +32,28 @@ def with_modifications(left_out: bool, status: WorkitemStatus, otherwise: int) -
     return STATUSES[otherwise] if left_out and not status.code else status
 
 
-def data_set(workitem: Workitem) -> DataSet:
-    """A workitem as a whole."""
-    return shown(workitem.sop_instance_uid, workitem.state, workitem.changed_at, workitem.attributes)
+def data_set(workitem: Workitem, addresses: Addresses) -> DataSet:
+    """A workitem as a whole; of what we made it says where this client gets it."""
+    known = shown(workitem.sop_instance_uid, workitem.state, workitem.changed_at, workitem.attributes)
+    if not workitem.ours or workitem.state is not WorkitemState.COMPLETED:
+        return known
+    return retrievable(known, lambda study, series: addresses.series(study, series))
 
 
-def answered(workitem: Workitem) -> Response:
+def answered(workitem: Workitem, addresses: Addresses) -> Response:
     """One workitem."""
-    return Response(dumped(data_set(workitem)), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-cache"})
+    return Response(dumped(data_set(workitem, addresses)), media_type=MEDIA_TYPE)
 
 
-def found(workitems: tuple[Workitem, ...], total: int, query: WorkitemQuery) -> Response:
+def found(workitems: tuple[Workitem, ...], total: int, query: WorkitemQuery, addresses: Addresses) -> Response:
     """The answer to a search: the attributes of its keys, those that are always returned and those asked for."""
     asked = query.included | {SEARCH_KEYS[name][0] for name in query.keys}
     body = [
-        {tag: value for tag, value in data_set(each).items() if query.everything or TAGS[tag].found or tag in asked}
+        {
+            tag: value
+            for tag, value in data_set(each, addresses).items()
+            if query.everything or TAGS[tag].found or tag in asked
+        }
         for each in workitems
     ]
     left = total - query.offset - len(workitems)
@@ -56,4 +64,4 @@ def found(workitems: tuple[Workitem, ...], total: int, query: WorkitemQuery) -> 
 
 def address_of(request: Request, sop_instance_uid: str) -> str:
     """Where a workitem is, as this client reaches us."""
-    return f"{str(request.base_url).rstrip('/')}/dicom-web/workitems/{sop_instance_uid}"
+    return f"{str(request.base_url).rstrip('/')}{PREFIX}/workitems/{sop_instance_uid}"

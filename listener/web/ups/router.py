@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
 
 from listener.web.access import Permission, Principal, require
-from listener.web.dicomweb.addresses import PREFIX, PathUid, checked_path_uid
+from listener.web.dicomweb.addresses import PREFIX, Addresses, PathUid, checked_path_uid
 from listener.web.dicomweb.dicom_json import MEDIA_TYPE
 from listener.web.dicomweb.media_types import require_json
 from listener.web.problem import described
@@ -115,7 +115,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
             "address": remote_address(request),
         }
         trail.record(AuditEvent(AuditAction.STUDIES_QUERIED, principal.name, details=details))
-        return answer.found(found.things, found.total, query)
+        return answer.found(found.things, found.total, query, Addresses(request))
 
     @router.get(
         "/workitems/{workitem}",
@@ -132,7 +132,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
             return answer.refused(error)
         details: dict[str, str | int | float | None] = {"workitem": workitem, "address": remote_address(request)}
         trail.record(AuditEvent(AuditAction.WORKITEM_VIEWED, principal.name, details=details))
-        return answer.answered(held)
+        return answer.answered(held, Addresses(request))
 
     @router.post(
         "/workitems/{workitem}",

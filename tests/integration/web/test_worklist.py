@@ -1,13 +1,21 @@
 """The worklist (UPS-RS) as other systems use it: every request over the web, with a real database behind."""
 
+import base64
 import itertools
+import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from storage.domain.workitem import WorkitemState
+from storage.housekeeping.perform_workitems import perform_workitems
+from storage.objects.layout import DataFolder
+from storage.objects.object_store import ObjectStore
+from storage.postgres.engine import open_database
 from storage.workitem_settings import WorkitemSettings
+from tests.integration.postgres.conftest import Hospital
 from tests.peers.web_door import PASSWORD, WebDoor, opened
 from tests.peers.workitems import LABEL, PATIENT_ID, STATE, TRANSACTION, nested, new_workitem, of_performer
 
@@ -56,6 +64,11 @@ class Manager:
         if state in (WorkitemState.COMPLETED, WorkitemState.CANCELED):
             assert self.state(uid, state).status_code == 200
         return uid
+
+
+def basic(account: str) -> str:
+    """Name and password as a header has them."""
+    return "Basic " + base64.b64encode(f"{account}:{PASSWORD}".encode()).decode()
 
 
 def _value(data_set: dict[str, Any], tag: str) -> Any:
@@ -149,13 +162,19 @@ UNSOUND: list[tuple[dict[str, Any], str]] = [
 def test_a_workitem_that_breaks_the_standard_is_not_created(web_door: WebDoor) -> None:
     """What lacks, or may not be there, is told with 400, too large a body with 413; a UID stands for one workitem."""
     manager = Manager(web_door)
-    there, headers = manager.create(), {"Content-Type": "application/dicom+json"}
+    there = manager.create()
 
     for change, sentence in UNSOUND:
         answer = manager.http.post("/dicom-web/workitems?1.2.3.98", json=new_workitem() | change)
         assert (answer.status_code, sentence in answer.json()["detail"]) == (400, True), answer.text
     assert manager.http.post(f"/dicom-web/workitems?workitem={there}", json=new_workitem()).status_code == 409
-    assert manager.http.post("/dicom-web/workitems?1.9", content=b" " * 2**20, headers=headers).status_code == 413
+    # Its length is told and nothing of it is sent: who reads no body resets the connection of one who sends it.
+    with socket.create_connection(("127.0.0.1", web_door.port), timeout=60) as peer:
+        peer.sendall(
+            f"POST /dicom-web/workitems?1.9 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {2**20}\r\n"
+            f"Authorization: {basic('operator')}\r\nContent-Type: application/dicom+json\r\n\r\n".encode()
+        )
+        assert peer.recv(65536).startswith(b"HTTP/1.1 413")
     assert manager.http.post("/dicom-web/workitems?1.9", content=b"{}").status_code == 415
     assert manager.http.get("/dicom-web/workitems").json()[1:] == []
 
@@ -165,3 +184,27 @@ def test_there_is_no_worklist_until_it_is_configured(database_url: str, tmp_path
     with opened(database_url, tmp_path, workitems=WorkitemSettings()) as door:
         assert Manager(door).http.get("/dicom-web/workitems").status_code == 404
         assert "workitems" not in Manager(door).http.get("/api/v1/openapi.json").text
+
+
+def test_the_objects_of_a_completed_workitem_are_where_it_says(web_door: WebDoor, database_url: str) -> None:
+    """A workitem of ours names what was made, and its series is retrieved from the address that it gives (WADO-RS)."""
+    with closing(open_database(database_url, "test")) as database:
+        objects = ObjectStore(DataFolder(web_door.data_dir))
+        hospital = Hospital(database_url, database, objects)
+        arrivals = hospital.stable_study()
+        hospital.install()
+        manager = Manager(web_door)
+        uid = manager.create(study="1.2.3", algorithms=("lungs",))
+        perform_workitems(database, WorkitemSettings(enabled=True))
+        hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), ())
+        perform_workitems(database, WorkitemSettings(enabled=True))
+        hospital.queue.close()
+
+        (performed,) = manager.get(uid)["00741216"]["Value"]
+
+        (series,) = performed["00404033"]["Value"]
+        address = series["0040E025"]["Value"][0]["00081190"]["Value"][0]
+        assert address == f"http://127.0.0.1:{web_door.port}/dicom-web/studies/1.2.3/series/1.2.3.7"
+        made = {each["00081155"]["Value"][0] for each in series["00081199"]["Value"]}
+        found = manager.http.get("/dicom-web/studies/1.2.3/series/1.2.3.7/instances").json()
+        assert {each["00080018"]["Value"][0] for each in found} == made

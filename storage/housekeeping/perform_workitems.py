@@ -1,0 +1,34 @@
+"""Workitems of ours are performed: begun when their study is complete, followed, ended; old ones are removed."""
+
+import logging
+
+from storage.postgres.engine import Database
+from storage.postgres.workitem_performance import perform, workitems_to_perform
+from storage.postgres.workitem_rows import forget_ended
+from storage.workitem_settings import WorkitemSettings
+
+_LOG = logging.getLogger(__name__)
+
+
+def perform_workitems(database: Database, settings: WorkitemSettings) -> int:
+    """Take the next step with each, in a transaction of its own; how many changed their state.
+
+    Raises:
+        DatabaseUnavailable: those done before stay done.
+    """
+    wait_seconds, changed = settings.wait_hours * 3600, 0
+    for workitem_id in workitems_to_perform(database, wait_seconds):
+        state = perform(database, workitem_id, wait_seconds)
+        if state is not None:
+            changed += 1
+            _LOG.info("workitem %d is %s", workitem_id, state)
+    return changed
+
+
+def forget_workitems(database: Database, settings: WorkitemSettings) -> int:
+    """Remove those that ended long enough ago; how many it were.
+
+    Raises:
+        DatabaseUnavailable: nothing was removed.
+    """
+    return forget_ended(database, settings.keep_hours * 3600)
