@@ -14,7 +14,7 @@ from inference.errors import InvalidAlgorithm
 from overread.algorithm_archive import ACCEPTANCE_FOLDER, is_archive, unpack
 from overread.errors import InstallationFailed
 from overread.scratch import scratch_folder
-from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
+from storage.domain.algorithm import AlgorithmStage, InputNeeds, RegisteredAlgorithm
 from storage.domain.plain_file import open_plain
 from storage.ports.algorithms import AlgorithmCatalog
 
@@ -93,6 +93,7 @@ def _described(read: VerifiedAlgorithm, home: Path, stage: AlgorithmStage) -> Re
         folder=home,
         manifest_sha256=read.manifest_sha256,
         artifact_sha256=read.artifact_sha256,
+        needs=InputNeeds(read.manifest.input.modalities, read.manifest.input.min_slices),
     )
 
 

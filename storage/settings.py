@@ -8,7 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from storage.domain.completeness import EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.not_analysed import TellNotAnalysed
 
-ChosenEvidence = Literal[EvidenceKind.COMMITMENT, EvidenceKind.AVAILABILITY, EvidenceKind.COUNT, EvidenceKind.GEOMETRY]
+ChosenEvidence = Literal[
+    EvidenceKind.COMMITMENT,
+    EvidenceKind.AVAILABILITY,
+    EvidenceKind.COUNT,
+    EvidenceKind.GEOMETRY,
+    EvidenceKind.CONTRACT,
+]
 _FOR_IT = "For this sender, in place of its namesake in `[study]`:"
 
 
@@ -158,7 +164,7 @@ class StudySettings(BaseModel):
         default=(),
         description=(
             "What is believed beside the clock: `commitment`, `availability` and `count` end the wait early or extend "
-            "it, `geometry` extends it; empty: nothing."
+            "it, `geometry` and `contract` extend it; empty: nothing."
         ),
     )
     count_at: str = Field(

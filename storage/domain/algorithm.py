@@ -69,6 +69,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class InputNeeds:
+    """What the input contract wants of a series at least; ``least_images`` is 0 where that is not known."""
+
+    modalities: tuple[str, ...] = ()
+    least_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredAlgorithm:
     """One version of an algorithm, with the digests that were checked when it was added."""
 
@@ -78,3 +86,4 @@ class RegisteredAlgorithm:
     folder: Path
     manifest_sha256: str
     artifact_sha256: str
+    needs: InputNeeds = InputNeeds()

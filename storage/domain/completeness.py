@@ -24,6 +24,7 @@ class EvidenceKind(StrEnum):
     AVAILABILITY = "availability"  # an Instance Availability Notification lists its instances (PS3.4 annex R)
     COUNT = "count"  # an archive says how many instances it has of it (C-FIND, PS3.4 annex C, or QIDO-RS)
     GEOMETRY = "geometry"  # the positions of the images of a series
+    CONTRACT = "contract"  # how many images active algorithms need of a series
     SAID = "said"  # who sent it over the web said that this is all
 
 
@@ -42,8 +43,13 @@ USES: dict[EvidenceKind, Use] = {
     EvidenceKind.AVAILABILITY: Use(ends_early=True, extends=True, chosen=True),
     EvidenceKind.COUNT: Use(ends_early=True, extends=True, chosen=True),
     EvidenceKind.GEOMETRY: Use(ends_early=False, extends=True, chosen=True),
+    EvidenceKind.CONTRACT: Use(ends_early=False, extends=True, chosen=True),
     EvidenceKind.SAID: Use(ends_early=True, extends=False, chosen=False),
 }
+
+
+# What the images themselves let suppose; nobody says so, and it weighs once nothing more arrives.
+_OF_THE_IMAGES = frozenset({EvidenceKind.GEOMETRY, EvidenceKind.CONTRACT})
 
 
 class Word(StrEnum):
@@ -161,7 +167,7 @@ class Rule(NamedTuple):
     because: str  # quiet, longest-wait, or the first evidence that is whole, lacking or gap
     lacking: bool | None = None  # a peer says that something is still to come
     whole: bool | None = None  # a peer says that this is all
-    gap: bool | None = None  # the images of a series leave a gap
+    gap: bool | None = None  # the images of a series leave a gap, or are too few
     evident: bool | None = None  # quiet for evident_seconds
     quiet: bool | None = None  # quiet for quiet_seconds
     overdue: bool | None = None  # waited for longest_wait_seconds
@@ -180,10 +186,10 @@ RULES = (
 
 def decide(facts: StudyFacts, patience: SourcePatience) -> Decision:
     """Whether a study is complete by these facts; evidence of a kind that is not believed must be left out."""
-    told = [one for one in facts.evidence if one.kind is not EvidenceKind.GEOMETRY]
+    told = [one for one in facts.evidence if one.kind not in _OF_THE_IMAGES]
     lacking = [one for one in told if one.word is Word.LACKING and USES[one.kind].extends]
     whole = [one for one in told if one.word is Word.WHOLE and USES[one.kind].ends_early]
-    gaps = [one for one in facts.evidence if one.kind is EvidenceKind.GEOMETRY and one.word is Word.LACKING]
+    gaps = [one for one in facts.evidence if one.kind in _OF_THE_IMAGES and one.word is Word.LACKING]
     met = {
         "lacking": bool(lacking),
         "whole": bool(whole),
@@ -315,6 +321,28 @@ def geometry_evidence(series: Mapping[str, Sequence[Slice]]) -> Evidence:
     told = "; ".join(f"series {uid} lacked {_images(gaps[uid])}" for uid in sorted(gaps)[:_SERIES_TOLD])
     more = f"; so did {len(gaps) - _SERIES_TOLD} other series" if len(gaps) > _SERIES_TOLD else ""
     return Evidence(EvidenceKind.GEOMETRY, Word.LACKING, f"By the positions of its images, {told}{more}.")
+
+
+class LargestSeries(NamedTuple):
+    """What a study has for an algorithm: the largest series of the modalities that it takes."""
+
+    algorithm: str
+    needs: int  # images of one series
+    modality: str
+    images: int
+
+
+def contract_evidence(found: Sequence[LargestSeries]) -> Evidence:
+    """What active algorithms need that take a modality of the study; of one that needs another, nothing is expected."""
+    short = [one for one in found if one.images < one.needs]
+    if not short:
+        return Evidence(EvidenceKind.CONTRACT, Word.SILENT, "A series had images enough for each algorithm.")
+    told = "; ".join(
+        f"{one.algorithm} needs {_images(one.needs)} of a series, the largest {one.modality} series had {one.images}"
+        for one in short[:_SERIES_TOLD]
+    )
+    more = f"; so it was with {len(short) - _SERIES_TOLD} other algorithms" if len(short) > _SERIES_TOLD else ""
+    return Evidence(EvidenceKind.CONTRACT, Word.LACKING, f"{told[0].upper()}{told[1:]}{more}.")
 
 
 def said_evidence(actor: str, instances: int) -> Evidence:

@@ -6,7 +6,14 @@ from pathlib import Path
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from storage.domain.algorithm import AlgorithmEvent, AlgorithmStage, RegisteredAlgorithm, Standing, next_stage
+from storage.domain.algorithm import (
+    AlgorithmEvent,
+    AlgorithmStage,
+    InputNeeds,
+    RegisteredAlgorithm,
+    Standing,
+    next_stage,
+)
 from storage.domain.audit_event import AuditAction, AuditEvent, AuditOutcome
 from storage.domain.job import FINAL_STATES, JobKind
 from storage.errors import StandingChanged, StorageError, UnknownRecord
@@ -67,6 +74,7 @@ class PostgresAlgorithmCatalog:
                 again = "copy restored" if restored else "folder changed"
                 append(session, _added(known, actor, golden, acceptance_sha256, again))
             known.folder = str(algorithm.folder)
+            known.modalities, known.least_images = list(algorithm.needs.modalities), algorithm.needs.least_images
             if algorithm.stage is AlgorithmStage.ACTIVE and known.stage != algorithm.stage:
                 _promote(session, known, actor)
 
@@ -354,4 +362,5 @@ def _registered(row: AlgorithmRow) -> RegisteredAlgorithm:
         folder=Path(row.folder),
         manifest_sha256=row.manifest_sha256,
         artifact_sha256=row.artifact_sha256,
+        needs=InputNeeds(tuple(row.modalities), row.least_images),
     )

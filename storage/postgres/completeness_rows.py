@@ -12,10 +12,12 @@ from storage.domain.completeness import (
     Decision,
     Evidence,
     EvidenceKind,
+    LargestSeries,
     Named,
     Patience,
     Source,
     SourcePatience,
+    contract_evidence,
     count_evidence,
     geometry_evidence,
     naming_evidence,
@@ -127,7 +129,7 @@ def gathered_evidence(
     quiet_for: float,
     seen: "GeometrySeen",
 ) -> Iterable[Evidence]:
-    """All evidence that is believed of this study, from the rows alone; geometry only once it has been quiet.
+    """All evidence that is believed of this study, from the rows alone; of the images only once it has been quiet.
 
     The positions of a large study take a while to read, and before the quiet time they decide nothing.
     """
@@ -144,8 +146,19 @@ def gathered_evidence(
     counts = known_counts(session, study_id, of_study.count_at) if of_study.count_at else []
     if counts:
         yield count_evidence(counts)
-    if EvidenceKind.GEOMETRY in of_study.evidence and quiet_for >= of_study.quiet_seconds:
+    if quiet_for < of_study.quiet_seconds:
+        return
+    if EvidenceKind.GEOMETRY in of_study.evidence:
         yield from seen.evidence(session, study_id)
+    if EvidenceKind.CONTRACT in of_study.evidence:
+        yield from _needed(session, study_id)
+
+
+def _needed(session: Session, study_id: int) -> Iterable[Evidence]:
+    """What active algorithms need, beside the largest series that they could take; nothing where none takes any."""
+    rows = session.execute(statement("largest_series"), {"study_id": study_id}).all()
+    if rows:
+        yield contract_evidence([LargestSeries(row.algorithm, row.needs, row.modality, row.images) for row in rows])
 
 
 class GeometrySeen:

@@ -8,6 +8,7 @@ append-only have no Python twin; they stand in the migrations.
 from datetime import datetime
 
 from sqlalchemy import (
+    ARRAY,
     CheckConstraint,
     Computed,
     FetchedValue,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     SmallInteger,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -109,6 +111,8 @@ class AlgorithmRow(Base):
     folder: Mapped[str]
     manifest_sha256: Mapped[str]
     artifact_sha256: Mapped[str]
+    modalities: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    least_images: Mapped[int] = mapped_column(server_default=text("0"))  # of a series; 0: not known
     added_at: Mapped[DatabaseTime]
     activated_at: Mapped[datetime | None]  # when it was last made active
 

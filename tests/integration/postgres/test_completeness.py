@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import event
 
+from storage.domain.algorithm import AlgorithmStage, InputNeeds
 from storage.domain.completeness import AvailabilityNotice, EvidenceKind, Patience, Source, SourcePatience
 from storage.domain.explanation import sentences
 from storage.domain.image_record import ImageRecord
@@ -224,6 +225,36 @@ def test_a_hole_in_a_series_extends_the_wait(hospital: Any) -> None:
     story = sentences(hospital.overview.explain("1.2.4"))
     lacked = "By the positions of its images, series 1.2.4.1 lacked 1 image."
     assert f"Looked at beside it, geometry: {lacked}" in list(story)
+
+
+def test_a_study_with_too_few_images_for_an_algorithm_is_waited_for(hospital: Any) -> None:
+    """Until it has enough, or the longest wait is over; one of another modality, or in shadow, wants nothing."""
+    for name, modality, stage, least in (
+        ("lungs", "CT", AlgorithmStage.ACTIVE, 3),
+        ("brain", "MR", AlgorithmStage.ACTIVE, 30),
+        ("heart", "CT", AlgorithmStage.SHADOW, 30),
+        ("unknown", "CT", AlgorithmStage.ACTIVE, 0),
+    ):
+        needs = InputNeeds((modality,), least)
+        hospital.algorithms.add(replace(hospital.registered(name, "1", AlgorithmStage.ACTIVE), needs=needs), "tester")
+        if stage is AlgorithmStage.SHADOW:
+            hospital.algorithms.shadow(name, "1", "tester")
+    needy = Patience(replace(_USUAL, evidence=frozenset({EvidenceKind.CONTRACT})))
+    hospital.receive(*(hospital.arrival() for _ in range(2)))
+    _quiet(hospital, 61)
+    assert settle_studies(hospital.database, needy) == 0
+    told = "Lungs needs 3 images of a series, the largest CT series had 2."
+    assert f"It is waited for more because of contract: {told}" in sentences(
+        Overview(hospital.database, needy).explain("1.2.3")
+    )
+
+    hospital.receive(hospital.arrival())
+    _quiet(hospital, 61)
+    assert settle_studies(hospital.database, needy) == 1
+    hospital.receive(hospital.arrival("1.2.4"))
+    _quiet(hospital, 3601, "1.2.4")
+    assert settle_studies(hospital.database, needy) == 1
+    assert hospital.rows(_DECISIVE) == [(1, "quiet"), (1, "longest-wait")]
 
 
 def test_a_study_that_waits_with_a_hole_is_not_read_at_each_look(hospital: Any) -> None:
