@@ -100,7 +100,7 @@ class _Server(uvicorn.Server):
 
     def _close_silent_connections(self, now: float) -> None:
         """Close those that have waited for a whole header since the same last answer for too long."""
-        silent = {}
+        silent: dict[H11Protocol, tuple[RequestResponseCycle | None, float]] = {}
         for connection in list(self.server_state.connections):
             if not isinstance(connection, H11Protocol):
                 continue
