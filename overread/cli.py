@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "deliveries": "overread.commands.deliveries:deliveries",
     "notifications": "overread.commands.notifications:notifications",
     "destinations": "overread.commands.destinations:destinations",
+    "cohort": "overread.commands.cohort:cohort",
     "fetch": "overread.commands.fetch:fetch",
     "algorithms": "overread.commands.algorithms:algorithms",
     "monitor": "overread.commands.monitor:monitor",
@@ -57,6 +58,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("cv2", "google", "highdicom", "numpy", "onnx", "onnxruntime", "scipy", "yaml"), "cpu"),
     **dict.fromkeys(("h5py", "matplotlib", "monai", "onnxscript", "pandas", "sklearn", "torch"), "train"),
     "nibabel": "demo",
+    "pyarrow": "cohort",
 }
 
 

@@ -32,6 +32,10 @@ class SameVersion(StorageError):
     """A version would be compared with itself; name two versions."""
 
 
+class CohortBusy(StorageError):
+    """Another process runs this cohort; let it, or stop it first."""
+
+
 class DatabaseUnavailable(StorageError):
     """The database does not answer; check that it runs and that [database] url is right."""
 

@@ -70,6 +70,9 @@ class AuditAction(StrEnum):
     ARCHIVE_QUERIED = "archive-queried"
     STUDY_FETCH_BEGAN = "study-fetch-began"
     STUDY_FETCHED = "study-fetched"
+    COHORT_CREATED = "cohort-created"
+    COHORT_CANCELED = "cohort-canceled"
+    COHORT_EXPORTED = "cohort-exported"
 
 
 class AuditOutcome(StrEnum):

@@ -21,6 +21,7 @@ UPGRADE_LOCK = 0x0F5EAD01  # any two upgrades of one database meet here
 HOUSEKEEPER_LOCK = 0x0F5EAD02  # of several housekeepers the one that holds it acts
 ALGORITHM_LOCK = 0x0F5EAD04  # first key of a pair, the second is a name's: its versions are changed one by one
 WORKLIST_LOCK = 0x0F5EAD05  # workitems are counted and then added one by one
+COHORT_LOCK = 0x0F5EAD06  # first key of a pair, the second is a cohort's: one process runs it
 EVIDENCE_LOCK = 0x0F5EAD03  # first key of a pair, the second is a study's: its results are stored one by one
 
 _KEPT_CONNECTIONS = 5  # the pool's size; more are opened when they are wanted, and closed again

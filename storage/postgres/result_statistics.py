@@ -5,13 +5,19 @@ from sqlalchemy.orm import Session
 
 from storage.domain.job_statistics import JobStatistics, Stage
 from storage.postgres.stored_text import stored_text
-from storage.postgres.tables import JobRow, ResultStatisticsRow
+from storage.postgres.tables import CohortMemberRow, JobRow, ResultStatisticsRow
 
 
 def store_statistics(
     session: Session, job_id: int, result_id: int, statistics: JobStatistics, store_seconds: float
 ) -> None:
-    """Write the statistics of a result; ``store_seconds`` is what storing it has taken until now."""
+    """Write the statistics of a result; ``store_seconds`` is what storing it has taken until now.
+
+    What was made for a cohort is of the past, and is left out of what monitoring watches today.
+    """
+    of_cohort = select(CohortMemberRow.job_id).join(JobRow, JobRow.id == CohortMemberRow.job_id)
+    if session.scalar(of_cohort.where(CohortMemberRow.job_id == job_id, JobRow.shadow).limit(1)) is not None:
+        return
     plain = statistics.as_json()
     session.execute(
         insert(ResultStatisticsRow).values(

@@ -28,6 +28,7 @@ from storage.domain.delivery import DeliveryState
 from storage.domain.job import FINAL_STATES, PRIORITY_RANK, JobKind, JobState, Outcome, Priority
 from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
+from storage.postgres.cohort_tables import CohortMemberRow, CohortRow
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
 from storage.postgres.feedback_tables import FeedbackRow
 from storage.postgres.fetch_tables import StudyFetchRow
@@ -56,6 +57,8 @@ __all__ = [
     "AuditEventRow",
     "AuditHeadRow",
     "Base",
+    "CohortMemberRow",
+    "CohortRow",
     "CommitmentQuestionRow",
     "CompletenessClaimRow",
     "DeliveryLaneRow",

@@ -6,23 +6,33 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import psycopg2
 import pytest
+from pydicom.uid import generate_uid
 
 from listener.scp.acceptor import Acceptor
 from listener.scp.association_policy import AssociationPolicy
 from listener.scp.store import StoreHandler
+from listener.scu.query.archive_settings import ArchiveSettings
 from listener.settings import ListenerSettings
+from overread.fetching import Desk, fetching
+from overread.settings import Settings
 from storage.importer import SpoolImporter
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.objects.spool import FileSpool
 from storage.postgres.arrival_log import PostgresArrivalLog
-from storage.postgres.engine import open_database
+from storage.postgres.engine import Database, open_database
 from storage.settings import SpoolSettings
+from tests.peers.orthanc import Orthanc
+from tests.peers.synthetic_series import kept, slice_headers
 
 ROOT = Path(__file__).parents[3]
 
@@ -129,3 +139,94 @@ def listener_process(tmp_path: Path) -> Iterator[Callable[..., ListenerProcess]]
     for each in started:
         if each.process.poll() is None:
             each.kill()
+
+
+@dataclass
+class Site:
+    """A listener, an archive beside it, and ways to look."""
+
+    orthanc: Orthanc
+    door: Door
+    folder: Path
+    url: str
+    database: Database
+    stack: ExitStack
+    studies: list[str] = field(default_factory=list)
+
+    def upload(self, count: int = 3, series: int = 1, **attributes: Any) -> str:
+        """A new study in the archive; its Study Instance UID."""
+        study = str(generate_uid())
+        folder = self.folder / study
+        folder.mkdir()
+        for number in range(series):
+            headers = slice_headers(count)
+            for header in headers:
+                header.StudyInstanceUID, header.SeriesNumber = study, number + 1
+                for keyword, value in attributes.items():
+                    setattr(header, keyword, value)
+            kept(headers, folder)
+        for path in folder.iterdir():
+            self.orthanc.upload(path)
+        self.studies.append(study)
+        return study
+
+    def archive(self, way: str, **keys: Any) -> ArchiveSettings:
+        """The Orthanc as an archive that gives this way."""
+        if way == "wado-rs":
+            url = f"http://127.0.0.1:{self.orthanc.http_port}/dicom-web"
+            return ArchiveSettings(name="pacs", kind="web", url=url, **keys)
+        return ArchiveSettings(
+            **{
+                "name": "pacs",
+                "ae_title": "ORTHANC",
+                "host": "127.0.0.1",
+                "port": self.orthanc.dicom_port,
+                "retrieve": way,
+                **keys,
+            }
+        )
+
+    def desk(self, place: ArchiveSettings) -> Desk:
+        """What fetches from it."""
+        settings = Settings(data_dir=self.door.folder.root, archives=(place,), spool={"min_free_bytes": 0})
+        return self.stack.enter_context(fetching(settings, place, self.database, "anna"))
+
+    def imported(self) -> None:
+        """Give what waits in the spool its rows."""
+        self.door.importer(self.url).import_pending()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Whatever a statement returns."""
+        with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+
+@pytest.fixture(scope="module")
+def archive_orthanc() -> Iterator[Orthanc]:
+    """An Orthanc that may be asked, over DIMSE and DICOMweb."""
+    settings = {"DicomAlwaysAllowGet": True, "DicomAlwaysAllowFind": True, "DicomAlwaysAllowMove": True}
+    with tempfile.TemporaryDirectory(prefix="orthanc-") as folder:
+        orthanc = Orthanc(Path(folder), dicomweb=True, settings=settings)
+        try:
+            yield orthanc.start()
+        finally:
+            orthanc.stop()
+
+
+@pytest.fixture
+def site(
+    open_door: Callable[..., Door],
+    archive_orthanc: Orthanc,
+    database_url: str,
+    service_url: str,
+    tmp_path: Path,
+) -> Iterator[Site]:
+    """An Orthanc with DICOMweb that knows our listener as OVERREAD."""
+    door = open_door()
+    us = {"AET": "OVERREAD", "Host": "127.0.0.1", "Port": door.port}
+    archive_orthanc.request("PUT", "/modalities/overread", json.dumps(us).encode())
+    database = open_database(service_url, "test")
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        yield Site(archive_orthanc, door, tmp_path, database_url, database, stack)

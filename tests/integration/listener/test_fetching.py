@@ -1,112 +1,17 @@
 """Fetching from real archives: Orthanc over DIMSE and DICOMweb, dcmqrscp; what comes is kept, and is context."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
-from pydicom.uid import generate_uid
 
 from listener.scu.query.archive import ArchiveFailed
-from listener.scu.query.archive_settings import ArchiveSettings
 from listener.scu.query.fetching import lacking_of
-from overread.fetching import Desk, fetching
-from overread.settings import Settings
 from storage.domain.fetch import FETCHED_AS_CONTEXT, FetchOutcome, FetchPurpose
 from storage.housekeeping.settle_studies import settle_studies
-from storage.postgres.engine import Database, open_database
-from tests.integration.listener.conftest import Door
+from tests.integration.listener.conftest import Site
 from tests.peers.dcmtk_servers import StartDcmqrscp
-from tests.peers.orthanc import Orthanc
-from tests.peers.synthetic_series import kept, slice_headers
 
 _WAYS = ("c-move", "c-get", "wado-rs")
-
-
-@dataclass
-class Site:
-    """A listener, an archive beside it, and ways to look."""
-
-    orthanc: Orthanc
-    door: Door
-    folder: Path
-    url: str
-    database: Database
-    stack: ExitStack
-    studies: list[str] = field(default_factory=list)
-
-    def upload(self, count: int = 3, series: int = 1, **attributes: Any) -> str:
-        """A new study in the archive; its Study Instance UID."""
-        study = str(generate_uid())
-        folder = self.folder / study
-        folder.mkdir()
-        for number in range(series):
-            headers = slice_headers(count)
-            for header in headers:
-                header.StudyInstanceUID, header.SeriesNumber = study, number + 1
-                for keyword, value in attributes.items():
-                    setattr(header, keyword, value)
-            kept(headers, folder)
-        for path in folder.iterdir():
-            self.orthanc.upload(path)
-        self.studies.append(study)
-        return study
-
-    def archive(self, way: str, **keys: Any) -> ArchiveSettings:
-        """The Orthanc as an archive that gives this way."""
-        if way == "wado-rs":
-            url = f"http://127.0.0.1:{self.orthanc.http_port}/dicom-web"
-            return ArchiveSettings(name="pacs", kind="web", url=url, **keys)
-        return ArchiveSettings(
-            **{
-                "name": "pacs",
-                "ae_title": "ORTHANC",
-                "host": "127.0.0.1",
-                "port": self.orthanc.dicom_port,
-                "retrieve": way,
-                **keys,
-            }
-        )
-
-    def desk(self, place: ArchiveSettings) -> Desk:
-        """What fetches from it."""
-        settings = Settings(data_dir=self.door.folder.root, archives=(place,), spool={"min_free_bytes": 0})
-        return self.stack.enter_context(fetching(settings, place, self.database, "anna"))
-
-    def imported(self) -> None:
-        """Give what waits in the spool its rows."""
-        self.door.importer(self.url).import_pending()
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Whatever a statement returns."""
-        with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
-            cursor.execute(query)
-            return cursor.fetchall()
-
-
-@pytest.fixture
-def site(
-    open_door: Callable[..., Door],
-    start_orthanc: Callable[..., Orthanc],
-    database_url: str,
-    service_url: str,
-    tmp_path: Path,
-) -> Iterator[Site]:
-    """An Orthanc with DICOMweb that knows our listener as OVERREAD."""
-    door = open_door()
-    orthanc = start_orthanc(
-        modalities={"overread": ("OVERREAD", "127.0.0.1", door.port)},
-        dicomweb=True,
-        settings={"DicomAlwaysAllowGet": True, "DicomAlwaysAllowFind": True, "DicomAlwaysAllowMove": True},
-    )
-    database = open_database(service_url, "test")
-    with ExitStack() as stack:
-        stack.callback(database.close)
-        yield Site(orthanc, door, tmp_path, database_url, database, stack)
 
 
 def test_each_way_brings_a_study_whole_as_context_and_again_nothing(site: Site) -> None:
