@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from listener.notify.settings import NotifySettings
+from listener.scu.settings import DestinationSettings
 from overread.settings import Settings
 
 
@@ -22,11 +24,15 @@ def _not_told(settings: Settings) -> Iterator[str]:
 
 
 def _unusable_files(settings: Settings) -> Iterator[str]:
-    """Destinations whose files of TLS this account cannot use; each is only missed when there is something to send."""
-    encrypted = [place for place in settings.destinations if place.tls or place.url.startswith("https:")]
-    if not encrypted:
+    """Whose files of TLS or secrets this account cannot use; each is only missed when there is something to send."""
+    places: tuple[DestinationSettings | NotifySettings, ...] = (*settings.destinations, *settings.notify)
+    encrypted = [place for place in places if place.tls or place.url.startswith("https:")]
+    signed = [place for place in settings.notify if place.kind == "webhook"]
+    if not encrypted and not signed:
         return
     # Imported here: else no command that reads the settings needs them.
+    from listener.notify.answers import of_receiver
+    from listener.notify.webhook import SECRET_UNUSABLE, has_a_secret
     from listener.scu.tls import TlsFilesUnusable, client_context
     from listener.scu.verdict import no_answer_note
 
@@ -34,4 +40,9 @@ def _unusable_files(settings: Settings) -> Iterator[str]:
         try:
             client_context(place)
         except TlsFilesUnusable as unusable:
-            yield f"Nothing can be sent to {place.name}: {no_answer_note(unusable.why)}"
+            note = no_answer_note(unusable.why)
+            note = of_receiver(note) if place in settings.notify else note
+            yield f"Nothing can be sent to {place.name}: {note}"
+    for receiver in signed:
+        if not has_a_secret(receiver):
+            yield f"Nothing can be sent to {receiver.name}: {SECRET_UNUSABLE.sentence}"

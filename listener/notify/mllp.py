@@ -104,10 +104,26 @@ _CODES = {
 
 def exchange(place: NotifySettings, message: bytes, message_id: str, stopped: Callable[[], bool]) -> Answer:
     """Send the message over a connection of its own and say what came of it."""
+
+    def talk(connection: socket.socket) -> Outcome:
+        _say(connection, message, place.answer_seconds)
+        return _acknowledged(connection, place.answer_seconds, message_id, stopped)
+
+    return _over_a_connection(place, talk)
+
+
+def say_nothing(place: NotifySettings) -> Answer:
+    """Connect, by TLS where that is asked for, and hang up again."""
+    answer = _over_a_connection(place, lambda _: Outcome.ACCEPTED)
+    if answer.event is not _DELIVER:
+        return answer
+    return answer._replace(code="mllp-connected", sentence="Something listens there; no message was sent.")
+
+
+def _over_a_connection(place: NotifySettings, talk: Callable[[socket.socket], Outcome]) -> Answer:
     try:
         with contextlib.closing(_connected(place)) as connection:
-            _say(connection, message, place.answer_seconds)
-            outcome = _acknowledged(connection, place.answer_seconds, message_id, stopped)
+            outcome = talk(connection)
     except TlsFilesUnusable as unusable:
         return _of_tls(unusable.why)
     except _TlsFailed as failed:

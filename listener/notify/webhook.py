@@ -15,13 +15,13 @@ from typing import Any
 
 from listener.notify.answers import of_reply, of_silence
 from listener.notify.settings import NotifySettings
-from listener.scu.web.access import Caller, access_to, read_secret
+from listener.scu.web.access import Access, Caller, access_to, read_secret
 from listener.scu.web.line import NoReply, Unanswered, WebDeadlines, WebLine
 from storage.domain.notification import Answer, NotificationEvent, NotificationRequest, ReportReference
 
 _MOST_ANSWER_BYTES = 1 << 16  # nobody reads it
 _SECRET_BYTES = range(24, 65)
-_SECRET_UNUSABLE = Answer(
+SECRET_UNUSABLE = Answer(
     NotificationEvent.POSTPONE,
     "secret-unusable",
     "The file of secret_file in the [[notify]] entry holds no secret that this account can read: whsec_ and 24 to 64 "
@@ -44,28 +44,41 @@ class WebhookSender:
 
     def send(self, request: NotificationRequest, body: bytes, stopped: Callable[[], bool]) -> Answer:
         """Send it and say what came of it."""
-        message_id, timestamp = f"msg_{request.message_id}", int(request.now.timestamp())
-        try:
-            secrets = secrets_in(read_secret(self._place.secret_file))
-        except (Unanswered, ValueError):
-            return _SECRET_UNUSABLE
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(secrets, message_id, timestamp, body),
-        }
-        try:
-            with WebLine(stopped, self._place, deadlines_of(self._place)) as line:
-                caller = Caller(line, self._access)
-                return of_reply(
-                    caller.ask("POST", self._place.url, headers, lambda: (body,), len(body), _MOST_ANSWER_BYTES)
-                )
-        except Unanswered as unanswered:
-            return of_silence(unanswered.why)
-        except OSError:
-            return of_silence(NoReply.BROKEN)
+        return post(self._place, self._access, f"msg_{request.message_id}", request.now, body, stopped)
+
+
+def post(
+    place: NotifySettings, access: Access, message_id: str, now: datetime, body: bytes, stopped: Callable[[], bool]
+) -> Answer:
+    """Send signed bytes and say what came of it; nothing goes out unsigned."""
+    timestamp = int(now.timestamp())
+    try:
+        secrets = secrets_in(read_secret(place.secret_file))
+    except (Unanswered, ValueError):
+        return SECRET_UNUSABLE
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(secrets, message_id, timestamp, body),
+    }
+    try:
+        with WebLine(stopped, place, deadlines_of(place)) as line:
+            caller = Caller(line, access)
+            return of_reply(caller.ask("POST", place.url, headers, lambda: (body,), len(body), _MOST_ANSWER_BYTES))
+    except Unanswered as unanswered:
+        return of_silence(unanswered.why)
+    except OSError:
+        return of_silence(NoReply.BROKEN)
+
+
+def has_a_secret(place: NotifySettings) -> bool:
+    """Whether this account can read a secret in the file that the settings name."""
+    try:
+        return bool(secrets_in(read_secret(place.secret_file)))
+    except (Unanswered, ValueError):
+        return False
 
 
 def body_of(request: NotificationRequest, *, with_accession_number: bool) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from overread.caller import caller
 from overread.commands.status import output_console
 from overread.database import existing_database
+from overread.errors import FrontDeskError
 from overread.settings import Settings, load_settings
 from storage.errors import UnknownRecord
 from storage.postgres.engine import open_database
@@ -58,6 +59,22 @@ def retry(receiver: str | None) -> None:
     with _rows(settings) as rows:
         number = rows.retry(receiver, caller())
     click.echo(f"{number} {'message is' if number == 1 else 'messages are'} sent again.")
+
+
+@notifications.command("probe")
+@click.argument("name")
+def probe_receiver(name: str) -> None:
+    """Try whether a receiver can be had, without telling it of any result."""
+    from listener.notify.probe import probe
+    from storage.domain.notification import NotificationEvent
+
+    place = next((one for one in load_settings().notify if one.name == name), None)
+    if place is None:
+        raise UnknownRecord("No [[notify]] entry has this name; `overread config show` prints those there are.")
+    answer = probe(place)
+    if answer.event is not NotificationEvent.DELIVER:
+        raise FrontDeskError(answer.sentence)
+    click.echo(f"{place.address}: {answer.sentence}")
 
 
 @contextmanager

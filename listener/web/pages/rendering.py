@@ -35,6 +35,7 @@ _KINDS: Mapping[str, str] = {
     "parked": "bad",
     "paused": "bad",
     "refused": "bad",
+    "given-up": "bad",
     "found": "good",
     "committed": "good",
     "lost": "bad",

@@ -94,6 +94,7 @@ def dripping(caller: socket.socket, ended: threading.Event) -> None:
     [
         (lambda caller, _: caller.sendall(acknowledgement("AA", "ANOTHER")), Outcome.OF_ANOTHER),
         (lambda caller, _: caller.sendall(b"\x0bMSH|^~\\&|\rMSA|AA\r\x1c\r"), Outcome.UNREADABLE),
+        (lambda caller, _: caller.sendall(b"X" + acknowledgement("AA")[1:]), Outcome.UNREADABLE),
         (lambda caller, _: caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Outcome.UNREADABLE),
         (lambda caller, _: caller.sendall(b"\x0b\x00\xff\xfe\x80\x1c\r"), Outcome.UNREADABLE),
         (lambda caller, _: caller.sendall(acknowledgement("AA")[:-5]), Outcome.UNREADABLE),
@@ -102,7 +103,18 @@ def dripping(caller: socket.socket, ended: threading.Event) -> None:
         (dripping, Outcome.TOO_SLOW),
         (endless, Outcome.TOO_LONG),
     ],
-    ids=["of another", "no id", "no MLLP", "binary", "cut short", "hangs up", "silent", "dripping", "endless"],
+    ids=[
+        "of another",
+        "no id",
+        "no start",
+        "no MLLP",
+        "binary",
+        "cut short",
+        "hangs up",
+        "silent",
+        "dripping",
+        "endless",
+    ],
 )
 def test_whatever_a_rude_receiver_answers_has_a_name(answer: Any, outcome: Outcome) -> None:
     """None of it is taken for an acceptance, and none is waited for beyond its time."""

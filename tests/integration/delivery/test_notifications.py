@@ -4,15 +4,19 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from listener.notify.lane import NotifyLane
+from listener.notify.lane import NotifyLane, notifying
 from listener.notify.senders import sender_of
 from listener.notify.settings import NotifySettings
+from overread.cli import overread
 from storage.domain.explanation import sentences
 from storage.domain.notification import Answer, NotificationEvent
 from storage.domain.open_trouble import open_trouble
@@ -149,9 +153,16 @@ def test_the_destination_that_counts_is_waited_for(desk: ResultDesk, rows: Postg
     rows.note(place(report_at="archive").policy())
     assert states(desk) == ["waiting", "waiting"]
 
+    desk.owe(evidence_object(EvidenceRole.SEGMENTATION), destinations=("pacs",))
+    rows.note(place().policy())
+    assert states(desk)[-1] == "held"  # it has no report, and is nowhere yet
 
-def test_each_try_repeats_the_id_and_the_bytes(desk: ResultDesk, lane: NotifyLane, stow_archive: StowArchive) -> None:
-    """A busy receiver is left alone as long as it asks, and then gets the same message, which it can tell as such."""
+
+def test_each_try_repeats_the_id_and_the_bytes(
+    desk: ResultDesk, lane: NotifyLane, rows: PostgresNotifications, place: Place, stow_archive: StowArchive
+) -> None:
+    """A busy receiver is left alone as long as it asks, and then gets the same message, which it can tell as such,
+    whatever the settings are by then."""
     stow_archive.answers = [reply(503, Retry_After="1000"), reply(500), reply(200)]
     owe_result(desk)
 
@@ -162,13 +173,28 @@ def test_each_try_repeats_the_id_and_the_bytes(desk: ResultDesk, lane: NotifyLan
         "(SELECT extract(epoch FROM hold_until - now()) > 900 FROM notification_receiver) AS receiver FROM notification"
     )
     assert waits == {"message": True, "receiver": True, "reason_code": "http-503"}
+    changed = place(accession_number=True)
     for _ in range(2):
         let_time_pass(desk)
-        assert lane.tell_once()
+        assert NotifyLane(rows, changed, sender_of(changed)).tell_once()
 
     assert len(stow_archive.requests) == 3
     assert len({(request.header["webhook-id"], request.body) for request in stow_archive.requests}) == 1
     assert states(desk) == ["delivered"]
+
+
+def test_a_receiver_that_is_away_is_not_called_for_each_message(
+    desk: ResultDesk, lane: NotifyLane, stow_archive: StowArchive
+) -> None:
+    """What says that it is not there is left alone with all messages; what refuses one message is not."""
+    stow_archive.answers = [reply(503, Retry_After="1000"), reply(422), reply(200)]
+    owe_result(desk)
+    owe_result(desk)
+
+    assert [lane.tell_once() for _ in range(3)] == [True, False, False]
+    let_time_pass(desk)
+    assert [lane.tell_once() for _ in range(3)] == [True, True, False]
+    assert sorted(states(desk)) == ["delivered", "refused"]
 
 
 @pytest.mark.parametrize(
@@ -319,3 +345,87 @@ def test_whoever_looks_sees_what_was_not_taken(
     assert told.startswith("Receiver ris was told of the result of test (job ")
     assert open_trouble(overview.status()) == []
     assert PostgresSiteReading(desk.database).summary(7)["notifications"] == []
+
+
+def test_a_result_on_late_images_says_what_it_replaces(
+    desk: ResultDesk, lane: NotifyLane, stow_archive: StowArchive
+) -> None:
+    """Its message names the report of the earlier revision; that one is told of first."""
+    stow_archive.answers = [reply(200), reply(200)]
+    first = owe_result(desk)
+    second = owe_result(desk)
+    earlier, later = (row["id"] for row in desk.execute("SELECT id FROM result ORDER BY id"))
+    desk.execute("UPDATE result SET predecessor_id = %s WHERE id = %s", earlier, later)
+
+    assert [lane.tell_once() for _ in range(3)] == [True, True, False]
+
+    older, newer = (json.loads(request.body) for request in stow_archive.requests)
+    assert (older["type"], older["data"]["replaces"]) == ("result.created", None)
+    assert newer["type"] == "result.replaced"
+    assert newer["data"]["report"]["sop_instance_uid"] == second
+    assert newer["data"]["replaces"]["sop_instance_uid"] == older["data"]["report"]["sop_instance_uid"] == first
+
+
+def test_one_that_says_nothing_delays_no_other(
+    desk: ResultDesk, rows: PostgresNotifications, place: Place, stow_archive: StowArchive
+) -> None:
+    """While one receiver is waited for, the other is told; the end of the process gives back what was in hand."""
+    owe_result(desk)
+    desk.execute("UPDATE result SET stored_at = now() + interval '1 hour'")  # after both were made known
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        stow_archive.answers = [reply(200)]
+        slow = place(name="silent", url=f"http://127.0.0.1:{port}/", answer_seconds=300.0)
+        with notifying(rows, [slow, place()], sender_of):
+            silent.settimeout(30)
+            in_hand, _ = silent.accept()
+            deadline = time.monotonic() + 30
+            while desk.execute("SELECT 1 FROM notification WHERE state = 'delivered'") == []:
+                assert time.monotonic() < deadline, "the other one was not told"
+                time.sleep(0.05)
+            assert desk.execute("SELECT state FROM notification WHERE receiver = 'silent'") == [{"state": "sending"}]
+        in_hand.close()
+
+    (row,) = desk.execute("SELECT state, due_at <= now() AS due FROM notification WHERE receiver = 'silent'")
+    assert row == {"state": "waiting", "due": True}
+
+
+def test_the_command_lists_retries_and_probes(
+    desk: ResultDesk,
+    lane: NotifyLane,
+    place: Place,
+    stow_archive: StowArchive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an operator sees of a refused message, and what sends it again; a probe tells of no result."""
+    config = tmp_path / "overread.toml"
+    config.write_text(
+        f'[[notify]]\nname = "ris"\nkind = "webhook"\nurl = "{place().url}"\nsecret_file = "{place().secret_file}"\n'
+        f'[[notify]]\nname = "lab"\nkind = "hl7"\nhost = "127.0.0.1"\nport = {stow_archive.port}\n'
+        f'[[notify]]\nname = "ehr"\nkind = "fhir"\nurl = "{place().url}"\n'
+        f'[[notify]]\nname = "away"\nkind = "hl7"\nhost = "127.0.0.1"\nport = {free_port()}\n'
+    )
+    monkeypatch.setenv("OVERREAD_CONFIG", str(config))
+    monkeypatch.setenv("OVERREAD_DATABASE_URL", desk.database_url)
+    monkeypatch.setenv("OVERREAD_DATA_DIR", str(desk.data_dir))
+    stow_archive.answers = [reply(422), reply(200), reply(204), reply(200, b'{"resourceType": "CapabilityStatement"}')]
+    owe_result(desk)
+    lane.tell_once()
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(overread, ["notifications", *arguments])
+
+    (told,) = json.loads(run("list", "--undelivered", "--json").output)
+    assert (told["receiver"], told["state"], told["reason_code"]) == ("ris", "refused", "http-422")
+    assert "The receiver refused" in run("list").output
+    assert run("retry", "--receiver", "ris").output == "1 message is sent again.\n"
+    assert "no" in str(run("retry", "--receiver", "nobody").exception).lower()
+    lane.tell_once()
+    assert run("list", "--undelivered").output == "Every message was delivered.\n"
+
+    assert run("probe", "ris").output.endswith("The receiver took it.\n")
+    assert json.loads(stow_archive.requests[-1].body)["type"] == "probe"
+    assert run("probe", "ehr").exit_code == run("probe", "lab").exit_code == 0
+    assert stow_archive.requests[-1].line == "GET /told/metadata HTTP/1.1"
+    assert "could not be reached" in str(run("probe", "away").exception)

@@ -15,6 +15,7 @@ from storage.domain.association import AssociationEnd
 from storage.domain.audit_event import AuditOutcome
 from storage.domain.delivery import SendOutcome, Verdict
 from storage.domain.job import JobKind, Reason, Refusal
+from storage.domain.notification import Answer, NotificationEvent, ReceiverPolicy
 from storage.domain.open_trouble import open_trouble
 from storage.domain.proof import ObjectAnswer, ProofPolicy, ProofWay, ProofWish, Word, failure_answer
 from storage.domain.result import ResultPicture
@@ -22,6 +23,7 @@ from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
+from storage.postgres.notification_rows import PostgresNotifications
 from storage.postgres.proof_rows import PostgresProofs
 from storage.settings import JobSettings
 from tests.integration.postgres.conftest import Hospital
@@ -488,6 +490,28 @@ def test_what_is_not_proven_to_be_there_stands_on_the_pages(door_with_pacs: WebD
     assert "Under this UID the destination has an object of another SOP Class" in browser.get("/").text
     [trouble] = open_trouble(hospital.overview.status())
     assert (trouble.what, trouble.count) == ("object not proven to be at pacs", 1)
+
+
+def test_what_a_receiver_did_not_take_stands_on_the_overview(web_door: WebDoor, hospital: Hospital) -> None:
+    """How many messages to whom, and why; nothing while all is well."""
+    rows, policy = PostgresNotifications(hospital.database), ReceiverPolicy("ris", held=False)
+    rows.begin(["ris"])
+    hospital.install()
+    hospital.analysed("1.2.3", ())
+    rows.note(policy)
+    browser = web_door.logged_in("operator")
+    assert "to ris" not in browser.get("/").text
+
+    request = rows.claim(policy)
+    assert request is not None
+    rows.settle(request, policy, Answer(NotificationEvent.REFUSE, "http-410", "It wants <none>."))
+
+    page = browser.get("/").text
+    assert "1 message to ris" in page
+    assert "It wants &lt;none&gt;." in page
+    program = web_door.browser()
+    program.auth = ("operator", "a long enough password")
+    assert 'overread_notifications{receiver="ris",state="refused"} 1.0' in program.get("/metrics").text.splitlines()
 
 
 def test_a_result_of_an_older_revision_says_what_superseded_it(web_door: WebDoor, hospital: Hospital) -> None:

@@ -84,3 +84,24 @@ def test_starting_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     CliRunner().invoke(overread, ["deliver"])
 
     assert [sentence.startswith(_SENTENCE) for sentence in warned] == [True]
+
+
+def test_a_secret_that_cannot_be_used_is_told_before_anything_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver whose secret is missing or no secret is named, and so are files of TLS; a good one is not."""
+    (tmp_path / "good").write_text(f"whsec_{'A' * 32}\n")
+    entries = [
+        f'[[notify]]\nname = "{name}"\nkind = "webhook"\nurl = "http://127.0.0.1/"\nsecret_file = "{tmp_path / name}"\n'
+        for name in ("good", "missing")
+    ]
+    entries.append(
+        '[[notify]]\nname = "ris"\nkind = "hl7"\nhost = "ris"\nport = 2575\ntls = true\n'
+        f'tls_ca = "{tmp_path / "nothing"}"\n'
+    )
+    _write(tmp_path, monkeypatch, "".join(entries))
+
+    first, second = warnings_of(load_settings())
+
+    assert first.startswith("Nothing can be sent to ris: The file of tls_ca in the [[notify]] entry")
+    assert second.startswith("Nothing can be sent to missing: The file of secret_file")
