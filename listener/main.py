@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from listener.feedback.look_out import LookOut
 from listener.keeper import Child, Keeper
 from listener.scp.acceptor import Acceptor, listening_socket
 from listener.scp.association_policy import AssociationPolicy
@@ -42,6 +43,7 @@ from storage.postgres.completeness_rows import PostgresCompletenessClaims
 from storage.postgres.engine import Database, open_database
 from storage.postgres.held_instances import PostgresHeldInstances
 from storage.postgres.proof_reports import take_report
+from storage.postgres.returned_objects import PostgresReturnedObjects
 from storage.settings import SpoolSettings
 
 log = logging.getLogger(__name__)
@@ -149,7 +151,10 @@ def _import(place: _Place, stop: threading.Event) -> int:
     database = open_database(place.database_url, "overread listener")  # connects when it is first used
     importer = SpoolImporter(file_spool, ObjectStore(place.folder), PostgresArrivalLog(database))
     trail = PostgresAuditTrail(database)
+    objects = ObjectStore(place.folder)
+    look_out = LookOut(PostgresReturnedObjects(database), objects.verify, objects.evidence)
     threads = [
+        threading.Thread(target=look_out.run, args=(quiet, importing), name="look-out"),
         threading.Thread(target=_run, args=(importer, place.database_url, quiet, wake, importing), name="importer"),
         threading.Thread(target=_record_when_possible, args=(trail, AuditAction.APPLICATION_STARTED, quiet)),
     ]

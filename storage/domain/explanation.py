@@ -5,6 +5,7 @@ from typing import Any
 
 from storage.domain.feedback import feedback_sentences
 from storage.domain.not_analysed import OTHER_KIND
+from storage.domain.returned_object import RETURNED_SENTENCES, ReturnedOutcome
 
 Facts = Mapping[str, Any]
 
@@ -43,6 +44,9 @@ def sentences(facts: Facts) -> Iterator[str]:
         yield from _TELLERS[job["kind"]](job, facts)
     for message in facts.get("notifications", ()):
         yield _told(message)
+    for one in facts.get("returned", ()):
+        seen = RETURNED_SENTENCES[ReturnedOutcome(one["outcome"])]
+        yield f"Instance {one['sop_instance_uid']} came back and was looked at, at {_time(one['looked_at'])}: {seen}."
 
 
 def _asked(workitem: Facts) -> str:

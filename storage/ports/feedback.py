@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from storage.domain.feedback import Feedback
+from storage.domain.returned_object import Look, ReturnedObject
 from storage.ports.facts import Facts
 
 
@@ -30,5 +31,24 @@ class FeedbackBook(Protocol):
 
         Raises:
             UnknownRecord: no algorithm has this name.
+        """
+        ...
+
+
+class ReturnedObjects(Protocol):
+    """Objects that came back and that nobody has looked at yet."""
+
+    def claim(self) -> ReturnedObject | None:
+        """Take the oldest one, for a while; ``None`` when none waits.
+
+        One whose looks never ended is put away here. Raises DatabaseUnavailable.
+        """
+        ...
+
+    def settle(self, returned: ReturnedObject, look: Look) -> None:
+        """Write what the look came to, with the verdicts in the same transaction; the second time nothing.
+
+        Raises:
+            DatabaseUnavailable: nothing was written, and the object is looked at again later.
         """
         ...

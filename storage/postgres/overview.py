@@ -125,6 +125,7 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "jobs": ask(session, "overview_jobs", **only, shadow=False),
         "results": ask(session, "explain_results", **only, shadow=False),
         "feedback": ask(session, "study_feedback", **only),
+        "returned": ask(session, "study_returned", **only),
         "shadow_jobs": ask(session, "overview_jobs", **only, shadow=True),
         "shadow_results": ask(session, "explain_results", **only, shadow=True),
         "deliveries": ask(session, "overview_deliveries", **only),

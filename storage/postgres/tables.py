@@ -30,7 +30,7 @@ from storage.domain.result import EvidenceForm, EvidenceRole
 from storage.postgres.account_tables import AccountRow, ApiTokenRow, WebSessionRow
 from storage.postgres.cohort_tables import CohortMemberRow, CohortRow
 from storage.postgres.completeness_tables import CompletenessClaimRow, RevisionEvidenceRow, StudyCountRow
-from storage.postgres.feedback_tables import FeedbackRow
+from storage.postgres.feedback_tables import FeedbackRow, ReturnedObjectRow
 from storage.postgres.fetch_tables import StudyFetchRow
 from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
@@ -81,6 +81,7 @@ __all__ = [
     "ResultInputRow",
     "ResultRow",
     "ResultStatisticsRow",
+    "ReturnedObjectRow",
     "RevisionEvidenceRow",
     "RevisionRouteRow",
     "SeriesAttributesRow",

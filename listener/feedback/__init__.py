@@ -1,0 +1,1 @@
+"""What objects that come back say of our results."""
