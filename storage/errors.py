@@ -84,6 +84,10 @@ class WorklistFull(StorageError):
     """As many workitems are held as may be; create it again once older ones have ended and been removed."""
 
 
+class SubscriberOfAnother(StorageError):
+    """This AE title came with another account, which alone may subscribe and be told with it; use another title."""
+
+
 class AccountRefused(StorageError):
     """The account could not be changed."""
 

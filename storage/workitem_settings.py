@@ -24,6 +24,16 @@ class WorkitemSettings(BaseModel):
         allow_inf_nan=False,
         description="A workitem that has ended is removed this long afterwards, unless a subscriber locks it.",
     )
+    event_hours: float = Field(
+        default=24,
+        gt=0,
+        le=365 * 24,
+        allow_inf_nan=False,
+        description="What a subscriber who is away has not fetched this long after it happened, he is not told.",
+    )
+    most_subscribers: int = Field(
+        default=100, ge=1, le=10_000, description="When there are this many, a further one is answered 503."
+    )
     wait_hours: float = Field(
         default=48,
         gt=0,

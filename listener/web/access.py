@@ -6,11 +6,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, cast
 
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.requests import HTTPConnection
 
 from listener.errors import ListenerError
 from storage.domain.account import Role
@@ -49,6 +50,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 # Programs authenticate with each request here; everywhere else a browser has a session.
+WEBSOCKET = "WEBSOCKET"  # stands for the method where a route opens one
 BASIC_PREFIXES = ("/dicom-web", "/api", "/metrics")
 
 
@@ -96,10 +98,10 @@ class Guard:
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
-    def __call__(self, request: Request) -> Principal:
-        """Raises NotAuthenticated or NotPermitted."""
+    def __call__(self, request: HTTPConnection) -> Principal:
+        """Raises NotAuthenticated or NotPermitted; the opening of a WebSocket is a request like any other."""
         gate: Gate = request.app.state.gate
-        principal = gate.authenticate(request)
+        principal = gate.authenticate(cast(Request, request))
         if principal is None:
             raise NotAuthenticated
         request.state.principal = principal
@@ -124,7 +126,7 @@ def guards(app: FastAPI) -> Iterator[tuple[str, str, Permission | None]]:
         ListenerError: a route declares neither a permission nor that it is open.
     """
     for route in iter_route_contexts(app.routes):
-        for method in sorted(route.methods or {"*"}):
+        for method in sorted(route.methods or {WEBSOCKET}):
             yield method, str(route.path), _guard_of(route)
 
 

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from typing import Any, ClassVar, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from listener.web.client_certificate import remember_subject
@@ -35,13 +36,22 @@ class CappedHttp(H11Protocol):
             log.warning("A connection was closed at once: too many are open%s.", " from its address" if crowded else "")
             transport.abort()
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The connection becomes a WebSocket and is another protocol's; it counts among all, and by its account."""
+        super().handle_websocket_upgrade(event)
+        self._leave_address()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
+        self._leave_address()
+        super().connection_lost(exc)
+
+    def _leave_address(self) -> None:
         if self._address is not None:
             self._open_from[self._address] -= 1
             if not self._open_from[self._address]:
                 del self._open_from[self._address]
-        super().connection_lost(exc)
+            self._address = None
 
 
 def protocol_for(behind_proxy: bool) -> type[asyncio.Protocol]:

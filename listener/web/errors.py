@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from listener.errors import ListenerError
-from listener.web.access import NotAuthenticated, NotPermitted
+from listener.web.access import WEBSOCKET, NotAuthenticated, NotPermitted
 from listener.web.dicomweb.addresses import VIEWER_PREFIX
 from listener.web.login import address_of, is_for_programs
 from listener.web.pages.forms import FormRefused
@@ -25,7 +25,9 @@ from storage.errors import (
     InvalidIdentifier,
     InvalidTransition,
     StorageError,
+    SubscriberOfAnother,
     UnknownRecord,
+    WorklistFull,
 )
 from storage.ports.audit import AuditTrail
 
@@ -41,6 +43,8 @@ _STATUS_OF: dict[type[Exception], int] = {
     UnknownRecord: 404,
     InvalidTransition: 409,
     AccountRefused: 409,
+    SubscriberOfAnother: 403,
+    WorklistFull: 503,
     DatabaseUnavailable: 503,
     StorageError: 500,
     ListenerError: 400,
@@ -120,7 +124,7 @@ def _audit_denial(trail: AuditTrail, request: Request, error: NotPermitted) -> N
     route = request.scope.get("route")
     details: dict[str, str | int | float | None] = {
         "permission": str(error.permission),
-        "method": request.method,
+        "method": request.scope.get("method", WEBSOCKET),
         "path": str(getattr(route, "path", "")),
         "address": address_of(request),
     }

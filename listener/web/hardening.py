@@ -28,6 +28,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _PROBED = ("/health/live", "/health/ready", "/metrics")  # asked by address, from wherever the site watches
+_ASKED = ("http", "websocket")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -108,7 +109,7 @@ class _KnownHostOnly:
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._is_meant(scope):
+        if scope["type"] not in _ASKED or self._is_meant(scope):
             await self._app(scope, receive, send)
         else:
             sentence = "The name in the address is not one of this service; use another, or add it to [web] host_names."
@@ -125,7 +126,8 @@ class _SameSiteOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and _is_foreign(Headers(scope=scope)):
+        changes = scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] not in _SAFE_METHODS)
+        if changes and _is_foreign(Headers(scope=scope)):
             await _refuse(scope, receive, send, 403, "The request came from a page of another site; nothing was done.")
         else:
             await self._app(scope, receive, send)
@@ -175,7 +177,7 @@ class _LastBoundary:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
-    if scope["type"] == "http":
+    if scope["type"] in _ASKED:  # that of a WebSocket is refused as the request that opens it
         await JSONResponse({"detail": sentence}, status)(scope, receive, send)
 
 

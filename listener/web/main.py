@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from listener.errors import ListenerError
 from listener.loopback import is_loopback
@@ -34,7 +34,9 @@ from listener.web.program_login import ProgramLogin
 from listener.web.settings import WebSettings, check_web_settings
 from listener.web.throttle import Throttle
 from listener.web.uploads import Uploads
+from listener.web.ups.channel import channel_router
 from listener.web.ups.router import ups_router
+from listener.web.ups.subscriptions import subscriptions_router
 from listener.web.viewer.links import ViewerLinks
 from listener.web.viewer.package import ViewerPackage
 from listener.web.viewer.router import viewer_router
@@ -53,7 +55,7 @@ from storage.postgres.account_rows import PostgresAccountDirectory
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.audit_trail import PostgresAuditTrail
-from storage.postgres.engine import open_database
+from storage.postgres.engine import Database, open_database
 from storage.postgres.feedback_rows import PostgresFeedbackBook
 from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.monitoring import PostgresMonitoring
@@ -64,6 +66,7 @@ from storage.postgres.study_index import PostgresStudyIndex
 from storage.postgres.study_settlement import PostgresStudySettlement
 from storage.postgres.token_rows import PostgresTokenStore
 from storage.postgres.workitem_rows import PostgresWorklist
+from storage.postgres.workitem_subscriptions import PostgresSubscriptions
 from storage.settings import JobSettings, SpoolSettings
 from storage.workitem_settings import WorkitemSettings
 
@@ -126,7 +129,14 @@ def serve(
                 announce(port)
 
         with _importing(door.importer, door.wake):
-            server.run(harden(door.app, web), web, door.stopping, tell, door.certificate_refused)
+            server.run(
+                harden(door.app, web),
+                web,
+                door.stopping,
+                tell,
+                door.certificate_refused,
+                websockets=bool(workitems and workitems.enabled),
+            )
         with suppress(StorageError):
             door.trail.record(AuditEvent(AuditAction.APPLICATION_STOPPED, _ACTOR))
     return 0
@@ -215,7 +225,7 @@ def open_door(
                     )
                 ),
                 feedback_api_router(desk.feedback, desk.explainer, trail),
-                *([ups_router(PostgresWorklist(database, worklist.most_workitems), trail)] if worklist.enabled else []),
+                *(_worklist_routers(database, worklist, trail, gate, stopping) if worklist.enabled else []),
                 viewer_router(viewer, PostgresStudyIndex(database, objects), trail, decoders),
                 openapi_router(),
             ],
@@ -236,6 +246,21 @@ def _importing(importer: SpoolImporter, wake: threading.Event) -> Iterator[None]
         stop.set()
         wake.set()
         thread.join()
+
+
+def _worklist_routers(
+    database: Database,
+    settings: WorkitemSettings,
+    trail: PostgresAuditTrail,
+    gate: AccountGate,
+    stopping: threading.Event,
+) -> list[APIRouter]:
+    subscriptions = PostgresSubscriptions(database, settings.most_subscribers)
+    return [
+        ups_router(PostgresWorklist(database, settings.most_workitems), trail),
+        subscriptions_router(subscriptions),
+        channel_router(subscriptions, gate, stopping),
+    ]
 
 
 def _require_account(web: WebSettings, accounts: PostgresAccountDirectory) -> None:

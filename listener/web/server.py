@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import functools
+import logging
 import signal
 import socket
 import ssl
@@ -27,6 +28,7 @@ _BACKLOG = 2048
 _GRACE_SECONDS = 10  # for requests in progress when a stop comes
 _HEAD_SECONDS = 30  # from a connection, or the answer before, to the end of the next request's header
 _HANDSHAKE_SECONDS = 5
+_WEBSOCKET_MESSAGE = 1024  # bytes; nobody has to tell us anything over one
 _TICKS_BETWEEN_LOOKS = 10  # uvicorn ticks ten times a second
 
 
@@ -36,6 +38,8 @@ def run(
     stopping: threading.Event,
     announce: Callable[[int], None],
     certificate_refused: Callable[[str], None],
+    *,
+    websockets: bool = False,
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``stopping``, which a signal sets too; ``announce`` is told the port.
 
@@ -46,6 +50,7 @@ def run(
     """
     encryption = _encryption(web, certificate_refused)
     listening = _listening_socket(web)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refused_handshake)
     config = uvicorn.Config(
         app,
         http=protocol_for(web.behind_proxy),
@@ -54,7 +59,9 @@ def run(
         access_log=False,  # paths hold identifiers
         server_header=False,
         proxy_headers=False,  # listener.web.hardening believes them, from the stated proxy only
-        ws="none",
+        ws="websockets-sansio" if websockets else "none",
+        ws_max_size=_WEBSOCKET_MESSAGE,
+        ws_per_message_deflate=False,
         lifespan="off",
         ssl_context_factory=(lambda *_: encryption) if encryption else None,
         timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -65,6 +72,11 @@ def run(
             _Server(config, stopping).run(sockets=[listening])
     finally:
         listening.close()
+
+
+def _is_no_refused_handshake(record: logging.LogRecord) -> bool:
+    """uvicorn calls it an error when a WebSocket is refused with an answer; whoever knocks could fill the log."""
+    return "without completing handshake" not in str(record.msg)
 
 
 class _Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 import logging
 
 from storage.postgres.engine import Database
+from storage.postgres.workitem_events import forget_events
 from storage.postgres.workitem_performance import perform, workitems_to_perform
 from storage.postgres.workitem_rows import forget_ended
 from storage.workitem_settings import WorkitemSettings
@@ -26,9 +27,10 @@ def perform_workitems(database: Database, settings: WorkitemSettings) -> int:
 
 
 def forget_workitems(database: Database, settings: WorkitemSettings) -> int:
-    """Remove those that ended long enough ago; how many it were.
+    """Remove those that ended long enough ago, and events that nobody fetched; how many workitems it were.
 
     Raises:
         DatabaseUnavailable: nothing was removed.
     """
+    forget_events(database, settings.event_hours * 3600)
     return forget_ended(database, settings.keep_hours * 3600)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from storage.domain.search import Found, Page
 from storage.domain.workitem import DataSet, NewWorkitem, Workitem, WorkitemRequest, WorkitemStatus
+from storage.domain.workitem_event import WorkitemEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,45 @@ class CancelWish:
     """Why somebody who does not perform a workitem wants it canceled (PS3.4 Table CC.2.2-1); by tags."""
 
     told: DataSet
+
+
+class Subscriptions(Protocol):
+    """Who is told of workitems; each method raises DatabaseUnavailable, and SubscriberOfAnother for another's title.
+
+    The target is the UID of a workitem, or of the worklist (WORKLIST_UID, FILTERED_UID).
+    """
+
+    def subscribe(
+        self,
+        target: str,
+        ae_title: str,
+        account: str,
+        *,
+        deletion_lock: bool,
+        keys: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """From now on. Raises WorkitemRefused or WorklistFull."""
+        ...
+
+    def unsubscribe(self, target: str, ae_title: str, account: str) -> None:
+        """No more. Raises WorkitemRefused or WorklistFull."""
+        ...
+
+    def suspend(self, ae_title: str, account: str) -> None:
+        """Of no further new workitems. Raises WorklistFull."""
+        ...
+
+    def open(self, ae_title: str, account: str) -> None:
+        """An AE is there to be told. Raises WorklistFull."""
+        ...
+
+    def events(self, ae_title: str) -> list[WorkitemEvent]:
+        """What it has not been told yet, oldest first."""
+        ...
+
+    def sent(self, ae_title: str, event_ids: Sequence[int]) -> None:
+        """These have been sent."""
+        ...
 
 
 class Worklist(Protocol):

@@ -47,7 +47,13 @@ from storage.postgres.received_tables import (
 )
 from storage.postgres.route_tables import RevisionRouteRow, SeriesAttributesRow
 from storage.postgres.table_base import Base, Big, DatabaseTime, Json, RowId, Token, listed, one_of, sha256_check
-from storage.postgres.workitem_tables import WorkitemJobRow, WorkitemRow
+from storage.postgres.workitem_tables import (
+    WorkitemEventRow,
+    WorkitemJobRow,
+    WorkitemRow,
+    WorkitemSubscriberRow,
+    WorkitemSubscriptionRow,
+)
 
 __all__ = [
     "AccountRow",
@@ -91,8 +97,11 @@ __all__ = [
     "StudyRevisionRow",
     "StudyRow",
     "WebSessionRow",
+    "WorkitemEventRow",
     "WorkitemJobRow",
     "WorkitemRow",
+    "WorkitemSubscriberRow",
+    "WorkitemSubscriptionRow",
 ]
 
 

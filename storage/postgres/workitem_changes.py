@@ -18,6 +18,7 @@ from storage.domain.workitem_attributes import (
     study_of,
 )
 from storage.postgres.audit_trail import append
+from storage.postgres.workitem_events import note_change
 from storage.postgres.workitem_tables import WorkitemRow
 
 _PRIORITY = ATTRIBUTES["ScheduledProcedureStepPriority"].tag
@@ -81,10 +82,12 @@ def set_attributes(session: Session, row: WorkitemRow, attributes: DataSet) -> N
 
 def change(session: Session, row: WorkitemRow, **values: Any) -> None:  # noqa: ANN401 - values of the row's columns
     """Write columns of the row, and what follows from its attributes until it is claimed."""
+    before = row.state, row.attributes
     if "attributes" in values and row.state == WorkitemState.SCHEDULED:
         values |= derived(values["attributes"])
     session.execute(update(WorkitemRow).where(WorkitemRow.id == row.id).values(changed_at=func.now(), **values))
     session.refresh(row)
+    note_change(session, row, *before)
 
 
 def derived(attributes: DataSet) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import and_, case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -10,6 +10,7 @@ from storage.domain.audit_event import AuditAction
 from storage.domain.search import Found, Page
 from storage.domain.workitem import (
     STATUSES,
+    SUCCESS,
     DataSet,
     NewWorkitem,
     Workitem,
@@ -22,13 +23,15 @@ from storage.domain.workitem import (
     lock_told,
 )
 from storage.domain.workitem_attributes import UNSPECIFIED, first, items
+from storage.domain.workitem_event import EventType, cancel_requested
 from storage.errors import WorklistFull
 from storage.ports.workitems import CancelWish
 from storage.postgres.engine import WORKLIST_LOCK, Database
 from storage.postgres.workitem_changes import cancel, claim, complete, derived, own_lock, set_attributes, told
+from storage.postgres.workitem_events import note, subscribe_to_new
 from storage.postgres.workitem_performance import cancel_jobs, follow, jobs_of
 from storage.postgres.workitem_search import matches
-from storage.postgres.workitem_tables import WorkitemRow
+from storage.postgres.workitem_tables import WorkitemRow, WorkitemSubscriptionRow
 
 _REASON_CODE, _REASON = "0074100E", "00741238"
 
@@ -66,6 +69,7 @@ class PostgresWorklist:
             if made is None:
                 raise WorkitemRefused(STATUSES[0x0111], "There is a workitem of this UID; use another UID.")
             row = _locked(session, workitem.sop_instance_uid)
+            subscribe_to_new(session, row)
             told(session, row, AuditAction.WORKITEM_CREATED, actor, priority=row.priority)
 
     def get(self, sop_instance_uid: str) -> Workitem:
@@ -135,8 +139,12 @@ class PostgresWorklist:
             return status
 
     def _tell_performer(self, session: Session, row: WorkitemRow, wish: CancelWish, actor: str) -> WorkitemStatus:
-        """Ours is canceled at once, unless it has just ended; of another's nobody can be told."""
+        """Ours is canceled at once, unless it has just ended; another's is told if he, or anybody, has subscribed."""
+        heard = note(session, row, EventType.CANCEL_REQUESTED, cancel_requested(actor, wish.told))
+        told(session, row, AuditAction.WORKITEM_CANCEL_REQUESTED, actor)
         if not jobs_of(session, row):
+            if heard:
+                return SUCCESS
             raise WorkitemRefused(
                 STATUSES[0xC312], "Its performer cannot be told; it is canceled by who claimed it only."
             )
@@ -182,4 +190,6 @@ def forget_ended(database: Database, keep_seconds: float) -> int:
     """
     with database.transaction() as session:
         old = WorkitemRow.ended_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds)
+        locked = select(WorkitemSubscriptionRow.workitem_id).where(WorkitemSubscriptionRow.deletion_lock)
+        old = and_(old, WorkitemRow.id.not_in(locked))
         return len(session.execute(delete(WorkitemRow).where(old).returning(WorkitemRow.id)).all())

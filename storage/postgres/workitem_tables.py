@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, SmallInteger, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.domain.workitem import FINAL_STATES, WorkitemPriority, WorkitemState
@@ -68,3 +68,53 @@ class WorkitemJobRow(Base):
     algorithm: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[Big] = mapped_column(ForeignKey("job.id"))
     made: Mapped[bool]
+
+
+class WorkitemSubscriberRow(Base):
+    """Who is told of workitems, by its AE title, which is that of the account that came with it first.
+
+    `worklist` says that it subscribes to new workitems too, all of them or those that match `keys`.
+    """
+
+    __tablename__ = "workitem_subscriber"
+    __table_args__ = (one_of("worklist", ("global", "filtered")),)
+
+    ae_title: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str]
+    worklist: Mapped[str | None]
+    keys: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    deletion_lock: Mapped[bool] = mapped_column(server_default=text("false"))
+    seen_at: Mapped[DatabaseTime]
+
+
+class WorkitemSubscriptionRow(Base):
+    """One subscriber to one workitem; one that is locked is not removed."""
+
+    __tablename__ = "workitem_subscription"
+    __table_args__ = (Index("workitem_subscription_of_subscriber", "ae_title"),)
+
+    workitem_id: Mapped[Big] = mapped_column(
+        ForeignKey("workitem.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    ae_title: Mapped[str] = mapped_column(
+        ForeignKey("workitem_subscriber.ae_title", ondelete="CASCADE"), primary_key=True
+    )
+    deletion_lock: Mapped[bool]
+
+
+class WorkitemEventRow(Base):
+    """One event for one subscriber that has not been sent yet; what is sent is gone."""
+
+    __tablename__ = "workitem_event"
+    __table_args__ = (
+        CheckConstraint("event_type IN (1, 2, 3, 5)", name="event_type_known"),
+        Index("workitem_event_of_subscriber", "ae_title", "id"),
+        Index("workitem_event_oldest", "happened_at"),
+    )
+
+    id: Mapped[RowId]
+    ae_title: Mapped[str] = mapped_column(ForeignKey("workitem_subscriber.ae_title", ondelete="CASCADE"))
+    sop_instance_uid: Mapped[str]
+    event_type: Mapped[int] = mapped_column(SmallInteger)
+    information: Mapped[Json]
+    happened_at: Mapped[DatabaseTime]

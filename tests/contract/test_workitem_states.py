@@ -12,6 +12,7 @@ import psycopg2.errors
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID
 from pynetdicom.status import UNIFIED_PROCEDURE_STEP_SERVICE_CLASS_STATUS
 
 from storage.domain.workitem import (
@@ -34,6 +35,7 @@ from storage.domain.workitem_attributes import (
     TYPES_NOT_SUPPORTED,
     UNSPECIFIED,
 )
+from storage.domain.workitem_event import FILTERED_UID, WORKLIST_UID, EventType
 from storage.ports.workitems import CancelWish
 from storage.postgres.engine import open_database
 from storage.postgres.workitem_rows import PostgresWorklist
@@ -81,6 +83,16 @@ def test_the_page_has_the_priorities_the_keys_and_the_attributes() -> None:
         (each.keyword, str(each.creation), "yes" if each.updated else "no", "yes" if each.found else "no")
         for each in ATTRIBUTES.values()
     ]
+
+
+def test_the_page_has_the_events_and_their_numbers() -> None:
+    """Event Type IDs of the page are those of the code; the UIDs that stand for the worklist are the Standard's."""
+    assert {int(number): name for number, name in re.findall(r"^\| (\d) \| `(\w+)` \| ", _PAGE, re.MULTILINE)} == {
+        int(each): each.name for each in EventType
+    }
+    assert {WORKLIST_UID, FILTERED_UID} == set(re.findall(r"^\| `(1\.2\.840[\d.]+)` \|", _PAGE, re.MULTILINE))
+    assert UID(WORKLIST_UID).name == "UPS Global Subscription SOP Instance"
+    assert UID(FILTERED_UID).name == "UPS Filtered Global Subscription SOP Instance"
 
 
 def test_tags_and_codes_are_those_of_the_standard() -> None:

@@ -88,6 +88,7 @@ def opened(
             serving = threading.Thread(
                 target=server.run,
                 args=(harden(door.app, web), web, door.stopping, ports.put, door.certificate_refused),
+                kwargs={"websockets": workitems.enabled},
                 name="web door",
             )
             serving.start()

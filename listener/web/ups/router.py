@@ -22,7 +22,6 @@ from storage.domain.identifiers import is_uid
 from storage.domain.search import Page
 from storage.domain.workitem import SUCCESS, NewWorkitem, WorkitemRefused, WorkitemRequest, WorkitemState
 from storage.domain.workitem_attributes import ATTRIBUTES, SEARCH_KEYS, TRANSACTION_UID, first
-from storage.errors import WorklistFull
 from storage.ports.audit import AuditTrail
 from storage.ports.workitems import CancelWish, Worklist
 
@@ -59,7 +58,8 @@ _ITEM = {MEDIA_TYPE: {"schema": _ANY}}
 _BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": _ANY}}}}
 
 
-def _statuses(*wanted: int, item: dict[int, Any] | None = None, **more: str) -> dict[int | str, dict[str, Any]]:
+def statuses(*wanted: int, item: dict[int, Any] | None = None, **more: str) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route for the OpenAPI document; ``_201`` and the like have words of their own."""
     told = {status: STATUSES[status] for status in (*wanted, 400, 401, 403, 429, 503)}
     told |= {int(status.strip("_")): sentence for status, sentence in more.items()}
     return described(told, item or {status: {} for status in told if status < 300})
@@ -76,7 +76,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
         "/workitems",
         status_code=201,
         response_class=Response,
-        responses=_statuses(409, *_SENT, _201="It was created; Location says where it is."),
+        responses=statuses(409, *_SENT, _201="It was created; Location says where it is."),
         openapi_extra=_BODY
         | {"parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in _UID_PARAMETERS]},
         summary="Create a workitem",
@@ -94,7 +94,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
     @router.get(
         "/workitems",
         response_class=Response,
-        responses=_statuses(200, 406, item={200: {MEDIA_TYPE: {"schema": {"type": "array", "items": _ANY}}}}),
+        responses=statuses(200, 406, item={200: {MEDIA_TYPE: {"schema": {"type": "array", "items": _ANY}}}}),
         openapi_extra={
             "parameters": [
                 {"name": name, "in": "query", "schema": {"type": "string"}}
@@ -120,7 +120,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
     @router.get(
         "/workitems/{workitem}",
         response_class=Response,
-        responses=_statuses(200, 404, 406, item={200: _ITEM}),
+        responses=statuses(200, 404, 406, item={200: _ITEM}),
         summary="Retrieve a workitem",
     )
     def retrieve(request: Request, workitem: PathUid, principal: ViewsWorkitems) -> Response:
@@ -137,7 +137,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
     @router.post(
         "/workitems/{workitem}",
         response_class=Response,
-        responses=_statuses(200, 404, 409, *_SENT),
+        responses=statuses(200, 404, 409, *_SENT),
         openapi_extra=_BODY
         | {"parameters": [{"name": "transaction-uid", "in": "query", "schema": {"type": "string"}}]},
         summary="Update a workitem",
@@ -154,7 +154,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
     @router.put(
         "/workitems/{workitem}/state",
         response_class=Response,
-        responses=_statuses(200, 404, 409, *_SENT),
+        responses=statuses(200, 404, 409, *_SENT),
         openapi_extra=_BODY,
         summary="Claim, complete or cancel a workitem",
     )
@@ -171,7 +171,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
         "/workitems/{workitem}/cancelrequest",
         status_code=202,
         response_class=Response,
-        responses=_statuses(404, 409, *_SENT, _202="The request was taken; its performer decides."),
+        responses=statuses(404, 409, *_SENT, _202="The request was taken; its performer decides."),
         openapi_extra={"requestBody": _BODY["requestBody"] | {"required": False}},
         summary="Request that a workitem is canceled",
     )
@@ -191,8 +191,6 @@ async def _done(change: Callable[[], None]) -> Response | None:
         await run_sync(change)
     except WorkitemRefused as error:
         return answer.refused(error)
-    except WorklistFull as error:
-        raise HTTPException(503, str(error), {"Retry-After": "600"}) from None
     return None
 
 
