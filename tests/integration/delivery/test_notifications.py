@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from listener.notify.lane import NotifyLane, notifying
 from listener.notify.senders import sender_of
@@ -24,6 +25,7 @@ from storage.domain.result import EvidenceRole
 from storage.postgres.notification_rows import PostgresNotifications
 from storage.postgres.overview import Overview
 from storage.postgres.site_reading import PostgresSiteReading
+from storage.postgres.statement import statement
 from tests.peers.evidence_files import evidence_object
 from tests.peers.free_ports import free_port
 from tests.peers.result_desk import ResultDesk
@@ -429,3 +431,29 @@ def test_the_command_lists_retries_and_probes(
     assert run("probe", "ehr").exit_code == run("probe", "lab").exit_code == 0
     assert stow_archive.requests[-1].line == "GET /told/metadata HTTP/1.1"
     assert "could not be reached" in str(run("probe", "away").exception)
+
+
+def test_what_was_held_for_long_is_looked_at_in_turn(
+    desk: ResultDesk, rows: PostgresNotifications, place: Place
+) -> None:
+    """After an outage of the PACS every message goes out, and until then none is asked about each second."""
+    rows.begin(["ris"])
+    owe_result(desk, "pacs")
+    rows.note(place().policy())
+    acknowledge(desk, "pacs")
+    now_in_turn = "CAST(floor(extract(epoch FROM now())) AS bigint) % 30"
+    desk.execute(
+        "UPDATE notification SET noted_at = now() - interval '1 day'; ALTER TABLE notification ALTER id DROP IDENTITY"
+    )
+
+    released = set()
+    with desk.database.transaction() as session:
+        clock = session.execute(text(f"SELECT {now_in_turn}")).scalar_one()
+        for part in (clock, clock + 1):  # one transaction is one second
+            session.execute(text("UPDATE notification SET id = :id, state = 'held'"), {"id": 300 + part})
+            wanted = {"receiver": "ris", "held": True, "report_at": ""}
+            session.execute(statement("release_notifications"), wanted)
+            state = session.execute(text("SELECT state FROM notification")).scalar_one()
+            released.add((part == clock, state))
+
+    assert released == {(True, "waiting"), (False, "held")}
