@@ -80,9 +80,14 @@ def things_of(findings: Iterable[Facts]) -> list[JudgedThing]:
     return things or [JudgedThing(WHOLE_RESULT, "Whole result", "nothing found")]
 
 
-def standing(feedback: Iterable[Facts]) -> dict[tuple[int, str], Facts]:
-    """By result and Tracking UID the verdict that counts: the newest; ``feedback`` is in the order it was given in."""
-    return {(row["result_id"], row["tracking_uid"]): row for row in feedback}
+def about(result_id: int, tracking_uid: str) -> str | int:
+    """What a verdict is on: a finding by its Tracking UID, which it has in each repetition of its job, or a result."""
+    return tracking_uid or result_id
+
+
+def standing(feedback: Iterable[Facts]) -> dict[str | int, Facts]:
+    """By what it is on the verdict that counts: the newest; ``feedback`` is in the order it was given in."""
+    return {about(row["result_id"], row["tracking_uid"]): row for row in feedback}
 
 
 def feedback_sentences(result: Facts, feedback: Iterable[Facts]) -> Iterator[str]:

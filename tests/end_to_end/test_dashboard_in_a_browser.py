@@ -272,14 +272,16 @@ def test_an_accession_number_finds_its_study_and_stands_in_no_address(
 
 
 def test_an_operator_has_work_done_again(visit: Callable[..., Visitor], site: Product, tmp_path: Path) -> None:
-    """One press makes a new job that names the old one, and the page shows its end; a viewer has no such button."""
+    """One press makes a new job that names the old one, and the page shows its end; a viewer's buttons only judge."""
     series = _analysed(site, tmp_path / "series")
     operator, viewer = visit(), visit()
     operator.log_in("operator")
     viewer.log_in("viewer")
     for visitor in (operator, viewer):
         visitor.page.goto(f"/studies/{series.study_instance_uid}")
-    assert viewer.page.locator("main button").count() == 0
+    assert viewer.page.locator("main button").all_inner_texts() == ["Accept", "Reject"]
+    viewer.page.get_by_role("button", name="Reject").click()
+    expect(viewer.page.locator("table.judged")).to_contain_text("rejected in the dashboard by viewer")
 
     operator.page.get_by_role("button", name=re.compile("Do the work of job")).first.click()
 
@@ -287,6 +289,7 @@ def test_an_operator_has_work_done_again(visit: Callable[..., Visitor], site: Pr
     expect(again).to_be_visible()
     expect(again.locator(".state")).to_have_text("analysed")
     expect(operator.page.locator("section.result")).to_have_count(2)
+    expect(operator.page.locator("table.judged").first).to_contain_text("rejected in the dashboard by viewer")
     operator.keep_picture("study-done-again")
 
 

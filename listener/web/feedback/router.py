@@ -11,7 +11,7 @@ from listener.web.feedback.models import GivenVerdict, JudgedFinding, JudgedResu
 from listener.web.problem import Problem
 from listener.web.uploads import remote_address
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.domain.feedback import Feedback, FeedbackSource, Verdict, things_of
+from storage.domain.feedback import Feedback, FeedbackSource, Verdict, about, things_of
 from storage.errors import UnknownRecord
 from storage.ports.audit import AuditTrail
 from storage.ports.facts import Facts
@@ -77,11 +77,10 @@ def feedback_api_router(book: FeedbackBook, explainer: StudyExplainer, trail: Au
 
 
 def _result(result: Facts, feedback: list[Facts]) -> JudgedResult:
-    given: dict[str, list[GivenVerdict]] = {}
+    given: dict[str | int, list[GivenVerdict]] = {}
     for row in feedback:
-        if row["result_id"] == result["result_id"]:
-            verdict = GivenVerdict(**{name: row[name] for name in GivenVerdict.model_fields})
-            given.setdefault(row["tracking_uid"], []).append(verdict)
+        verdict = GivenVerdict(**{name: row[name] for name in GivenVerdict.model_fields})
+        given.setdefault(about(row["result_id"], row["tracking_uid"]), []).append(verdict)
     return JudgedResult(
         result_id=result["result_id"],
         algorithm=f"{result['algorithm_name']} {result['algorithm_version']}",
@@ -91,7 +90,7 @@ def _result(result: Facts, feedback: list[Facts]) -> JudgedResult:
                 tracking_uid=thing.tracking_uid,
                 name=thing.name,
                 said=thing.said,
-                verdicts=given.get(thing.tracking_uid, []),
+                verdicts=given.get(about(result["result_id"], thing.tracking_uid), []),
             )
             for thing in things_of(result["findings"])
         ],

@@ -9,7 +9,7 @@ from listener.web.access import Permission, Principal, require
 from listener.web.login import address_of
 from listener.web.pages.desk import Desk
 from listener.web.pages.forms import checked_form
-from storage.domain.feedback import Feedback, FeedbackSource, Verdict, standing, things_of
+from storage.domain.feedback import Feedback, FeedbackSource, Verdict, about, standing, things_of
 from storage.domain.identifiers import checked_uid
 from storage.ports.facts import Facts
 
@@ -44,7 +44,7 @@ def judged(facts: Facts) -> dict[int, list[Facts]]:
     counts = standing(facts["feedback"])
     return {
         result["result_id"]: [
-            {"thing": thing, "verdict": counts.get((result["result_id"], thing.tracking_uid))}
+            {"thing": thing, "verdict": counts.get(about(result["result_id"], thing.tracking_uid))}
             for thing in things_of(result["findings"])
         ]
         for result in facts["results"]

@@ -1,4 +1,10 @@
--- Every verdict, newest first, with what it is about; `counts` tells the newest one on its finding.
+-- Every verdict, newest first, with what it is about; `counts` tells the newest one on its finding, which has the same
+-- Tracking UID in each repetition of its job.
+WITH newest AS (
+    SELECT max(id) AS id
+    FROM feedback
+    GROUP BY tracking_uid, CASE WHEN tracking_uid = '' THEN result_id END
+)
 SELECT
     feedback.id,
     feedback.recorded_at,
@@ -18,11 +24,9 @@ SELECT
     feedback.source,
     feedback.sop_instance_uid,
     feedback.actor,
-    NOT EXISTS (
-        SELECT FROM feedback AS later
-        WHERE later.result_id = feedback.result_id AND later.tracking_uid = feedback.tracking_uid AND later.id > feedback.id
-    ) AS counts
+    newest.id IS NOT NULL AS counts
 FROM feedback
+LEFT JOIN newest ON newest.id = feedback.id
 JOIN result ON result.id = feedback.result_id
 JOIN job ON job.id = result.job_id
 JOIN algorithm ON algorithm.id = job.algorithm_id

@@ -110,7 +110,9 @@ def test_a_finding_counts_once_however_often_its_job_was_done(hospital: Hospital
     book.give("1.2.3", said(2, "2.25.1", ACCEPT))
 
     (row,) = book.agreement("lungs")
+    given = book.given(algorithm=None, study_instance_uid=None, verdict=None, rows=9)
 
+    assert [(one["verdict"], one["counts"]) for one in given] == [("accept", True), ("reject", False)]
     assert (row["results"], row["findings"], row["judged"], row["accepted"]) == (2, 2, 1, 1)
     assert (row["share"], row["low"], row["high"]) == (1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
     with pytest.raises(UnknownRecord, match="spleens"):

@@ -37,10 +37,11 @@ def test_a_result_without_findings_is_judged_as_a_whole() -> None:
 
 
 def test_the_newest_verdict_counts() -> None:
-    """Of several on one finding the last one given."""
-    rows = [{"result_id": 1, "tracking_uid": uid, "verdict": word} for uid, word in (("a", 1), ("b", 2), ("a", 3))]
+    """Of several on one finding the last one given, on whichever repetition; of a whole result only those on it."""
+    said = ((1, "a", 1), (1, "b", 2), (2, "a", 3), (1, "", 4), (2, "", 5))
+    rows = [{"result_id": number, "tracking_uid": uid, "verdict": word} for number, uid, word in said]
 
-    assert {key: row["verdict"] for key, row in standing(rows).items()} == {(1, "a"): 3, (1, "b"): 2}
+    assert {key: row["verdict"] for key, row in standing(rows).items()} == {"a": 3, "b": 2, 1: 4, 2: 5}
 
 
 @pytest.mark.parametrize(
