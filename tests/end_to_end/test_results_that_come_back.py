@@ -2,7 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 
 from tests.end_to_end.conftest import Product, destination, write_series
 from tests.peers.orthanc import Orthanc
@@ -23,7 +27,10 @@ end
 def test_a_pacs_that_forwards_every_result_to_us_starts_nothing(
     product: Product, bright_voxels: Path, start_orthanc: Callable[..., Orthanc], tmp_path: Path
 ) -> None:
-    """All that comes back is kept and told by its rule, pictures under new UIDs too: one revision, one job, no loop."""
+    """All that comes back is kept and told by its rule, pictures under new UIDs too: one revision, one job, no loop.
+
+    A report of ours that somebody verified there is taken as a verdict.
+    """
     script = tmp_path / "forward.lua"
     script.write_text(_FORWARD_EVERYTHING)
     pacs = start_orthanc(
@@ -50,6 +57,30 @@ def test_a_pacs_that_forwards_every_result_to_us_starts_nothing(
     assert "4 instances did not count (own-result)" in told
     assert "2 instances did not count (ai-result)" in told
     assert product.silent_instances() == []
+
+    verified = tmp_path / "verified.dcm"
+    _verify(pacs, series.study_instance_uid, verified)
+    pacs.upload(verified)
+    accepted = " was accepted by a structured report "
+    product.wait_until(lambda: accepted in product.explain(series.study_instance_uid), "the verdict was taken")
+    assert product.log().count("came back and could not be read") == 0
+
+
+def _verify(pacs: Orthanc, study_instance_uid: str, path: Path) -> None:
+    """The next version of our report, with the flag and the observer that a person leaves who verifies it."""
+    (report,) = [
+        one for _, file in pacs.instances_of(study_instance_uid) if (one := dcmread(BytesIO(file))).Modality == "SR"
+    ]
+    study, series, instance, observer = Dataset(), Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = report.SOPClassUID, report.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = report.SeriesInstanceUID, [instance]
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = report.StudyInstanceUID, [series]
+    observer.VerifyingObserverName, observer.VerifyingOrganization = "Doe^Jane", "Radiology"
+    observer.VerificationDateTime, observer.VerifyingObserverIdentificationCodeSequence = "20260305101112", []
+    report.PredecessorDocumentsSequence, report.VerifyingObserverSequence = [study], [observer]
+    report.VerificationFlag = "VERIFIED"
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    report.save_as(path, enforce_file_format=True)
 
 
 def _excluded(product: Product, study_instance_uid: str) -> list[str]:
