@@ -10,7 +10,9 @@ from listener.errors import ListenerError
 
 MOST_ATTRIBUTE_BYTES = 8 * 2**20  # a report of ours has some 10 KiB, a segmentation of 1000 frames about 1 MiB
 MOST_PIXEL_BYTES = 64 * 2**20
+MOST_ITEMS = 100_000  # of all sequences; each is a data set in memory, a hundred times as large as the 8 bytes it takes
 
+_ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # in little and in big endian
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED = 0xFFFFFFFF
 _ELEMENT_HEAD = 8  # bytes that are asked for where the next element may begin
@@ -67,7 +69,7 @@ def read_attributes(path: Path) -> Dataset:
         Exception: anything else that pydicom makes of bytes that are no DICOM.
     """
     with path.open("rb") as file:
-        return dcmread(_Bounded(file, MOST_ATTRIBUTE_BYTES), stop_before_pixels=True)
+        return _attributes(file)
 
 
 def read_with_pixels(path: Path) -> tuple[Dataset, bytes]:
@@ -78,7 +80,7 @@ def read_with_pixels(path: Path) -> tuple[Dataset, bytes]:
         Exception: as ``read_attributes``.
     """
     with path.open("rb") as file:
-        data_set = dcmread(_Bounded(file, MOST_ATTRIBUTE_BYTES), stop_before_pixels=True)
+        data_set = _attributes(file)
         explicit = data_set.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
         if not explicit and data_set.file_meta.TransferSyntaxUID != ImplicitVRLittleEndian:
             raise NotPlain
@@ -89,3 +91,12 @@ def read_with_pixels(path: Path) -> tuple[Dataset, bytes]:
         if length > MOST_PIXEL_BYTES:
             raise ObjectTooLarge
         return data_set, file.read(length)
+
+
+def _attributes(file: BinaryIO) -> Dataset:
+    """Counted before they are read: the toolkit makes all items of a sequence at once."""
+    beginning = file.read(MOST_ATTRIBUTE_BYTES)
+    if sum(beginning.count(tag) for tag in _ITEM_TAGS) > MOST_ITEMS:
+        raise ObjectTooLarge
+    file.seek(0)
+    return dcmread(_Bounded(file, MOST_ATTRIBUTE_BYTES), stop_before_pixels=True)

@@ -45,7 +45,7 @@ def _report(returned: ReturnedObject, report: Dataset, frozen: Frozen) -> Look:
     """A report speaks once a person verified it (PS3.3 section C.17.2): of what it tells, and of what it follows."""
     groups = tracked_groups(report)
     ours = {uid: result for uid in groups if (result := returned.result_of(uid)) is not None}
-    followed = _followed(returned, report)
+    followed = _followed(returned, report, frozen)
     if not ours and not followed:
         return Look(ReturnedOutcome.NOT_OURS)
     if report.get("VerificationFlag") != "VERIFIED" or not report.get("VerifyingObserverSequence"):
@@ -69,17 +69,25 @@ def _report(returned: ReturnedObject, report: Dataset, frozen: Frozen) -> Look:
     return _look(said)
 
 
-def _followed(returned: ReturnedObject, report: Dataset) -> list[tuple[OwnObject, OwnResult]]:
+def _followed(returned: ReturnedObject, report: Dataset, frozen: Frozen) -> list[tuple[OwnObject, OwnResult]]:
     """The reports of ours that it is a new version of: those it names as predecessors, and the one whose UID it has.
 
-    A report that only cites ours among its evidence has taken nothing out of it, so its silence is no verdict.
+    A report that only cites ours among its evidence has taken nothing out of it, so its silence is no verdict. Nor is
+    it one on what a report of ours followed already: who verifies the newer one has not read the older.
     """
-    named = {returned.sop_instance_uid} if returned.is_own else set()
-    for study in report.get("PredecessorDocumentsSequence") or ():
-        for series in study.get("ReferencedSeriesSequence") or ():
-            for one in series.get("ReferencedSOPSequence") or ():
-                named.add(str(one.get("ReferencedSOPInstanceUID", "")))
-    return _named(returned, named, frozenset({EvidenceRole.REPORT}))
+    named = _predecessors(report) | ({returned.sop_instance_uid} if returned.is_own else set())
+    found = _named(returned, named, frozenset({EvidenceRole.REPORT}))
+    older = {uid for own, _ in found for uid in _predecessors(read_attributes(frozen(own.sha256)))}
+    return [(own, result) for own, result in found if own.sop_instance_uid not in older]
+
+
+def _predecessors(report: Dataset) -> set[str]:
+    return {
+        str(one.get("ReferencedSOPInstanceUID", ""))
+        for study in report.get("PredecessorDocumentsSequence") or ()
+        for series in study.get("ReferencedSeriesSequence") or ()
+        for one in series.get("ReferencedSOPSequence") or ()
+    }
 
 
 def _named(

@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import KeyObjectSelectionDocumentStorage, SegmentationStorage, generate_uid
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from listener.feedback import bounded_reading
-from listener.feedback.bounded_reading import CutOff, read_attributes
+from listener.feedback.bounded_reading import CutOff, ObjectTooLarge, read_attributes
 from listener.feedback.look_out import LookOut
 from listener.feedback.tracked_groups import tracked_groups
-from storage.domain.result import NewResult
-from storage.domain.returned_object import ReturnedOutcome
+from listener.feedback.verdicts import look_at
+from storage.domain.result import EvidenceForm, EvidenceRole, NewResult
+from storage.domain.returned_object import OwnObject, OwnResult, ReturnedObject, ReturnedOutcome, ReturnRule
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
@@ -367,3 +375,50 @@ def test_an_object_that_ends_too_early_is_not_read(site: Site, tmp_path: Path) -
         path.write_bytes(whole.getvalue()[:-missing])
         with pytest.raises(CutOff):
             tracked_groups(read_attributes(path))
+
+
+def test_an_object_of_empty_items_is_not_read(tmp_path: Path) -> None:
+    """Eight bytes make a data set in memory: a report of a million of them would take the importer's."""
+    path, whole = tmp_path / "items.dcm", BytesIO()
+    report = Dataset()
+    report.file_meta = FileMetaDataset()
+    report.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = ComprehensiveSRStorage
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    report.save_as(whole, enforce_file_format=True)
+    item, end = b"\xfe\xff\x00\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+    content = b"\x40\x00\x30\xa7\xff\xff\xff\xff" + item * (bounded_reading.MOST_ITEMS + 1) + end
+    path.write_bytes(whole.getvalue() + content)
+
+    with pytest.raises(ObjectTooLarge):
+        read_attributes(path)
+
+
+def test_who_verifies_a_newer_report_of_ours_says_nothing_of_the_older(evidence: Evidence, tmp_path: Path) -> None:
+    """Our second report names our first as its predecessor, and still does when it is verified under its own UID.
+
+    What stands in the first alone, on fewer images, was rejected by nobody.
+    """
+    older = next(data_set for one, data_set in evidence.read if one.form == "comprehensive-3d")
+    newer = _again(older, PredecessorDocumentsSequence=[_reference(older)])
+    for number, group in enumerate(groups_of(newer)):
+        child(group, "112040").UID = f"1.2.3.{number}"
+    verified = _verified(newer)
+    verified.SOPInstanceUID = verified.file_meta.MediaStorageSOPInstanceUID = newer.SOPInstanceUID
+    verified.PredecessorDocumentsSequence = newer.PredecessorDocumentsSequence
+    for name, data_set in (("older", older), ("newer", newer), ("verified", verified)):
+        data_set.save_as(tmp_path / name, enforce_file_format=True)
+    results = tuple(
+        OwnResult(
+            number,
+            frozenset(tracked_groups(data_set)),
+            (OwnObject(EvidenceRole.REPORT, EvidenceForm.COMPREHENSIVE_3D, data_set.SOPInstanceUID, name),),
+        )
+        for number, name, data_set in ((2, "newer", newer), (1, "older", older))
+    )
+    uid, kind = newer.SOPInstanceUID, newer.SOPClassUID
+    returned = ReturnedObject(1, uid, kind, newer.StudyInstanceUID, "PACS1", "0" * 64, 1000, True, results)
+
+    look = look_at(returned, tmp_path / "verified", lambda name: tmp_path / name)
+
+    assert {(said.result_id, said.rule) for said in look.said} == {(2, ReturnRule.VERIFIED_AS_MADE)}
