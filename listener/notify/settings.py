@@ -49,7 +49,7 @@ class NotifySettings(WebKeys):
         default=10.0, gt=0, le=60, allow_inf_nan=False, description="How long a connection may take."
     )
     answer_seconds: float = Field(
-        default=30.0, gt=0, le=300, allow_inf_nan=False, description="How long an answer may take, to its end."
+        default=30.0, gt=0, le=180, allow_inf_nan=False, description="How long an answer may take, to its end."
     )
     secret_file: str = Field(
         default="",

@@ -32,7 +32,7 @@ from storage.postgres.stored_text import stored_text
 from storage.postgres.tables import JobRow, ResultRow, StudyRow
 
 _ACTOR = "notifier"
-_PATIENCE_SECONDS = 600.0  # longer than any message may take; after that whoever sends it has died
+PATIENCE_SECONDS = 600.0  # longer than any message may take; after that whoever sends it has died
 _BATCH = 1_000
 
 _NOT_CONFIGURED = "No [[notify]] entry has this name any more; add it again, or leave it."
@@ -85,7 +85,7 @@ class PostgresNotifications:
 
     def claim(self, receiver: ReceiverPolicy) -> NotificationRequest | None:
         """Take the message that is due longest; ``None`` where none is, or the receiver is left alone for now."""
-        wanted = {"receiver": receiver.name, "patience_seconds": _PATIENCE_SECONDS}
+        wanted = {"receiver": receiver.name, "patience_seconds": PATIENCE_SECONDS}
         with self._database.transaction() as session:
             row = session.execute(statement("claim_notification"), wanted).one_or_none()
             if row is None:

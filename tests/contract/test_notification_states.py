@@ -3,10 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
 from listener.notify.answers import HTTP_RULES
 from listener.notify.fhir import FHIR_RULES
 from listener.notify.mllp import RULES, Outcome
+from listener.notify.settings import NotifySettings
+from listener.notify.webhook import deadlines_of
 from storage.domain.notification import TRANSITIONS, NotificationEvent, NotificationState
+from storage.postgres.notification_rows import PATIENCE_SECONDS
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "notifications.md").read_text(encoding="utf-8")
 
@@ -50,3 +56,17 @@ def test_the_page_has_the_answers_of_fhir() -> None:
     assert [(int(first), int(last or first), event, sentence) for first, last, event, sentence in rows] == [
         (rule.first, rule.last, str(rule.event), rule.sentence) for rule in FHIR_RULES
     ]
+
+
+def test_no_message_takes_longer_than_it_is_claimed_for() -> None:
+    """With the longest deadlines that the settings take, nobody else takes a message that is still being sent: over
+    the web, and over MLLP with a host of two addresses, a handshake, the message and its acknowledgement."""
+    longest = NotifySettings(
+        name="ris", kind="webhook", url="http://ris/", secret_file="s", connect_seconds=60, answer_seconds=180
+    )
+
+    assert deadlines_of(longest).total < PATIENCE_SECONDS
+    assert 3 * longest.connect_seconds + 2 * longest.answer_seconds < PATIENCE_SECONDS
+    for key, value in (("connect_seconds", 61), ("answer_seconds", 181)):
+        with pytest.raises(ValidationError):
+            NotifySettings(**longest.model_dump() | {key: value})

@@ -75,6 +75,26 @@ def test_each_code_of_an_acknowledgement_has_its_meaning(code: str, outcome: Out
         assert sent(port) == answer_of(outcome)
 
 
+def test_what_a_receiver_writes_is_repeated_nowhere(desk: ResultDesk, caplog: pytest.LogCaptureFixture) -> None:
+    """An engine may tell of the patient in MSA-3 or ERR; neither log nor row has it, and the reason is ours."""
+    rows = PostgresNotifications(desk.database)
+    rows.begin(["ris"])
+    desk.owe(evidence_object(EvidenceRole.REPORT), destinations=())
+
+    def reject(caller: socket.socket, _: threading.Event) -> None:
+        (sent_id,) = desk.execute("SELECT upper(left(replace(message_uid::text, '-', ''), 20)) AS id FROM notification")
+        text = acknowledgement("AR", f"{sent_id['id']}|MUELLER^ANNA is unknown").replace(b"\x1c", b"ERR|MUELLER\r\x1c")
+        caller.sendall(text)
+
+    with rude_receiver(reject) as port:
+        assert NotifyLane(rows, place(port), Hl7Sender(place(port))).tell_once()
+
+    (row,) = desk.execute("SELECT state, reason_code, reason_sentence, body FROM notification")
+    assert (row["state"], row["reason_code"], row["body"]) == ("refused", "mllp-rejected", None)
+    assert "MUELLER" not in str(row) + caplog.text + str(desk.execute("SELECT * FROM audit_event"))
+    assert "receiver ris refused a message" in caplog.text
+
+
 def endless(caller: socket.socket, ended: threading.Event) -> None:
     """Bytes without an end."""
     caller.sendall(b"\x0b")

@@ -377,7 +377,7 @@ def test_one_that_says_nothing_delays_no_other(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         stow_archive.answers = [reply(200)]
-        slow = place(name="silent", url=f"http://127.0.0.1:{port}/", answer_seconds=300.0)
+        slow = place(name="silent", url=f"http://127.0.0.1:{port}/", answer_seconds=180.0)
         with notifying(rows, [slow, place()], sender_of):
             silent.settimeout(30)
             in_hand, _ = silent.accept()
