@@ -10,7 +10,7 @@ from overread.errors import TortureFailed
 
 _NAMES = (
     *("kills", "workers", "postgres", "disk", "fsync", "power", "order", "syncs", "duplicates", "associations"),
-    *("races", "hostile"),
+    *("races", "pacs", "hostile"),
 )
 
 
@@ -25,7 +25,8 @@ def torture(rounds: int, seed: int | None, only: tuple[str, ...]) -> None:
     listener processes, 100 of the worker in the middle of its jobs, 20 outages of PostgreSQL, 4 full disks, 5 runs with
     failing syncs, 20 power cuts, the order of syncs and answers in 2 runs, each kind of sync left out once, 5 studies
     sent again and again, 200 associations for 10 minutes, 10,000 races of a stale delivery worker with its successor,
-    and 500 hostile sockets for 2 minutes.
+    200 times a PACS is down, rude in between, while the role that delivers is killed, and 500 hostile sockets for 2
+    minutes.
     """
     from overread.torture.runs import RUNS
 

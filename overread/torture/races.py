@@ -12,37 +12,25 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import psycopg2
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 
 from listener.scu.delivery_worker import DeliveryWorker
 from listener.scu.settings import DestinationSettings
 from listener.scu.store import StoreScu
-from overread.torture.instances import new_uid
 from overread.torture.outcome import Outcome
+from overread.torture.owed_results import FORMS, OwedResults, data_set_digest
 from overread.torture.stand import Stand
-from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
-from storage.domain.arrival import Arrival
-from storage.domain.association import Association
 from storage.domain.delivery import DeliveryStanding, SendOutcome
-from storage.domain.job import ClaimedJob, JobKind
-from storage.domain.result import EvidenceForm, EvidenceObject, EvidenceRole, FrozenEvidence, NewResult
-from storage.domain.study import InstanceHeader
+from storage.domain.job import ClaimedJob
+from storage.domain.result import FrozenEvidence
 from storage.errors import LeaseLost
 from storage.housekeeping.rescue_leases import rescue_leases
-from storage.housekeeping.settle_studies import settle_studies
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
-from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
-from storage.postgres.arrival_log import PostgresArrivalLog
 from storage.postgres.delivery_log import PostgresDeliveryLog
 from storage.postgres.engine import open_database
 from storage.postgres.job_queue import PostgresJobQueue
@@ -52,10 +40,6 @@ _JOBS = JobSettings(lease_seconds=600, delivery_give_up_hours=1000)
 _MOST_DESTINATIONS = 500  # of one result: each gets the same two objects, and is one race
 _MOMENTS = ("before it sends", "after it sent", "while it settles")
 _DEADLINE_S = 60.0
-_FORMS = {
-    EvidenceRole.SEGMENTATION: (SegmentationStorage, EvidenceForm.BINARY),
-    EvidenceRole.REPORT: (Comprehensive3DSRStorage, EvidenceForm.COMPREHENSIVE_3D),
-}
 # Let time pass, which the guard of jobs does not know as an event.
 _RUN_OUT = """
 SET session_replication_role = replica;
@@ -105,7 +89,7 @@ class _Pacs:
 
     def __enter__(self) -> "_Pacs":
         entity = AE(ae_title="RACES")
-        for sop_class, _ in _FORMS.values():
+        for sop_class, _ in FORMS.values():
             entity.add_supported_context(sop_class, ExplicitVRLittleEndian)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store)]
         server: Any = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
@@ -188,8 +172,7 @@ class _Course:
         }
         self._owner = psycopg2.connect(self._stand.server.owner_url)
         self._owner.autocommit = True
-        algorithm = RegisteredAlgorithm("races", "1", AlgorithmStage.ACTIVE, Path("races"), "a" * 64, "b" * 64)
-        PostgresAlgorithmCatalog(self._databases[0]).add(algorithm, "overread torture")
+        self._results = OwedResults(self._databases[0], self._queues[0], self._source)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -205,32 +188,9 @@ class _Course:
 
     def owe(self, destinations: int) -> None:
         """One more analysed study, whose result is owed to so many destinations."""
-        database, queue = self._databases[0], self._queues[0]
-        study, now = new_uid(self._source), datetime.now(UTC)
-        header = InstanceHeader(CTImageStorage, f"{study}.1.1", study, f"{study}.1", ExplicitVRLittleEndian)
-        association = Association("00000000-0000-4000-8000-000000000000", "CT1", "OVERREAD", "127.0.0.1", now)
-        PostgresArrivalLog(database).record([Arrival(header, "c" * 64, 1, association, now)], [], [])
-        settle_studies(database, 0)
-        job = queue.claim(JobKind.INFERENCE, "overread torture")
-        assert job is not None  # noqa: S101 - the study has just become stable
-        evidence = tuple(self._evidence(study, role) for role in _FORMS)
-        made = NewResult(f"{study}.1", (header.sop_instance_uid,), "b" * 64, "CPU", (), "", evidence)
         names = list(self._destinations)[:destinations]
-        queue.complete_analysed(job, made, names)
-        self._owed |= {(name.upper(), one.sop_instance_uid): _digest(one) for name in names for one in evidence}
-
-    def _evidence(self, study: str, role: EvidenceRole) -> EvidenceObject:
-        sop_class, form = _FORMS[role]
-        ds = Dataset()
-        ds.SOPClassUID, ds.SOPInstanceUID = sop_class, new_uid(self._source)
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = study, new_uid(self._source)
-        ds.PatientID, ds.Modality = "TORTURE", "SEG" if role is EvidenceRole.SEGMENTATION else "SR"
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        whole = BytesIO()
-        dcmwrite(whole, ds, enforce_file_format=True)
-        uids = ds.SOPInstanceUID, ds.SeriesInstanceUID, ExplicitVRLittleEndian
-        return EvidenceObject(role, sop_class, *uids, (whole.getvalue(),), form)
+        evidence = self._results.owe(names)
+        self._owed |= {(name.upper(), one.sop_instance_uid): data_set_digest(one) for name in names for one in evidence}
 
     def race(self) -> None:
         """One delivery and two workers."""
@@ -280,9 +240,3 @@ class _Course:
             ((odd,),) = cursor.fetchall()
         if odd:
             yield f"{odd} deliveries are not completed exactly once"
-
-
-def _digest(evidence: EvidenceObject) -> str:
-    """Of the data set, which follows the file meta information and the length of that."""
-    part10 = evidence.part10
-    return hashlib.sha256(part10[144 + int.from_bytes(part10[140:144], "little") :]).hexdigest()

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from overread.torture.bad_pacs import bad_pacs
 from overread.torture.crowds import associations, hostile
 from overread.torture.duplicates import duplicates
 from overread.torture.full_disk import full_disk
@@ -27,5 +28,6 @@ RUNS: dict[str, Run] = {
     "duplicates": lambda rounds, source: duplicates(max(rounds // 4, 1), source),
     "associations": lambda rounds, source: associations(rounds / 2, source),
     "races": lambda rounds, source: races(500 * rounds, source),
+    "pacs": lambda rounds, source: bad_pacs(10 * rounds, source),
     "hostile": lambda rounds, source: hostile(rounds / 10, source),
 }

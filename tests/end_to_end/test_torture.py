@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from overread.torture.bad_pacs import bad_pacs
 from overread.torture.checker import check_promise
 from overread.torture.instances import MR, make_instance, new_uid
 from overread.torture.ledger import SUCCESS, Ledger
@@ -41,6 +42,14 @@ def test_a_stale_delivery_worker_and_its_successor_leave_one_content_and_one_set
 
     assert outcome.faults == []
     assert outcome.acknowledged == 80
+
+
+def test_a_bad_pacs_gets_everything_once() -> None:
+    """Faults F17 to F19: down, rude and slow by turns, while the role that delivers is killed."""
+    outcome = bad_pacs(3, random.Random(2))
+
+    assert outcome.faults == []
+    assert outcome.acknowledged == 60
 
 
 @pytest.mark.timeout(900)  # one recovery for each kind of sync; a busy machine takes six minutes
