@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "explain": "overread.commands.explain:explain",
     "jobs": "overread.commands.jobs:jobs",
     "deliveries": "overread.commands.deliveries:deliveries",
+    "workitems": "overread.commands.workitems:workitems",
     "notifications": "overread.commands.notifications:notifications",
     "destinations": "overread.commands.destinations:destinations",
     "cohort": "overread.commands.cohort:cohort",

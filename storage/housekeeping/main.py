@@ -131,7 +131,7 @@ def keep_house(
     worklist = workitems or WorkitemSettings()
     of_worklist = {
         "perform workitems": (partial(perform_workitems, database, worklist), _EVERY_SECONDS),
-        "remove old workitems": (partial(forget_workitems, database, worklist), _FORGET_SECONDS),
+        "remove old workitems": (partial(forget_workitems, database, worklist), _TELL_SECONDS),
     }
     scheduler = _scheduler(
         house,

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from storage.domain.completeness import Patience
 from storage.domain.study import EXCLUSION_SENTENCES, QUARANTINE_SENTENCES, ExclusionRule, QuarantineReason
+from storage.domain.workitem import WorkitemState
 from storage.errors import UnknownRecord
 from storage.ports.facts import Facts
 from storage.postgres.engine import Database
@@ -24,6 +25,7 @@ from storage.postgres.tables import (
 )
 
 _EVER = 36_500  # days
+_MOST_WORKITEMS = 100  # of one study
 _MOST_MESSAGES = 1_000
 
 
@@ -54,6 +56,11 @@ class Overview:
         """Every destination whose deliveries are paused: since when, until when and why."""
         with self._database.transaction() as session:
             return paused_lanes(session)
+
+    def workitems(self, *, state: WorkitemState | None = None, most: int) -> list[Facts]:
+        """What other systems asked for over the worklist, newest first, in this state where one is named."""
+        with self._database.transaction() as session:
+            return _workitems(session, None, state, most)
 
     def destinations(self) -> list[Facts]:
         """What each destination that was ever owed anything has, waits for and did not get, in evidence objects."""
@@ -110,6 +117,11 @@ class Overview:
             return ask(session, "no_silent_state")
 
 
+def _workitems(session: Session, study_instance_uid: str | None, state: WorkitemState | None, most: int) -> list[Facts]:
+    wanted = {"study_instance_uid": study_instance_uid, "state": None if state is None else str(state), "most": most}
+    return ask(session, "overview_workitems", **wanted)
+
+
 def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
     only = {"study_instance_uid": study_instance_uid}
     studies = ask(session, "overview_studies", **only) if study_instance_uid else []
@@ -130,7 +142,7 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "shadow_results": ask(session, "explain_results", **only, shadow=True),
         "deliveries": ask(session, "overview_deliveries", **only),
         "paused": paused_lanes(session),
-        "workitems": ask(session, "workitems_of_study", **only),
+        "workitems": _workitems(session, study_instance_uid, None, _MOST_WORKITEMS)[::-1],
         "notifications": told_messages(session, None, study_instance_uid, False, _MOST_MESSAGES)[::-1],
     }
 

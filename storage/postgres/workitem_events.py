@@ -19,6 +19,7 @@ from storage.postgres.workitem_tables import (
 )
 
 _MOST_AT_ONCE = 200
+MOST_KEPT = 10_000  # events of one subscriber who is away; older ones go first
 
 
 def subscribe_to_new(session: Session, row: WorkitemRow) -> None:
@@ -72,7 +73,7 @@ def unsent(session: Session, ae_title: str) -> list[WorkitemEvent]:
     return [WorkitemEvent(row.id, row.sop_instance_uid, EventType(row.event_type), row.information) for row in rows]
 
 
-def forget_events(database: Database, keep_seconds: float) -> int:
+def forget_events(database: Database, keep_seconds: float, most: int = MOST_KEPT) -> int:
     """Remove what a subscriber did not fetch in time, and subscribers that want nothing; how many events it were.
 
     Raises:
@@ -83,6 +84,10 @@ def forget_events(database: Database, keep_seconds: float) -> int:
         old = session.execute(
             delete(WorkitemEventRow).where(WorkitemEventRow.happened_at < limit).returning(WorkitemEventRow.id)
         ).all()
+        newest = func.row_number().over(partition_by=WorkitemEventRow.ae_title, order_by=WorkitemEventRow.id.desc())
+        counted = select(WorkitemEventRow.id, newest.label("place")).subquery()
+        too_many = select(counted.c.id).where(counted.c.place > most)
+        session.execute(delete(WorkitemEventRow).where(WorkitemEventRow.id.in_(too_many)))
         subscribed = select(WorkitemSubscriptionRow.ae_title)
         session.execute(
             delete(WorkitemSubscriberRow).where(

@@ -12,7 +12,9 @@ from storage.domain.workitem import NewWorkitem, WorkitemRefused, WorkitemReques
 from storage.domain.workitem_attributes import shown
 from storage.housekeeping.perform_workitems import forget_workitems, perform_workitems
 from storage.ports.workitems import CancelWish
+from storage.postgres.workitem_events import forget_events
 from storage.postgres.workitem_rows import PostgresWorklist
+from storage.postgres.workitem_subscriptions import PostgresSubscriptions
 from storage.workitem_settings import WorkitemSettings
 from tests.integration.postgres.conftest import Hospital
 from tests.peers.workitems import LABEL, new_workitem
@@ -263,3 +265,33 @@ def test_what_ended_long_ago_is_removed_with_its_jobs_left(hospital: Hospital) -
     assert forget_workitems(hospital.database, WorkitemSettings(keep_hours=1e-9)) == 1
 
     assert hospital.rows("SELECT count(*) FROM job") == [(1,)]
+
+
+def test_the_list_names_what_was_asked_for_and_why_it_was_canceled(hospital: Hospital) -> None:
+    """Newest first; of one state where that is asked for."""
+    hospital.stable_study()
+    worklist = _ask(hospital)
+    _ask(hospital, "1.2.10", algorithms=())
+    _look(hospital)
+    worklist.update("1.2.10", {LABEL: {"vr": "LO", "Value": ["later"]}}, "", "somebody")
+
+    listed = hospital.overview.workitems(most=10)
+    canceled = hospital.overview.workitems(state=WorkitemState.CANCELED, most=10)
+
+    assert [(each["sop_instance_uid"], each["algorithms"]) for each in listed] == [("1.2.10", ""), (UID, "lungs")]
+    assert [each["sop_instance_uid"] for each in canceled] == [UID]
+    assert "No active algorithm has the name lungs" in canceled[0]["reason"]
+
+
+def test_of_a_subscriber_who_is_away_the_newest_events_are_kept(hospital: Hospital) -> None:
+    """Who never listens costs a bounded number of rows; those of others stay."""
+    worklist, subscriptions = _ask(hospital, algorithms=()), PostgresSubscriptions(hospital.database, 10)
+    for title in ("AWAY", "HERE"):
+        subscriptions.subscribe(UID, title, "manager", deletion_lock=False)
+    worklist.change_state(UID, WorkitemRequest.CLAIM, "2.25.5", "somebody")
+    subscriptions.sent("HERE", [event.event_id for event in subscriptions.events("HERE")][:1])
+
+    forget_events(hospital.database, 3600, most=1)
+
+    assert [event.information["00741000"]["Value"] for event in subscriptions.events("AWAY")] == [["IN PROGRESS"]]
+    assert len(subscriptions.events("HERE")) == 1
