@@ -4,6 +4,7 @@ Everything else that is sent is left out, and the sender is told so; what is sai
 left out on purpose, since nobody here needs it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,6 +114,7 @@ _OF_COMPLETED: dict[str, str] = {
     "00404050": "Performed Procedure Step Start DateTime (0040,4050)",
     "00404051": "Performed Procedure Step End DateTime (0040,4051)",
 }
+_NOTHING: tuple[object, ...] = (None, "", {})
 _OUTPUT = ("00404033", "Output Information Sequence (0040,4033)")  # has to be there, and may be empty
 
 
@@ -148,17 +150,18 @@ def date_time(moment: datetime) -> str:
 def missing_for_completion(attributes: DataSet) -> list[str]:
     """What the Standard wants of a workitem that is COMPLETED and this one lacks, in its words."""
     performed = next(items(attributes, PERFORMED), {})
-    lacking = [name for tag, name in _OF_COMPLETED.items() if first(performed, tag) in (None, "")]
+    lacking = [name for tag, name in _OF_COMPLETED.items() if first(performed, tag) in _NOTHING]
     return lacking + ([] if _OUTPUT[0] in performed else [_OUTPUT[1]])
 
 
 def canceled(attributes: DataSet, moment: datetime, reason: DataSet, sentence: str = "") -> DataSet:
     """The attributes of a workitem that is canceled now; what its performer said of the reason stays as it is."""
     progress = dict(next(items(attributes, PROGRESS), {}))
-    progress.setdefault(_CANCELED_AT, {"vr": "DT", "Value": [date_time(moment)]})
-    if first(progress, _WHY_CODE) is None:
+    if first(progress, _CANCELED_AT) in _NOTHING:
+        progress[_CANCELED_AT] = {"vr": "DT", "Value": [date_time(moment)]}
+    if first(progress, _WHY_CODE) in _NOTHING:
         progress[_WHY_CODE] = {"vr": "SQ", "Value": [reason]}
-    if sentence and first(progress, _WHY) is None:
+    if sentence and first(progress, _WHY) in _NOTHING:
         progress[_WHY] = {"vr": "LT", "Value": [sentence]}
     return attributes | element(PROGRESS, progress)
 
@@ -171,6 +174,7 @@ class Asked:
     version: str = ""
 
 
+ALGORITHM_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)  # as manifests have it
 SCHEME = "99OVERREAD"  # of codes whose value is the name of an algorithm, and of the parameter below
 VERSION = "version"
 _CODE_VALUE, _LONG_CODE_VALUE, _DESIGNATOR, _CONCEPT_NAME, _TEXT = (
@@ -194,6 +198,17 @@ def asked_of_us(attributes: DataSet) -> Asked:
         if any(_own_code(concept) == VERSION for concept in items(parameter, _CONCEPT_NAME))
     ]
     return Asked(tuple(dict.fromkeys(name for name in named if name)), next(iter(versions), ""))
+
+
+def is_of_patient(attributes: DataSet, patient_id: str, issuer_of_patient_id: str) -> bool:
+    """Whether a study of this patient may be what it asks for; one that names no patient asks for any.
+
+    The issuer tells two patients apart only where both sides name one.
+    """
+    said = [str(first(attributes, ATTRIBUTES[each].tag) or "").strip() for each in ("PatientID", "IssuerOfPatientID")]
+    wanted, issuer = said
+    same_issuer = issuer == issuer_of_patient_id.strip() or not (issuer and issuer_of_patient_id.strip())
+    return not wanted or (wanted == patient_id.strip() and same_issuer)
 
 
 def study_of(attributes: DataSet) -> str:
@@ -255,6 +270,14 @@ def progress(attributes: DataSet, ended: int, jobs: int, running: Sequence[str])
     return element(PROGRESS, said)
 
 
+_STATION = "OVERREAD"
+
+
+def _is_ours(performed_procedure: DataSet) -> bool:
+    """Whether we performed it; somebody else may have claimed what names an algorithm of ours."""
+    return any(_own_code(item) == _STATION for item in items(performed_procedure, "00404028"))
+
+
 def performed(
     attributes: DataSet,
     study_instance_uid: str,
@@ -284,7 +307,7 @@ def performed(
     ]
     item: DataSet = {
         "00404019": {"vr": "SQ", "Value": codes},
-        "00404028": {"vr": "SQ", "Value": [code("OVERREAD", SCHEME, "Overread")]},
+        "00404028": {"vr": "SQ", "Value": [code(_STATION, SCHEME, "Overread")]},
         "00404033": {"vr": "SQ", "Value": series} if series else {"vr": "SQ"},
         "00404050": {"vr": "DT", "Value": [date_time(began)]},
         "00404051": {"vr": "DT", "Value": [date_time(ended)]},
@@ -295,7 +318,7 @@ def performed(
 def retrievable(attributes: DataSet, address: Callable[[str, str], str]) -> DataSet:
     """The same with the addresses of its output, by study and series (WADO-RS Retrieval Sequence (0040,E025))."""
     done = next(items(attributes, PERFORMED), None)
-    if done is None or _OUTPUT[0] not in done:
+    if done is None or not _is_ours(done):
         return attributes
     output = [
         item
@@ -308,6 +331,7 @@ def retrievable(attributes: DataSet, address: Callable[[str, str], str]) -> Data
             }
         }
         for item in items(done, _OUTPUT[0])
+        if first(item, "0020000D") and first(item, "0020000E")
     ]
     return attributes | element(
         PERFORMED, done | {_OUTPUT[0]: {"vr": "SQ", "Value": output} if output else {"vr": "SQ"}}

@@ -4,6 +4,7 @@ A workitem begins when its study is complete, its state follows the jobs of its 
 look that is cut short is done again; one that finds nothing new changes nothing.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,12 @@ from storage.domain.workitem_attributes import (
     TYPES_NOT_SUPPORTED,
     UNSPECIFIED,
     instances_of,
+    is_of_patient,
     is_ready,
     performed,
     progress,
 )
+from storage.errors import InvalidTransition
 from storage.postgres import job_operation
 from storage.postgres.engine import Database
 from storage.postgres.inference_schedule import schedule_inference
@@ -36,6 +39,7 @@ from storage.postgres.workitem_tables import WorkitemJobRow, WorkitemRow
 
 ACTOR = "worklist"
 _BECAUSE = "A workitem asks for it."
+_OTHER_PATIENT = "The study is of another patient than the workitem names."
 _PARKED = "The study is held back by a rule, so no work on it is scheduled."
 _EXPIRED = "Its study did not come, or was not complete, within [ups] wait_hours of its creation."
 
@@ -101,6 +105,8 @@ def _begin(session: Session, row: WorkitemRow, wait_seconds: float) -> None:
     )
     if study is not None and study.parked_at is not None:
         _give_up(session, row, UNSPECIFIED, _PARKED)
+    elif study is not None and not is_of_patient(row.attributes, study.patient_id, study.issuer_of_patient_id):
+        _give_up(session, row, UNSPECIFIED, _OTHER_PATIENT)
     elif study is not None and _has_its_input(session, row, study):
         _bind(session, row, study)
     elif session.scalar(select(row.created_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, wait_seconds))):
@@ -139,8 +145,9 @@ def _bind(session: Session, row: WorkitemRow, study: StudyRow) -> None:
         job_id, made = (_newest(session, study, name).job_id, True) if name in new else (algorithm.job_id, False)
         if algorithm.state in (JobState.FAILED, JobState.CANCELED):
             job_id, made = job_operation.resubmit(session, job_id, ACTOR), True
-        elif algorithm.state == JobState.SCHEDULED and algorithm.priority_rank > PRIORITY_RANK[priority]:
-            job_operation.prioritise(session, job_id, priority, ACTOR, _BECAUSE)
+        if name not in new and algorithm.priority_rank > PRIORITY_RANK[priority]:
+            with contextlib.suppress(InvalidTransition):  # a worker has it, so there is nothing to hasten
+                job_operation.prioritise(session, job_id, priority, ACTOR, _BECAUSE)
         session.execute(insert(WorkitemJobRow).values(workitem_id=row.id, algorithm=name, job_id=job_id, made=made))
     follow(session, row)
 

@@ -1,8 +1,8 @@
 """The worklist in rows: every request is one transaction that holds the row of its workitem."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import and_, case, delete, func, select
+from sqlalchemy import Text, and_, case, cast, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -33,16 +33,19 @@ from storage.postgres.workitem_performance import cancel_jobs, follow, jobs_of
 from storage.postgres.workitem_search import matches
 from storage.postgres.workitem_tables import WorkitemRow, WorkitemSubscriptionRow
 
+_MOST_BYTES = 16 * 1024 * 1024
+_AT_ONCE = 25
 _REASON_CODE, _REASON = "0074100E", "00741238"
 
 
 class PostgresWorklist:
     """Implements the port Worklist."""
 
-    def __init__(self, database: Database, most: int) -> None:
-        """``most`` workitems are held at a time."""
+    def __init__(self, database: Database, most: int, most_bytes: int = _MOST_BYTES) -> None:
+        """``most`` workitems are held at a time; a page of a search ends after ``most_bytes`` of JSON."""
         self._database = database
         self._most = most
+        self._most_bytes = most_bytes
 
     def create(self, workitem: NewWorkitem, actor: str) -> None:
         """Put a new one on the worklist.
@@ -81,19 +84,31 @@ class PostgresWorklist:
             return _shown(row)
 
     def search(self, keys: Mapping[str, Sequence[str]], page: Page) -> Found[Workitem]:
-        """Those that match, the most urgent first and of these the oldest."""
+        """Those that match, the most urgent first and of these the oldest; fewer where they are large."""
         condition = matches(keys)
         urgency = case({str(word): rank for rank, word in enumerate(WorkitemPriority)}, value=WorkitemRow.priority)
         with self._database.transaction() as session:
             total = session.scalar(select(func.count()).select_from(WorkitemRow).where(condition)) or 0
-            rows = session.scalars(
-                select(WorkitemRow)
+            ids = session.scalars(
+                select(WorkitemRow.id)
                 .where(condition)
                 .order_by(urgency, WorkitemRow.id)
                 .limit(page.limit)
                 .offset(page.offset)
-            )
-            return Found(tuple(_shown(row) for row in rows), total)
+            ).all()
+            return Found(tuple(_shown(row) for row in self._within_bytes(session, ids)), total)
+
+    def _within_bytes(self, session: Session, ids: Sequence[int]) -> Iterator[WorkitemRow]:
+        """The rows in this order, until they are too much to answer with; the first one always."""
+        size, left = func.octet_length(cast(WorkitemRow.attributes, Text)), self._most_bytes
+        for part in (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)):
+            wanted = select(WorkitemRow, size).where(WorkitemRow.id.in_(part))
+            found = {row.id: (row, taken) for row, taken in session.execute(wanted)}
+            for row, taken in (found[workitem_id] for workitem_id in part if workitem_id in found):
+                if left <= 0:
+                    return
+                left -= taken
+                yield row
 
     def update(self, sop_instance_uid: str, changes: DataSet, transaction_uid: str, actor: str) -> WorkitemStatus:
         """Replace attributes; a sequence as a whole (PS3.18 section 11.6). Raises WorkitemRefused."""

@@ -15,6 +15,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 from pynetdicom.status import UNIFIED_PROCEDURE_STEP_SERVICE_CLASS_STATUS
 
+from inference.algorithms.manifest_parts import Identity
 from storage.domain.workitem import (
     ANSWERS,
     PRIORITIES,
@@ -27,6 +28,7 @@ from storage.domain.workitem import (
     WorkitemState,
 )
 from storage.domain.workitem_attributes import (
+    ALGORITHM_NAME,
     ATTRIBUTES,
     EQUIPMENT_FAILURE,
     EXPIRED,
@@ -106,6 +108,13 @@ def test_tags_and_codes_are_those_of_the_standard() -> None:
     for item in (UNSPECIFIED, TYPES_NOT_SUPPORTED, SET_INCOMPLETE, EQUIPMENT_FAILURE, EXPIRED):
         value, meaning = item["00080100"]["Value"][0], item["00080104"]["Value"][0]
         assert any((code.value, code.meaning) == (value, meaning) for code in _reasons()), value
+
+
+def test_what_names_an_algorithm_is_what_manifests_allow() -> None:
+    """A workitem can name every algorithm that can be installed, and nothing else."""
+    (pattern,) = [each.pattern for each in Identity.model_fields["name"].metadata if hasattr(each, "pattern")]
+
+    assert pattern == f"^{ALGORITHM_NAME.pattern}$"
 
 
 def _reasons() -> list[Any]:

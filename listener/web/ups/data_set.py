@@ -1,7 +1,9 @@
 """A data set sent as DICOM JSON (PS3.18 annex F), read within limits: its form, and what a workitem may say."""
 
 import json
+import math
 import re
+import unicodedata
 from typing import Any
 
 from fastapi import Request
@@ -14,11 +16,14 @@ from listener.web.multipart_reader import content_type_of
 from storage.domain.identifiers import is_uid
 from storage.domain.workitem import DataSet, WorkitemPriority, WorkitemState
 from storage.domain.workitem_attributes import (
+    ALGORITHM_NAME,
     ATTRIBUTES,
     READINESS,
+    SCHEME,
     TAGS,
     WORKLIST_LABEL,
     AtCreation,
+    asked_of_us,
     element,
     first,
 )
@@ -33,8 +38,12 @@ _VR = re.compile(r"[A-Z]{2}", re.ASCII)
 _DATE_TIME = re.compile(r"[0-9]{4,14}(\.[0-9]{1,6})?([+-][0-9]{4})?", re.ASCII)
 _NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _CONTROLS = frozenset("\t\n\f\r")  # that text may hold (PS3.5 section 6.1.3)
-# What is said of a patient beyond the identifiers; within sequences too, nobody here needs it.
-_OF_PATIENT = frozenset({"00100010", "00100030", "00100040", "00101001"})
+_JOINERS = frozenset("\u200c\u200d\u200e\u200f")  # that Arabic, Hebrew, Persian and Indic text is written with
+# Of group 0010, which is about the patient, only the identifiers are kept; within sequences too, nobody needs the rest.
+_OF_PATIENT = "0010"
+_IDENTIFIERS = frozenset({"00100020", "00100021", "00100022", "00100024", "00101002"})
+_OF_STANDARD = "1.2.840.10008."  # begins the UIDs that the Standard itself gives (PS3.6), such as that of all workitems
+_MOST_ALGORITHMS = 20
 
 
 async def data_set_of(request: Request) -> DataSet:
@@ -100,8 +109,10 @@ class _Reading:
         if vr == "PN":
             return self._name(value)
         if vr in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
+            if not math.isfinite(value):  # 1e999 is read as infinity, which no JSON can say again
+                raise _malformed()
             return value
-        if not isinstance(value, str) or not _is_text(value):
+        if not isinstance(value, str) or not is_text(value):
             raise _malformed()
         if (vr == "UI" and value and not is_uid(value)) or (vr == "DT" and value and not _DATE_TIME.fullmatch(value)):
             raise HTTPException(400, f"A value of ({tag[:4]},{tag[4:]}) is no {vr} (PS3.5 section 6.2); correct it.")
@@ -111,7 +122,7 @@ class _Reading:
         groups = ("Alphabetic", "Ideographic", "Phonetic")
         if not isinstance(value, dict) or set(value) - {*groups}:
             raise _malformed()
-        if not all(isinstance(part, str) and _is_text(part) for part in value.values()):
+        if not all(isinstance(part, str) and is_text(part) for part in value.values()):
             raise _malformed()
         return dict(value)
 
@@ -128,17 +139,19 @@ def at_creation(sent: DataSet, sop_instance_uid: str) -> tuple[str, DataSet, boo
         value = first(sent, attribute.tag)
         if attribute.creation is AtCreation.REQUIRED and value in (None, ""):
             raise HTTPException(400, f"The workitem lacks {attribute.keyword} (PS3.4 Table CC.2.5-3); add it.")
-        if attribute.creation is AtCreation.EMPTY and value not in (None, "", {}):
+        if attribute.creation is AtCreation.EMPTY and any(sent.get(attribute.tag, {}).get("Value", ())):
             raise HTTPException(400, f"A new workitem has no value of {attribute.keyword}; leave it empty.")
     if first(sent, ATTRIBUTES["ProcedureStepState"].tag) != WorkitemState.SCHEDULED:
         raise HTTPException(400, "A new workitem is SCHEDULED; set Procedure Step State (0074,1000) to it.")
-    _check_words(sent)
+    _check_values(sent)
     inside = str(first(sent, ATTRIBUTES["SOPInstanceUID"].tag) or "")
     if inside and sop_instance_uid and inside != sop_instance_uid:
         raise HTTPException(400, "The UID in the address is not the SOP Instance UID in the body; send one of them.")
     uid = sop_instance_uid or inside
     if not uid:
         raise HTTPException(400, "The workitem has no UID; name it in the address or as SOP Instance UID (0008,0018).")
+    if uid.startswith(_OF_STANDARD):
+        raise HTTPException(400, "The UID of the workitem is one that the Standard gives; make one up.")
     label = ATTRIBUTES["WorklistLabel"].tag
     kept = _kept(sent, {AtCreation.REQUIRED, AtCreation.TAKEN, AtCreation.EMPTY})
     if first(kept, label) in (None, ""):
@@ -158,10 +171,14 @@ def at_update(sent: DataSet) -> tuple[DataSet, bool]:
             if attribute.keyword == "TransactionUID":  # told as the lock
                 continue
             raise HTTPException(400, f"{attribute.keyword} is not changed by an update but by a change of state.")
-    _check_words(sent)
-    kept: DataSet = {tag: _anonymous(value) for tag, value in sent.items() if tag in TAGS and TAGS[tag].updated}
+    _check_values(sent)
+    kept: DataSet = {tag: anonymous(value) for tag, value in sent.items() if tag in TAGS and TAGS[tag].updated}
     for attribute in ATTRIBUTES.values():
-        if attribute.creation is AtCreation.REQUIRED and attribute.tag in kept and first(kept, attribute.tag) is None:
+        if (
+            attribute.creation is AtCreation.REQUIRED
+            and attribute.tag in kept
+            and first(kept, attribute.tag) in (None, "")
+        ):
             raise HTTPException(400, f"{attribute.keyword} cannot be empty (PS3.4 Table CC.2.5-3).")
     return kept, _is_less(sent, kept)
 
@@ -171,12 +188,16 @@ def _is_less(sent: DataSet, kept: DataSet) -> bool:
     return any(tag not in TAGS or (tag in kept and kept[tag] != value) for tag, value in sent.items())
 
 
-def _anonymous(value: Any) -> Any:  # noqa: ANN401 - a data set, or what is in one
-    """The same without what is said of a patient in the items of sequences."""
+def anonymous(value: Any) -> Any:  # noqa: ANN401 - a data set, or what is in one
+    """The same without what is said of a patient beyond the identifiers, in the items of sequences too."""
     if isinstance(value, list):
-        return [_anonymous(each) for each in value]
+        return [anonymous(each) for each in value]
     if isinstance(value, dict):
-        return {key: _anonymous(each) for key, each in value.items() if key not in _OF_PATIENT}
+        return {
+            key: anonymous(each)
+            for key, each in value.items()
+            if not key.startswith(_OF_PATIENT) or key in _IDENTIFIERS
+        }
     return value
 
 
@@ -185,13 +206,14 @@ def _kept(sent: DataSet, how: set[AtCreation]) -> DataSet:
     wanted = [each for each in ATTRIBUTES.values() if each.creation in how]
     never = {ATTRIBUTES["TransactionUID"].tag, ATTRIBUTES["ProcedureStepState"].tag}
     return {
-        each.tag: _anonymous(sent.get(each.tag, element(each.tag)[each.tag]))
-        for each in wanted
-        if each.tag not in never
+        each.tag: anonymous(sent.get(each.tag, element(each.tag)[each.tag])) for each in wanted if each.tag not in never
     }
 
 
-def _check_words(sent: DataSet) -> None:
+def _check_values(sent: DataSet) -> None:
+    for attribute in ATTRIBUTES.values():  # all of them have the multiplicity 1 (PS3.6)
+        if attribute.vr != "SQ" and len(sent.get(attribute.tag, {}).get("Value", ())) > 1:
+            raise HTTPException(400, f"{attribute.keyword} has more than one value; send one.")
     for keyword, words in (
         ("ScheduledProcedureStepPriority", set(WorkitemPriority)),
         ("InputReadinessState", READINESS),
@@ -199,6 +221,13 @@ def _check_words(sent: DataSet) -> None:
         value = first(sent, ATTRIBUTES[keyword].tag)
         if value not in (None, "") and value not in words:
             raise HTTPException(400, f"{keyword} is none of {', '.join(sorted(words))}; correct it.")
+    algorithms = asked_of_us(sent).algorithms
+    if len(algorithms) > _MOST_ALGORITHMS or not all(map(ALGORITHM_NAME.fullmatch, algorithms)):
+        raise HTTPException(
+            400,
+            f"A code of {SCHEME} is no name of an algorithm, or there are more than {_MOST_ALGORITHMS}; "
+            "`overread algorithms list` shows those there are.",
+        )
 
 
 def _is_tag(tag: object) -> bool:
@@ -214,9 +243,12 @@ def _vr_of(tag: str, sent: str) -> str:
         return sent
 
 
-def _is_text(value: str) -> bool:
-    """Whether PostgreSQL and the Standard can hold it."""
-    return len(value) <= _LONGEST_TEXT and all(char.isprintable() or char in _CONTROLS for char in value)
+def is_text(value: str) -> bool:
+    """Whether PostgreSQL and the Standard can hold it; Python calls no space but that of ASCII printable."""
+    return len(value) <= _LONGEST_TEXT and all(
+        char.isprintable() or char in _CONTROLS or char in _JOINERS or unicodedata.category(char) == "Zs"
+        for char in value
+    )
 
 
 def _no_number(_word: str) -> object:

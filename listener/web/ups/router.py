@@ -15,7 +15,7 @@ from listener.web.dicomweb.media_types import require_json
 from listener.web.problem import described
 from listener.web.uploads import remote_address
 from listener.web.ups import answer
-from listener.web.ups.data_set import at_creation, at_update, data_set_of
+from listener.web.ups.data_set import anonymous, at_creation, at_update, data_set_of
 from listener.web.ups.search_query import read_workitem_query
 from storage.domain.audit_event import AuditAction, AuditEvent
 from storage.domain.identifiers import is_uid
@@ -179,7 +179,7 @@ def ups_router(worklist: Worklist, trail: AuditTrail) -> APIRouter:
         """By who does not perform it; the body may say why."""
         uid = checked_path_uid(workitem)
         sent = await data_set_of(request) if _has_body(request) else {}
-        wish = CancelWish({tag: value for tag, value in sent.items() if tag in _CANCEL_INFORMATION})
+        wish = CancelWish({tag: anonymous(value) for tag, value in sent.items() if tag in _CANCEL_INFORMATION})
         return await _status(lambda: worklist.request_cancel(uid, wish, principal.name), 202)
 
     return router

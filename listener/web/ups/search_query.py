@@ -7,6 +7,7 @@ from fastapi import Request
 from pydicom.datadict import dictionary_keyword
 from starlette.exceptions import HTTPException
 
+from listener.web.ups.data_set import is_text
 from storage.domain.workitem_attributes import ATTRIBUTES, RANGES, SEARCH_KEYS
 
 MOST_RESULTS = 500
@@ -53,7 +54,7 @@ def add_key(keys: dict[str, tuple[str, ...]], name: str, value: str) -> None:
     known = ".".join(_keyword(part) for part in name.split("."))
     if known not in SEARCH_KEYS or len(keys) >= _MOST_KEYS:
         raise _refused(f"A query parameter is no key of this search; its keys are {', '.join(SEARCH_KEYS)}.")
-    if len(value) > _LONGEST or not value.isprintable():
+    if len(value) > _LONGEST or not is_text(value):
         raise _refused(f"The value of {known} is too long, or no text.")
     if value in ("", "*"):  # universal matching (PS3.4 section C.2.2.2.3)
         return

@@ -1,15 +1,19 @@
 """Workitems of ours: their jobs, their states, their ends, over a real database and without a worker."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import psycopg2
 import pytest
 
 from storage.domain.explanation import sentences
 from storage.domain.job import JobKind, JobState, Reason, Refusal
+from storage.domain.search import Page
 from storage.domain.workitem import NewWorkitem, WorkitemRefused, WorkitemRequest, WorkitemState
 from storage.domain.workitem_attributes import shown
+from storage.errors import StorageError
 from storage.housekeeping.perform_workitems import forget_workitems, perform_workitems
 from storage.ports.workitems import CancelWish
 from storage.postgres.workitem_events import forget_events
@@ -147,18 +151,16 @@ def test_a_job_without_a_result_cancels_its_workitem(hospital: Hospital, end: st
 
 
 def test_what_failed_before_is_done_again_for_a_workitem(hospital: Hospital) -> None:
-    """A workitem on a study whose job has failed makes the job that follows it, and no second chain."""
+    """A workitem on a study whose job has failed makes the job that follows it, as urgent as the workitem is."""
     hospital.install()
     hospital.stable_study()
     hospital.queue.fail(hospital.claimed(), Reason("broken", "It broke."))
 
-    worklist = _ask(hospital)
+    worklist = _ask(hospital, priority="HIGH")
 
     assert (_look(hospital), _told(worklist)[0]) == (1, "IN PROGRESS")
-    assert hospital.rows("SELECT state, predecessor_id IS NULL FROM job WHERE kind = 'inference' ORDER BY id") == [
-        ("failed", True),
-        ("scheduled", False),
-    ]
+    jobs = "SELECT state, priority, predecessor_id IS NULL FROM job WHERE kind = 'inference' ORDER BY id"
+    assert hospital.rows(jobs) == [("failed", "routine", True), ("scheduled", "stat", False)]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,62 @@ def test_a_request_to_cancel_ends_the_job_that_was_made_for_it_and_no_other(hosp
     assert (status.code, _told(worklist)) == (0, ("CANCELED", "110513", "Not now."))
     state = JobState.CANCELED if made else JobState.SCHEDULED
     assert hospital.rows("SELECT state FROM job WHERE kind = 'inference'") == [(str(state),)]
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "issuer", "state"),
+    [
+        ("P2", "", "CANCELED"),
+        ("P1", "B", "CANCELED"),
+        ("", "", "IN PROGRESS"),
+        (" P1 ", "A", "IN PROGRESS"),
+        ("P1", "", "IN PROGRESS"),
+    ],
+)
+def test_a_workitem_is_not_performed_on_a_study_of_another_patient(
+    hospital: Hospital, patient_id: str, issuer: str, state: str
+) -> None:
+    """A UID that was mistaken must not give one patient the result of another; who names no patient means any."""
+    hospital.install()
+    hospital.receive(hospital.arrival(patient_id="P1", issuer_of_patient_id="A"))
+    hospital.settle()
+    worklist = PostgresWorklist(hospital.database, 100)
+    wanted = new_workitem(study="1.2.3", algorithms=("lungs",))
+    wanted |= {"00100020": {"vr": "LO", "Value": [patient_id]}, "00100021": {"vr": "LO", "Value": [issuer]}}
+    worklist.create(NewWorkitem(UID, wanted), "manager")
+
+    assert (_look(hospital), _told(worklist)[0]) == (1, state)
+
+    if state == "CANCELED":
+        assert _told(worklist)[1:] == ("110513", "The study is of another patient than the workitem names.")
+
+
+def test_one_that_cannot_be_performed_keeps_no_other_waiting(hospital: Hospital) -> None:
+    """A workitem that the database refuses to change is told as a fault, and those behind it are performed."""
+    hospital.install()
+    hospital.stable_study()
+    worklist = _ask(hospital, "1.2.9.1")
+    _ask(hospital, "1.2.9.2")
+    with contextlib.closing(psycopg2.connect(hospital.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE workitem ADD CHECK (sop_instance_uid <> '1.2.9.1' OR state = 'SCHEDULED')")
+
+    with pytest.raises(StorageError, match="refused a change"):
+        _look(hospital)
+
+    assert (_told(worklist, "1.2.9.1")[0], _told(worklist, "1.2.9.2")[0]) == ("SCHEDULED", "IN PROGRESS")
+
+
+def test_a_page_of_large_workitems_ends_early(hospital: Hospital) -> None:
+    """However many are asked for, what is answered at once is bounded; the total tells that there are more."""
+    worklist = PostgresWorklist(hospital.database, 100, most_bytes=3500)
+    for number in range(28):
+        comment = {"00400400": {"vr": "LT", "Value": ["x" * 1000]}}
+        worklist.create(NewWorkitem(f"1.2.{number}", new_workitem() | comment), "manager")
+
+    found, rest = worklist.search({}, Page(100, 0)), worklist.search({}, Page(100, 26))
+
+    assert ([each.sop_instance_uid for each in found.things], found.total) == (["1.2.0", "1.2.1", "1.2.2"], 28)
+    assert [each.sop_instance_uid for each in rest.things] == ["1.2.26", "1.2.27"]
 
 
 def test_two_looks_at_once_make_one_job(open_hospital: Callable[..., Hospital]) -> None:

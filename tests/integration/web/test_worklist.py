@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 
 from storage.domain.workitem import WorkitemState
+from storage.domain.workitem_event import FILTERED_UID, WORKLIST_UID
 from storage.housekeeping.perform_workitems import perform_workitems
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
@@ -17,7 +19,7 @@ from storage.postgres.engine import open_database
 from storage.workitem_settings import WorkitemSettings
 from tests.integration.postgres.conftest import Hospital
 from tests.peers.web_door import PASSWORD, WebDoor, opened
-from tests.peers.workitems import LABEL, PATIENT_ID, STATE, TRANSACTION, nested, new_workitem, of_performer
+from tests.peers.workitems import LABEL, PATIENT_ID, STATE, TRANSACTION, code, nested, new_workitem, of_performer
 
 _numbers = itertools.count(1)
 LOCK = "2.25.77"
@@ -156,6 +158,10 @@ UNSOUND: list[tuple[dict[str, Any], str]] = [
     ({PATIENT_ID: {"vr": "UI", "Value": ["1.2"]}}, "no data set"),
     ({"0020000D": {"vr": "UI", "Value": ["1.02"]}}, "is no UI"),
     ({"00404021": nested(12)}, "no data set"),
+    ({"00741216": {"vr": "SQ", "Value": [{}, *of_performer()["00741216"]["Value"]]}}, "no value of Unified"),
+    ({"00741200": {"vr": "CS", "Value": ["LOW", "HIGH"]}}, "more than one value"),
+    ({"00404018": {"vr": "SQ", "Value": [code("Doe^Jane", "99OVERREAD")]}}, "no name of an algorithm"),
+    ({"00404018": {"vr": "SQ", "Value": [code(f"a{n}", "99OVERREAD") for n in range(21)]}}, "more than 20"),
 ]
 
 
@@ -167,6 +173,13 @@ def test_a_workitem_that_breaks_the_standard_is_not_created(web_door: WebDoor) -
     for change, sentence in UNSOUND:
         answer = manager.http.post("/dicom-web/workitems?1.2.3.98", json=new_workitem() | change)
         assert (answer.status_code, sentence in answer.json()["detail"]) == (400, True), answer.text
+    infinite = json.dumps(new_workitem() | {"00741210": {"vr": "SQ", "Value": [{"0040A30A": {"vr": "DS"}}]}}).replace(
+        '{"vr": "DS"}', '{"vr": "DS", "Value": [1e999]}'
+    )
+    headers = {"Content-Type": "application/dicom+json"}
+    assert manager.http.post("/dicom-web/workitems?1.9", content=infinite, headers=headers).status_code == 400
+    for uid in (WORKLIST_UID, FILTERED_UID):  # it would stand for all workitems, so that nobody could subscribe to it
+        assert manager.http.post(f"/dicom-web/workitems?workitem={uid}", json=new_workitem()).status_code == 400
     assert manager.http.post(f"/dicom-web/workitems?workitem={there}", json=new_workitem()).status_code == 409
     # Its length is told and nothing of it is sent: who reads no body resets the connection of one who sends it.
     with socket.create_connection(("127.0.0.1", web_door.port), timeout=60) as peer:
@@ -208,3 +221,80 @@ def test_the_objects_of_a_completed_workitem_are_where_it_says(web_door: WebDoor
         made = {each["00081155"]["Value"][0] for each in series["00081199"]["Value"]}
         found = manager.http.get("/dicom-web/studies/1.2.3/series/1.2.3.7/instances").json()
         assert {each["00080018"]["Value"][0] for each in found} == made
+
+
+def test_what_a_workitem_needs_is_not_taken_away_by_an_update(web_door: WebDoor) -> None:
+    """A required attribute is not emptied, neither by no value nor by an empty one; the workitem stays as it was."""
+    manager = Manager(web_door)
+    uid = manager.create()
+    before = manager.get(uid)
+
+    for tag, vr in {"00741200": "CS", "00404041": "CS", LABEL: "LO", "00404005": "DT"}.items():
+        for values in ([], [""]):
+            answer = manager.update(uid, {tag: {"vr": vr, "Value": values}}, "")
+            assert (answer.status_code, "cannot be empty" in answer.text) == (400, True), answer.text
+
+    assert manager.get(uid) == before
+
+
+def test_text_with_spaces_of_other_scripts_is_taken(web_door: WebDoor) -> None:
+    """An ideographic space, a no-break space and a joiner are text (PS3.5 section 6.1.2), here and as a search key."""
+    manager = Manager(web_door)
+    label = "\u80f8\u90e8\u3000CT\u00a01 \u0645\u06cc\u200c\u062e"
+
+    uid = manager.create(label=label)
+
+    assert _value(manager.get(uid), LABEL) == label
+    found = manager.http.get("/dicom-web/workitems", params={"ProcedureStepLabel": label}).json()
+    assert [_value(each, "00080018") for each in found] == [uid]
+
+
+def test_of_a_patient_only_the_identifiers_are_kept_also_within_sequences(web_door: WebDoor) -> None:
+    """Names, addresses and comments in an item are left out and the sender is warned; so in a request to cancel."""
+    manager = Manager(web_door)
+    uid = manager.create()
+    about: dict[str, Any] = {
+        "00100020": {"vr": "LO", "Value": ["P1"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
+        "00101060": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Mother"}]},
+        "00101040": {"vr": "LO", "Value": ["Doe Street"]},
+        "00104000": {"vr": "LT", "Value": ["Doe was here"]},
+    }
+    answer = manager.update(uid, {"0040A370": {"vr": "SQ", "Value": [about]}}, "")
+    reason = {"0074100E": {"vr": "SQ", "Value": [code("110502", "DCM") | about]}}
+    assert manager.http.post(f"/dicom-web/workitems/{uid}/cancelrequest", json=reason).status_code == 202
+
+    assert answer.headers["warning"] == "299 overread: The Workitem was updated with modifications."
+    held = manager.get(uid)
+    assert held["0040A370"]["Value"] == [{"00100020": about["00100020"]}]
+    assert held["00741002"]["Value"][0]["0074100E"]["Value"][0]["00100020"] == about["00100020"]
+    assert "Doe" not in str(held)
+
+
+def test_what_another_made_for_a_workitem_of_ours_is_where_he_says(web_door: WebDoor) -> None:
+    """Another may perform what names an algorithm of ours; the addresses of his output are his own."""
+    manager = Manager(web_door)
+    uid = manager.create(study="1.2.3", algorithms=("lungs",))
+    elsewhere = {"00081190": {"vr": "UR", "Value": ["https://elsewhere.example/1"]}}
+    output = [{"0020000D": {"vr": "UI", "Value": ["1.2.3"]}, "0040E025": {"vr": "SQ", "Value": [elsewhere]}}]
+    done = of_performer()
+    done["00741216"]["Value"][0]["00404033"] = {"vr": "SQ", "Value": output}
+    assert manager.state(uid, "IN PROGRESS").status_code == 200
+    assert manager.update(uid, done).status_code == 200
+    assert manager.state(uid, "COMPLETED").status_code == 200
+
+    assert manager.get(uid)["00741216"]["Value"][0]["00404033"]["Value"] == output
+
+
+def test_an_empty_reason_of_a_performer_is_none(web_door: WebDoor) -> None:
+    """A CANCELED workitem has a time and a reason also where its performer told empty ones (final state)."""
+    manager = Manager(web_door)
+    uid = manager.in_state(WorkitemState.IN_PROGRESS)
+    empty = {"00404052": {"vr": "DT"}, "0074100E": {"vr": "SQ", "Value": [{}]}}
+    assert manager.update(uid, {"00741002": {"vr": "SQ", "Value": [empty]}}).status_code == 200
+
+    assert manager.state(uid, "CANCELED").status_code == 200
+
+    (progress,) = manager.get(uid)["00741002"]["Value"]
+    assert progress["00404052"]["Value"]
+    assert progress["0074100E"]["Value"][0]["00080100"]["Value"] == ["110513"]
