@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from listener.scp.store import StoreHandler
+from listener.scp.store import Decision, StoreHandler, StoreRequest
 from listener.scu.query.archive import Archive
 from listener.scu.query.archive_settings import ArchiveSettings
 from listener.scu.query.dimse_archive import DimseArchive
@@ -15,6 +16,7 @@ from listener.web.intake import Intake
 from listener.web.set_aside_allowance import SetAsideAllowance
 from overread.errors import InvalidSettings
 from overread.settings import Settings
+from storage.domain.identifiers import is_uid
 from storage.objects.claims import Claims
 from storage.objects.layout import DataFolder
 from storage.objects.spool import FileSpool
@@ -43,12 +45,16 @@ def archive_named(settings: Settings, name: str | None) -> ArchiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """An archive and all that is needed to fetch from it."""
+    """An archive and all that is needed to fetch from it.
+
+    ``waiting`` tells which instances are on stable storage and have no row yet.
+    """
 
     archive: Archive
     fetcher: Fetcher
     fetches: PostgresFetches
     require_room: Callable[[], None]
+    waiting: Callable[[Collection[str]], set[str]]
 
 
 @contextmanager
@@ -62,10 +68,39 @@ def fetching(
     """A desk for one archive; the spool is ours, too, as long as the block lasts, beside the listener's processes."""
     folder = DataFolder(settings.data_dir)
     with closing(FileSpool(folder, settings.spool)) as spool, closing(Claims(folder)) as claims:
-        archive = _archive(settings, place, StoreHandler(spool), stopped)
         fetches = PostgresFetches(database)
-        kept = _kept(claims, PostgresHeldInstances(database))
-        yield Desk(archive, Fetcher(place.name, place.way, archive, fetches, kept, actor), fetches, spool.require_room)
+        handler = _WatchingHandler(spool, fetches)
+        archive = _archive(settings, place, handler, stopped)
+        waiting = partial(_waiting, claims)
+        kept = partial(_kept, waiting, PostgresHeldInstances(database))
+        fetcher = Fetcher(place.name, place.way, archive, fetches, kept, actor, handler.expect)
+        yield Desk(archive, fetcher, fetches, spool.require_room, waiting)
+
+
+class _WatchingHandler(StoreHandler):
+    """Writes down what an archive gives without having listed it, before that is kept.
+
+    Else one instance more than was listed would make a prior an ordinary study, which is analysed. What comes by C-MOVE
+    comes to `overread listen`, like everything else that archives send.
+    """
+
+    def __init__(self, spool: FileSpool, fetches: PostgresFetches) -> None:
+        super().__init__(spool)
+        self._fetches = fetches
+        self._fetch_id = 0
+        self._known: set[str] = set()
+
+    def expect(self, fetch_id: int, sop_instance_uids: Collection[str]) -> None:
+        """What comes from now on comes by this fetch."""
+        self._fetch_id, self._known = fetch_id, set(sop_instance_uids)
+
+    def decide(self, request: StoreRequest) -> Decision:
+        """As for any instance."""
+        uid = request.sop_instance_uid
+        if self._fetch_id and uid not in self._known and is_uid(uid):
+            self._fetches.widen(self._fetch_id, uid)
+            self._known.add(uid)
+        return super().decide(request)
 
 
 def _archive(settings: Settings, place: ArchiveSettings, handler: StoreHandler, stopped: Callable[[], bool]) -> Archive:
@@ -92,11 +127,14 @@ def _archive(settings: Settings, place: ArchiveSettings, handler: StoreHandler, 
     return WebArchive(place, intake, stopped)
 
 
-def _kept(claims: Claims, held: PostgresHeldInstances) -> Callable[[Collection[str]], set[str]]:
-    def kept(sop_instance_uids: Collection[str]) -> set[str]:
-        """Looked for in the spool first: whatever gets its row leaves the spool after that."""
-        waiting = {uid for uid in sop_instance_uids if (holder := claims.holder(uid)) is not None and holder.durable}
-        rest: Sequence[str] = [uid for uid in sop_instance_uids if uid not in waiting]
-        return waiting | (held.of(rest).keys() if rest else set())
+def _waiting(claims: Claims, sop_instance_uids: Collection[str]) -> set[str]:
+    return {uid for uid in sop_instance_uids if (holder := claims.holder(uid)) is not None and holder.durable}
 
-    return kept
+
+def _kept(
+    waiting: Callable[[Collection[str]], set[str]], held: PostgresHeldInstances, sop_instance_uids: Collection[str]
+) -> set[str]:
+    """Looked for in the spool first: whatever gets its row leaves the spool after that."""
+    spooled = waiting(sop_instance_uids)
+    rest: Sequence[str] = [uid for uid in sop_instance_uids if uid not in spooled]
+    return spooled | (held.of(rest).keys() if rest else set())

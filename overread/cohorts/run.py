@@ -1,10 +1,11 @@
 """One run of a cohort: fetch, have analysed, a bounded number at a time; a killed run is gone on with by the next."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from listener.scu.query.archive import ArchiveFailed
+from listener.scu.query.fetching import LESS
 from overread.errors import FrontDeskError
 from overread.fetching import Desk
 from storage.domain.cohort import ENDED, UNDER_WAY, Cohort, MemberState
@@ -36,7 +37,7 @@ class CohortRun:
     cohort: Cohort
     actor: str
     desk: Desk | None
-    standing: Callable[[str], Standing]
+    standing: Callable[[str, Collection[str]], Standing]
     make_stable: Callable[[str], object]
     report: Callable[[Counts], None]
     in_flight: int
@@ -66,37 +67,46 @@ class CohortRun:
     def _prepare(self, study_instance_uid: str) -> None:
         """Have one study here and stable, then scheduled; or failed with a reason."""
         listed, reason = self._fetched(study_instance_uid)
+        reason = reason or self._await_stable(study_instance_uid, listed)
         if reason is not None:
             self.cohorts.fail(self.cohort, study_instance_uid, reason)
             return
-        self._await_stable(study_instance_uid, listed)
         self.cohorts.schedule(self.cohort, study_instance_uid, self.actor)
 
-    def _fetched(self, study_instance_uid: str) -> tuple[int, Reason | None]:
-        """How many instances the archive lists, all of which are here; or why they are not."""
+    def _fetched(self, study_instance_uid: str) -> tuple[frozenset[str], Reason | None]:
+        """The instances that the archive lists, all of which are here; or why they are not."""
         if self.desk is None:
-            return 0, None
+            return frozenset(), None
         try:
             self.desk.require_room()
             end: FetchEnd = self.desk.fetcher.fetch(study_instance_uid, FetchPurpose.CONTEXT)
+            if end.outcome is not FetchOutcome.COMPLETE:
+                self.desk.require_room()  # what a full disk kept out, the archive did not keep back
         except SpoolFull as error:
             raise CohortPaused(f"{error} Then {_GONE_ON}") from None
         except ArchiveFailed as failed:
             raise CohortPaused(f"{failed.reason.sentence} Then {_GONE_ON}") from None
-        return end.listed, None if end.outcome is FetchOutcome.COMPLETE else end.reason
+        return end.sop_instance_uids, None if end.outcome is FetchOutcome.COMPLETE else end.reason
 
-    def _await_stable(self, study_instance_uid: str, listed: int) -> None:
-        """Wait until its rows are there and hold still; nothing that is here alone is waited for."""
+    def _await_stable(self, study_instance_uid: str, listed: frozenset[str]) -> Reason | None:
+        """Wait until its rows are there and hold still; nothing that is here alone is waited for.
+
+        What lies in no spool and has no row in the study never gets one: it was set aside, or is another study's.
+        """
         seen, since = -1, time.monotonic()
         while True:
-            standing = self.standing(study_instance_uid)
-            if standing.instances >= listed and (not standing.unsettled or not standing.known):
-                return
-            if standing.instances >= listed and standing.context_only:
+            # In this order: whatever gets its row leaves the spool after that.
+            spooled = self.desk.waiting(listed) if self.desk is not None and seen >= 0 else listed
+            standing = self.standing(study_instance_uid, listed)
+            if not standing.lacking and (not standing.unsettled or not standing.known):
+                return None
+            if not standing.lacking and standing.context_only:
                 self.make_stable(study_instance_uid)
-                return
-            if standing.instances != seen:
-                seen, since = standing.instances, time.monotonic()
+                return None
+            if standing.lacking and not spooled:
+                return LESS
+            if standing.lacking != seen:
+                seen, since = standing.lacking, time.monotonic()
             if time.monotonic() - since > self.patience_seconds:
                 raise CohortPaused(
                     f"Study {study_instance_uid} waits to be imported or to become complete; check that `overread "

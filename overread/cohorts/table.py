@@ -65,8 +65,16 @@ class Pseudonyms:
 
     def of(self, kind: str, *identity: str) -> str:
         """HMAC-SHA256 of an identity under a key of the cohort, as hexadecimal text of 128 bits."""
-        key = hmac.digest(self.secret, f"cohort table\0{self.cohort}".encode(), "sha256")
-        return hmac.digest(key, "\0".join((kind, *identity)).encode(), "sha256").hex()[:_KEY_LETTERS]
+        return hmac.digest(self._key, "\0".join((kind, *identity)).encode(), "sha256").hex()[:_KEY_LETTERS]
+
+    @property
+    def order_key(self) -> bytes:
+        """The secret that the order of the rows follows from: another one for each cohort."""
+        return hmac.digest(self._key, b"order", "sha256")
+
+    @property
+    def _key(self) -> bytes:
+        return hmac.digest(self.secret, f"cohort table\0{self.cohort}".encode(), "sha256")
 
 
 def write_table(

@@ -1,6 +1,7 @@
 """`overread cohort`: an algorithm over studies of the past, and a table of what it found."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -79,6 +80,7 @@ def run(retry: bool, in_flight: int, out: Path | None, identified: bool, **asked
         cohort = _cohort(settings, database, cohorts, asked)
         with ExitStack() as stack:
             stack.enter_context(cohorts.running(cohort))
+            cohort = _going_on(cohorts, cohort.plan.name)  # somebody else may have listed or canceled it meanwhile
             desk = _desk(stack, settings, database, cohort)
             if not cohort.listed:
                 cohorts.list_members(cohort, _listed(asked, desk, cohort))
@@ -182,12 +184,17 @@ def _require_parquet() -> None:
 def _cohort(settings: Settings, database: Database, cohorts: PostgresCohorts, asked: Mapping[str, Any]) -> Cohort:
     """The cohort that the options mean, written down."""
     name, query, studies, algorithm = (asked[key] for key in ("name", "query", "studies", "algorithm"))
-    if name is not None and not (query or studies or algorithm):
-        cohort = cohorts.named(name)
-    else:
-        cohort = cohorts.define(_plan(settings, database, asked), caller())
+    if name is None or query or studies or algorithm:
+        return cohorts.define(_plan(settings, database, asked), caller())
+    if asked["deliver"] or asked["held"] or asked["archive"]:
+        raise click.UsageError("--deliver, --held and --from are of the first run; go on with --name alone.")
+    return cohorts.named(name)
+
+
+def _going_on(cohorts: PostgresCohorts, name: str) -> Cohort:
+    cohort = cohorts.named(name)
     if cohort.canceled:
-        raise InvalidTransition(f"Cohort {cohort.plan.name} was canceled; give a new one another --name.")
+        raise InvalidTransition(f"Cohort {name} was canceled; give a new one another --name.")
     return cohort
 
 
@@ -206,7 +213,9 @@ def _plan(settings: Settings, database: Database, asked: Mapping[str, Any]) -> C
     # A list is known by what is in it, so that its name tells whether it is the same.
     what = query or f"studies {hashlib.sha256(chr(10).join(_uids(studies)).encode()).hexdigest()}"
     plan = (algorithm, version, archive, what, str(asked["deliver"]))
-    short = hashlib.sha256("\0".join(plan).encode()).hexdigest()[:_NAME_LETTERS]
+    # The table bears the name: a digest that anybody can make would tell whether a guessed Patient ID was asked for.
+    secret = site_secret(DataFolder(settings.data_dir))
+    short = hmac.digest(secret, "\0".join(("cohort name", *plan)).encode(), "sha256").hex()[:_NAME_LETTERS]
     return CohortPlan(asked["name"] or f"{algorithm}-{short}", algorithm, version, archive, what, asked["deliver"])
 
 
@@ -275,6 +284,7 @@ def _write(settings: Settings, cohorts: PostgresCohorts, cohort: Cohort, out: Pa
 
     pseudonyms = Pseudonyms(site_secret(DataFolder(settings.data_dir)), cohort.plan.name)
     names = measurement_columns(cohorts.findings(cohort))
-    rows = write_table(out, cohort, cohorts.findings(cohort), pseudonyms, names, identified)
+    found = cohorts.findings(cohort, pseudonyms.order_key)
+    rows = write_table(out, cohort, found, pseudonyms, names, identified)
     cohorts.note_export(cohort, caller(), rows, identified)
     click.echo(f"{out} has {rows} rows{'' if identified else ' without names, UIDs and dates'}.")

@@ -1,6 +1,6 @@
 """Fetching a study from an archive: what for, and what came of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from storage.domain.job import Reason
@@ -23,13 +23,17 @@ class FetchOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FetchEnd:
-    """How a fetch ended: instances that the archive lists, that are here now, and that were not here before it."""
+    """How a fetch ended: instances that the archive lists, that are here now, and that were not here before it.
+
+    ``sop_instance_uids`` are those that it lists.
+    """
 
     outcome: FetchOutcome
     listed: int
     held: int
     new: int
     reason: Reason | None = None
+    sop_instance_uids: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 FETCHED_AS_CONTEXT = Reason(

@@ -30,6 +30,10 @@ class Fetches(Protocol):
         """Write a fetch down before anything comes, and return its identifier."""
         ...
 
+    def widen(self, fetch_id: int, sop_instance_uid: str) -> None:
+        """Write down an instance that comes with the others, though the archive did not list it, before it is kept."""
+        ...
+
     def end(self, fetch_id: int, end: FetchEnd) -> None:
         """Write down what came of it."""
         ...

@@ -199,25 +199,28 @@ class PostgresCohorts:
             session.execute(update(CohortRow).where(CohortRow.id == cohort.cohort_id).values(canceled_at=func.now()))
             cancelable = [str(state) for state, event in MEMBER_TRANSITIONS if event is MemberEvent.CANCEL]
             members = session.execute(
-                select(CohortMemberRow.study_instance_uid, JobRow.id, JobRow.source, JobRow.shadow, JobRow.state)
+                select(CohortMemberRow.study_instance_uid, JobRow.id, JobRow.source, JobRow.state)
                 .outerjoin(JobRow, JobRow.id == CohortMemberRow.job_id)
                 .where(CohortMemberRow.cohort_id == cohort.cohort_id, CohortMemberRow.state.in_(cancelable))
             ).all()
-            for uid, job_id, source, shadow, state in members:
+            for uid, job_id, source, state in members:
                 _move(session, cohort, uid, MemberEvent.CANCEL, reason=COHORT_CANCELED)
-                ours = shadow and source == _source(cohort) and state in (JobState.SCHEDULED, JobState.IN_PROGRESS)
+                ours = source == _source(cohort) and state in (JobState.SCHEDULED, JobState.IN_PROGRESS)
                 if ours and not _is_awaited(session, job_id):
                     cancel(session, job_id, actor)
             details: dict[str, Any] = {"cohort": cohort.plan.name, "studies": len(members)}
             append(session, AuditEvent(AuditAction.COHORT_CANCELED, actor, details=details))
             return len(members)
 
-    def findings(self, cohort: Cohort) -> Iterator[Facts]:
-        """One row for each finding, and one for each study without, by Study Instance UID; read piece by piece."""
+    def findings(self, cohort: Cohort, order_key: bytes = b"") -> Iterator[Facts]:
+        """One row for each finding, and one for each study without; read piece by piece.
+
+        Studies come in an order that follows from ``order_key``, a secret, and tells nothing of their UIDs.
+        """
         with self._database.transaction() as session:
             rows = session.execute(
                 statement("cohort_findings"),
-                {"cohort_id": cohort.cohort_id},
+                {"cohort_id": cohort.cohort_id, "order_key": order_key},
                 execution_options={"yield_per": _AT_ONCE},
             )
             for row in rows:

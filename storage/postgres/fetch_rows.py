@@ -73,6 +73,13 @@ class PostgresFetches:
             )
             return fetch_id
 
+    def widen(self, fetch_id: int, sop_instance_uid: str) -> None:
+        """An instance that was not listed is about to be kept: it came by this fetch like the others."""
+        uids = StudyFetchRow.sop_instance_uids
+        more = func.array_append(uids, stored_text(sop_instance_uid))
+        with self._database.transaction() as session:
+            session.execute(update(StudyFetchRow).where(StudyFetchRow.id == fetch_id).values(sop_instance_uids=more))
+
     def end(self, fetch_id: int, end: FetchEnd) -> None:
         """Write down what came of it."""
         reason = end.reason

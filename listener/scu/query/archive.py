@@ -1,6 +1,6 @@
 """What an archive can be asked for, over whatever it speaks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from listener.scu.query.matching import FoundSeries, FoundStudy, ListedInstance,
 from listener.scu.verdict import NoAnswer, no_answer_note
 from listener.scu.web.answer import NO_REPLY_RULES
 from listener.scu.web.line import NoReply
+from storage.domain.identifiers import is_uid
 from storage.domain.job import Reason
 
 
@@ -66,6 +67,7 @@ class Archive(Protocol):
 BROKEN_OFF = "The archive broke off before it had answered; run the command again, which asks for what lacks alone."
 _TOO_SLOW = "The archive did not answer in time; run the command again, which asks for what lacks alone."
 _STOPPED = "It was stopped before the archive had answered; run the command again, which asks for what lacks alone."
+_NO_UID = "The archive lists a series or an instance whose UID is none (PS3.5 section 9.1); correct it there."
 _IN_OWN_WORDS: dict[NoReply | NoAnswer, str] = {
     NoReply.BROKEN: BROKEN_OFF,
     NoReply.TOO_SLOW: _TOO_SLOW,
@@ -73,6 +75,16 @@ _IN_OWN_WORDS: dict[NoReply | NoAnswer, str] = {
     NoAnswer.BROKEN: BROKEN_OFF,
     NoAnswer.INTERRUPTED: _STOPPED,
 }
+
+
+def require_uids(uids: Iterable[str]) -> None:
+    """Refuse a list with what is no UID: it would get into addresses, and into further questions as a wild card.
+
+    Raises:
+        ArchiveFailed: one is none.
+    """
+    if not all(is_uid(uid) for uid in uids):
+        raise ArchiveFailed("archive-unreadable", _NO_UID)
 
 
 def unreached(why: NoReply | NoAnswer) -> ArchiveFailed:

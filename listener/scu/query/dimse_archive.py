@@ -13,13 +13,14 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
 from listener.scu.instance_query import STUDY_ROOT_FIND
-from listener.scu.query.archive import BROKEN_OFF, ArchiveFailed, Lacking, unreached
+from listener.scu.query.archive import BROKEN_OFF, ArchiveFailed, Lacking, require_uids, unreached
 from listener.scu.query.archive_settings import ArchiveSettings
 from listener.scu.query.get_contexts import STUDY_ROOT_GET, contexts_of_get, roles_of
 from listener.scu.query.keeping import Keeping
 from listener.scu.query.matching import FoundSeries, FoundStudy, ListedInstance, StudyQuery, date_of
 from listener.scu.query.retrieve_status import PENDING, reason_of_status
 from listener.scu.verdict import NoAnswer
+from storage.domain.identifiers import is_uid
 from storage.domain.job import Reason
 
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"  # Study Root Query/Retrieve Information Model - MOVE
@@ -35,6 +36,7 @@ _STUDY_KEYS = (
     "NumberOfStudyRelatedInstances",
 )
 _SERIES_KEYS = ("Modality", "BodyPartExamined", "SeriesDescription", "ProtocolName")
+_RAISE = "raise most_instances_per_study"
 _IN_LIST = 100  # UIDs of one identifier
 _NOT_OFFERED = {
     "find": "The archive accepts no C-FIND (Study Root) from us; allow it there.",
@@ -77,7 +79,7 @@ class DimseArchive:
         with self._associated("find", [build_context(STUDY_ROOT_FIND, _UNIVERSAL)]) as association:
             for answer in _matches(association, "STUDY", keys):
                 study = _study(answer)
-                if study.study_instance_uid and query.holds(study):
+                if is_uid(study.study_instance_uid) and query.holds(study):
                     found[study.study_instance_uid] = study
                 _require_fewer(len(found), most, "studies match", "narrow the query")
         return list(found.values())
@@ -90,6 +92,7 @@ class DimseArchive:
     def list_instances(self, study_instance_uid: str) -> list[ListedInstance]:
         """Every instance that it has of a study."""
         found: dict[str, ListedInstance] = {}
+        answers = 0
         with self._associated("find", [build_context(STUDY_ROOT_FIND, _UNIVERSAL)]) as association:
             for series in self._series(association, study_instance_uid):
                 keys = {
@@ -100,11 +103,11 @@ class DimseArchive:
                 }
                 for answer in _matches(association, "IMAGE", keys):
                     uid = _text(answer, "SOPInstanceUID")
-                    if uid:
+                    if _text(answer, "StudyInstanceUID") in ("", study_instance_uid):
+                        require_uids((uid,))
                         found[uid] = ListedInstance(series.series_instance_uid, uid, _text(answer, "SOPClassUID"))
-                    _require_fewer(
-                        len(found), self._limits.instances, "instances are listed", "raise most_instances_per_study"
-                    )
+                    answers += 1  # one that is listed for ever is one in ``found``
+                    _require_fewer(answers, self._limits.instances, "instances are listed", _RAISE)
         return list(found.values())
 
     def retrieve(self, study_instance_uid: str, lacking: Sequence[Lacking], whole: bool) -> Reason | None:
@@ -117,8 +120,14 @@ class DimseArchive:
     def _series(self, association: Association, study_instance_uid: str) -> Iterator[FoundSeries]:
         keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": "", **dict.fromkeys(_SERIES_KEYS, "")}
         # All of them before the next question: one association has one question at a time.
-        for answer in list(_matches(association, "SERIES", keys)):
-            if uid := _text(answer, "SeriesInstanceUID"):
+        answers: list[Dataset] = []
+        for answer in _matches(association, "SERIES", keys):
+            answers.append(answer)
+            _require_fewer(len(answers), self._limits.instances, "series are listed", _RAISE)
+        for answer in answers:
+            if _text(answer, "StudyInstanceUID") in ("", study_instance_uid):
+                uid = _text(answer, "SeriesInstanceUID")
+                require_uids((uid,))
                 yield FoundSeries(uid, {key: _text(answer, key) for key in _SERIES_KEYS})
 
     def _move(self, identifiers: Sequence[Dataset]) -> Reason | None:

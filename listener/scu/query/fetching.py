@@ -13,7 +13,7 @@ _ABSENT = Reason(
     "archive-lacks-study",
     "The archive lists no instance of this study; check the Study Instance UID, or ask another one.",
 )
-_LESS = Reason(
+LESS = Reason(
     "archive-gave-less",
     "The archive gave less than it lists, or some was refused here; `overread explain` with the Study Instance UID "
     "tells what was set aside, and the same command again asks for what lacks alone.",
@@ -23,7 +23,10 @@ _INTERRUPTED = Reason("interrupted", "The fetch was interrupted; the same comman
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches studies from one archive for ``actor``; ``kept`` tells which instances are on stable storage here."""
+    """Fetches studies from one archive for ``actor``; ``kept`` tells which instances are on stable storage here.
+
+    ``expect`` is told which instances a fetch asks for, by its identifier, before any comes.
+    """
 
     name: str
     way: str
@@ -31,6 +34,7 @@ class Fetcher:
     fetches: Fetches
     kept: Callable[[Collection[str]], set[str]]
     actor: str
+    expect: Callable[[int, Collection[str]], None] = lambda _, __: None
 
     def fetch(self, study_instance_uid: str, purpose: FetchPurpose) -> FetchEnd:
         """Get what lacks here of a study, and nothing else; every end is a row with a reason.
@@ -47,6 +51,7 @@ class Fetcher:
         before = self.kept(uids)
         lacking = lacking_of(listed, before)
         fetch_id = self._begin(study_instance_uid, purpose, [uid for uid in uids if uid not in before])
+        self.expect(fetch_id, uids)
         said, failed_with = _ABSENT if not listed else None, None
         try:
             if lacking:
@@ -68,10 +73,10 @@ class Fetcher:
         held = self.kept(uids)
         new = len(held - before)
         if uids and len(held) == len(set(uids)):
-            end = FetchEnd(FetchOutcome.COMPLETE, len(uids), len(held), new)
+            end = FetchEnd(FetchOutcome.COMPLETE, len(uids), len(held), new, None, frozenset(uids))
         else:
             outcome = FetchOutcome.INCOMPLETE if new else FetchOutcome.FAILED
-            end = FetchEnd(outcome, len(uids), len(held), new, said or _LESS)
+            end = FetchEnd(outcome, len(uids), len(held), new, said or LESS, frozenset(uids))
         self.fetches.end(fetch_id, end)
         return end
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode
 
-from listener.scu.query.archive import BROKEN_OFF, ArchiveFailed, Lacking, unreached
+from listener.scu.query.archive import BROKEN_OFF, ArchiveFailed, Lacking, require_uids, unreached
 from listener.scu.query.archive_settings import ArchiveSettings
 from listener.scu.query.matching import QUERY_KEYS, FoundSeries, FoundStudy, ListedInstance, StudyQuery, date_of
 from listener.scu.web.access import Caller, access_to
@@ -14,6 +14,7 @@ from listener.scu.web.line import Stream, Unanswered, WebDeadlines, WebLine
 from listener.web.intake import InstanceTooLarge, Intake, TooManySetAside
 from listener.web.multipart_reader import MalformedMultipart, MultipartReader, content_type_of
 from listener.web.set_aside_allowance import AllowanceSpent
+from storage.domain.identifiers import is_uid
 from storage.domain.job import Reason
 
 _JSON = "application/dicom+json"
@@ -55,7 +56,7 @@ class WebArchive:
         with self._calling() as caller:
             for answer in self._searched(caller, "studies", parameters):
                 study = _study(answer)
-                if study.study_instance_uid and query.holds(study):
+                if is_uid(study.study_instance_uid) and query.holds(study):
                     found[study.study_instance_uid] = study
                 if len(found) > most:
                     raise ArchiveFailed("archive-has-too-much", f"More than {most} studies match; narrow the query.")
@@ -64,25 +65,27 @@ class WebArchive:
     def find_series(self, study_instance_uid: str) -> list[FoundSeries]:
         """The series of a study."""
         parameters = [("includefield", tag) for tag in _SERIES_TAGS.values()]
+        found: list[FoundSeries] = []
         with self._calling() as caller:
             answers = self._searched(caller, f"studies/{quote(study_instance_uid)}/series", parameters)
-            return [
-                FoundSeries(text(one, "0020000E"), {key: text(one, tag) for key, tag in _SERIES_TAGS.items()})
-                for one in answers
-            ]
+            for one in answers:
+                found.append(
+                    FoundSeries(text(one, "0020000E"), {key: text(one, tag) for key, tag in _SERIES_TAGS.items()})
+                )
+                self._require_fewer(len(found), "series are listed")
+        require_uids(one.series_instance_uid for one in found)
+        return found
 
     def list_instances(self, study_instance_uid: str) -> list[ListedInstance]:
         """Every instance that it has of a study."""
         found: dict[str, ListedInstance] = {}
-        most = self._settings.most_instances_per_study
         with self._calling() as caller:
             for answer in self._searched(caller, f"studies/{quote(study_instance_uid)}/instances", []):
                 series, uid = text(answer, "0020000E"), text(answer, "00080018")
-                if series and uid:
+                if text(answer, "0020000D") in ("", study_instance_uid):
+                    require_uids((series, uid))
                     found[uid] = ListedInstance(series, uid, text(answer, "00080016"))
-                if len(found) > most:
-                    sentence = f"More than {most} instances are listed; raise most_instances_per_study."
-                    raise ArchiveFailed("archive-has-too-much", sentence)
+                self._require_fewer(len(found), "instances are listed")
         return list(found.values())
 
     def retrieve(self, study_instance_uid: str, lacking: Sequence[Lacking], whole: bool) -> Reason | None:
@@ -95,6 +98,11 @@ class WebArchive:
                 said = self._taken(caller, path, study_instance_uid) or said
         return said
 
+    def _require_fewer(self, count: int, what: str) -> None:
+        most = self._settings.most_instances_per_study
+        if count > most:
+            raise ArchiveFailed("archive-has-too-much", f"More than {most} {what}; raise most_instances_per_study.")
+
     @contextmanager
     def _calling(self) -> Iterator[Caller]:
         settings = self._settings
@@ -105,16 +113,26 @@ class WebArchive:
             yield Caller(line, self._access)
 
     def _searched(self, caller: Caller, path: str, parameters: Sequence[tuple[str, str]]) -> Iterator[DataSet]:
-        """Every answer, page by page; one that a server repeats on the next page ends it."""
+        """Every answer, page by page; one that brings nothing new ends it.
+
+        A page that is shorter than was asked for ends nothing: servers give at most what suits them.
+        """
         seen: set[str] = set()
+        short = False
         while True:
             page = [*parameters, ("limit", str(_PAGE)), ("offset", str(len(seen)))]
-            answers = self._page(caller, f"{self._base()}/{path}?{urlencode(page)}")
+            try:
+                answers = self._page(caller, f"{self._base()}/{path}?{urlencode(page)}")
+            except ArchiveFailed:
+                if short:  # there was no more, and it says so by refusing
+                    return
+                raise
             fresh = [one for one in answers if _key(one) not in seen]
             seen.update(_key(one) for one in fresh)
             yield from fresh
-            if not fresh or len(answers) < _PAGE:
+            if not fresh:
                 return
+            short = len(answers) < _PAGE
 
     def _page(self, caller: Caller, url: str) -> list[DataSet]:
         try:
@@ -214,6 +232,10 @@ _REFUSALS: tuple[tuple[int, int, str, str], ...] = (
 )
 
 
+# What another study would be answered as well.
+_OF_ALL = frozenset({401, 403, 405, 406, 429, 502, 503, 504})
+
+
 def _refused(status: int) -> ArchiveFailed:
     code, sentence = next((code, sentence) for first, last, code, sentence in _REFUSALS if first <= status <= last)
-    return ArchiveFailed(code, sentence, over=status in (401, 403, 405, 406))
+    return ArchiveFailed(code, sentence, over=status in _OF_ALL)

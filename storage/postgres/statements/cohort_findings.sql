@@ -1,4 +1,5 @@
--- One row for each finding of a cohort, and one for each study without; in an order that stays the same.
+-- One row for each finding of a cohort, and one for each study without; in an order that stays the same, and that nobody
+-- without the key can tell: UIDs in their order are days in their order, and two tables in one order have the same rows.
 SELECT
     member.study_instance_uid,
     member.state,
@@ -24,4 +25,7 @@ LEFT JOIN result ON result.job_id = job.id
 LEFT JOIN series ON series.study_id = study.id AND series.series_instance_uid = result.series_instance_uid
 LEFT JOIN LATERAL jsonb_array_elements(result.findings) WITH ORDINALITY AS finding (facts, number) ON true
 WHERE member.cohort_id = :cohort_id
-ORDER BY member.study_instance_uid, finding.number;
+ORDER BY
+    sha256(CAST(:order_key AS bytea) || convert_to(member.study_instance_uid, 'UTF8')),
+    member.study_instance_uid,
+    finding.number;

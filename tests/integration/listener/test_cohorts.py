@@ -1,12 +1,13 @@
 """A cohort from a real archive to a table: killed in the middle, gone on with, and nothing twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pydicom import dcmread
 
 from overread.cohorts.run import CohortRun, Counts
 from overread.cohorts.table import IDENTIFYING, Pseudonyms, measurement_columns, write_table
@@ -14,6 +15,7 @@ from overread.fetching import Desk
 from storage.domain.algorithm import AlgorithmStage, RegisteredAlgorithm
 from storage.domain.coded_concept import CodedConcept
 from storage.domain.cohort import Cohort, CohortPlan, MemberState
+from storage.domain.fetch import FetchPurpose
 from storage.domain.finding import Finding, Measurement
 from storage.domain.job import ClaimedJob, JobKind, JobState, Priority, Reason
 from storage.domain.result import NewResult
@@ -74,9 +76,9 @@ def _install(site: Site, stage: AlgorithmStage = AlgorithmStage.ACTIVE) -> None:
 def _run(site: Site, cohorts: PostgresCohorts, cohort: Cohort, desk: Desk | None, work: _Work) -> Counts:
     settlement = PostgresStudySettlement(site.database)
 
-    def standing(uid: str) -> Standing:
+    def standing(uid: str, listed: Collection[str]) -> Standing:
         site.imported()
-        return standing_of(site.database, uid)
+        return standing_of(site.database, uid, listed)
 
     make_stable = partial(settlement.settle_now, sop_instance_uids=[], actor="anna")
     with cohorts.running(cohort):
@@ -180,12 +182,13 @@ def test_a_result_that_is_there_is_taken_and_a_second_runner_is_refused(site: Si
         cohorts.define(CohortPlan("one", "lungs", "1", "pacs", "Modality=CT"), "anna")
 
 
-def test_a_canceled_cohort_gives_up_what_waits_and_its_own_jobs(site: Site) -> None:
-    """The job that only the cohort waits for ends canceled, and each study has the reason."""
+@pytest.mark.parametrize("deliver", [False, True])
+def test_a_canceled_cohort_gives_up_what_waits_and_its_own_jobs(site: Site, deliver: bool) -> None:
+    """The job that only the cohort waits for ends canceled, delivered or not, and each study has the reason."""
     _install(site)
     uids = [site.upload() for _ in range(3)]
     cohorts = PostgresCohorts(site.database)
-    cohort = cohorts.define(CohortPlan("past", "lungs", "1", "pacs", "Modality=MR"), "anna")
+    cohort = cohorts.define(CohortPlan("past", "lungs", "1", "pacs", "Modality=MR", deliver), "anna")
     cohorts.list_members(cohort, uids)
 
     class Stop(_Work):
@@ -200,3 +203,25 @@ def test_a_canceled_cohort_gives_up_what_waits_and_its_own_jobs(site: Site) -> N
     assert cohorts.cancel(cohort, "anna") == 3
     assert cohorts.counts(cohort)[MemberState.CANCELED] == 3
     assert site.rows("SELECT state FROM job") == [(str(JobState.CANCELED),)]
+
+
+def test_a_study_whose_images_belong_to_another_one_here_holds_up_no_cohort(site: Site) -> None:
+    """The archive moved images into another study after they came: that one ends with a reason, the others go on."""
+    _install(site)
+    first, last = site.upload(), site.upload()
+    desk = site.desk(site.archive("c-get"))
+    desk.fetcher.fetch(first, FetchPurpose.CONTEXT)
+    moved = f"{first}.1"
+    for path in (site.folder / first).iterdir():
+        image = dcmread(path)
+        image.StudyInstanceUID = moved
+        image.save_as(path)
+        site.orthanc.upload(path)
+    cohorts = PostgresCohorts(site.database)
+    cohort = cohorts.define(CohortPlan("past", "lungs", "1", "pacs", "Modality=MR"), "anna")
+    cohorts.list_members(cohort, [moved, last])
+
+    counts = _run(site, cohorts, cohort, desk, _Work(site, _found))
+
+    assert (counts[MemberState.FAILED], counts[MemberState.ANALYSED]) == (1, 1)
+    assert [reason["reason_code"] for reason in cohorts.reasons(cohort)] == ["archive-gave-less"]

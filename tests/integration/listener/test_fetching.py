@@ -81,3 +81,21 @@ def test_dcmqrscp_gives_by_c_get_and_knows_no_stranger(site: Site, start_dcmqrsc
 
     assert moved.value.reason.code == "move-destination-unknown"
     assert (end.outcome, end.new) == (FetchOutcome.COMPLETE, 3)
+
+
+@pytest.mark.parametrize("way", ["c-get", "wado-rs"])
+def test_an_instance_that_was_given_without_being_listed_is_context_too(
+    site: Site, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive that lists two of three instances and gives all of them starts no analysis of a prior."""
+    study = site.upload()
+    desk = site.desk(site.archive(way))
+    listed = desk.archive.list_instances(study)
+    monkeypatch.setattr(desk.archive, "list_instances", lambda _: listed[:2])
+
+    desk.fetcher.fetch(study, FetchPurpose.CONTEXT)
+
+    site.imported()
+    settle_studies(site.database, 0)
+    assert site.rows("SELECT count(*) FROM instance") == [(3,)]
+    assert site.rows("SELECT reason_code FROM study_revision") == [(FETCHED_AS_CONTEXT.code,)]
