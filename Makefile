@@ -41,5 +41,5 @@ $(VENV)/serving: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/testing: $(VENV)/serving
 	@echo "Installing what the tests need into $(VENV) (once)…"
-	@$(PIP) --editable '.[cpu,demo,train,test]'
+	@$(PIP) --editable '.[cpu,demo,train,cohort,test]'
 	@touch $@
