@@ -231,7 +231,13 @@ def _version(database: Database, wanted: str) -> tuple[str, str]:
 
 
 def _uids(path: Path) -> list[str]:
-    found = sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()})
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors write a byte order mark
+    except UnicodeDecodeError:
+        raise InvalidSettings(f"{path} is no text in UTF-8; save it so, with a UID on each line.") from None
+    found = sorted({line.strip() for line in lines if line.strip()})
+    if not found:
+        raise InvalidSettings(f"{path} names no study; write a Study Instance UID on each line.")
     for uid in found:
         try:
             checked_uid(uid, "A Study Instance UID of --studies")

@@ -350,7 +350,7 @@ def _job(session: Session, cohort: Cohort, study: StudyRow, actor: str) -> int:
             return int(job.id)
     for job in known:
         if job.shadow is shadow:
-            return resubmit(session, job.id, actor)
+            return _again(session, cohort, job.id, actor)
     source = _source(cohort)
     job_id = int(
         session.execute(
@@ -376,3 +376,16 @@ def _job(session: Session, cohort: Cohort, study: StudyRow, actor: str) -> int:
     append(session, scheduled)
     announce_work(session, JobKind.INFERENCE)
     return job_id
+
+
+def _again(session: Session, cohort: Cohort, job_id: int, actor: str) -> int:
+    """A job that ended without a result, once more: at low priority and for this cohort, whoever asked for it then."""
+    new_id, source = resubmit(session, job_id, actor), _source(cohort)
+    ours = {
+        "priority": str(Priority.LOW),
+        "priority_because": _BECAUSE.format(cohort.plan.name),
+        "source": source,
+        "turn": next_turn(session, source, Priority.LOW, shadow=not cohort.plan.deliver),
+    }
+    session.execute(update(JobRow).where(JobRow.id == new_id).values(ours))
+    return new_id

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from overread.commands.cohort import cohort
+from overread.errors import InvalidSettings
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
@@ -67,3 +68,15 @@ def test_what_a_cohort_is_cannot_be_said_with_its_name_alone(asked: list[str]) -
     _run(*asked, "--name", "one", status=1)
 
     assert "--name alone" in _run("run", "--name", "one", "--deliver", status=2)
+
+
+@pytest.mark.parametrize("content", [b"", "1.2.3".encode("utf-16"), b"1.2.3\nDOE^JOHN"])
+def test_a_list_that_names_no_studies_is_refused(asked: list[str], content: bytes, tmp_path: Path) -> None:
+    """An empty file, one in UTF-16 and a line that is no UID end in a sentence, and nothing is written down."""
+    (tmp_path / "uids.txt").write_bytes(content)
+
+    result = CliRunner().invoke(cohort, asked)
+
+    assert isinstance(result.exception, InvalidSettings)
+    assert "DOE" not in str(result.exception)
+    assert json.loads(_run("list", "--json")) == []

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from listener.scu.query.archive import Archive
-from listener.scu.query.matching import FoundStudy, StudyQuery, newest_first
+from listener.scu.query.matching import FoundStudy, StudyQuery, UnusableQuery, newest_first
 
 _MOST_STUDIES = 5_000  # of one patient
+_SEVERAL_PATIENTS = (
+    "Several issuers gave this Patient ID, so these may be several patients; say whose with --patient and --issuer."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,19 @@ def priors(archive: Archive, wanted: PriorsWanted) -> list[FoundStudy]:
 
     Raises:
         ArchiveFailed: it did not answer, or refused.
-        UnusableQuery: it cannot be asked so.
+        UnusableQuery: it cannot be asked so, or several patients have this ID.
     """
     query = wanted.query()
+    found = [one for one in archive.find_studies(query, _MOST_STUDIES) if one.patient_id == wanted.patient_id]
+    if not wanted.issuer_of_patient_id and len({one.issuer_of_patient_id for one in found} - {""}) > 1:
+        raise UnusableQuery(_SEVERAL_PATIENTS)
     chosen: list[FoundStudy] = []
-    for study in newest_first(archive.find_studies(query, _MOST_STUDIES)):
+    for study in newest_first(found):
         if len(chosen) == wanted.most:
             break
         if study.study_date is None or study.study_instance_uid == wanted.without:
             continue
-        if study.patient_id == wanted.patient_id and meets_series_keys(archive, query, study):
+        if meets_series_keys(archive, query, study):
             chosen.append(study)
     return chosen
 

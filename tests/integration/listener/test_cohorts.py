@@ -20,6 +20,7 @@ from storage.domain.finding import Finding, Measurement
 from storage.domain.job import ClaimedJob, JobKind, JobState, Priority, Reason
 from storage.domain.result import NewResult
 from storage.errors import CohortBusy, InvalidTransition
+from storage.housekeeping.settle_studies import settle_studies
 from storage.objects.object_store import ObjectStore
 from storage.postgres.algorithm_catalog import PostgresAlgorithmCatalog
 from storage.postgres.cohort_rows import PostgresCohorts
@@ -61,6 +62,15 @@ class _Work:
             raise _Killed
         if under_way and (job := self.queue.claim(JobKind.INFERENCE, "worker")) is not None:
             self.answer(self.queue, job)
+
+
+class _NoWorker(_Work):
+    """Nobody does what waits, and the run ends with the first job."""
+
+    def report(self, counts: Counts) -> None:
+        """As above."""
+        if counts[MemberState.ANALYSING] == 1:
+            raise _Killed
 
 
 def _found(queue: PostgresJobQueue, job: ClaimedJob, findings: tuple[Finding, ...] | None = None) -> None:
@@ -191,14 +201,8 @@ def test_a_canceled_cohort_gives_up_what_waits_and_its_own_jobs(site: Site, deli
     cohort = cohorts.define(CohortPlan("past", "lungs", "1", "pacs", "Modality=MR", deliver), "anna")
     cohorts.list_members(cohort, uids)
 
-    class Stop(_Work):
-        def report(self, counts: Counts) -> None:
-            """No worker is there."""
-            if counts[MemberState.ANALYSING] == 1:
-                raise _Killed
-
     with pytest.raises(_Killed):
-        _run(site, cohorts, cohort, site.desk(site.archive("c-get")), Stop(site, _found))
+        _run(site, cohorts, cohort, site.desk(site.archive("c-get")), _NoWorker(site, _found))
 
     assert cohorts.cancel(cohort, "anna") == 3
     assert cohorts.counts(cohort)[MemberState.CANCELED] == 3
@@ -225,3 +229,26 @@ def test_a_study_whose_images_belong_to_another_one_here_holds_up_no_cohort(site
 
     assert (counts[MemberState.FAILED], counts[MemberState.ANALYSED]) == (1, 1)
     assert [reason["reason_code"] for reason in cohorts.reasons(cohort)] == ["archive-gave-less"]
+
+
+def test_what_is_tried_again_is_the_cohort_s_own_and_of_low_priority(site: Site) -> None:
+    """A job of today that failed is done again for the cohort: behind all others, and gone when that is canceled."""
+    _install(site)
+    study = site.upload()
+    desk = site.desk(site.archive("c-get"))
+    desk.fetcher.fetch(study, FetchPurpose.ANALYSIS)
+    site.imported()
+    settle_studies(site.database, 0)
+    work = _Work(site, lambda queue, job: queue.fail(job, Reason("out-of-memory", "Too large.")))
+    work.report(dict.fromkeys(MemberState, 1) | {MemberState.ANALYSED: 0})
+    cohorts = PostgresCohorts(site.database)
+    cohort = cohorts.define(CohortPlan("past", "lungs", "1", "pacs", "Modality=MR", deliver=True), "anna")
+    cohorts.list_members(cohort, [study])
+
+    with pytest.raises(_Killed):
+        _run(site, cohorts, cohort, desk, _NoWorker(site, _found))
+
+    jobs = "SELECT state, priority, source FROM job ORDER BY id DESC"
+    assert site.rows(jobs)[0] == (str(JobState.SCHEDULED), str(Priority.LOW), "cohort past")
+    cohorts.cancel(cohort, "anna")
+    assert site.rows(jobs)[0][0] == str(JobState.CANCELED)

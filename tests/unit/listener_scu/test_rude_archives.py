@@ -1,13 +1,15 @@
 """Archives that answer a search over the web otherwise than they should."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
 from listener.scu.query.archive import ArchiveFailed
 from listener.scu.query.archive_settings import ArchiveSettings
-from listener.scu.query.matching import query_of
+from listener.scu.query.matching import UnusableQuery, query_of
+from listener.scu.query.priors import PriorsWanted, priors
 from listener.scu.query.web_archive import WebArchive
 from listener.web.intake import Intake
 from tests.peers.stow_archive import Answer, StowArchive, reply
@@ -76,3 +78,24 @@ def test_an_archive_that_is_busy_ends_the_run_and_not_each_study(stow_archive: S
         _archive(stow_archive, reply(status)).list_instances(_STUDY)
 
     assert refused.value.over
+
+
+def test_priors_are_not_chosen_among_several_patients(stow_archive: StowArchive) -> None:
+    """Two hospitals gave the same ID: without an issuer nobody can tell whose studies are the priors."""
+    said = [
+        {
+            "0020000D": {"vr": "UI", "Value": [f"1.2.{number}"]},
+            "00100020": {"vr": "LO", "Value": ["P1"]},
+            "00100021": {"vr": "LO", "Value": [issuer]},
+            "00080020": {"vr": "DA", "Value": ["20200101"]},
+        }
+        for number, issuer in enumerate(("NORTH", "SOUTH"))
+    ]
+    listed = reply(200, json.dumps(said).encode())
+    until = date(2020, 1, 2)
+
+    with pytest.raises(UnusableQuery):
+        priors(_archive(stow_archive, listed), PriorsWanted("P1", until, 3))
+
+    of_north = priors(_archive(stow_archive, listed), PriorsWanted("P1", until, 3, issuer_of_patient_id="NORTH"))
+    assert [one.study_instance_uid for one in of_north] == ["1.2.0"]
