@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from listener.errors import ListenerError
 from listener.loopback import is_loopback
 from storage.domain.job import Priority
+from storage.domain.prior_request import PriorsRule
 from storage.domain.route import Route, Routes, Rule, RuleAttribute, Sender
 
 # The default repertoire without backslash, and more than spaces (PS3.5 section 6.2, AE).
@@ -56,6 +57,18 @@ class RuleSettings(BaseModel):
     )
 
 
+class PriorsSettings(BaseModel):
+    """Which earlier studies of a patient are fetched."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    archive: str = Field(min_length=1, description="The one of the [[archives]] that is asked.")
+    modality: str = Field(default="", max_length=16, description='Only studies with it, such as "CT".')
+    body_part: str = Field(default="", max_length=16, description="Only studies with a series of it, or of none.")
+    most: int = Field(default=2, ge=1, le=20, description="So many, newest first.")
+    within_days: int = Field(default=1825, ge=1, description="None that are so many days older.")
+
+
 class RouteSettings(BaseModel):
     """What becomes of what came under a name of ours."""
 
@@ -88,6 +101,14 @@ class RouteSettings(BaseModel):
             "The entry is only for studies of which one series meets all of them, each with an attribute and what it "
             "matches ([routing](routing.md)). Of several entries of one name the first that holds counts; where none "
             "does, all algorithms and destinations do."
+        ),
+    )
+
+    priors: PriorsSettings | None = Field(
+        default=None,
+        description=(
+            "Once a study is complete, earlier ones of its patient are [fetched as context](routing.md#priors), with "
+            "archive, modality, body_part, most (2) and within_days (1825)."
         ),
     )
 
@@ -222,6 +243,7 @@ def routes_of(listener: ListenerSettings) -> Routes:
                 frozenset(route.destinations),
                 route.priority,
                 tuple(Rule(rule.attribute, rule.matches) for rule in route.rules),
+                PriorsRule(**route.priors.model_dump()) if route.priors else None,
             )
             for route in listener.routes
         ],

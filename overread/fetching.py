@@ -1,11 +1,13 @@
 """Building what fetches from an archive: the spool it is kept in, the rows, and the archive itself."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from listener.scp.store import Decision, StoreHandler, StoreRequest
+from listener.scp.toolkit_log import quiet_toolkits
 from listener.scu.query.archive import Archive
 from listener.scu.query.archive_settings import ArchiveSettings
 from listener.scu.query.dimse_archive import DimseArchive
@@ -66,6 +68,8 @@ def fetching(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Desk]:
     """A desk for one archive; the spool is ours, too, as long as the block lasts, beside the listener's processes."""
+    quiet_toolkits()
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # each failure is told once, in our words
     folder = DataFolder(settings.data_dir)
     with closing(FileSpool(folder, settings.spool)) as spool, closing(Claims(folder)) as claims:
         fetches = PostgresFetches(database)

@@ -130,6 +130,17 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _priors_come_from_somewhere(self) -> "Settings":
+        names = {archive.name for archive in self.archives}
+        for route in self.listener.routes:
+            if route.priors and route.priors.archive not in names:
+                raise ValueError(
+                    f"the [[listener.routes]] entry of {route.ae_title or 'the web'} asks {route.priors.archive} for "
+                    "priors, which is none of the [[archives]]; correct the name"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _counts_are_asked_of_somebody(self) -> "Settings":
         names = {destination.name for destination in self.destinations}
         for name in sorted(self.study.patience().counting() - names):

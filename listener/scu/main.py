@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,13 +57,15 @@ def deliver(
     profiles: Mapping[str, ViewerProfile] = PROFILES,
     counted: Collection[str] = (),
     receivers: Sequence[NotifySettings] = (),
+    beside: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
     alive: Callable[[], None] = lambda: None,
 ) -> int:
     """Deliver until SIGTERM or SIGINT; jobs in hand are finished within a grace or given back. Returns 0.
 
     Each destination has a lane of its own, so that none waits for another. ``profiles`` are all that a destination may
     name, ``counted`` the names of those that are asked how many instances of a study they have. ``receivers``
-    are told of results. ``alive`` is called as long as every lane goes round.
+    are told of results. ``beside`` runs with it, on the database of this URL. ``alive`` is called as long as every
+    lane goes round.
 
     While the database is away nothing is claimed; delivery goes on by itself when it is back.
     """
@@ -80,6 +82,7 @@ def deliver(
             proving(PostgresProofs(database), destinations, inquiries(ae_title, partial(take_report, database))),
             counting(PostgresStudyCounts(database), ae_title, destinations, counted),
             notifying(PostgresNotifications(database), receivers, sender_of),
+            beside(database_url),
             _lanes(site, destinations) as lanes,
         ):
             watch(lanes, alive)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -163,6 +164,8 @@ def deliver() -> None:
     for sentence in warnings_of(settings):
         _LOG.warning("%s", sentence)
     alive = pulse(settings.run_dir, "deliver")
+    from overread.prior_fetching import fetching_priors
+
     with awaited_database(settings, alive) as url:
         code = run_delivery(
             settings.destinations,
@@ -173,6 +176,7 @@ def deliver() -> None:
             profiles=settings.viewer_profiles(),
             counted=settings.study.patience().counting(),
             receivers=settings.notify,
+            beside=partial(fetching_priors, settings),
             alive=alive,
         )
     sys.exit(code)

@@ -27,6 +27,7 @@ _STATES = {
 def sentences(facts: Facts) -> Iterator[str]:
     """The whole story, one sentence a line, in the order in which things happened."""
     yield from _received(facts)
+    yield from _fetches(facts)
     yield from _set_aside(facts)
     for revision in facts["revisions"]:
         yield f"It became complete (revision {revision['revision']}) at {_time(revision['stable_at'])}."
@@ -38,6 +39,7 @@ def sentences(facts: Facts) -> Iterator[str]:
             yield _sentence(revision["reason"])
             yield f"{_NO_REPORT}, because no algorithm looked at it."
     yield from _waits_for(facts)
+    yield from _priors(facts)
     for workitem in facts.get("workitems", ()):
         yield _asked(workitem)
     for job in facts["jobs"]:
@@ -47,6 +49,36 @@ def sentences(facts: Facts) -> Iterator[str]:
     for one in facts.get("returned", ()):
         seen = RETURNED_SENTENCES[ReturnedOutcome(one["outcome"])]
         yield f"Instance {one['sop_instance_uid']} came back and was looked at, at {_time(one['looked_at'])}: {seen}."
+
+
+_PURPOSES = {"context": "as context", "analysis": "to be analysed"}
+_PRIORS = {"waiting": "will be asked for again", "done": "was asked", "given-up": "was asked in vain"}
+
+
+def _fetches(facts: Facts) -> Iterator[str]:
+    """Who had it fetched from where, and what came."""
+    for fetch in facts.get("fetches", ()):
+        came = "it has not been seen to end"
+        if fetch["ended_at"] is not None:
+            came = (
+                f"{fetch['held']} of {_count(fetch['listed'], 'instance')} were here then, {fetch['new']} of them new"
+            )
+        why = f". {_sentence(fetch['reason'])}" if fetch["reason"] else "."
+        yield (
+            f"{fetch['asked_by']} had it fetched from {fetch['archive']} ({fetch['retrieve']}) "
+            f"{_PURPOSES[fetch['purpose']]} at {_time(fetch['begun_at'])}; {came}{why}"
+        )
+
+
+def _priors(facts: Facts) -> Iterator[str]:
+    """What its routes asked for."""
+    for one in facts.get("priors", ()):
+        kind = f" of {one['modality']}" if one["modality"] else ""
+        told = f": {_sentence(one['note'])}" if one["note"] else "."
+        if one["state"] == "waiting" and not one["attempt"]:
+            yield f"Its route asks for priors{kind}; {one['archive']} has not been asked yet."
+        else:
+            yield f"Its route asks for priors{kind}; {one['archive']} {_PRIORS[one['state']]}{told}"
 
 
 def _asked(workitem: Facts) -> str:

@@ -67,6 +67,8 @@ def _of_jobs(facts: Facts) -> Iterator[_Case]:
             what = _TOLD[job["kind"]].format(job["destination"] or job["algorithm"])
             yield _Case(("stuck", job["kind"]), f"{what} without a worker", _STUCK, job["lease_expires_at"])
             continue
+        if job.get("of_cohort"):  # its cohort tells
+            continue
         outdated = job["revision"] != now.get(job["study_instance_uid"], job["revision"])
         if done_again & {job["id"], job.get("about_id")} or outdated or job["kind"] == "delivery":
             continue

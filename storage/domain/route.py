@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from storage.domain.identifiers import same_ae_title
 from storage.domain.job import PRIORITY_RANK, Priority
+from storage.domain.prior_request import PriorsRule
 
 ANY_SENDER = "*"
 
@@ -96,6 +97,7 @@ class Route:
     destinations: frozenset[str] = frozenset()
     priority: Priority | None = None
     rules: tuple[Rule, ...] = ()
+    priors: PriorsRule | None = None
 
     def holds(self, ways: Iterable[Way]) -> bool:
         """Whether it is for a study that came these ways under its title."""
@@ -145,6 +147,11 @@ class Routes:
         """Those of the configured destinations that results of such a study go to."""
         names = _together([choice.route.destinations for choice in self.choices(ways)])
         return [name for name in configured if names is None or name in names]
+
+    def priors(self, ways: Iterable[Way]) -> list[PriorsRule]:
+        """The priors that the routes of such a study ask for."""
+        wanted = (choice.route.priors for choice in self.choices(ways))
+        return list(dict.fromkeys(rule for rule in wanted if rule is not None))
 
     def urgency(self, ways: Sequence[Way]) -> Urgency:
         """How urgent such a study is: the most urgent word counts, and what came without one is routine.

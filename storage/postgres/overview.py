@@ -143,6 +143,8 @@ def _study_facts(session: Session, study_instance_uid: str, uid: str) -> Facts:
         "deliveries": ask(session, "overview_deliveries", **only),
         "paused": paused_lanes(session),
         "workitems": _workitems(session, study_instance_uid, None, _MOST_WORKITEMS)[::-1],
+        "fetches": ask(session, "explain_fetches", **only),
+        "priors": ask(session, "explain_priors", **only),
         "notifications": told_messages(session, None, study_instance_uid, False, _MOST_MESSAGES)[::-1],
     }
 

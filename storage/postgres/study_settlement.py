@@ -17,6 +17,7 @@ from storage.postgres.completeness_rows import GeometrySeen, gathered_evidence, 
 from storage.postgres.engine import Database
 from storage.postgres.fetch_rows import holds_context_only
 from storage.postgres.inference_schedule import schedule_inference
+from storage.postgres.prior_rows import ask_for_priors
 from storage.postgres.statement import statement
 from storage.postgres.study_counts import forget_counts, want_counts
 from storage.postgres.study_ways import store_choices, ways_of
@@ -174,6 +175,7 @@ def _settle(
     if holds_context_only(session, study_id, study_instance_uid):
         _say_why_not(session, study_id, revision, FETCHED_AS_CONTEXT)
         return SettledStudy(study_instance_uid, revision, 0, decision.because)
+    ask_for_priors(session, study_id, routes.priors(ways))
     algorithms, urgency = routes.algorithms(ways), routes.urgency(ways)
     jobs = schedule_inference(session, study_id, study_instance_uid, revision, actor, algorithms, urgency)
     if not jobs.active:  # what a shadow finds is no answer to anybody

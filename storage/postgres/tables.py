@@ -35,6 +35,7 @@ from storage.postgres.fetch_tables import StudyFetchRow
 from storage.postgres.lane_tables import DeliveryLaneRow
 from storage.postgres.monitoring_tables import DriftAlarmRow, DriftRow, MonitoringBaselineRow
 from storage.postgres.notification_tables import NotificationReceiverRow, NotificationRow
+from storage.postgres.prior_tables import PriorRequestRow
 from storage.postgres.proof_tables import CommitmentQuestionRow, DeliveryProofRow, ProofTransitionRow, RefusedReportRow
 from storage.postgres.received_tables import (
     AssociationRow,
@@ -81,6 +82,7 @@ __all__ = [
     "MonitoringBaselineRow",
     "NotificationReceiverRow",
     "NotificationRow",
+    "PriorRequestRow",
     "ProofTransitionRow",
     "QuarantinedObjectRow",
     "RefusedReportRow",

@@ -15,6 +15,7 @@ SELECT
     job.priority_because,
     job.shadow,
     job.source,
+    job.shadow AND EXISTS (SELECT FROM cohort_member WHERE cohort_member.job_id = job.id) AS of_cohort,
     job.turn,
     job.attempt,
     job.worker,

@@ -201,6 +201,11 @@ class Site:
             cursor.execute(query)
             return cursor.fetchall()
 
+    def execute(self, statement: str) -> None:
+        """Carry a statement out."""
+        with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
 
 @pytest.fixture(scope="module")
 def archive_orthanc() -> Iterator[Orthanc]:

@@ -1,13 +1,22 @@
 """Fetching from real archives: Orthanc over DIMSE and DICOMweb, dcmqrscp; what comes is kept, and is context."""
 
 import subprocess
+from datetime import date
 
 import pytest
 
 from listener.scu.query.archive import ArchiveFailed
 from listener.scu.query.fetching import lacking_of
+from listener.scu.query.prior_lane import PatientOfStudy, PriorLane
+from overread.fetching import Desk
+from storage.domain.explanation import sentences
 from storage.domain.fetch import FETCHED_AS_CONTEXT, FetchOutcome, FetchPurpose
+from storage.domain.prior_request import PriorsRule
+from storage.domain.route import Route, Routes
 from storage.housekeeping.settle_studies import settle_studies
+from storage.postgres.fetch_rows import patient_of
+from storage.postgres.overview import Overview
+from storage.postgres.prior_rows import PostgresPriorRequests
 from tests.integration.listener.conftest import Site
 from tests.peers.dcmtk_servers import StartDcmqrscp
 
@@ -99,3 +108,51 @@ def test_an_instance_that_was_given_without_being_listed_is_context_too(
     settle_studies(site.database, 0)
     assert site.rows("SELECT count(*) FROM instance") == [(3,)]
     assert site.rows("SELECT reason_code FROM study_revision") == [(FETCHED_AS_CONTEXT.code,)]
+
+
+def test_a_route_has_priors_fetched_once_its_study_is_complete(site: Site) -> None:
+    """Of three studies of the patient the one before comes, as context; the newer one and another patient's do not.
+
+    While the archive is away it is asked again later; `explain` tells both.
+    """
+    today = site.upload(PatientID="P7", StudyDate="20240601")
+    before = site.upload(PatientID="P7", StudyDate="20230601")
+    for other in ({"PatientID": "P7", "StudyDate": "20250101"}, {"PatientID": "P77", "StudyDate": "20230701"}):
+        site.upload(**other)
+    desk = site.desk(site.archive("c-get"))
+    desk.fetcher.fetch(today, FetchPurpose.ANALYSIS)
+    site.imported()
+    rule = PriorsRule("pacs", "MR", most=2, within_days=730)
+    settle_studies(site.database, 0, Routes([Route("OVERREAD", priors=rule)]))
+    requests = PostgresPriorRequests(site.database)
+
+    away = site.desk(site.archive("c-get", port=1))
+    assert _lane(site, away).fetch_once()
+    [(state, note)] = site.rows("SELECT state, note FROM prior_request")
+    assert state == "waiting"
+    assert "could not be reached" in note
+    assert requests.take("pacs", 1) is None
+    site.execute("UPDATE prior_request SET due_at = now()")
+    assert _lane(site, desk).fetch_once()
+    assert not _lane(site, desk).fetch_once()
+
+    site.imported()
+    settle_studies(site.database, 0)
+    assert set(site.rows("SELECT study_instance_uid FROM study")) == {(today,), (before,)}
+    told = "\n".join(sentences(Overview(site.database).explain(today)))
+    assert "Its route asks for priors of MR; pacs was asked: 1 of its patient's earlier studies are here." in told
+    assert "anna had it fetched from pacs (c-get) to be analysed at" in told
+    reasons = dict(
+        site.rows("SELECT study_instance_uid, reason_code FROM study_revision JOIN study ON study.id = study_id")
+    )
+    assert reasons[before] == FETCHED_AS_CONTEXT.code
+    assert reasons[today] != FETCHED_AS_CONTEXT.code
+
+
+def _lane(site: Site, desk: Desk) -> PriorLane:
+    def known(uid: str) -> PatientOfStudy | None:
+        found = patient_of(site.database, uid)
+        return PatientOfStudy(found.patient_id, found.issuer_of_patient_id, found.study_date) if found else None
+
+    requests = PostgresPriorRequests(site.database)
+    return PriorLane("pacs", desk.archive, desk.fetcher, requests, known, desk.require_room, date.today)
