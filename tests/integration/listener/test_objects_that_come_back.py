@@ -19,15 +19,18 @@ from pydicom.uid import (
 )
 
 from listener.feedback import bounded_reading
-from listener.feedback.bounded_reading import CutOff, ObjectTooLarge, read_attributes
+from listener.feedback.bounded_reading import CutOff, NotPlain, ObjectTooLarge, read_attributes
 from listener.feedback.look_out import LookOut
 from listener.feedback.tracked_groups import tracked_groups
+from listener.feedback.tracked_segments import TrackedSegment, tracked_segments
 from listener.feedback.verdicts import look_at
+from storage.domain.feedback import Feedback, FeedbackSource, Verdict
 from storage.domain.result import EvidenceForm, EvidenceRole, NewResult
 from storage.domain.returned_object import OwnObject, OwnResult, ReturnedObject, ReturnedOutcome, ReturnRule
 from storage.objects.layout import DataFolder
 from storage.objects.object_store import ObjectStore
 from storage.postgres.engine import open_database
+from storage.postgres.feedback_rows import PostgresFeedbackBook
 from storage.postgres.returned_objects import PostgresReturnedObjects
 from tests.conformance.every_evidence import BINARY_FORMS, Evidence, child, evidence_of_source, groups_of
 from tests.integration.listener.conftest import Door
@@ -330,8 +333,10 @@ def test_each_object_is_looked_at_once(site: Site) -> None:
     assert site.looks() == [Outcome.TAKEN]
     site.send(verified)
     assert site.looks() == []
-    site.look_out._objects.settle(first, site.look_out._safely(first))  # the dead one comes late
-    assert len(site.verdicts()) == 2
+    mind = Feedback(1, site.liver, Verdict.REJECT, FeedbackSource.DASHBOARD, "PACS1")
+    PostgresFeedbackBook(site.hospital.database).give(first.study_instance_uid, mind)
+    objects.settle(first, site.look_out._safely(first))  # the dead one comes late, and after a changed mind
+    assert len(site.verdicts()) == 3
 
     site.send(_verified(_report(site)))
     for _ in range(3):
@@ -422,3 +427,33 @@ def test_who_verifies_a_newer_report_of_ours_says_nothing_of_the_older(evidence:
     look = look_at(returned, tmp_path / "verified", lambda name: tmp_path / name)
 
     assert {(said.result_id, said.rule) for said in look.said} == {(2, ReturnRule.VERIFIED_AS_MADE)}
+
+
+def test_frames_that_share_bytes_are_compared_bit_by_bit() -> None:
+    """Of a matrix of nine pixels the second frame begins within a byte; exchanged, both are still the same frames."""
+
+    def segments(*drawn: tuple[int, str]) -> dict[str, TrackedSegment]:
+        data_set, segment, kind, shared = Dataset(), Dataset(), Dataset(), Dataset()
+        kind.CodeValue, kind.CodingSchemeDesignator = "10200004", "SCT"
+        segment.SegmentNumber, segment.TrackingUID = 1, "2.25.1"
+        segment.SegmentedPropertyTypeCodeSequence = [kind]
+        identified = Dataset()
+        identified.ReferencedSegmentNumber = 1
+        shared.SegmentIdentificationSequence = [identified]
+        data_set.SegmentationType, data_set.Rows, data_set.Columns, data_set.BitsAllocated = "BINARY", 3, 3, 1
+        data_set.SegmentSequence, data_set.SharedFunctionalGroupsSequence = [segment], [shared]
+        frames = []
+        for _, height in drawn:
+            frame, place = Dataset(), Dataset()
+            place.ImagePositionPatient = ["0", "0", height]
+            frame.PlanePositionSequence = [place]
+            frames.append(frame)
+        data_set.PerFrameFunctionalGroupsSequence = frames
+        bits = sum(pattern << (9 * number) for number, (pattern, _) in enumerate(drawn))
+        return tracked_segments(data_set, bits.to_bytes(4, "little"))
+
+    made = segments((0b100000001, "1"), (0b000010011, "2"))
+    assert made == segments((0b000010011, "2"), (0b100000001, "1"), (0, "3"))
+    assert made != segments((0b100000001, "1"), (0b000010010, "2"))
+    with pytest.raises(NotPlain):
+        segments(*((1, str(height)) for height in range(4)))
