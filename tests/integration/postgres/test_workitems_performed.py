@@ -353,3 +353,18 @@ def test_of_a_subscriber_who_is_away_the_newest_events_are_kept(hospital: Hospit
 
     assert [event.information["00741000"]["Value"] for event in subscriptions.events("AWAY")] == [["IN PROGRESS"]]
     assert len(subscriptions.events("HERE")) == 1
+
+
+def test_a_job_that_another_workitem_waits_for_is_not_canceled(hospital: Hospital) -> None:
+    """Two systems ask for the same; what one no longer wants is still made for the other."""
+    arrivals = hospital.stable_study()
+    hospital.install()
+    worklist = _ask(hospital)
+    _ask(hospital, "1.2.10")
+    _look(hospital)
+
+    worklist.request_cancel(UID, CancelWish({}), "manager")
+    hospital.queue.complete_analysed(hospital.claimed(), hospital.result(arrivals), ())
+    _look(hospital)
+
+    assert [_told(worklist, uid)[0] for uid in (UID, "1.2.10")] == ["CANCELED", "COMPLETED"]
