@@ -266,6 +266,8 @@ def _listed(asked: Mapping[str, Any], desk: Desk | None, cohort: Cohort) -> Sequ
     except ArchiveFailed as failed:
         raise FrontDeskError(failed.reason.sentence) from None
     desk.fetches.note_query(cohort.plan.archive, caller(), len(uids))
+    if not uids:  # the list is made once, and would stay empty
+        raise FrontDeskError(f"No study of {cohort.plan.archive} matches the query; correct it, or ask again later.")
     return uids
 
 

@@ -64,7 +64,10 @@ class Archive(Protocol):
         ...
 
 
-BROKEN_OFF = "The archive broke off before it had answered; run the command again, which asks for what lacks alone."
+BROKEN_OFF = (
+    "The archive broke off before it had answered; run the command again, which asks for what lacks alone, and if it "
+    "does so each time, look whether it knows our AE title."
+)
 _TOO_SLOW = "The archive did not answer in time; run the command again, which asks for what lacks alone."
 _STOPPED = "It was stopped before the archive had answered; run the command again, which asks for what lacks alone."
 _NO_UID = "The archive lists a series or an instance whose UID is none (PS3.5 section 9.1); correct it there."

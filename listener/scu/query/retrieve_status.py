@@ -58,8 +58,8 @@ RETRIEVE_RULES: tuple[RetrieveRule, ...] = (
         0xC000,
         0xCFFF,
         "archive-failed",
-        "The archive could not process what was asked (0xCxxx); look into its log, and for C-MOVE whether it has our "
-        "AE title, address and port.",
+        "The archive could not process what was asked (0xCxxx); look into its log, and for C-MOVE whether `overread "
+        "listen` runs and it has our AE title, address and port.",
     ),
     RetrieveRule(
         0x0122, 0x0122, "archive-lacks-service", "The archive does not offer this service (0x0122); enable it there."

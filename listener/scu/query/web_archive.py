@@ -122,7 +122,7 @@ class WebArchive:
         while True:
             page = [*parameters, ("limit", str(_PAGE)), ("offset", str(len(seen)))]
             try:
-                answers = self._page(caller, f"{self._base()}/{path}?{urlencode(page)}")
+                answers = self._page(caller, f"{self._base()}/{path}?{urlencode(page)}", of_one=path != "studies")
             except ArchiveFailed:
                 if short:  # there was no more, and it says so by refusing
                     return
@@ -134,12 +134,13 @@ class WebArchive:
                 return
             short = len(answers) < _PAGE
 
-    def _page(self, caller: Caller, url: str) -> list[DataSet]:
+    def _page(self, caller: Caller, url: str, of_one: bool) -> list[DataSet]:
+        """The answers; of one study some archives say 404 where they do not have it."""
         try:
             reply = caller.ask("GET", url, {"Accept": _JSON}, most_bytes=_MOST_PAGE_BYTES)
         except Unanswered as unanswered:
             raise unreached(unanswered.why) from None
-        if reply.status in (204, 404):
+        if reply.status == 204 or (reply.status == 404 and of_one):
             return []
         if reply.status != 200:
             raise _refused(reply.status)

@@ -46,6 +46,15 @@ def test_pages_that_are_shorter_than_asked_for_do_not_end_a_list(stow_archive: S
     assert "offset=3" in stow_archive.requests[2].line
 
 
+def test_an_address_without_a_search_is_no_archive_without_a_match(stow_archive: StowArchive) -> None:
+    """404 for all studies is a wrong url; for those of one study it is what some archives say that lack it."""
+    with pytest.raises(ArchiveFailed) as refused:
+        _archive(stow_archive, reply(404)).find_studies(query_of("Modality=CT"), 10)
+
+    assert refused.value.reason.code == "archive-lacks-service"
+    assert _archive(stow_archive, reply(404)).list_instances(_STUDY) == []
+
+
 @pytest.mark.parametrize("wrong", [_page("../../admin"), _page("1.2", series="*"), _page("1.2\\1.3")])
 def test_a_list_with_what_is_no_uid_is_refused(stow_archive: StowArchive, wrong: Answer) -> None:
     """It would lead the next request, with our credentials, to another address, or match more than was meant."""
