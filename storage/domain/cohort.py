@@ -98,6 +98,8 @@ class Cohort:
     canceled: bool
 
 
+SOURCE = "cohort "  # and its name: the source of the jobs that it had made
+
 NOT_HERE = Reason("study-not-here", "The study is not here, and the cohort has no archive to fetch it from.")
 HOLDS_NO_IMAGE = Reason("no-image", "The study holds nothing that an algorithm could look at.")
 COHORT_CANCELED = Reason("cohort-canceled", "The cohort was canceled.")

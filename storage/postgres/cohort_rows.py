@@ -16,6 +16,7 @@ from storage.domain.cohort import (
     HOLDS_NO_IMAGE,
     MEMBER_TRANSITIONS,
     NOT_HERE,
+    SOURCE,
     Cohort,
     CohortPlan,
     MemberEvent,
@@ -331,7 +332,7 @@ def _obstacle(study: StudyRow | None) -> Reason | None:
 
 def _source(cohort: Cohort) -> str:
     """Whose turn its jobs have; no AE title is so long, and no account has a space."""
-    return f"cohort {cohort.plan.name}"
+    return f"{SOURCE}{cohort.plan.name}"
 
 
 def _is_awaited(session: Session, job_id: int) -> bool:

@@ -1,11 +1,12 @@
 """The statistics of a result, written in the transaction that stores it."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from storage.domain.cohort import SOURCE
 from storage.domain.job_statistics import JobStatistics, Stage
 from storage.postgres.stored_text import stored_text
-from storage.postgres.tables import CohortMemberRow, JobRow, ResultStatisticsRow
+from storage.postgres.tables import CohortMemberRow, CohortRow, JobRow, ResultStatisticsRow
 
 
 def store_statistics(
@@ -13,10 +14,10 @@ def store_statistics(
 ) -> None:
     """Write the statistics of a result; ``store_seconds`` is what storing it has taken until now.
 
-    What was made for a cohort is of the past, and is left out of what monitoring watches today.
+    What was made for a cohort is of the past, and is left out of what monitoring watches today; a shadow's result of
+    today that a cohort takes as well is not.
     """
-    of_cohort = select(CohortMemberRow.job_id).join(JobRow, JobRow.id == CohortMemberRow.job_id)
-    if session.scalar(of_cohort.where(CohortMemberRow.job_id == job_id, JobRow.shadow).limit(1)) is not None:
+    if _is_of_a_cohort(session, job_id):
         return
     plain = statistics.as_json()
     session.execute(
@@ -31,3 +32,14 @@ def store_statistics(
             stages=plain["stages"] | {str(Stage.STORE): store_seconds},
         )
     )
+
+
+def _is_of_a_cohort(session: Session, job_id: int) -> bool:
+    """Whether a cohort had the job made, and nobody else is shown its result."""
+    made = (
+        select(JobRow.id)
+        .join(CohortMemberRow, CohortMemberRow.job_id == JobRow.id)
+        .join(CohortRow, CohortRow.id == CohortMemberRow.cohort_id)
+        .where(JobRow.id == job_id, JobRow.shadow, JobRow.source == func.concat(SOURCE, CohortRow.name))
+    )
+    return session.scalar(made.limit(1)) is not None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pydicom import dcmread
@@ -29,6 +30,7 @@ from storage.postgres.job_queue import PostgresJobQueue
 from storage.postgres.study_settlement import PostgresStudySettlement
 from storage.settings import JobSettings
 from tests.integration.listener.conftest import Site
+from tests.peers.monitored_results import one_result
 
 _LIVER = CodedConcept("10200004", "SCT", "Liver")
 _VOLUME = Measurement(CodedConcept("118565006", "SCT", "Volume"), 12.5, CodedConcept("cm3", "UCUM", "cubic centimeter"))
@@ -75,11 +77,13 @@ class _NoWorker(_Work):
 
 def _found(queue: PostgresJobQueue, job: ClaimedJob, findings: tuple[Finding, ...] | None = None) -> None:
     seen = (Finding(_LIVER, None, "Liver 1", "1.2.3.9", (_VOLUME,)),) if findings is None else findings
-    queue.complete_analysed(job, NewResult("1.2.9", (), "b" * 64, "CPU", seen, "text", ()), ["pacs"])
+    statistics = one_result(np.random.default_rng(1))
+    result = NewResult("1.2.9", (), "b" * 64, "CPU", seen, "text", (), statistics=statistics)
+    queue.complete_analysed(job, result, ["pacs"])
 
 
-def _install(site: Site, stage: AlgorithmStage = AlgorithmStage.ACTIVE) -> None:
-    one = RegisteredAlgorithm("lungs", "1", stage, Path("algorithms/lungs"), "a" * 64, "b" * 64)
+def _install(site: Site) -> None:
+    one = RegisteredAlgorithm("lungs", "1", AlgorithmStage.ACTIVE, Path("algorithms/lungs"), "a" * 64, "b" * 64)
     PostgresAlgorithmCatalog(site.database).add(one, "tester")
 
 
@@ -252,3 +256,21 @@ def test_what_is_tried_again_is_the_cohort_s_own_and_of_low_priority(site: Site)
     assert site.rows(jobs)[0] == (str(JobState.SCHEDULED), str(Priority.LOW), "cohort past")
     cohorts.cancel(cohort, "anna")
     assert site.rows(jobs)[0][0] == str(JobState.CANCELED)
+
+
+def test_a_shadow_of_today_is_monitored_also_where_a_cohort_takes_its_result(site: Site) -> None:
+    """What is left out of monitoring is what was made for a cohort, not what one found waiting."""
+    _install(site)
+    PostgresAlgorithmCatalog(site.database).shadow("lungs", "1", "tester")
+    study, desk = site.upload(), site.desk(site.archive("c-get"))
+    desk.fetcher.fetch(study, FetchPurpose.ANALYSIS)
+    site.imported()
+    settle_studies(site.database, 0)
+    cohorts = PostgresCohorts(site.database)
+    cohort = cohorts.define(CohortPlan("past", "lungs", "1", "pacs", "Modality=MR"), "anna")
+    cohorts.list_members(cohort, [study])
+
+    assert _run(site, cohorts, cohort, desk, _Work(site, _found))[MemberState.ANALYSED] == 1
+
+    assert site.rows("SELECT count(*) FROM job") == [(1,)]
+    assert site.rows("SELECT count(*) FROM result_statistics") == [(1,)]
