@@ -42,7 +42,8 @@ def deliveries() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_deliveries(unproven: bool, destination: str | None, most: int, as_json: bool) -> None:
     """Tell how far each object on its way to a destination is, from waiting to found, committed, lost or unproven."""
-    with _proofs(load_settings()) as proofs:
+    settings = load_settings()
+    with _proofs(settings) as proofs:
         found = proofs.arrivals(destination=destination, unproven=unproven, rows=most + 1)
     rows = [
         {"arrival": how_far(row["state"], row["attempts"], row["status"], row["proof_state"], row["proof_way"]), **row}
@@ -53,6 +54,11 @@ def list_deliveries(unproven: bool, destination: str | None, most: int, as_json:
         return
     if not rows:
         click.echo("Nothing is unproven." if unproven else "Nothing was sent anywhere yet.")
+        never = [
+            each.name for each in settings.destinations if each.proof == "none" and destination in (None, each.name)
+        ]
+        if unproven and never:
+            click.echo(f"What {', '.join(never)} acknowledged is not proven either: proof is none there.")
         return
     _print(rows)
     if len(found) > most:

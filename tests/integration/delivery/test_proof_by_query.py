@@ -186,6 +186,10 @@ def test_the_command_lists_what_is_unproven_and_has_it_asked_again(
     assert run("list", "--unproven", "--destination", "archive") == "Nothing is unproven.\n"
     assert run("prove") == "1 object is asked about again.\n"
     assert desk.execute(_STATES)[0]["state"] == "owed"
+    unasked = command_on(database_url, tmp_path / "data", where.model_copy(update={"name": "ward", "proof": "none"}))
+    assert unasked("list", "--unproven", "--destination", "ward") == (
+        "Nothing is unproven.\nWhat ward acknowledged is not proven either: proof is none there.\n"
+    )
 
 
 def test_deliveries_that_were_given_up_are_sent_again_on_wish(
