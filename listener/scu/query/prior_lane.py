@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from listener.errors import ListenerError
 from listener.scu.query.archive import Archive
@@ -81,10 +81,12 @@ class PriorLane:
 
     def _wanted(self, request: PriorRequest, patient: PatientOfStudy) -> PriorsWanted:
         rule = request.rule
+        day = patient.study_date or self.today()
         keys = {"Modality": rule.modality, "BodyPartExamined": rule.body_part}
         return PriorsWanted(
             patient.patient_id,
-            patient.study_date or self.today(),
+            # Another study of that day may be on its way here to be analysed; as context, it would not be.
+            day - timedelta(days=1),
             rule.most,
             rule.within_days,
             patient.issuer_of_patient_id,

@@ -111,14 +111,14 @@ def test_an_instance_that_was_given_without_being_listed_is_context_too(
 
 
 def test_a_route_has_priors_fetched_once_its_study_is_complete(site: Site) -> None:
-    """Of three studies of the patient the one before comes, as context; the newer one and another patient's do not.
+    """Of the patient's studies the one before comes, as context; a newer one, another of that day and another's do not.
 
     While the archive is away it is asked again later; `explain` tells both.
     """
     today = site.upload(PatientID="P7", StudyDate="20240601")
     before = site.upload(PatientID="P7", StudyDate="20230601")
-    for other in ({"PatientID": "P7", "StudyDate": "20250101"}, {"PatientID": "P77", "StudyDate": "20230701"}):
-        site.upload(**other)
+    for patient, day in (("P7", "20250101"), ("P7", "20240601"), ("P77", "20230701")):
+        site.upload(PatientID=patient, StudyDate=day)
     desk = site.desk(site.archive("c-get"))
     desk.fetcher.fetch(today, FetchPurpose.ANALYSIS)
     site.imported()
