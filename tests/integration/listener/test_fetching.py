@@ -20,7 +20,8 @@ from storage.postgres.prior_rows import PostgresPriorRequests
 from tests.integration.listener.conftest import Site
 from tests.peers.dcmtk_servers import StartDcmqrscp
 
-_WAYS = ("c-move", "c-get", "wado-rs")
+_GIVEN = "SELECT coalesce(sum(stored_count), 0) FROM association WHERE ending = 'released'"
+_WAYS = ("c-get", "wado-rs", "c-move")
 
 
 def test_each_way_brings_a_study_whole_as_context_and_again_nothing(site: Site) -> None:
@@ -52,9 +53,15 @@ def test_what_lacks_alone_is_asked_for(site: Site) -> None:
         later = {one.sop_instance_uid for one in listed[6:]}
         assert desk.archive.retrieve(study, lacking_of(listed, later), whole=False) is None
 
+        site.imported()
+        [(before,)] = site.rows(_GIVEN)
+
         end = desk.fetcher.fetch(study, FetchPurpose.CONTEXT)
 
         assert (end.outcome, end.held, end.new) == (FetchOutcome.COMPLETE, 8, 2), way
+        site.imported()
+        if way != "c-move":  # the last, whose association ends when the archive likes
+            assert site.rows(_GIVEN) == [(before + 2,)], way
 
 
 def test_an_archive_that_cannot_or_will_not_says_so(site: Site) -> None:
