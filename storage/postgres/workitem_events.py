@@ -45,18 +45,30 @@ def note_change(session: Session, row: WorkitemRow, state_before: str, attribute
         note(session, row, event_type, information)
 
 
-def note(
-    session: Session, row: WorkitemRow, event_type: EventType, information: DataSet, only: Sequence[str] = ()
-) -> int:
-    """Write an event for each subscriber of a workitem, or for some; how many it were."""
+def note_states(session: Session, rows: Sequence[WorkitemRow], ae_title: str) -> None:
+    """Tell one subscriber where these workitems stand."""
+    session.execute(
+        insert(WorkitemEventRow),
+        [
+            {
+                "ae_title": ae_title,
+                "sop_instance_uid": row.sop_instance_uid,
+                "event_type": int(EventType.STATE_REPORT),
+                "information": state_report(WorkitemState(row.state), row.attributes),
+            }
+            for row in rows
+        ],
+    )
+
+
+def note(session: Session, row: WorkitemRow, event_type: EventType, information: DataSet) -> int:
+    """Write an event for each subscriber of a workitem; how many it were."""
     told = select(
         WorkitemSubscriptionRow.ae_title,
         literal(row.sop_instance_uid),
         literal(int(event_type)),
         literal(information, JSONB),
     ).where(WorkitemSubscriptionRow.workitem_id == row.id)
-    if only:
-        told = told.where(WorkitemSubscriptionRow.ae_title.in_(only))
     columns = ["ae_title", "sop_instance_uid", "event_type", "information"]
     made = session.execute(insert(WorkitemEventRow).from_select(columns, told).returning(WorkitemEventRow.id))
     return len(made.all())

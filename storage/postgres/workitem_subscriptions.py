@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, func, select, true, update
+from sqlalchemy import ColumnElement, delete, func, literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from storage.domain.audit_event import AuditAction, AuditEvent
-from storage.domain.workitem import STATUSES, WorkitemRefused, WorkitemState
+from storage.domain.workitem import STATUSES, WorkitemRefused
 from storage.domain.workitem_event import (
     FILTERED_UID,
     WORKLIST_UID,
-    EventType,
     WorkitemEvent,
-    state_report,
 )
 from storage.errors import SubscriberOfAnother, WorklistFull
 from storage.postgres.audit_trail import append
 from storage.postgres.engine import WORKLIST_LOCK, Database
-from storage.postgres.workitem_events import note, unsent
+from storage.postgres.workitem_events import note_states, unsent
 from storage.postgres.workitem_search import matches
 from storage.postgres.workitem_tables import (
     WorkitemEventRow,
@@ -27,6 +25,8 @@ from storage.postgres.workitem_tables import (
     WorkitemSubscriptionRow,
 )
 
+_MOST_OF_ONE = 20  # AE titles, so that no account takes the places of all others
+_AT_ONCE = 50  # workitems that are told of in one statement
 _WORKLISTS = {WORKLIST_UID: "global", FILTERED_UID: "filtered"}
 
 
@@ -52,7 +52,7 @@ class PostgresSubscriptions:
         Raises:
             WorkitemRefused: there is no such workitem.
             SubscriberOfAnother: the AE title came with another account.
-            WorklistFull: there are as many subscribers as may be.
+            WorklistFull: there are as many subscribers as may be, or the account has as many.
         """
         with self._database.transaction() as session:
             self._known(session, ae_title, account)
@@ -66,8 +66,7 @@ class PostgresSubscriptions:
                     .where(WorkitemSubscriberRow.ae_title == ae_title)
                     .values(worklist=worklist, keys=dict(keys or {}), deletion_lock=deletion_lock)
                 )
-            for row in session.scalars(select(WorkitemRow).where(wanted).order_by(WorkitemRow.id)).all():
-                _subscribe(session, row, ae_title, deletion_lock, anew=worklist is None)
+            _subscribe(session, wanted, ae_title, deletion_lock, anew=worklist is None)
             _audit(session, AuditAction.WORKITEM_SUBSCRIBED, account, ae_title, target)
 
     def unsubscribe(self, target: str, ae_title: str, account: str) -> None:
@@ -112,7 +111,8 @@ class PostgresSubscriptions:
         session.execute(select(func.pg_advisory_xact_lock(WORKLIST_LOCK)))
         row = session.scalar(select(WorkitemSubscriberRow).where(WorkitemSubscriberRow.ae_title == ae_title))
         if row is None:
-            if (session.scalar(select(func.count()).select_from(WorkitemSubscriberRow)) or 0) >= self._most:
+            held = session.scalars(select(WorkitemSubscriberRow.account)).all()
+            if len(held) >= self._most or held.count(account) >= _MOST_OF_ONE:
                 raise WorklistFull
             session.execute(insert(WorkitemSubscriberRow).values(ae_title=ae_title, account=account))
         elif row.account != account:
@@ -128,19 +128,26 @@ class PostgresSubscriptions:
         )
 
 
-def _subscribe(session: Session, row: WorkitemRow, ae_title: str, deletion_lock: bool, *, anew: bool) -> None:
-    """Subscribe to one workitem; of one that it subscribes to already only a request of its own changes the lock."""
-    values = {"workitem_id": row.id, "ae_title": ae_title, "deletion_lock": deletion_lock}
-    made = insert(WorkitemSubscriptionRow).values(**values)
+def _subscribe(
+    session: Session, wanted: ColumnElement[bool], ae_title: str, deletion_lock: bool, *, anew: bool
+) -> None:
+    """Subscribe to workitems; of one that it subscribes to already only a request of its own changes the lock.
+
+    Creations wait meanwhile, and there may be very many, so that no statement is about one of them only.
+    """
+    chosen = select(WorkitemRow.id, literal(ae_title), literal(deletion_lock)).where(wanted)
+    made = insert(WorkitemSubscriptionRow).from_select(["workitem_id", "ae_title", "deletion_lock"], chosen)
     if anew:
         made = made.on_conflict_do_update(
             index_elements=["workitem_id", "ae_title"], set_={"deletion_lock": deletion_lock}
         )
     else:
         made = made.on_conflict_do_nothing()
-    if session.execute(made.returning(WorkitemSubscriptionRow.ae_title)).one_or_none() is None:
-        return
-    note(session, row, EventType.STATE_REPORT, state_report(WorkitemState(row.state), row.attributes), [ae_title])
+    new = sorted(session.scalars(made.returning(WorkitemSubscriptionRow.workitem_id)))
+    for start in range(0, len(new), _AT_ONCE):
+        rows = select(WorkitemRow).where(WorkitemRow.id.in_(new[start : start + _AT_ONCE])).order_by(WorkitemRow.id)
+        note_states(session, session.scalars(rows).all(), ae_title)
+        session.expunge_all()  # their attributes may be large
 
 
 def _workitem(session: Session, sop_instance_uid: str) -> WorkitemRow:

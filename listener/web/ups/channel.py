@@ -93,9 +93,10 @@ async def _tell(
     while not (stopping.is_set() or leaving.done()):
         try:
             if time.monotonic() - looked > _AGAIN_SECONDS:
-                looked = time.monotonic()
-                if await run_sync(gate.authenticate, cast(Request, socket)) is None:
+                principal = await run_sync(gate.authenticate, cast(Request, socket))
+                if principal is None or not principal.may(Permission.VIEW_STUDIES):
                     return _POLICY
+                looked = time.monotonic()  # who cannot be asked now is asked again before anything else is told
             events = await run_sync(subscriptions.events, title)
             for event in events:
                 await socket.send_text(dumped(message(event)).decode("ascii"))
@@ -103,7 +104,7 @@ async def _tell(
                 await run_sync(subscriptions.sent, title, [event.event_id for event in events])
                 continue
         except (StorageError, ListenerError):
-            pass  # the database is away, so nothing happens that could be told
+            pass  # the database is away, or nobody can be told from anybody now, so nothing is told
         await asyncio.wait((leaving,), timeout=_LOOK_SECONDS)
     return _GOING_AWAY
 

@@ -13,7 +13,8 @@ from storage.domain.job import JobKind, JobState, Reason, Refusal
 from storage.domain.search import Page
 from storage.domain.workitem import NewWorkitem, WorkitemRefused, WorkitemRequest, WorkitemState
 from storage.domain.workitem_attributes import shown
-from storage.errors import StorageError
+from storage.domain.workitem_event import WORKLIST_UID
+from storage.errors import StorageError, WorklistFull
 from storage.housekeeping.perform_workitems import forget_workitems, perform_workitems
 from storage.ports.workitems import CancelWish
 from storage.postgres.workitem_events import forget_events
@@ -258,6 +259,33 @@ def test_a_page_of_large_workitems_ends_early(hospital: Hospital) -> None:
 
     assert ([each.sop_instance_uid for each in found.things], found.total) == (["1.2.0", "1.2.1", "1.2.2"], 28)
     assert [each.sop_instance_uid for each in rest.things] == ["1.2.26", "1.2.27"]
+
+
+def test_no_account_takes_the_places_of_all_subscribers(hospital: Hospital) -> None:
+    """Whoever may open a channel has twenty AE titles at most, so that others find a place."""
+    subscriptions = PostgresSubscriptions(hospital.database, 100)
+    for number in range(20):
+        subscriptions.open(f"A{number}", "viewer")
+
+    with pytest.raises(WorklistFull):
+        subscriptions.open("A20", "viewer")
+
+    subscriptions.open("A0", "viewer")
+    subscriptions.open("MANAGER", "operator")
+
+
+def test_who_subscribes_to_a_long_worklist_is_told_each_workitem_once_and_in_order(hospital: Hospital) -> None:
+    """However many there are, each stands in one event; a second subscription tells nothing again."""
+    worklist = PostgresWorklist(hospital.database, 100)
+    for number in range(60):
+        worklist.create(NewWorkitem(f"1.2.{number}", new_workitem()), "manager")
+    subscriptions = PostgresSubscriptions(hospital.database, 100)
+
+    for _ in range(2):
+        subscriptions.subscribe(WORKLIST_UID, "MANAGER", "operator", deletion_lock=False)
+
+    told = subscriptions.events("MANAGER")
+    assert [each.sop_instance_uid for each in told] == [f"1.2.{number}" for number in range(60)]
 
 
 def test_two_looks_at_once_make_one_job(open_hospital: Callable[..., Hospital]) -> None:

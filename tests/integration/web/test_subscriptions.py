@@ -14,6 +14,7 @@ from sqlalchemy import text
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from storage.domain.account import Role
 from storage.domain.workitem_event import FILTERED_UID, WORKLIST_UID
 from storage.housekeeping.perform_workitems import forget_workitems
 from storage.postgres.engine import open_database
@@ -168,3 +169,21 @@ def test_a_deletion_lock_keeps_what_has_ended(
     with database.transaction() as session:
         assert session.execute(text("SELECT count(*) FROM workitem_event")).scalar_one() == 0
     database.close()
+
+
+def test_a_channel_ends_with_the_right_to_see_studies(
+    web_door: WebDoor, manager: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that has lost its role is told nothing more over a channel that it opened before."""
+    monkeypatch.setattr("listener.web.ups.channel._AGAIN_SECONDS", 0.0)
+    manager("POST", f"/workitems/{WORKLIST_UID}/subscribers/MANAGER")
+    with _channel(web_door) as channel:
+        manager("POST", "/workitems?1.2.1", new_workitem())
+        assert _next(channel) == (1, "1.2.1", "SCHEDULED")
+
+        web_door.accounts.set_roles("operator", frozenset({Role.AUDITOR}), "tester")
+
+        with pytest.raises(ConnectionClosed) as closed:
+            channel.recv(timeout=60)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
