@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import click
@@ -61,7 +61,7 @@ class _Wanted:
 @click.option("--issuer", default="", help="With --patient: who gave the ID, where an archive has patients of several.")
 @click.option("--modality", help="Only priors with a series of this modality, such as CT.")
 @click.option("--body-part", metavar="WORD", help="Only priors with a series of this Body Part Examined, or of none.")
-@click.option("--before", type=_DAY, help="Only priors of earlier days; today counts where this is left out.")
+@click.option("--before", type=_DAY, help="Only priors of earlier days; left out: than the study's, or than today.")
 @click.option("--within", type=click.IntRange(min=1), metavar="DAYS", help="No priors older than so many days before.")
 @click.option(
     "--most", type=click.IntRange(1, 1000), default=3, show_default=True, help="So many priors, newest first."
@@ -133,13 +133,14 @@ def _priors_wanted(database: Database, wanted: _Wanted) -> PriorsWanted:
         name: value for name, value in (("Modality", wanted.modality), ("BodyPartExamined", wanted.body_part)) if value
     }
     patient, issuer, day = wanted.patient, wanted.issuer, wanted.before
-    until = date.fromordinal(day.toordinal() - 1) if day else datetime.now(UTC).astimezone().date()
     if wanted.priors_of:
         known = patient_of(database, wanted.priors_of)
         if known is None or not known.patient_id:
             raise UnknownRecord(f"Study {wanted.priors_of} is not here, or names no Patient ID; say --patient instead.")
         patient, issuer = known.patient_id, known.issuer_of_patient_id
-        until = until if day else known.study_date or until
+        day = day or known.study_date
+    # Another study of the day itself may be on its way here to be analysed; as context, it would not be.
+    until = (day or datetime.now(UTC).astimezone().date()) - timedelta(days=1)
     return PriorsWanted(patient or "", until, wanted.most, wanted.within, issuer, keys, wanted.priors_of or "")
 
 
