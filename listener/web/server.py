@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from listener.errors import ListenerError, WebPortBusy
 from listener.scp.tls import FOR_OTHERS, SUITES
+from listener.web.channel_protocol import ChannelProtocol
 from listener.web.client_certificate import watched
 from listener.web.connection_caps import HEADER_LIMIT, protocol_for
 from listener.web.settings import WebSettings
@@ -59,7 +60,7 @@ def run(
         access_log=False,  # paths hold identifiers
         server_header=False,
         proxy_headers=False,  # listener.web.hardening believes them, from the stated proxy only
-        ws="websockets-sansio" if websockets else "none",
+        ws=ChannelProtocol if websockets else "none",
         ws_max_size=_WEBSOCKET_MESSAGE,
         ws_per_message_deflate=False,
         lifespan="off",

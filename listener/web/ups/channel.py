@@ -1,7 +1,7 @@
 """``/dicom-web/subscribers/{aet}``: the WebSocket over which a subscriber is told (PS3.18 section 8.10).
 
 Events are rows until they have been sent; so who was away is told what he missed, for as long as it is kept. One whose
-connection broke in the midst may be told the same twice, and never nothing.
+connection broke in the midst may be told the same twice; what was on its way then, and had left us, is not told again.
 """
 
 import asyncio

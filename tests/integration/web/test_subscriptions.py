@@ -4,11 +4,13 @@ import base64
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
+import psycopg2
 import pytest
 from sqlalchemy import text
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -187,3 +189,35 @@ def test_a_channel_ends_with_the_right_to_see_studies(
             channel.recv(timeout=60)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
+
+
+def test_a_client_that_takes_nothing_loses_its_place(
+    web_door: WebDoor, manager: Callable[..., httpx.Response], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer whose buffers are full and that reads no more is broken off; another channel has its place then."""
+    monkeypatch.setattr("listener.web.channel_protocol._STUCK_SECONDS", 0.5)
+    manager("POST", f"/workitems/{WORKLIST_UID}/subscribers/DEAF")
+    much = (
+        "INSERT INTO workitem_event (ae_title, sop_instance_uid, event_type, information) SELECT 'DEAF', '1.2.1', 3, "
+        "jsonb_build_object('00741006', repeat('x', 10000)) FROM generate_series(1, 1000)"
+    )
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(much)
+    key = base64.b64encode(bytes(16)).decode()
+    with contextlib.ExitStack() as stack:
+        deaf = stack.enter_context(socket.create_connection(("127.0.0.1", web_door.port)))
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(
+            f"GET /dicom-web/subscribers/DEAF HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+            f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+            f"Authorization: {_basic('operator')}\r\n\r\n".encode()
+        )
+        assert deaf.recv(12) == b"HTTP/1.1 101"
+        for number in range(7):
+            stack.enter_context(_channel(web_door, f"A{number}"))
+        for _ in range(150):
+            with contextlib.suppress(InvalidStatus), _channel(web_door, "A8"):
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail("the channel that takes nothing still has its place")
