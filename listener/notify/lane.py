@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from listener.notify.settings import NotifySettings
+from listener.scu.threads import running
 from storage.domain.notification import Answer, NotificationEvent, NotificationRequest
 from storage.errors import DatabaseUnavailable
 from storage.ports.notification import Notifications
@@ -136,15 +137,5 @@ def notifying(
         with contextlib.suppress(DatabaseUnavailable):  # the next start does it
             begin()
     lanes = [NotifyLane(notifications, place, sender_of(place), begin) for place in receivers]
-    threads = [
-        threading.Thread(target=lane.run, name=f"notify-{number}", daemon=True) for number, lane in enumerate(lanes)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    with running(lanes, "notify", _GRACE_SECONDS):
         yield
-    finally:
-        for lane in lanes:
-            lane.stop()
-        for thread in threads:
-            thread.join(_GRACE_SECONDS)

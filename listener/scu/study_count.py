@@ -16,6 +16,7 @@ from pynetdicom.presentation import build_context
 from listener.scu.association import Deadlines, Line, associate, release, why_not_established
 from listener.scu.instance_query import STUDY_ROOT_FIND
 from listener.scu.settings import DestinationSettings
+from listener.scu.threads import running
 from listener.scu.verdict import NoAnswer, no_answer_note
 from listener.scu.web.access import Caller, access_to
 from listener.scu.web.line import WebDeadlines, WebLine
@@ -156,18 +157,8 @@ def counting(
 ) -> Iterator[None]:
     """Within the block, each destination whose name is among ``asked`` is asked, each in a thread of its own."""
     lanes = [CountLane(counts, ae_title, place) for place in destinations if place.name in asked]
-    threads = [
-        threading.Thread(target=lane.run, name=f"count-{number}", daemon=True) for number, lane in enumerate(lanes)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    with running(lanes, "count", _GRACE_SECONDS):
         yield
-    finally:
-        for lane in lanes:
-            lane.stop()
-        for thread in threads:
-            thread.join(_GRACE_SECONDS)
 
 
 def _clause(sentence: str) -> str:

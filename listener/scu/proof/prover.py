@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from listener.scu.proof.inquiry import Inquiry
 from listener.scu.settings import DestinationSettings
+from listener.scu.threads import running
 from storage.domain.proof import ProofPolicy, ProofWay
 from storage.errors import DatabaseUnavailable
 from storage.ports.proof import Proofs
@@ -86,23 +87,15 @@ def proving(
     for place in destinations:
         policy = place.proof_policy()
         if policy is not None:
-            prover = Prover(proofs, place, policy, inquiries[policy.way])
-            lanes.append((prover, threading.Thread(target=prover.run, name=f"proof-{place.name}", daemon=True)))
+            lanes.append(Prover(proofs, place, policy, inquiries[policy.way]))
     with contextlib.suppress(DatabaseUnavailable):  # the next start does it
         left = proofs.give_up_left([place.name for place in destinations if place.proof_policy() is not None])
         if left:
             _LOG.warning(
                 "%d object(s) are not asked about any more; `overread deliveries list --unproven` says why", left
             )
-    for _, thread in lanes:
-        thread.start()
-    try:
+    with running(lanes, "proof", _GRACE_SECONDS):
         yield
-    finally:
-        for prover, _ in lanes:
-            prover.stop()
-        for _, thread in lanes:
-            thread.join(_GRACE_SECONDS)
 
 
 def _addresses(host: str) -> list[str]:
