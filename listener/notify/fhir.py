@@ -18,7 +18,7 @@ from listener.scu.web.line import NoReply, Reply, Unanswered, WebLine
 from storage.domain.notification import Answer, NotificationEvent, NotificationRequest
 
 _MEDIA_TYPE = "application/fhir+json"
-_MOST_ANSWER_BYTES = 1 << 16
+_MOST_ANSWER_BYTES = 1 << 24  # some repeat the whole resource, whatever is preferred
 
 # Before the rules for whatever is over the web; they stand in docs/reference/notifications.md, too.
 FHIR_RULES: tuple[HttpRule, ...] = (
@@ -102,6 +102,7 @@ class FhirSender:
         """Send it and say what came of it."""
         method, url = "POST", f"{self._place.url.rstrip('/')}/DiagnosticReport"
         headers = {"Content-Type": _MEDIA_TYPE, "Content-Length": str(len(body)), "Accept": _MEDIA_TYPE}
+        headers["Prefer"] = "return=minimal"
         identifier = identifier_of(request.result)
         if self._place.fhir_write == "update":
             method, url = "PUT", f"{url}/{_resource_id(request)}"

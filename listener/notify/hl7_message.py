@@ -74,7 +74,7 @@ def _request(told: ToldResult, addresses: Addresses) -> str:
             18: accession.get("OBR-18", ""),
             22: _time(told.stored_at),
             24: "RAD",
-            25: _status(told),
+            25: _PRELIMINARY,
         },
     )
 
@@ -91,7 +91,7 @@ def _observations(told: ToldResult) -> Iterator[str]:
                 4: sub_id,
                 5: value,
                 6: unit,
-                11: _status(told),
+                11: _PRELIMINARY,
                 14: _time(told.stored_at),
             },
         )
@@ -152,9 +152,8 @@ def _segment(name: str, fields: Mapping[int, str]) -> str:
     return "|".join([name, *values]).rstrip("|")
 
 
-def _status(told: ToldResult) -> str:
-    """OBR-25 and OBX-11: preliminary, for nobody has verified it; a correction where it replaces another."""
-    return "P" if told.predecessor is None else "C"
+# OBR-25 and OBX-11 (HL7 tables 0123 and 0085): nobody has verified it. C would be a correction of a final one.
+_PRELIMINARY = "P"
 
 
 def _time(at: datetime) -> str:

@@ -16,6 +16,11 @@ from storage.ports.notification import Notifications
 _LOG = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+_OUR_FAULT = Answer(
+    NotificationEvent.POSTPONE,
+    "not-made",
+    "The message could not be made or sent for a fault of ours; look into the log of `overread deliver` and report it.",
+)
 _GRACE_SECONDS = 5.0
 
 
@@ -62,11 +67,17 @@ class NotifyLane:
         if request is None:
             return False
         body = request.body
-        if body is None:
-            body = self._sender.body(request)
-            if not self._notifications.freeze(request, body):
-                return True  # somebody else has it now
-        answer = self._sender.send(request, body, self._stop.is_set)
+        try:
+            if body is None:
+                body = self._sender.body(request)
+                if not self._notifications.freeze(request, body):
+                    return True  # somebody else has it now
+            answer = self._sender.send(request, body, self._stop.is_set)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  a message that nobody foresaw must not stay in hand for ever
+            _LOG.error("a message to receiver %s could not be sent: %s", self._place.name, type(error).__name__)
+            answer = _OUR_FAULT
         if self._stop.is_set() and answer.event is NotificationEvent.POSTPONE:
             self._notifications.give_back(request)
             return False

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, model_validator
 
 from listener.loopback import is_loopback
-from listener.scu.web_settings import WebKeys
+from listener.scu.web_settings import ServiceUrl, WebKeys
 from storage.domain.notification import ReceiverPolicy
 
 
@@ -22,6 +22,13 @@ class NotifySettings(WebKeys):
             'ORU^R01 over MLLP to host and port; "fhir" is a FHIR R4 DiagnosticReport to the server at url.'
         )
     )
+    url: ServiceUrl = Field(
+        default="",
+        description=(
+            'kind = "webhook": the address that is told; kind = "fhir": the base of the server, below which it has '
+            "`/DiagnosticReport`."
+        ),
+    )
     host: str = Field(default="", max_length=253, description='kind = "hl7": the receiver\'s address.')
     port: int = Field(default=0, ge=0, le=65535, description='kind = "hl7": the receiver\'s port.')
     algorithms: tuple[str, ...] = Field(
@@ -36,7 +43,10 @@ class NotifySettings(WebKeys):
         ),
     )
     report_at: str = Field(
-        default="", description='when = "delivered": the name of the destination that counts; empty: the first one.'
+        default="",
+        description=(
+            'when = "delivered": the name of the destination that counts; empty: that which acknowledges it first.'
+        ),
     )
     give_up_hours: float = Field(
         default=72.0,

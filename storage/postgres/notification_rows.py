@@ -1,6 +1,7 @@
 """Notifications in rows: what is owed to whom, what was answered; each end with its audit row."""
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ class PostgresNotifications:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._up_since = time.monotonic()
 
     def begin(self, receivers: Sequence[str]) -> int:
         """These receivers are configured, and no others; return how many messages are given up with those that left."""
@@ -120,12 +122,16 @@ class PostgresNotifications:
                 _end(session, row, answer.event, {"delivered_at": func.now(), "body": None})
             elif answer.event is NotificationEvent.REFUSE:  # after it was mended, what is sent may have to be another
                 _end(session, row, answer.event, {"body": None}, answer.code, answer.sentence)
-            elif row.owed_seconds > receiver.give_up_hours * 3600:
-                sentence = f"It was tried for {row.owed_seconds / 3600:.0f} hours. The last try: {answer.sentence}"
+            elif (tried := self._tried_seconds(row.owed_seconds)) > receiver.give_up_hours * 3600:
+                sentence = f"It was tried for {tried / 3600:.0f} hours. The last try: {answer.sentence}"
                 _end(session, row, NotificationEvent.GIVE_UP, {}, answer.code, sentence)
             else:
                 wait = max(answer.wait_seconds, pause_seconds(row.tries, _jitter()))
                 _move(session, row, answer.event, {"due_at": _in(wait)}, answer.code, answer.sentence)
+
+    def _tried_seconds(self, owed_seconds: float) -> float:
+        """For how long a message was tried; while we were down nobody was."""
+        return min(owed_seconds, time.monotonic() - self._up_since)
 
     def give_back(self, request: NotificationRequest) -> None:
         """The message was not sent, because we end; whoever comes next sends it at once."""

@@ -18,7 +18,8 @@ from tests.peers.stow_archive import StowArchive, reply
 def test_a_report_is_created_once_however_often_it_is_sent(desk: ResultDesk, stow_archive: StowArchive) -> None:
     """Each try asks for a create unless the report is there, by its UID; where that is not had, for one fixed id."""
     rows, report = PostgresNotifications(desk.database), evidence_object(EvidenceRole.REPORT)
-    stow_archive.answers = [reply(500), reply(201), reply(500), reply(200)]
+    whole = json.dumps({"resourceType": "DiagnosticReport", "conclusion": "x" * (1 << 17)}).encode()
+    stow_archive.answers = [reply(500), reply(201, whole), reply(500), reply(200)]
     for name, write in (("creating", "create"), ("updating", "update")):
         rows.begin([name])
         desk.owe(report, destinations=())
@@ -34,6 +35,7 @@ def test_a_report_is_created_once_however_often_it_is_sent(desk: ResultDesk, sto
     first, again, put, put_again = stow_archive.requests
     assert first.line == again.line == "POST /fhir/DiagnosticReport HTTP/1.1"
     assert first.body == again.body
+    assert first.header["prefer"] == "return=minimal"  # and who repeats it all the same is understood
     assert parse_qs(first.header["if-none-exist"]) == {
         "identifier": [f"urn:dicom:uid|urn:oid:{report.sop_instance_uid}"]
     }

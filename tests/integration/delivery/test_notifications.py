@@ -19,7 +19,7 @@ from listener.notify.senders import sender_of
 from listener.notify.settings import NotifySettings
 from overread.cli import overread
 from storage.domain.explanation import sentences
-from storage.domain.notification import Answer, NotificationEvent
+from storage.domain.notification import Answer, NotificationEvent, NotificationRequest
 from storage.domain.open_trouble import open_trouble
 from storage.domain.result import EvidenceRole
 from storage.postgres.notification_rows import PostgresNotifications
@@ -280,8 +280,32 @@ def test_of_two_processes_one_sends_and_one_that_died_is_replaced(
     assert states(desk) == ["delivered"]
 
 
+def test_a_message_that_cannot_be_made_is_put_off_with_a_reason(
+    desk: ResultDesk, rows: PostgresNotifications, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours leaves no message in hand for ever; what went wrong is in the log by its kind alone."""
+
+    class Faulty:
+        def body(self, request: NotificationRequest) -> bytes:
+            raise KeyError(request.result.patient_id or "Doe^Jane")
+
+        def send(self, *_: object) -> Answer:
+            raise AssertionError
+
+    rows.begin(["ris"])
+    owe_result(desk)
+
+    assert NotifyLane(rows, place(), Faulty()).tell_once()
+
+    assert desk.execute("SELECT state, reason_code FROM notification") == [
+        {"state": "waiting", "reason_code": "not-made"}
+    ]
+    assert "KeyError" in caplog.text
+    assert "Doe" not in caplog.text
+
+
 def test_it_is_given_up_after_its_time_and_with_its_receiver(
-    desk: ResultDesk, rows: PostgresNotifications, place: Place
+    desk: ResultDesk, rows: PostgresNotifications, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody took for so many hours ends with a reason; so does what is owed to an entry that was removed."""
     rows.begin(["ris", "left"])
@@ -292,6 +316,11 @@ def test_it_is_given_up_after_its_time_and_with_its_receiver(
     assert states(desk) == ["waiting"]
 
     desk.execute("UPDATE notification SET owed_since = now() - interval '73 hours'")
+    let_time_pass(desk)
+    assert lane.tell_once()
+    assert states(desk) == ["waiting"]  # it was not tried while nobody of ours was there
+
+    monkeypatch.setattr(rows, "_up_since", rows._up_since - 73 * 3600)
     let_time_pass(desk)
     rows.note(place(name="left").policy())
     assert lane.tell_once()

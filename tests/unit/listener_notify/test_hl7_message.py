@@ -73,12 +73,12 @@ def test_each_finding_is_coded_with_its_numbers() -> None:
     assert found["111012", "2"] == ["12.5", "%^percent^UCUM"]
 
 
-def test_what_replaces_another_result_is_a_correction() -> None:
-    """OBX-11 and OBR-25 are P, for nobody has verified it, and C where it names what it replaces."""
+def test_what_replaces_another_result_names_it_and_is_as_preliminary() -> None:
+    """OBX-11 and OBR-25 are P, for nobody has verified either; C would be the correction of a final result."""
     first, second = read(), read(predecessor=EARLIER)
 
     assert {str(one[11]) for one in first.segments("OBX")} == {"P"}
-    assert {str(one[11]) for one in second.segments("OBX")} == {"C"}
+    assert {str(one[11]) for one in second.segments("OBX")} == {"P"}
     assert observations(second)["OVERREAD-REPLACES", ""][0] == "^1.2.3.7^ISO"
 
 
