@@ -92,11 +92,11 @@ def _asked(workitem: Facts) -> str:
 
 
 def shadow_sentences(facts: Facts) -> Iterator[str]:
-    """What versions in shadow made of the study, one sentence a line; it was sent to nobody and is for no diagnosis."""
+    """What shadows, or runs of a cohort, made of the study; it was sent to nobody and is for no diagnosis."""
     of_shadow = {**facts, "results": facts["shadow_results"]}
     for job in facts["shadow_jobs"]:
         for sentence in _analysis(job, of_shadow):
-            yield f"In shadow, told to nobody: {sentence}"
+            yield f"In shadow or for a cohort, told to nobody: {sentence}"
 
 
 def _received(facts: Facts) -> Iterator[str]:

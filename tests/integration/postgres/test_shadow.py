@@ -205,7 +205,7 @@ def test_a_study_is_explained_without_its_shadow_and_the_shadow_apart(hospital: 
     assert [result["algorithm_version"] for result in hospital.overview.report("1.2.3")] == ["1"]
     assert "lungs 2" not in "\n".join(sentences(facts))
     [told] = shadow_sentences(facts)
-    assert told.startswith("In shadow, told to nobody: lungs 2 analysed 2 instances of series 1.2.3.7")
+    assert told.startswith("In shadow or for a cohort, told to nobody: lungs 2 analysed 2 instances of series 1.2.3.7")
 
 
 def test_a_promoted_shadow_analyses_a_study_for_real(hospital: Any) -> None:

@@ -421,7 +421,7 @@ def test_readers_do_not_see_what_a_shadow_found(web_door: WebDoor, hospital: Hos
         assert "lungs-next" not in web_door.logged_in("viewer").get(page).text
     operator = web_door.logged_in("operator")
     study = operator.get("/studies/1.2.3").text
-    assert "In shadow, told to nobody: lungs-next 2 analysed 2 instances" in study
+    assert "In shadow or for a cohort, told to nobody: lungs-next 2 analysed 2 instances" in study
     assert re.search(r"lungs-next 2 <span class=.state odd.>shadow</span>", operator.get("/jobs").text)
     assert re.search(r"<span class=.state odd.>shadow</span>", operator.get("/algorithms").text)
 
