@@ -13,12 +13,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas
+import pyarrow
 import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 from PIL import Image
+from pyarrow import parquet
 
+from overread.cohorts.table import COLUMNS
 from tests.end_to_end.conftest import Product, Series, write_series
 from tests.peers.free_ports import free_port
 from tests.peers.tiny_classifier import MANIFEST, write_tiny_classifier
@@ -194,9 +197,12 @@ def _masks(web: DICOMwebClient, series: Series) -> list[bytes]:
 
 
 def test_the_page_for_researchers_is_true(web_product: Product, http: httpx.Client, tmp_path: Path) -> None:
-    """The program, the curl command and the query of docs/for-researchers.md are run, but for address and account."""
+    """The programs, the curl command and the query of docs/for-researchers.md are run, but for address and account.
+
+    The table of a cohort is one without a row: its columns are what the page names.
+    """
     page = (Path(__file__).parents[2] / "docs" / "for-researchers.md").read_text(encoding="utf-8")
-    script, table = (part.split("```")[0] for part in page.split("```python\n")[1:])
+    script, cohort, table = (part.split("```")[0] for part in page.split("```python\n")[1:])
     [command] = re.findall(r"^\$ curl (.*)$", page, re.MULTILINE)
     add_classifier(web_product, tmp_path / "classifier", image=IMAGE)
     web_product.start()
@@ -219,6 +225,10 @@ def test_the_page_for_researchers_is_true(web_product: Product, http: httpx.Clie
     found = eval(  # noqa: S307 - a line of our own page
         table.split("table = ")[1].replace("postgresql+psycopg2://…", url), {"pd": pandas}
     )
+
+    columns = pyarrow.schema([*COLUMNS.items(), ("Volume (cm3)", pyarrow.float64())])
+    parquet.write_table(columns.empty_table(), tmp_path / "lungs.parquet")
+    _run([sys.executable, "-c", f"import pandas as pd\n{cohort}"], tmp_path)
 
     assert shown.startswith("done\n")
     assert "tiny-classifier 1.0" in shown
