@@ -1,11 +1,10 @@
 """Settings of the receivers that are told of results; each is described by its consequence."""
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, model_validator
 
-from listener.loopback import is_loopback
+from listener.loopback import is_in_the_clear
 from listener.scu.web_settings import ServiceUrl, WebKeys
 from storage.domain.notification import ReceiverPolicy
 
@@ -117,7 +116,7 @@ class NotifySettings(WebKeys):
         if self.url.startswith("http:") and any((self.tls_ca, self.tls_certificate, self.tls_server_name)):
             return "keys of TLS are set, but url is http://, so nothing would be encrypted; begin it with https://"
         known_by = self.ways_to_be_known()
-        if known_by and any(_is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
+        if known_by and any(is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
             return f"what {known_by[0][-1]} holds would go over a network in the clear; use https://"
         return ""
 
@@ -139,7 +138,3 @@ class NotifySettings(WebKeys):
     def address(self) -> str:
         """Where it is, for the eye of an operator."""
         return f"{self.host}:{self.port}" if self.kind == "hl7" else self.url
-
-
-def _is_in_the_clear(url: str) -> bool:
-    return url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")

@@ -1,7 +1,6 @@
 """Settings of the destinations; each is described by its consequence."""
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -13,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from listener.loopback import is_loopback
+from listener.loopback import is_in_the_clear
 from listener.scu.lane_settings import LaneKeys
 from listener.scu.proof_settings import ProofKeys
 from listener.scu.web_settings import WebKeys
@@ -148,7 +147,7 @@ class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
             raise ValueError(f'{known_by[0][0]} goes with kind = "stow" only')
         if self.mistake_of_credentials():
             raise ValueError(self.mistake_of_credentials())
-        if known_by and any(_is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
+        if known_by and any(is_in_the_clear(url) for url in (self.url, self.oauth_token_url)):
             raise ValueError(f"what {known_by[0][-1]} holds would go over a network in the clear; use https://")
         if self.kind == "stow" and self.proof == "commitment":
             raise ValueError('storage commitment goes with kind = "dimse" only; set proof = "query"')
@@ -158,8 +157,3 @@ class DestinationSettings(LaneKeys, ProofKeys, WebKeys):
     def address(self) -> str:
         """Where it is, for the eye of an operator."""
         return self.url if self.kind == "stow" else f"{self.ae_title}@{self.host}:{self.port}"
-
-
-def _is_in_the_clear(url: str) -> bool:
-    """Whether others on a network could read what is sent there."""
-    return url.startswith("http:") and not is_loopback(urlsplit(url).hostname or "")
